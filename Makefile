@@ -1,0 +1,50 @@
+# The commands of Pointsman. `make demo` and `make test` are all that a newcomer needs; both do their own set-up.
+
+CARGO ?= cargo
+WASM := wasm32-wasip2
+# What is built for the sandbox.
+GUESTS := -p pointsman-guest -p failover -p round_robin -p weighted -p grabby -p misbehave -p needy -p stranger
+
+.PHONY: help setup demo run test lint audit bench
+
+help:
+	@echo "make demo   start the proxy with embedded providers: no account, no network"
+	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
+	@echo "make test   run every test (needs python3 with venv, and PyPI, for the official openai client)"
+	@echo "make lint   format, clippy, docs, licences, unused dependencies"
+	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
+	@echo "make bench  benchmarks of the parts"
+
+# rust-toolchain.toml names the target, but not every rustup installs what it names.
+setup:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust with rustup, https://rustup.rs"; exit 1; }
+	@command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs"; exit 1; }
+	@rustup target list --installed | grep -qx $(WASM) || rustup target add $(WASM)
+
+demo: setup
+	$(CARGO) run --release --locked -p pointsman -- demo
+
+run: setup
+	$(CARGO) run --release --locked -p pointsman -- serve $(if $(CONFIG),--config $(CONFIG))
+
+test: setup
+	$(CARGO) test --workspace --locked
+	$(CARGO) test --locked --manifest-path strategies/examples/night_shift/Cargo.toml --target-dir target/examples
+
+lint: setup
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete"; exit 1; }
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --check --manifest-path strategies/examples/night_shift/Cargo.toml
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --locked --target $(WASM) $(GUESTS) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	$(CARGO) deny --workspace check bans licenses sources
+	$(CARGO) machete
+
+audit:
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	$(CARGO) deny --workspace check advisories
+
+bench: setup
+	$(CARGO) bench --locked -p pointsman

@@ -1,0 +1,76 @@
+use super::*;
+use crate::testing::fixture;
+
+/// Four providers, of which the second is not offered.
+fn with_candidates<R>(test: impl FnOnce(Candidates<'_>) -> R) -> R {
+    let providers: Vec<_> = [
+        fixture("a").weight(4.0),
+        fixture("b"),
+        fixture("c").max_concurrent(2).models(["m"]),
+        fixture("d").kind("azure").fallback_only(),
+    ]
+    .into_iter()
+    .map(crate::testing::ProviderFixture::into_provider)
+    .collect();
+    let facts = [(0, 3, 900), (2, 2, 0), (3, 0, 500)].map(|(provider, in_flight, latency_us)| wit::Candidate {
+        provider,
+        in_flight,
+        latency_us,
+        failure_permille: 7,
+    });
+    test(Candidates::new(&providers, &facts))
+}
+
+fn names(order: &Order<'_>) -> String {
+    order.iter().map(Candidate::name).collect()
+}
+
+#[test]
+fn a_candidate_joins_what_is_said_once_with_what_is_measured() {
+    with_candidates(|candidates| {
+        let all: Vec<_> = candidates.iter().collect();
+        assert_eq!(all.iter().map(|c| c.index()).collect::<Vec<_>>(), [0, 2, 3]);
+        let [a, c, d] = all[..] else { panic!("three are offered") };
+        assert_eq!((a.name(), a.weight(), a.in_flight(), a.max_concurrent(), a.is_full()), ("a", 4.0, 3, None, false));
+        assert_eq!(
+            (c.name(), c.max_concurrent(), c.is_full(), c.models()),
+            ("c", Some(2), true, &["m".to_owned()][..])
+        );
+        assert_eq!((d.kind(), d.fallback_only(), d.failure_permille()), ("azure", true, 7));
+        assert_eq!((a.latency(), c.latency()), (Some(Duration::from_micros(900)), None));
+        assert_eq!(candidates.find(2).map(Candidate::name), Some("c"));
+        assert!(candidates.find(1).is_none());
+    });
+}
+
+#[test]
+fn preferences_compose_from_the_last_to_the_first() {
+    with_candidates(|candidates| {
+        assert_eq!(names(&candidates.sort_by_key(Candidate::latency)), "cda");
+        assert_eq!(names(&candidates.rotate(1).prefer(|c| c.latency().is_some())), "dac");
+        assert_eq!(names(&candidates.filter(|c| c.kind() == "azure").then(candidates.rotate(1))), "dca");
+        assert!(candidates.filter(|_| false).is_empty());
+    });
+}
+
+#[test]
+fn over_some_turns_each_pair_of_first_and_second_comes_equally_often() {
+    with_candidates(|candidates| {
+        let mut pairs = std::collections::BTreeMap::<_, u32>::new();
+        for seq in 0..60 {
+            *pairs.entry(names(&candidates.rotate(seq))[..2].to_owned()).or_default() += 1;
+        }
+        assert_eq!(pairs.into_values().collect::<Vec<_>>(), [10; 6]);
+    });
+}
+
+#[test]
+fn affinity_survives_the_loss_of_others() {
+    with_candidates(|candidates| {
+        let shorter = Candidates::new(candidates.providers, &candidates.facts[..2]);
+        for key in 0..500_u32 {
+            let before = names(&candidates.rendezvous(key.to_le_bytes()));
+            assert_eq!(names(&shorter.rendezvous(key.to_le_bytes())), before.replace('d', ""));
+        }
+    });
+}

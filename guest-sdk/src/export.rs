@@ -1,0 +1,129 @@
+//! From a type to a component: the functions of the contract, and the instance behind them.
+
+use std::cell::RefCell;
+
+use crate::bindings::exports::pointsman::strategy::meta::Info;
+use crate::bindings::pointsman::strategy::types as wit;
+use crate::{Candidates, Outcome, Provider, Request, Setup, Strategy, config};
+
+/// The one instance that a component holds, from `init` on. A component has a single thread and the host never calls
+/// into a call, so the cell is never borrowed twice.
+#[derive(Debug)]
+pub struct Running<S>(RefCell<Option<Started<S>>>);
+
+#[derive(Debug)]
+pub(crate) struct Started<S> {
+    strategy: S,
+    providers: Vec<Provider>,
+}
+
+impl<S: Strategy> Started<S> {
+    pub(crate) fn new(setup: wit::Setup) -> Result<Self, String> {
+        let config = config::parse(&setup.config)?;
+        let setup = Setup::new(setup.providers);
+        let strategy = S::new(&setup, config)?;
+        Ok(Self { strategy, providers: setup.into_providers() })
+    }
+
+    pub(crate) fn route(&mut self, request: &Request, facts: &[wit::Candidate]) -> crate::Decision {
+        self.strategy.route(request, &Candidates::new(&self.providers, facts))
+    }
+
+    pub(crate) fn observe(&mut self, outcomes: &[Outcome]) {
+        self.strategy.observe(outcomes);
+    }
+}
+
+impl<S: Strategy> Running<S> {
+    /// Before `init`.
+    #[expect(clippy::new_without_default, reason = "a static needs a const function")]
+    pub const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// `router.init`
+    pub fn init(&self, setup: wit::Setup) -> Result<(), String> {
+        self.0.replace(Some(Started::new(setup)?));
+        Ok(())
+    }
+
+    /// `router.route`
+    pub fn route(&self, request: &Request, facts: &[wit::Candidate]) -> Result<wit::Decision, String> {
+        match &mut *self.0.borrow_mut() {
+            Some(started) => started.route(request, facts).into_wit::<S>(),
+            None => Err("route was called before init".to_owned()),
+        }
+    }
+
+    /// `feedback.observe`
+    pub fn observe(&self, outcomes: &[Outcome]) {
+        if let Some(started) = &mut *self.0.borrow_mut() {
+            started.observe(outcomes);
+        }
+    }
+
+    /// `meta.describe`
+    pub fn describe(name: &str, version: &str, description: &str) -> Info {
+        let reasons = ["unspecified"].iter().chain(S::REASONS).map(|reason| (*reason).to_owned()).collect();
+        let (name, version, description) = (name.to_owned(), version.to_owned(), description.to_owned());
+        Info { name, version, description, reasons, observes: S::OBSERVES }
+    }
+}
+
+/// Makes the crate's component: `export!(MyStrategy);`, once, at the top of the crate. On targets other than WebAssembly
+/// it only checks that the type is a [`Strategy`], so that the crate can be tested natively.
+#[macro_export]
+macro_rules! export {
+    ($strategy:ty) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            let _ = <$strategy as $crate::Strategy>::new;
+        };
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            ::std::thread_local! {
+                static POINTSMAN_RUNNING: $crate::hidden::Running<$strategy> =
+                    const { $crate::hidden::Running::new() };
+            }
+
+            struct PointsmanComponent;
+
+            impl $crate::bindings::exports::pointsman::strategy::router::Guest for PointsmanComponent {
+                fn init(
+                    setup: $crate::bindings::pointsman::strategy::types::Setup,
+                ) -> ::std::result::Result<(), ::std::string::String> {
+                    POINTSMAN_RUNNING.with(|running| running.init(setup))
+                }
+
+                fn route(
+                    request: $crate::Request,
+                    candidates: ::std::vec::Vec<$crate::bindings::pointsman::strategy::types::Candidate>,
+                ) -> ::std::result::Result<
+                    $crate::bindings::pointsman::strategy::types::Decision,
+                    ::std::string::String,
+                > {
+                    POINTSMAN_RUNNING.with(|running| running.route(&request, &candidates))
+                }
+            }
+
+            impl $crate::bindings::exports::pointsman::strategy::meta::Guest for PointsmanComponent {
+                fn describe() -> $crate::bindings::exports::pointsman::strategy::meta::Info {
+                    $crate::hidden::Running::<$strategy>::describe(
+                        ::std::env!("CARGO_PKG_NAME"),
+                        ::std::env!("CARGO_PKG_VERSION"),
+                        ::std::env!("CARGO_PKG_DESCRIPTION"),
+                    )
+                }
+            }
+
+            impl $crate::bindings::exports::pointsman::strategy::feedback::Guest for PointsmanComponent {
+                fn observe(outcomes: ::std::vec::Vec<$crate::Outcome>) {
+                    POINTSMAN_RUNNING.with(|running| running.observe(&outcomes));
+                }
+            }
+
+            $crate::bindings::export_component!(PointsmanComponent with_types_in $crate::bindings);
+        };
+    };
+}

@@ -1,0 +1,82 @@
+//! Write routing strategies for Pointsman, the LLM proxy whose choice of provider is a WebAssembly component.
+//!
+//! For each request the host offers the *candidates*, the providers that may be tried now, and a strategy puts them in
+//! order. That is all it does: queueing, health, timeouts and failover are the host's. A strategy is one type that
+//! implements [`Strategy`], and one line that turns it into a component:
+//!
+//! ```
+//! use pointsman_guest::{Candidates, Decision, NoConfig, Request, Setup, Strategy};
+//!
+//! /// Sends each request to the provider with the least to do; ties take turns.
+//! struct LeastBusy;
+//!
+//! impl Strategy for LeastBusy {
+//!     type Config = NoConfig;
+//!
+//!     fn new(_: &Setup, _: NoConfig) -> Result<Self, String> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
+//!         candidates.rotate(request.seq).sort_by_key(|c| c.in_flight()).into()
+//!     }
+//! }
+//!
+//! pointsman_guest::export!(LeastBusy);
+//!
+//! // In `#[cfg(test)]`, natively, without a WebAssembly runtime:
+//! use pointsman_guest::testing::Harness;
+//!
+//! let mut strategy = Harness::<LeastBusy>::new(["a", "b"]);
+//! strategy.candidate("a").in_flight = 3;
+//! assert_eq!(strategy.route(), ["b", "a"]);
+//! ```
+//!
+//! `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]` under `[lib]`, this crate, and `serde` with its derives if the
+//! strategy has a config of its own. `cargo build --release --target wasm32-wasip2` then writes the component, and the
+//! package's name, version and description are what the host's log calls it.
+//!
+//! # Putting candidates in order
+//!
+//! [`Candidates`] starts an [`Order`] ([`in_order`](Candidates::in_order), [`rotate`](Candidates::rotate),
+//! [`weighted`](Candidates::weighted), [`rendezvous`](Candidates::rendezvous), [`sort_by_key`](Candidates::sort_by_key)),
+//! and an [`Order`] is refined by [`sort_by_key`](Order::sort_by_key), [`prefer`](Order::prefer),
+//! [`filter`](Order::filter) and [`then`](Order::then). Sorting and preferring are stable, so preferences compose from
+//! the last to the first: the order before is what breaks the ties after.
+//!
+//! # The rules
+//!
+//! A strategy has no clock, no randomness, no files and no network: `request.now_ms`, `request.entropy` and
+//! `request.seq` are its time, its dice and its counter. A decision that follows from its inputs alone can be tested
+//! and replayed. It is allowed a few milliseconds and should take a few microseconds. If it panics or takes too long,
+//! the request goes out in the order of the configuration and the strategy starts afresh: what it remembers is a
+//! cache, never the truth.
+
+#[doc(hidden)]
+pub mod bindings;
+mod candidate;
+mod config;
+mod decision;
+mod draw;
+mod export;
+pub mod log;
+mod order;
+mod rendezvous;
+mod setup;
+mod strategy;
+pub mod testing;
+
+pub use bindings::pointsman::strategy::types::{Outcome, OutcomeKind, Provider, ProviderIndex, Request, Tier};
+pub use candidate::{Candidate, Candidates};
+pub use config::NoConfig;
+pub use decision::Decision;
+pub use order::Order;
+pub use setup::Setup;
+pub use strategy::Strategy;
+
+/// What [`export!`] expands to. Not part of the interface: it changes without notice.
+#[doc(hidden)]
+pub mod hidden {
+    pub use crate::bindings;
+    pub use crate::export::Running;
+}

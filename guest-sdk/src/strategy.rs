@@ -1,0 +1,38 @@
+//! The one trait of a strategy.
+
+use serde::de::DeserializeOwned;
+
+use crate::{Candidates, Decision, Outcome, Request, Setup};
+
+/// A routing strategy. [`export!`](crate::export!) makes a component of it.
+///
+/// Name, version and description come from the package's `Cargo.toml`.
+pub trait Strategy: Sized + 'static {
+    /// What the operator writes under `strategies.NAME.config`; [`NoConfig`](crate::NoConfig) if nothing. Anything that
+    /// serde can read; with `#[serde(deny_unknown_fields)]` a misspelt field is an error and not a surprise.
+    type Config: DeserializeOwned;
+
+    /// The texts that [`Decision::because`] may use. Add new ones at the end: reports tell them apart by position.
+    const REASONS: &'static [&'static str] = &[];
+
+    /// Whether the host should report outcomes to [`observe`](Self::observe), which costs it a call now and then.
+    const OBSERVES: bool = false;
+
+    /// Called once, before anything else; may take its time (seconds).
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator: the host shows it and refuses to start with this configuration.
+    fn new(setup: &Setup, config: Self::Config) -> Result<Self, String>;
+
+    /// Puts the candidates of one request, of which there is at least one, in order of preference. Aim below
+    /// 5 microseconds; after about 15 milliseconds the host decides alone. A panic costs the request nothing but the
+    /// strategy's opinion, and the strategy its memory.
+    fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision;
+
+    /// Learns how past attempts ended, oldest first, from a few to 64 at once. Called only if [`OBSERVES`](Self::OBSERVES).
+    /// Outcomes come late, and under overload some are dropped.
+    fn observe(&mut self, outcomes: &[Outcome]) {
+        let _ = outcomes;
+    }
+}

@@ -1,0 +1,95 @@
+use super::*;
+use crate::{Candidates, Decision, NoConfig, OutcomeKind, Setup};
+
+/// Does what the model of the request says, and counts what it observes.
+struct Puppet {
+    observed: u32,
+}
+
+impl Strategy for Puppet {
+    type Config = NoConfig;
+
+    const REASONS: &'static [&'static str] = &["told", "observed"];
+    const OBSERVES: bool = true;
+
+    fn new(setup: &Setup, _: NoConfig) -> Result<Self, String> {
+        setup.index_of("a").map(|_| Self { observed: 0 })
+    }
+
+    fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
+        match request.model.as_str() {
+            "abstain" => Decision::abstain(),
+            "error" => Err("no".to_owned()).into(),
+            "twice" => Decision::of(vec![0, 0]),
+            "not offered" => Decision::of(vec![1]),
+            "unknown reason" => candidates.in_order().because("mood"),
+            _ if self.observed > 0 => candidates.in_order().because("observed"),
+            _ => candidates.in_order().because("told"),
+        }
+    }
+
+    fn observe(&mut self, outcomes: &[Outcome]) {
+        self.observed += outcomes.len() as u32;
+    }
+}
+
+fn puppet(model: &str) -> Harness<Puppet> {
+    let mut puppet = Harness::<Puppet>::new(["a", "b"]);
+    model.clone_into(&mut puppet.request.model);
+    puppet
+}
+
+#[test]
+fn abstaining_counts_for_the_first_offered() {
+    let mut puppet = puppet("abstain");
+    assert!(puppet.route().is_empty());
+    puppet.offer(["b"]);
+    puppet.assert_share("b", 1.0, 0.0, 10);
+}
+
+#[test]
+fn an_error_is_the_text_of_the_strategy() {
+    assert_eq!(puppet("error").try_route(), Err("no".to_owned()));
+    let error = Harness::<Puppet>::start(["b", "c"], "{}").err();
+    assert_eq!(error.as_deref(), Some("no provider is named `a`; there are: b, c"));
+}
+
+#[test]
+#[should_panic(expected = "provider 0 stands in the order twice")]
+fn a_provider_that_comes_twice_panics() {
+    puppet("twice").route();
+}
+
+#[test]
+#[should_panic(expected = "provider 1 was not offered")]
+fn a_provider_that_was_not_offered_panics() {
+    let mut puppet = puppet("not offered");
+    puppet.offer(["a"]);
+    puppet.route();
+}
+
+#[test]
+#[should_panic(expected = "the reason \"mood\" is not one of REASONS")]
+fn a_reason_that_is_not_declared_panics() {
+    puppet("unknown reason").route();
+}
+
+#[test]
+fn outcomes_reach_the_strategy() {
+    let mut puppet = puppet("model");
+    puppet.route();
+    assert_eq!(puppet.reason(), Some("told"));
+    puppet.observe(&[Outcome { provider: 0, kind: OutcomeKind::Failed, first_byte_us: 0, total_us: 1 }]);
+    puppet.route();
+    assert_eq!(puppet.reason(), Some("observed"));
+}
+
+#[test]
+fn reasons_are_numbered_after_unspecified() {
+    let number = |decision: Decision| decision.into_wit::<Puppet>().map(|decision| decision.reason);
+    assert_eq!(number(Decision::abstain()), Ok(0));
+    assert_eq!(number(Decision::abstain().because("told")), Ok(1));
+    assert_eq!(number(Decision::abstain().because("observed")), Ok(2));
+    assert_eq!(number(Decision::abstain().because("mood")), Ok(0));
+    assert_eq!(number(Decision::error("no")), Err("no".to_owned()));
+}

@@ -1,0 +1,58 @@
+//! What one decision costs, lock and translation included: each built-in strategy with 2 to 1000 candidates.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use pointsman::config::{StrategyChoice, StrategySource};
+use pointsman::routing::{Candidate, Facts, ProviderFacts, Strategy, Tier};
+use pointsman::strategy;
+
+fn route(criterion: &mut Criterion) {
+    for name in strategy::builtins() {
+        let mut group = criterion.benchmark_group(*name);
+        for count in [2, 10, 100, 1000] {
+            let strategy = load(name, count);
+            let candidates: Vec<Candidate> = (0..count)
+                .map(|provider| Candidate { provider, in_flight: provider % 7, latency_us: 900, failure_permille: 1 })
+                .collect();
+            let mut seq = 0_u32;
+            group.bench_with_input(BenchmarkId::new("decide", count), &candidates, |bencher, candidates| {
+                bencher.iter(|| {
+                    seq = seq.wrapping_add(1);
+                    black_box(strategy.decide(&facts(seq), candidates))
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+fn load(name: &str, count: u32) -> std::sync::Arc<strategy::ComponentStrategy> {
+    let provider = |index| ProviderFacts {
+        name: format!("provider-{index}"),
+        kind: "openai",
+        weight: 1.0 + f64::from(index % 3),
+        fallback_only: false,
+        max_concurrent: 0,
+        models: Vec::new(),
+    };
+    let source = StrategySource::BuiltIn(name.to_owned());
+    let choice = StrategyChoice { name: name.to_owned(), source, config: serde_json::json!({}), line: 0 };
+    strategy::load(&choice, (0..count).map(provider).collect()).expect("a built-in strategy loads")
+}
+
+fn facts(seq: u32) -> Facts<'static> {
+    Facts {
+        seq,
+        entropy: seq.wrapping_mul(0x9E37_79B9),
+        now_ms: 1_764_000_000_000,
+        tier: Tier::Primary,
+        attempts: 0,
+        model: "gpt-4o-mini",
+        streaming: true,
+        body_bytes: 2_000,
+    }
+}
+
+criterion_group!(benches, route);
+criterion_main!(benches);

@@ -1,0 +1,135 @@
+//! Builds the strategies of `strategies/` as components and writes the table of them that `strategy/builtin.rs` includes.
+//!
+//! With the profile, the lock file and the toolchain of this workspace, so that the binary and the strategies in it are
+//! built by one command; in a target directory of its own, because the outer build holds the lock of the other.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const TARGET: &str = "wasm32-wasip2";
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            println!("cargo::error={}", problem.replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), String> {
+    let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = host.parent().ok_or("the host has no workspace")?;
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let names = strategies(root)?;
+    watch(root, &names);
+
+    let target_dir = out.join("strategies");
+    compile(root, &target_dir, &names)?;
+
+    let built = target_dir.join(TARGET).join("strategy");
+    let mut table = String::new();
+    let mut components = String::new();
+    for name in &names {
+        let file = built.join(format!("{}.wasm", name.replace('-', "_")));
+        if !file.is_file() {
+            return Err(format!("strategies/{name} did not become {}; is it a cdylib?", file.display()));
+        }
+        let _ = writeln!(components, "    include_bytes!({:?}),", file.display().to_string());
+    }
+    let _ = writeln!(
+        table,
+        "/// The names of the strategies in the binary, sorted.\npub static NAMES: &[&str] = &{names:?};"
+    );
+    let _ =
+        writeln!(table, "/// Their components, in the same order.\nstatic COMPONENTS: &[&[u8]] = &[\n{components}];");
+    fs::write(out.join("builtins.rs"), table).map_err(|error| format!("cannot write the table: {error}"))
+}
+
+/// The folders of `strategies/` that are crates, sorted. A folder is named like its package.
+fn strategies(root: &Path) -> Result<Vec<String>, String> {
+    let folder = root.join("strategies");
+    let unreadable = |error| format!("cannot list {}: {error}", folder.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != "examples" && entry.path().join("Cargo.toml").is_file() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// What the components are made of. A new strategy shows in the workspace's manifest.
+fn watch(root: &Path, names: &[String]) {
+    let made_of = ["wit", "guest-sdk/src", "guest-sdk/Cargo.toml", "Cargo.toml", "Cargo.lock"].map(str::to_owned);
+    let own = names.iter().flat_map(|name| ["src", "Cargo.toml"].map(|part| format!("strategies/{name}/{part}")));
+    for part in made_of.into_iter().chain(own) {
+        println!("cargo::rerun-if-changed={}", root.join(part).display());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+}
+
+#[expect(clippy::print_stderr, reason = "where cargo looks for what a build script has to say")]
+fn compile(root: &Path, target_dir: &Path, names: &[String]) -> Result<(), String> {
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo.current_dir(root).args(["build", "--locked", "--profile", "strategy", "--target", TARGET, "--lib"]);
+    cargo.arg("--target-dir").arg(target_dir);
+    for name in names {
+        cargo.args(["-p", name]);
+    }
+    // What the outer build was told about its own target, flags and tools (clippy, coverage, sanitizers) is not meant
+    // for the components, and would make them another build each time.
+    for (variable, _) in env::vars_os() {
+        if is_of_the_outer_build(&variable.to_string_lossy()) {
+            cargo.env_remove(variable);
+        }
+    }
+    let output = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if errors.contains("can't find crate for `core`") || errors.contains("can't find crate for `std`") {
+        return Err(format!("the strategies need the target {TARGET}: run `rustup target add {TARGET}`"));
+    }
+    // The whole of it, where cargo shows it: before the error.
+    eprint!("{errors}");
+    Err(format!("the strategies do not build for {TARGET}; their errors are above"))
+}
+
+fn is_of_the_outer_build(variable: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "RUSTFLAGS",
+        "RUSTDOCFLAGS",
+        "RUSTC",
+        "RUSTDOC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_ENCODED_RUSTDOCFLAGS",
+        "CARGO_TARGET_DIR",
+        "LLVM_PROFILE_FILE",
+    ];
+    const PREFIXES: [&str; 7] = [
+        "CARGO_BUILD_",
+        "CARGO_CFG_",
+        "CARGO_FEATURE_",
+        "CARGO_PKG_",
+        "CARGO_PROFILE_",
+        "CARGO_TARGET_",
+        "CARGO_MANIFEST_",
+    ];
+    NAMES.contains(&variable) || PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+}
+
+fn variable(name: &str) -> Result<OsString, String> {
+    env::var_os(name).ok_or_else(|| format!("cargo did not set {name}"))
+}

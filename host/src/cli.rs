@@ -1,0 +1,227 @@
+//! The command line: arguments and environment in, exit code out.
+//!
+//! Exit codes: 0 done, 1 could not run (an address in use), 2 the arguments or the configuration are wrong.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::{self, App};
+use crate::config::{self, Config, environment};
+use crate::proxy::request::Approach;
+use crate::{demo, strategy, telemetry};
+
+/// Wrong arguments or configuration, as clap's own exit code.
+const WRONG: u8 = 2;
+/// Ended by a second signal: 128 + SIGINT, as shells count it.
+const INTERRUPTED: i32 = 130;
+
+/// OpenAI-compatible LLM proxy whose routing strategies are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy.
+    Serve(Serve),
+    /// Check a configuration and its strategy, and list all problems.
+    Check(ConfigFile),
+    /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
+    Demo(DemoPort),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration; without it $POINTSMAN_CONFIG, ./proxy_config.yaml, ~/.optillm/proxy_config.yaml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Address or host name to listen on; wins over server.host [default: 127.0.0.1].
+    #[arg(long)]
+    host: Option<String>,
+    /// Port to listen on, 0 for any; wins over server.port [default: 8000].
+    #[arg(long)]
+    port: Option<u16>,
+    /// Approach for requests that name none: proxy or none, which are the same here.
+    #[arg(long, default_value = "proxy")]
+    approach: String,
+}
+
+#[derive(Debug, Args)]
+struct DemoPort {
+    /// Port to listen on, 0 for any [default: 8000, or any when that is taken].
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(serve) => run_serve(&serve),
+        Command::Check(file) => run_check(&file),
+        Command::Demo(DemoPort { port }) => run_demo(port),
+    }
+}
+
+fn run_serve(serve: &Serve) -> ExitCode {
+    let approach = match serve.approach.parse::<Approach>() {
+        Ok(approach) => approach,
+        Err(error) => return wrong(&format!("--approach: {error}")),
+    };
+    let mut config = match load(serve.file.config.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => return wrong(&problems),
+    };
+    if let Some(host) = &serve.host {
+        config.server.host.clone_from(host);
+    }
+    if let Some(port) = serve.port {
+        config.server.port = port;
+    }
+    start_logs(&config);
+    run(async move {
+        // Before anything slow, so that a signal is never missed.
+        let signals = Signals::new()?;
+        let app = match App::bind_with(config, approach).await {
+            Ok(app) => app,
+            Err(error) if error.is::<config::LoadError>() => return Ok(wrong(&error.to_string())),
+            Err(error) => return Err(error),
+        };
+        app.run(signals.first()).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn run_check(file: &ConfigFile) -> ExitCode {
+    let config = match load(file.config.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => return wrong(&problems),
+    };
+    if let Err(problem) = app::load_strategy(&config) {
+        return wrong(&problem.to_string());
+    }
+    for warning in &config.warnings {
+        say_error(&format!("warning: {warning}"));
+    }
+    say(&summary(&config));
+    ExitCode::SUCCESS
+}
+
+fn run_demo(port: Option<u16>) -> ExitCode {
+    start_logs_for_demo();
+    run(async move {
+        let signals = Signals::new()?;
+        let demo = demo::Demo::bind(port).await?;
+        say(&demo.introduction());
+        demo.run(signals.first()).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Finds and loads the configuration; the error is the text for stderr.
+fn load(explicit: Option<&Path>) -> Result<Config, String> {
+    let home = environment("HOME").map(PathBuf::from);
+    let file =
+        config::find(explicit, &environment, Path::new(""), home.as_deref()).map_err(|error| error.to_string())?;
+    config::load(&file, &environment, strategy::builtins()).map_err(|error| error.to_string())
+}
+
+fn summary(config: &Config) -> String {
+    let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!(
+        "{}: valid\n  {} provider{plural}: {}\n  strategy: {}",
+        config.file.display(),
+        names.len(),
+        names.join(", "),
+        config.strategy.name
+    )
+}
+
+fn start_logs(config: &Config) {
+    let overrides =
+        telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: environment("OPTILLM_LOG_LEVEL") };
+    telemetry::start(&config.monitoring, &overrides);
+}
+
+fn start_logs_for_demo() {
+    let monitoring = config::Monitoring {
+        log_level: config::LogLevel::Info,
+        log_format: config::LogFormat::Text,
+        track_latency: true,
+        track_errors: true,
+    };
+    let overrides = telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: None };
+    telemetry::start(&monitoring, &overrides);
+}
+
+/// Runs the server's future to its end on a runtime of its own.
+fn run(server: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let outcome = runtime.block_on(server);
+        // What a drain has given up does not hold up the exit.
+        runtime.shutdown_background();
+        outcome
+    });
+    outcome.unwrap_or_else(|error| {
+        say_error(&format!("pointsman: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Ready at the first signal; a second one ends the process at once.
+    async fn first(mut self) {
+        self.next().await;
+        #[expect(clippy::disallowed_methods, reason = "ends with the process, which is its purpose")]
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(INTERRUPTED);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn wrong(text: &str) -> ExitCode {
+    say_error(text);
+    ExitCode::from(WRONG)
+}
+
+/// Writes for the user; a reader that has gone away is no reason to panic.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn say_error(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

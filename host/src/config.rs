@@ -1,0 +1,264 @@
+//! The configuration: what a user wrote, checked as a whole, as the rest of the program needs it.
+//!
+//! [`load`] reads a YAML file, interpolates the environment, checks everything and either returns a [`Config`] in
+//! which every value is legal, or all problems at once.
+
+mod check;
+mod find;
+mod interpolate;
+mod problem;
+mod provider;
+mod read;
+mod schema;
+mod strategy;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+pub use find::{FindError, find};
+pub use interpolate::{Env, environment};
+pub use problem::{LoadError, Problem};
+
+use problem::{Findings, Place};
+
+/// A file beyond this is not a configuration.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Reads and checks a file. `builtins` are the names of the strategies inside the binary.
+///
+/// # Errors
+/// Everything that is wrong with it at once; see [`Problem`].
+pub fn load(file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, LoadError> {
+    let fail = |line, message: String, help: Option<&str>| {
+        let mut findings = Findings::new(file);
+        findings.problem(&Place { line, ..Place::file() }, message, help.map(str::to_owned));
+        findings.conclude(|_| None)
+    };
+    let bytes = match read_bounded(file) {
+        Ok(bytes) => bytes,
+        Err(error) => return fail(0, format!("cannot be read: {error}"), None),
+    };
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+        return fail(0, "is larger than 1 MiB, too large for a configuration".to_owned(), None);
+    }
+    match str::from_utf8(&bytes) {
+        Ok(text) => parse(text, file, env, builtins),
+        Err(error) => {
+            let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
+            fail(line, "is not UTF-8".to_owned(), Some("save the file in the encoding UTF-8"))
+        }
+    }
+}
+
+/// At most one byte more than a file may have, so that a device or a pipe cannot fill the memory.
+fn read_bounded(file: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Checks a configuration that is already in memory. `file` is what problems call it, and its folder is what paths in
+/// it are relative to; it need not exist.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str, file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, LoadError> {
+    let mut findings = Findings::new(file);
+    let root = yaml::read(text, &mut findings);
+    let config = root.ok().and_then(|root| check::check(root.as_ref(), file, builtins, env, &mut findings));
+    findings.conclude(|warnings| Some(Config { warnings, ..config? }))
+}
+
+/// A whole, valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// In the order of the file; never empty, names unique.
+    pub providers: Vec<Provider>,
+    /// Which strategy routes.
+    pub strategy: StrategyChoice,
+    /// Active checks and ejection.
+    pub health_check: HealthCheck,
+    /// The global queue and the wait for a provider's slot.
+    pub queue: Queue,
+    /// Logs and what is tracked.
+    pub monitoring: Monitoring,
+    /// The listener.
+    pub server: Server,
+    /// What is legal but deserves a line in the log at start, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// One callable destination.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Unique, at most 100 characters, none of them control characters; legal as the bytes of a header value.
+    pub name: String,
+    /// http or https, without query, fragment or user. Its path has no trailing slash, but a bare host's is `/`.
+    pub base_url: Url,
+    /// Never empty; printable ASCII.
+    pub api_key: Secret,
+    /// Finite, above 0.
+    pub weight: f64,
+    /// Held back until the primaries have failed.
+    pub fallback_only: bool,
+    /// Requests at once; `None` is without limit.
+    pub max_concurrent: Option<u32>,
+    /// From the client's model name to the provider's; exact match.
+    pub model_map: HashMap<String, String>,
+    /// Models it serves; empty is any.
+    pub models: Vec<String>,
+    /// Its dialect.
+    pub kind: ProviderKind,
+    /// Azure's `api-version`.
+    pub api_version: String,
+    /// Extra request headers; names are legal and lower case.
+    pub headers: Vec<(String, Secret)>,
+    /// The global timeouts with this provider's own laid over them.
+    pub timeouts: Timeouts,
+}
+
+/// The dialect of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// `{base}/chat/completions`, `Authorization: Bearer`.
+    OpenAi,
+    /// `{base}/openai/deployments/{model}/...?api-version=`, `api-key`.
+    Azure,
+}
+
+/// Which strategy routes, as far as the file system and the configuration can say.
+#[derive(Clone, Debug)]
+pub struct StrategyChoice {
+    /// The name for logs: what stands under `routing.strategy`.
+    pub name: String,
+    /// Where the component comes from.
+    pub source: StrategySource,
+    /// `strategies.NAME.config` as JSON; an empty object when absent.
+    pub config: serde_json::Value,
+    /// The line of the file that chose it, for problems found when loading it; 0 when it is the default.
+    pub line: usize,
+}
+
+/// Where a strategy's component comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StrategySource {
+    /// One of those built into the binary, by its name there.
+    BuiltIn(String),
+    /// A `.wasm` file that existed when the configuration was checked.
+    File(PathBuf),
+}
+
+/// Active checks and ejection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthCheck {
+    /// Whether active checks are sent at all.
+    pub enabled: bool,
+    /// Between two checks of one provider.
+    pub interval: Duration,
+    /// Bounds one check.
+    pub timeout: Duration,
+    /// The first ejection lasts this long.
+    pub cooldown: Duration,
+}
+
+/// What bounds an attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timeouts {
+    /// The whole exchange, or with streaming the time to the first event.
+    pub request: Duration,
+    /// Connecting, TLS included.
+    pub connect: Duration,
+    /// Between two events of a stream.
+    pub idle: Duration,
+}
+
+/// The global queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    /// Requests in flight at once.
+    pub max_concurrent: usize,
+    /// How long a request may wait for its turn.
+    pub timeout: Duration,
+    /// How long it waits for a slot of one provider before it looks at the next.
+    pub slot_wait: Duration,
+}
+
+/// Logs, and what is tracked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Monitoring {
+    /// The lowest level that is logged.
+    pub log_level: LogLevel,
+    /// How a line looks.
+    pub log_format: LogFormat,
+    /// Whether latency is measured and logged.
+    pub track_latency: bool,
+    /// Whether a failed request ejects its provider.
+    pub track_errors: bool,
+}
+
+/// The lowest level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The listener.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Host name or address to bind.
+    pub host: String,
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// Keys that clients must show one of; empty lets everyone in.
+    pub api_keys: Vec<Secret>,
+    /// Larger request bodies are refused.
+    pub max_body_bytes: usize,
+    /// How long a drain waits for requests in flight.
+    pub drain_timeout: Duration,
+}
+
+/// A text that is never printed: its `Debug` is `***` and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that sends or compares it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

@@ -1,0 +1,158 @@
+//! The sections of the file, their defaults, and how they become a [`Config`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::interpolate::Env;
+use super::problem::{Findings, Place};
+use super::provider::{providers, secret};
+use super::read::{Reader, Section, Zero};
+use super::schema::{HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TOP};
+use super::strategy::{Sources, choose};
+use super::yaml::Node;
+use super::{Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Server, Timeouts};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+const QUEUE_LENGTH: u32 = 100;
+const SLOT_WAIT: Duration = Duration::from_millis(500);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_BODY_BYTES: u64 = 32 << 20;
+const HOST: &str = "127.0.0.1";
+const PORT: u16 = 8000;
+
+/// A body limit beyond this is a mistake in the unit.
+const LARGEST_BODY: u64 = 1 << 40;
+
+/// Checks the whole tree; without a value exactly when something was reported.
+pub(super) fn check(
+    root: Option<&Node>,
+    file: &Path,
+    builtins: &[&str],
+    env: &Env<'_>,
+    findings: &mut Findings,
+) -> Option<Config> {
+    let mut reader = Reader::new(findings, env);
+    let top = reader.mapping(root, Place::file(), Some(TOP)).ok()?;
+    let global = reader.section(&top, "timeouts", Some(TIMEOUTS));
+    let global = timeouts(&mut reader, &global);
+    let providers = providers(&mut reader, &top, &global);
+    let routing = reader.section(&top, "routing", Some(ROUTING));
+    let sources = Sources { folder: file.parent().unwrap_or(Path::new("")), builtins };
+    let strategy = choose(&mut reader, &top, &routing, &sources);
+    let health_check = health_check(&mut reader, &routing);
+    let queue = queue(&mut reader, &top);
+    let monitoring = monitoring(&mut reader, &top);
+    let server = server(&mut reader, &top);
+    (!providers.is_empty()).then_some(())?;
+    Some(Config {
+        file: file.to_owned(),
+        providers,
+        strategy: strategy?,
+        health_check,
+        queue,
+        monitoring,
+        server,
+        warnings: Vec::new(),
+    })
+}
+
+/// The timeouts somebody wrote, before any default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Given {
+    request: Option<Duration>,
+    connect: Option<Duration>,
+    idle: Option<Duration>,
+}
+
+impl Given {
+    /// These where given, else `other`.
+    pub fn over(self, other: &Self) -> Self {
+        Self {
+            request: self.request.or(other.request),
+            connect: self.connect.or(other.connect),
+            idle: self.idle.or(other.idle),
+        }
+    }
+
+    /// With the defaults; `idle` follows `request`.
+    pub fn resolve(self) -> Timeouts {
+        let request = self.request.unwrap_or(REQUEST_TIMEOUT);
+        Timeouts { request, connect: self.connect.unwrap_or(CONNECT_TIMEOUT), idle: self.idle.unwrap_or(request) }
+    }
+}
+
+/// The timeouts of one section, the global or a provider's.
+pub(super) fn timeouts(reader: &mut Reader<'_>, section: &Section<'_>) -> Given {
+    Given {
+        request: reader.seconds(section, "request", Zero::Illegal),
+        connect: reader.seconds(section, "connect", Zero::Illegal),
+        idle: reader.seconds(section, "idle", Zero::Illegal),
+    }
+}
+
+fn health_check(reader: &mut Reader<'_>, routing: &Section<'_>) -> HealthCheck {
+    let section = reader.section(routing, "health_check", Some(HEALTH_CHECK));
+    let interval = reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(HEALTH_INTERVAL);
+    HealthCheck {
+        enabled: reader.boolean(&section, "enabled", true),
+        interval,
+        timeout: reader.seconds(&section, "timeout", Zero::Illegal).unwrap_or(HEALTH_TIMEOUT),
+        cooldown: reader.seconds(&section, "cooldown", Zero::Illegal).unwrap_or(interval),
+    }
+}
+
+fn queue(reader: &mut Reader<'_>, top: &Section<'_>) -> Queue {
+    let section = reader.section(top, "queue", Some(QUEUE));
+    let max_concurrent = reader.count(&section, "max_concurrent").unwrap_or(QUEUE_LENGTH);
+    Queue {
+        max_concurrent: usize::try_from(max_concurrent).unwrap_or(usize::MAX >> 3),
+        timeout: reader.seconds(&section, "timeout", Zero::Legal).unwrap_or(QUEUE_TIMEOUT),
+        slot_wait: reader.seconds(&section, "slot_wait", Zero::Legal).unwrap_or(SLOT_WAIT),
+    }
+}
+
+fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>) -> Monitoring {
+    let section = reader.section(top, "monitoring", Some(MONITORING));
+    let levels = [
+        ("TRACE", LogLevel::Trace),
+        ("DEBUG", LogLevel::Debug),
+        ("INFO", LogLevel::Info),
+        ("WARNING", LogLevel::Warning),
+        ("WARN", LogLevel::Warning),
+        ("ERROR", LogLevel::Error),
+        // Python's highest level, which an OptiLLM user may have written.
+        ("CRITICAL", LogLevel::Error),
+    ];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Monitoring {
+        log_level: reader.one_of(&section, "log_level", &levels, true).unwrap_or(LogLevel::Info),
+        log_format: reader.one_of(&section, "log_format", &formats, false).unwrap_or(LogFormat::Text),
+        track_latency: reader.boolean(&section, "track_latency", true),
+        track_errors: reader.boolean(&section, "track_errors", true),
+    }
+}
+
+fn server(reader: &mut Reader<'_>, top: &Section<'_>) -> Server {
+    let section = reader.section(top, "server", Some(SERVER));
+    let host = reader.text(&section, "host").ok().flatten();
+    if let Some(host) = host.as_ref().filter(|host| host.text.is_empty() || host.text.contains(char::is_whitespace)) {
+        reader.not(&host.at, "a host name or address", &host.shown, None);
+    }
+    let wanted = "a port from 0 to 65535";
+    let port = reader.integer(&section, "port", wanted, 0, u16::MAX.into()).and_then(|port| u16::try_from(port).ok());
+    let keys = reader.list(&section, "api_keys");
+    let api_keys = keys.into_iter().filter_map(|(at, node)| secret(reader, node, at, None).ok()).collect();
+    let wanted = "a positive number of bytes";
+    let body = reader.integer(&section, "max_body_bytes", wanted, 1, LARGEST_BODY).unwrap_or(MAX_BODY_BYTES);
+    Server {
+        host: host.map_or_else(|| HOST.to_owned(), |host| host.text),
+        port: port.unwrap_or(PORT),
+        api_keys,
+        max_body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
+        drain_timeout: reader.seconds(&section, "drain_timeout", Zero::Legal).unwrap_or(DRAIN_TIMEOUT),
+    }
+}

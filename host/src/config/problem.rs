@@ -1,0 +1,209 @@
+//! What is wrong with a configuration: where, what, and what would be right.
+//!
+//! Nobody fixes a file one error per run, so problems are collected, and [`LoadError`] carries all of them. The
+//! strategy loader reports in the same shape. What a key holds is shown only by [`quoted`], and never for a secret.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One thing that is wrong.
+///
+/// Displayed as `FILE:LINE: KEY: MESSAGE`, and the help, if any, indented on lines of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// Counted from 1; 0 when the problem belongs to no line.
+    pub line: usize,
+    /// The path of the key, such as `providers[1].weight`; empty when it is about the whole file.
+    pub key: String,
+    /// What is wrong, and with which value.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {}", help.replace('\n', "\n    "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A configuration that must not be used, with everything that is wrong with it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct LoadError {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// In the order of the file; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// Proof that a problem has been put on the list, so that whoever holds it can go on with any value.
+#[derive(Debug)]
+pub(super) struct Reported;
+
+/// Where a value stands: what every problem about it begins with.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Its key path.
+    pub key: String,
+    /// Its line, from 1; 0 for none.
+    pub line: usize,
+}
+
+impl Place {
+    /// The file as a whole.
+    pub fn file() -> Self {
+        Self { key: String::new(), line: 0 }
+    }
+
+    /// A key below this one.
+    pub fn key(&self, name: &str, line: usize) -> Self {
+        Self { key: join(&self.key, name), line }
+    }
+
+    /// An element of the list that stands here.
+    pub fn item(&self, index: usize, line: usize) -> Self {
+        Self { key: format!("{}[{index}]", self.key), line }
+    }
+}
+
+/// A key path one key longer. Keys that would garble a line of text are quoted.
+pub(super) fn join(path: &str, name: &str) -> String {
+    let plain = !name.is_empty() && name.len() <= 60 && !name.chars().any(|c| c.is_control() || c.is_whitespace());
+    let name = if plain { name.to_owned() } else { quoted(name) };
+    if path.is_empty() { name } else { format!("{path}.{name}") }
+}
+
+/// A value as problems show it: quoted, escaped, cut when long.
+pub(super) fn quoted(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The list being collected while a file is checked, problems and warnings.
+#[derive(Debug)]
+pub(super) struct Findings {
+    file: PathBuf,
+    problems: Vec<Problem>,
+    /// Legal, but worth a line in the log.
+    pub warnings: Vec<String>,
+}
+
+impl Findings {
+    /// None yet.
+    pub fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Notes a problem.
+    pub fn problem(&mut self, at: &Place, message: impl Into<String>, help: Option<String>) -> Reported {
+        self.problems.push(Problem {
+            file: self.file.clone(),
+            line: at.line,
+            key: at.key.clone(),
+            message: message.into(),
+            help,
+        });
+        Reported
+    }
+
+    /// Notes a warning, which names the key it is about.
+    pub fn warn(&mut self, at: &Place, message: &str) {
+        self.warnings.push(format!("{}:{}: {}: {message}", self.file.display(), at.line, at.key));
+    }
+
+    /// The value if nothing is wrong, else everything that is, in the order of the file.
+    pub fn conclude<T>(mut self, value: impl FnOnce(Vec<String>) -> Option<T>) -> Result<T, LoadError> {
+        if self.problems.is_empty() {
+            if let Some(value) = value(std::mem::take(&mut self.warnings)) {
+                return Ok(value);
+            }
+            // Without a value and without a problem a check would have forgotten to report: still no panic.
+            self.problem(&Place::file(), "cannot be used", None);
+        }
+        self.problems.sort_by_key(|problem| problem.line);
+        Err(LoadError { file: self.file, problems: self.problems })
+    }
+}
+
+/// `did you mean ...?` when one of `names` is near, else what there is to choose from.
+pub(super) fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, kind: &str) -> Option<String> {
+    let names: Vec<&str> = names.into_iter().collect();
+    if let Some(near) = nearest(wrong, &names) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    (!names.is_empty()).then(|| format!("{kind}: {}", names.join(", ")))
+}
+
+/// The name that was probably meant: few letters away, or one that contains the other.
+pub(super) fn nearest<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
+    // The distance is quadratic in the length; nothing this long is a typing error.
+    if wrong.len() > 100 {
+        return None;
+    }
+    let wrong = wrong.to_lowercase().replace('-', "_");
+    let by_letters = names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&wrong, &name.to_lowercase().replace('-', "_")), *name))
+        .filter(|(distance, name)| *distance <= 1.max(name.chars().count().min(wrong.chars().count()) / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name);
+    by_letters.or_else(|| {
+        let part = |a: &str, b: &str| a.len() >= 3 && b.contains(a);
+        names.iter().find(|name| part(&wrong, name) || part(name, &wrong)).copied()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_reads_as_file_line_key_message_and_help() {
+        let problem = Problem {
+            file: "proxy_config.yaml".into(),
+            line: 7,
+            key: "providers[1].weight".into(),
+            message: "must be a positive number, not -2".into(),
+            help: Some("one\ntwo".into()),
+        };
+        assert_eq!(
+            problem.to_string(),
+            "proxy_config.yaml:7: providers[1].weight: must be a positive number, not -2\n  help: one\n    two"
+        );
+    }
+
+    #[test]
+    fn suggestions_find_typing_errors_and_parts_but_not_strangers() {
+        let names = ["name", "base_url", "api_key", "weight"];
+        assert_eq!(nearest("wieght", &names), Some("weight"));
+        assert_eq!(nearest("api-key", &names), Some("api_key"));
+        assert_eq!(nearest("BASE_URL", &names), Some("base_url"));
+        assert_eq!(nearest("url", &names), Some("base_url"));
+        assert_eq!(nearest("colour", &names), None);
+        assert_eq!(nearest(&"x".repeat(1000), &names), None);
+    }
+
+    #[test]
+    fn long_and_strange_values_cannot_garble_the_output() {
+        assert_eq!(quoted("a\nb\u{1b}[0m"), r#""a\nb\u{1b}[0m""#);
+        assert_eq!(quoted(&"ä".repeat(61)), format!("\"{}\"...", "ä".repeat(60)));
+        assert_eq!(join("a", "b c"), "a.\"b c\"");
+    }
+}

@@ -1,0 +1,279 @@
+//! `providers[]`: what each must have, and what is legal on the wire.
+
+use std::collections::HashMap;
+
+use http::{HeaderName, HeaderValue};
+use url::Url;
+
+use super::check::{Given, timeouts};
+use super::problem::{Place, Reported, quoted};
+use super::read::{Reader, Section, Text};
+use super::schema::{PROVIDER, TIMEOUTS};
+use super::yaml::Node;
+use super::{Provider, ProviderKind, Secret, Timeouts};
+
+/// Longer names do not fit a log line or a table.
+const MAX_NAME: usize = 100;
+
+/// The newest general version of Azure's data plane when this was written; `api_version` overrides it.
+const AZURE_API_VERSION: &str = "2024-10-21";
+
+/// Whose base URL wants Azure's dialect.
+const AZURE_HOSTS: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
+
+/// The least that works.
+const MINIMAL: &str = "the least that works:\n\
+    providers:\n  - name: openai\n    base_url: https://api.openai.com/v1\n    api_key: ${OPENAI_API_KEY}";
+
+/// Set from the connection and the request itself (RFC 9110 section 7.6.1); extra headers must not contradict them.
+const RESERVED_HEADERS: [&str; 11] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// All providers that could be read; at least one, or a problem.
+pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, global: &Given) -> Vec<Provider> {
+    let at = top.place("providers");
+    let items = reader.list(top, "providers");
+    if items.is_empty() {
+        // Anything that is neither nothing nor a list has been reported as such.
+        if top.get("providers").is_none_or(|(_, node)| node.describe() == "a list") {
+            reader.findings.problem(&at, "at least one provider is required", Some(MINIMAL.to_owned()));
+        }
+        return Vec::new();
+    }
+    let mut names: HashMap<String, Place> = HashMap::new();
+    let mut providers = Vec::new();
+    let number = items.len();
+    for (index, (at, node)) in items.into_iter().enumerate() {
+        let Ok(section) = reader.mapping(Some(node), at, Some(PROVIDER)) else { continue };
+        let name = name(reader, &section, index, &mut names);
+        let rest = provider(reader, &section, global);
+        if let (Some(name), Some(provider)) = (name, rest) {
+            providers.push(Provider { name, ..provider });
+        }
+    }
+    if providers.len() == number && providers.iter().all(|provider| provider.fallback_only) {
+        reader.findings.warn(&at, "all are `fallback_only`, so there is no primary provider");
+    }
+    providers
+}
+
+/// The provider at `section`, still without its name; `None` only after a problem.
+fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> Option<Provider> {
+    let base_url = required(reader, section, "base_url").ok().and_then(|text| base_url(reader, &text).ok());
+    let api_key = match section.get("api_key") {
+        Some((at, node)) => secret(reader, node, at, Some("a server that wants no key accepts any, such as `none`")),
+        None => Err(reader.findings.problem(&section.place("api_key"), "is required", None)),
+    };
+    let azure = base_url.as_ref().and_then(Url::host_str).is_some_and(is_azure);
+    let kinds = [("openai", ProviderKind::OpenAi), ("azure", ProviderKind::Azure)];
+    let detected = if azure { ProviderKind::Azure } else { ProviderKind::OpenAi };
+    let kind = reader.one_of(section, "type", &kinds, false).unwrap_or(detected);
+    let weight = reader.positive(section, "weight", 1.0);
+    let fallback_only = reader.boolean(section, "fallback_only", false);
+    let max_concurrent = reader.count(section, "max_concurrent");
+    let model_map = model_map(reader, section);
+    let models = models(reader, section);
+    let api_version = api_version(reader, section, kind);
+    let headers = headers(reader, section, kind);
+    let own = reader.section(section, "timeouts", Some(TIMEOUTS));
+    let timeouts: Timeouts = timeouts(reader, &own).over(global).resolve();
+    Some(Provider {
+        name: String::new(),
+        base_url: base_url?,
+        api_key: api_key.ok()?,
+        weight,
+        fallback_only,
+        max_concurrent,
+        model_map,
+        models,
+        kind,
+        api_version,
+        headers,
+        timeouts,
+    })
+}
+
+fn required(reader: &mut Reader<'_>, section: &Section<'_>, key: &str) -> Result<Text, Reported> {
+    match reader.text(section, key)? {
+        Some(text) => Ok(text),
+        None => Err(reader.findings.problem(&section.place(key), "is required", None)),
+    }
+}
+
+fn name(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    index: usize,
+    names: &mut HashMap<String, Place>,
+) -> Option<String> {
+    let (name, at) = match reader.text(section, "name").ok()? {
+        Some(Text { text, at, .. }) => (text, at),
+        None => {
+            let name = format!("provider_{index}");
+            reader.findings.warn(&section.at, &format!("has no name and is called {name}"));
+            (name, section.at.clone())
+        }
+    };
+    let wrong = if name.is_empty() {
+        Some("must not be empty")
+    } else if name.chars().count() > MAX_NAME {
+        Some("must have at most 100 characters")
+    } else if name.chars().any(char::is_control) {
+        Some("must not contain control characters")
+    } else if name.trim() != name {
+        Some("must not begin or end with white space")
+    } else {
+        None
+    };
+    if let Some(wrong) = wrong {
+        reader.findings.problem(&at, wrong, None);
+        return None;
+    }
+    if let Some(other) = names.get(&name) {
+        let message = format!("must be unique, but {} on line {} is {} too", other.key, other.line, quoted(&name));
+        reader.findings.problem(&at, message, None);
+        return None;
+    }
+    names.insert(name.clone(), at);
+    Some(name)
+}
+
+/// An http(s) URL to which paths can be appended. No problem shows what a variable held, nor a password.
+fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<Url, Reported> {
+    let Text { at, text, shown } = found;
+    let mut problem =
+        |message: String, help: Option<&str>| Err(reader.findings.problem(at, message, help.map(str::to_owned)));
+    if text.is_empty() {
+        return problem("must not be empty".to_owned(), Some("such as https://api.openai.com/v1"));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return problem("must not contain white space".to_owned(), None);
+    }
+    // Before the `@` there may be a password.
+    let not = if text.contains('@') { String::new() } else { format!(", not {shown}") };
+    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    if !begins("http://") && !begins("https://") {
+        let message = format!("must be a URL that begins with http:// or https://{not}");
+        return problem(message, Some("such as https://api.openai.com/v1"));
+    }
+    // A browser repairs these, and so does the parser; here they are mistakes.
+    if text.contains(":///") || text.contains('\\') {
+        return problem(format!("must be a URL{not}"), Some("such as https://api.openai.com/v1"));
+    }
+    let mut url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return problem(format!("must be a URL{not}: {error}"), None),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return problem("must not contain a user or password".to_owned(), Some("the key goes under `api_key`"));
+    }
+    if url.query().is_some() {
+        let help = "what follows the `?` cannot stay; Azure's `api-version` goes under `api_version`";
+        return problem("must not contain a query".to_owned(), Some(help));
+    }
+    if url.fragment().is_some() {
+        return problem("must not contain a fragment".to_owned(), Some("leave out what follows the `#`"));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    if path.ends_with("/chat/completions") {
+        reader.findings.warn(at, "ends in /chat/completions, which is appended to each request once more");
+    }
+    Ok(url)
+}
+
+/// Whether the host speaks Azure's dialect. `Url` has lower-cased it; a trailing dot is the same host.
+fn is_azure(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    AZURE_HOSTS.iter().any(|suffix| host.ends_with(suffix))
+}
+
+/// A key that can be sent in a header. No problem shows it; `empty` is the help when it is.
+pub(super) fn secret(reader: &mut Reader<'_>, node: &Node, at: Place, empty: Option<&str>) -> Result<Secret, Reported> {
+    let Text { at, text, .. } = reader.text_at(node, at, true)?;
+    let (message, help) = if text.is_empty() {
+        ("must not be empty", empty)
+    } else if text.trim() != text {
+        ("must not begin or end with white space", Some("it may have been read from a file with a trailing newline"))
+    } else if !text.chars().all(|c| (' '..='~').contains(&c)) {
+        ("must consist of printable ASCII characters", Some("every provider's keys do; it may be cut or pasted wrong"))
+    } else {
+        return Ok(Secret::new(text));
+    };
+    Err(reader.findings.problem(&at, message, help.map(str::to_owned)))
+}
+
+fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> HashMap<String, String> {
+    let mut models = HashMap::new();
+    for (at, from, node) in reader.section(section, "model_map", None).entries() {
+        if let Ok(to) = model(reader, node, at) {
+            models.insert(from.to_owned(), to);
+        }
+    }
+    models
+}
+
+fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
+    let items = reader.list(section, "models");
+    items.into_iter().filter_map(|(at, node)| model(reader, node, at).ok()).collect()
+}
+
+fn model(reader: &mut Reader<'_>, node: &Node, at: Place) -> Result<String, Reported> {
+    let Text { at, text, .. } = reader.text_at(node, at, false)?;
+    if text.is_empty() {
+        return Err(reader.findings.problem(&at, "must not be empty", None));
+    }
+    Ok(text)
+}
+
+fn api_version(reader: &mut Reader<'_>, section: &Section<'_>, kind: ProviderKind) -> String {
+    let Ok(Some(found)) = reader.text(section, "api_version") else { return AZURE_API_VERSION.to_owned() };
+    if found.text.is_empty() || !found.text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
+        let help = Some(format!("such as {AZURE_API_VERSION}"));
+        reader.not(&found.at, "a version of Azure's API", &found.shown, help);
+    } else if kind == ProviderKind::OpenAi {
+        reader.findings.warn(&found.at, "has no effect, because the provider's type is openai");
+    }
+    found.text
+}
+
+fn headers(reader: &mut Reader<'_>, section: &Section<'_>, kind: ProviderKind) -> Vec<(String, Secret)> {
+    let key_header = match kind {
+        ProviderKind::OpenAi => "authorization",
+        ProviderKind::Azure => "api-key",
+    };
+    let mut headers: Vec<(String, Secret)> = Vec::new();
+    for (at, written, node) in reader.section(section, "headers", None).entries() {
+        let name = HeaderName::from_bytes(written.as_bytes()).map(|name| name.as_str().to_owned());
+        let wrong = match name.as_deref() {
+            Err(_) => Some("is not a legal header name"),
+            Ok(name) if RESERVED_HEADERS.contains(&name) => Some("is a header that belongs to the connection"),
+            Ok(name) if name == key_header => Some("is the header that carries `api_key`"),
+            Ok(name) if headers.iter().any(|(other, _)| other == name) => {
+                Some("stands here twice; header names are the same in upper and lower case")
+            }
+            Ok(_) => None,
+        };
+        if let Some(wrong) = wrong {
+            reader.findings.problem(&at, wrong, None);
+        }
+        let Ok(Text { at, text, .. }) = reader.text_at(node, at, true) else { continue };
+        if HeaderValue::from_str(&text).is_err() {
+            let help = text.ends_with('\n').then(|| "it ends in a newline".to_owned());
+            reader.findings.problem(&at, "must not contain control characters", help);
+        }
+        headers.extend(name.ok().map(|name| (name, Secret::new(text))));
+    }
+    headers
+}

@@ -1,0 +1,375 @@
+//! Typed reading of the tree: one getter per kind of value, each of which reports what it cannot accept and goes on.
+//!
+//! What a value may be is decided here, per kind; which keys there are and what follows from them, in `check` and its
+//! siblings. An absent key and a key with nothing behind it are the same.
+
+use std::time::Duration;
+
+use super::interpolate::{Env, Failure, Form, interpolate};
+use super::problem::{Findings, Place, Reported, nearest, quoted};
+use super::schema::{Schema, help_for_unknown};
+use super::yaml::{Key, Kind, Meaning, Node, Scalar};
+
+/// The longest duration, ten years: far from overflowing any clock.
+const MAX_SECONDS: f64 = 315_360_000.0;
+
+/// The shortest that is not 0; anything below is a mistake in the unit.
+const MIN_SECONDS: f64 = 0.001;
+
+/// Limits on numbers of requests stay below this, which a semaphore can hold on every platform.
+const MAX_COUNT: u64 = 100_000_000;
+
+/// Reads nodes, with the environment at hand and the list of findings open.
+pub(super) struct Reader<'a> {
+    pub findings: &'a mut Findings,
+    env: &'a Env<'a>,
+}
+
+/// One mapping whose keys have been checked against its schema.
+#[derive(Debug)]
+pub(super) struct Section<'n> {
+    pub at: Place,
+    entries: &'n [(Key, Node)],
+}
+
+impl<'n> Section<'n> {
+    /// The value of `key`, unless it is absent or nothing.
+    pub fn get(&self, key: &str) -> Option<(Place, &'n Node)> {
+        let (key, node) = self.entries.iter().find(|(k, _)| k.text == key)?;
+        (!node.is_null()).then(|| (self.at.key(&key.text, key.line), node))
+    }
+
+    /// Every entry, for mappings whose keys are the user's own.
+    pub fn entries(&self) -> impl Iterator<Item = (Place, &'n str, &'n Node)> {
+        self.entries.iter().map(|(key, node)| (self.at.key(&key.text, key.line), key.text.as_str(), node))
+    }
+
+    /// Where `key` stands or would stand.
+    pub fn place(&self, key: &str) -> Place {
+        let found = self.entries.iter().find(|(k, _)| k.text == key);
+        self.at.key(key, found.map_or(self.at.line, |(k, _)| k.line))
+    }
+}
+
+/// A text that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub at: Place,
+    pub text: String,
+    /// How a problem may show it: what a variable held may be a secret in the wrong place, so only the reference.
+    pub shown: String,
+}
+
+/// A scalar after interpolation, with what it may be taken for.
+struct Resolved {
+    text: String,
+    meaning: Meaning,
+    /// Without quotes, or one reference: may be a boolean by its older spellings.
+    plain: bool,
+    shown: String,
+    help: Option<String>,
+}
+
+/// Whether a duration may be 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zero {
+    Legal,
+    Illegal,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(findings: &'a mut Findings, env: &'a Env<'a>) -> Self {
+        Self { findings, env }
+    }
+
+    /// The mapping at `at`, empty when there is nothing; with a schema, its unknown keys are problems.
+    pub fn mapping<'n>(
+        &mut self,
+        node: Option<&'n Node>,
+        at: Place,
+        schema: Option<Schema>,
+    ) -> Result<Section<'n>, Reported> {
+        let entries: &[_] = match node {
+            Some(Node { kind: Kind::Map(entries), .. }) => entries,
+            Some(node) if !node.is_null() => {
+                let help = schema.map(|schema| format!("the keys here: {}", schema.keys.join(", ")));
+                return Err(self.not(&at, "a mapping", node.describe(), help));
+            }
+            _ => &[],
+        };
+        let section = Section { at, entries };
+        if let Some(schema) = schema {
+            for (at, key, _) in section.entries().filter(|(_, key, _)| !schema.keys.contains(key)) {
+                self.findings.problem(&at, "is not a known key", Some(help_for_unknown(key, schema)));
+            }
+        }
+        Ok(section)
+    }
+
+    /// The mapping under `key`; empty also after a problem.
+    pub fn section<'n>(&mut self, parent: &Section<'n>, key: &str, schema: Option<Schema>) -> Section<'n> {
+        let at = parent.place(key);
+        let section = self.mapping(parent.get(key).map(|(_, node)| node), at.clone(), schema);
+        section.unwrap_or(Section { at, entries: &[] })
+    }
+
+    /// The elements of the list under `key`.
+    pub fn list<'n>(&mut self, section: &Section<'n>, key: &str) -> Vec<(Place, &'n Node)> {
+        match section.get(key) {
+            None => Vec::new(),
+            Some((at, Node { kind: Kind::List(items), .. })) => {
+                items.iter().enumerate().map(|(i, item)| (at.item(i, item.line), item)).collect()
+            }
+            Some((at, node)) => {
+                let help =
+                    matches!(node.kind, Kind::Scalar(_)).then(|| format!("{key}: [...], or one `- ` per element"));
+                self.findings.problem(&at, format!("must be a list, not {}", node.describe()), help);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The text under `key`.
+    pub fn text(&mut self, section: &Section<'_>, key: &str) -> Result<Option<Text>, Reported> {
+        section.get(key).map(|(at, node)| self.text_at(node, at, false)).transpose()
+    }
+
+    /// The text at a place; of a `secret` no problem shows anything.
+    pub fn text_at(&mut self, node: &Node, at: Place, secret: bool) -> Result<Text, Reported> {
+        let (meaning, text) = match &node.kind {
+            Kind::Scalar(scalar) => (scalar.meaning(), self.interpolated(scalar, &at)?),
+            Kind::List(_) | Kind::Map(_) => return Err(self.not(&at, "a text", node.describe(), None)),
+        };
+        if meaning == Meaning::Text {
+            return Ok(Text { at, text: text.text, shown: text.shown });
+        }
+        let shown = if secret || meaning == Meaning::Null { node.describe() } else { &text.text };
+        let help = (meaning != Meaning::Null).then(|| "put it in quotes".to_owned());
+        Err(self.not(&at, "a text", shown, help))
+    }
+
+    /// The boolean under `key`.
+    pub fn boolean(&mut self, section: &Section<'_>, key: &str, default: bool) -> bool {
+        let Ok(Some((at, found))) = self.scalar(section, key, "true or false") else { return default };
+        match (found.meaning, found.text.to_lowercase().as_str()) {
+            (Meaning::Bool(value), _) => value,
+            // YAML 1.1, which the original's parser speaks.
+            (Meaning::Text, "yes" | "on") if found.plain => true,
+            (Meaning::Text, "no" | "off") if found.plain => false,
+            _ => {
+                self.not(&at, "true or false", &found.shown, found.help);
+                default
+            }
+        }
+    }
+
+    /// The finite decimal number under `key`, as [`Text`] that parses as one.
+    fn number(&mut self, section: &Section<'_>, key: &str, wanted: &str) -> Result<Option<Text>, Reported> {
+        let Some((at, found)) = self.scalar(section, key, wanted)? else { return Ok(None) };
+        let unsigned = found.text.trim_start_matches(['-', '+']);
+        // 010 is 8 to some parsers and 10 to others; 0x10 and .inf are not for people.
+        let octal = unsigned.len() > 1 && unsigned.starts_with('0') && !unsigned.starts_with("0.");
+        if found.meaning == Meaning::Number && !octal && unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        {
+            return Ok(Some(Text { at, text: found.text, shown: found.shown }));
+        }
+        let help = match found.meaning {
+            Meaning::Number if octal => Some("write it without leading zeros".to_owned()),
+            _ => found.help,
+        };
+        Err(self.not(&at, wanted, &found.shown, help))
+    }
+
+    /// The positive number under `key`.
+    pub fn positive(&mut self, section: &Section<'_>, key: &str, default: f64) -> f64 {
+        let wanted = "a positive number";
+        let Ok(Some(found)) = self.number(section, key, wanted) else { return default };
+        // The upper bound keeps sums of weights finite.
+        match found.text.parse() {
+            Ok(value) if value > 0.0 && value <= 1e12 => value,
+            Ok(value) if value > 0.0 => {
+                self.not(&found.at, "at most 1000000000000", &found.shown, None);
+                default
+            }
+            _ => {
+                self.not(&found.at, wanted, &found.shown, None);
+                default
+            }
+        }
+    }
+
+    /// The positive integer under `key`, a number of requests.
+    pub fn count(&mut self, section: &Section<'_>, key: &str) -> Option<u32> {
+        let count = self.integer(section, key, "a positive integer", 1, MAX_COUNT)?;
+        u32::try_from(count).ok()
+    }
+
+    /// The integer from `min` to `max` under `key`.
+    pub fn integer(&mut self, section: &Section<'_>, key: &str, wanted: &str, min: u64, max: u64) -> Option<u64> {
+        let found = self.number(section, key, wanted).ok()??;
+        let wanted = match found.text.parse::<u64>() {
+            Ok(value) if (min..=max).contains(&value) => return Some(value),
+            _ if found.text.parse::<f64>().is_ok_and(|value| value > max as f64) => format!("at most {max}"),
+            _ => wanted.to_owned(),
+        };
+        self.not(&found.at, &wanted, &found.shown, None);
+        None
+    }
+
+    /// The duration under `key`, in seconds.
+    pub fn seconds(&mut self, section: &Section<'_>, key: &str, zero: Zero) -> Option<Duration> {
+        let wanted = match zero {
+            Zero::Legal => "a number of seconds, 0 or more",
+            Zero::Illegal => "a number of seconds above 0",
+        };
+        let found = self.number(section, key, wanted).ok()??;
+        let seconds = found.text.parse::<f64>().unwrap_or(f64::NAN);
+        let wanted = match zero {
+            Zero::Legal if seconds == 0.0 => return Some(Duration::ZERO),
+            _ if (MIN_SECONDS..=MAX_SECONDS).contains(&seconds) => return Duration::try_from_secs_f64(seconds).ok(),
+            _ if seconds > 0.0 && seconds < MIN_SECONDS => "at least 0.001 seconds",
+            _ if seconds > MAX_SECONDS => "at most 315360000 seconds (ten years)",
+            _ => wanted,
+        };
+        self.not(&found.at, wanted, &found.shown, None);
+        None
+    }
+
+    /// One of `names` under `key`, whatever its case if `any_case`.
+    pub fn one_of<T: Copy>(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        names: &[(&str, T)],
+        any_case: bool,
+    ) -> Option<T> {
+        let found = self.text(section, key).ok()??;
+        let same = |name: &str| if any_case { name.eq_ignore_ascii_case(&found.text) } else { name == found.text };
+        if let Some((_, value)) = names.iter().find(|(name, _)| same(name)) {
+            return Some(*value);
+        }
+        let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        let help = nearest(&found.text, &names).map(|near| format!("did you mean `{near}`?"));
+        self.not(&found.at, &format!("one of {}", names.join(", ")), &found.shown, help);
+        None
+    }
+
+    /// Reports that a value is not what its key wants.
+    pub fn not(&mut self, at: &Place, wanted: &str, shown: &str, help: Option<String>) -> Reported {
+        self.findings.problem(at, format!("must be {wanted}, not {shown}"), help)
+    }
+
+    /// The scalar under `key`, for the keys that want a number or a boolean.
+    fn scalar(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        wanted: &str,
+    ) -> Result<Option<(Place, Resolved)>, Reported> {
+        let Some((at, node)) = section.get(key) else { return Ok(None) };
+        let Kind::Scalar(scalar) = &node.kind else {
+            return Err(self.not(&at, wanted, node.describe(), None));
+        };
+        let text = self.interpolated(scalar, &at)?;
+        let resolved = match text.form {
+            Form::Literal => {
+                let meaning = scalar.meaning();
+                let shown = if meaning == Meaning::Text { text.shown } else { text.text.clone() };
+                let unquoted = Scalar { text: text.text.clone(), plain: true }.meaning();
+                let help = (!scalar.plain && matches!(unquoted, Meaning::Number | Meaning::Bool(_)))
+                    .then(|| "write it without quotes".to_owned());
+                Resolved { text: text.text, meaning, plain: scalar.plain, shown, help }
+            }
+            Form::Reference => {
+                // As YAML would read it if it stood here: white space around it does not matter, nothing is no value.
+                let value = Scalar { text: text.text.trim().to_owned(), plain: true };
+                let meaning = match value.meaning() {
+                    Meaning::Null => Meaning::Text,
+                    meaning => meaning,
+                };
+                Resolved { text: value.text, meaning, plain: true, shown: text.shown, help: None }
+            }
+            Form::Mixed => {
+                let help = "a variable can give a number or a boolean only where it is the whole value".to_owned();
+                Resolved { text: text.text, meaning: Meaning::Text, plain: false, shown: text.shown, help: Some(help) }
+            }
+        };
+        Ok(Some((at, resolved)))
+    }
+
+    /// A scalar's text with its references replaced. Every variable that is missing is a problem of its own.
+    fn interpolated(&mut self, scalar: &Scalar, at: &Place) -> Result<Written, Reported> {
+        match interpolate(&scalar.text, self.env) {
+            Ok(done) => {
+                if done.stray {
+                    self.findings.warn(at, "holds a `${` that is no reference to a variable and stays as it is");
+                }
+                let shown = match done.form {
+                    Form::Literal => quoted(&done.text),
+                    Form::Reference | Form::Mixed => format!("the value of {}", quoted(&scalar.text)),
+                };
+                Ok(Written { text: done.text, form: done.form, shown })
+            }
+            Err(failures) => {
+                for failure in failures {
+                    let (message, help) = match failure {
+                        Failure::Unset(name) => (
+                            format!("the environment variable {name} is not set"),
+                            Some(format!("set it, or give a default: ${{{name}:-...}}")),
+                        ),
+                        Failure::TooDeep => ("has defaults nested too deep".to_owned(), None),
+                        Failure::TooLong => ("is longer than 1 MiB with its variables filled in".to_owned(), None),
+                    };
+                    self.findings.problem(at, message, help);
+                }
+                Err(Reported)
+            }
+        }
+    }
+
+    /// A value of any shape as JSON, its texts interpolated; for what a strategy is configured with.
+    pub fn json(&mut self, node: &Node, at: &Place) -> serde_json::Value {
+        use serde_json::{Map, Number, Value};
+        match &node.kind {
+            Kind::List(items) => {
+                let items = items.iter().enumerate();
+                Value::Array(items.map(|(i, item)| self.json(item, &at.item(i, item.line))).collect())
+            }
+            Kind::Map(entries) => {
+                let entries = entries.iter();
+                let json =
+                    |(key, node): &(Key, Node)| (key.text.clone(), self.json(node, &at.key(&key.text, key.line)));
+                Value::Object(entries.map(json).collect::<Map<_, _>>())
+            }
+            Kind::Scalar(scalar) => match scalar.meaning() {
+                Meaning::Null => Value::Null,
+                Meaning::Bool(value) => Value::Bool(value),
+                Meaning::Text => self.interpolated(scalar, at).map_or(Value::Null, |text| Value::String(text.text)),
+                Meaning::Number => {
+                    let text = scalar.text.trim_start_matches('+');
+                    let integer =
+                        text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from));
+                    match integer.ok().or_else(|| text.parse().ok().and_then(Number::from_f64)) {
+                        Some(number) => Value::Number(number),
+                        None => {
+                            self.not(
+                                at,
+                                "a decimal number",
+                                &scalar.text,
+                                Some("if it is a text, put it in quotes".into()),
+                            );
+                            Value::Null
+                        }
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// A text with its references replaced.
+struct Written {
+    text: String,
+    form: Form,
+    shown: String,
+}

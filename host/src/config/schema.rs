@@ -1,0 +1,72 @@
+//! Every key there is, by section: what is not listed here is a problem.
+
+use super::problem::nearest;
+
+/// The legal keys of one mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Schema {
+    /// Its key path in general, for help.
+    pub path: &'static str,
+    pub keys: &'static [&'static str],
+}
+
+pub(super) const TOP: Schema = Schema {
+    path: "the top level",
+    keys: &["providers", "routing", "strategies", "timeouts", "queue", "monitoring", "server"],
+};
+pub(super) const PROVIDER: Schema = Schema {
+    path: "`providers[]`",
+    keys: &[
+        "name",
+        "base_url",
+        "api_key",
+        "weight",
+        "fallback_only",
+        "max_concurrent",
+        "model_map",
+        "type",
+        "api_version",
+        "headers",
+        "timeouts",
+        "models",
+    ],
+};
+pub(super) const ROUTING: Schema = Schema { path: "`routing`", keys: &["strategy", "health_check"] };
+pub(super) const HEALTH_CHECK: Schema =
+    Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown"] };
+pub(super) const STRATEGY: Schema = Schema { path: "`strategies.NAME`", keys: &["path", "config"] };
+pub(super) const TIMEOUTS: Schema = Schema { path: "`timeouts`", keys: &["request", "connect", "idle"] };
+pub(super) const QUEUE: Schema = Schema { path: "`queue`", keys: &["max_concurrent", "timeout", "slot_wait"] };
+pub(super) const MONITORING: Schema =
+    Schema { path: "`monitoring`", keys: &["log_level", "log_format", "track_latency", "track_errors"] };
+pub(super) const SERVER: Schema =
+    Schema { path: "`server`", keys: &["host", "port", "api_keys", "max_body_bytes", "drain_timeout"] };
+
+pub(super) const ALL: [Schema; 9] =
+    [TOP, PROVIDER, ROUTING, HEALTH_CHECK, STRATEGY, TIMEOUTS, QUEUE, MONITORING, SERVER];
+
+/// What was probably meant by a key that `schema` does not have: a similar key, another section, or else the whole list.
+pub(super) fn help_for_unknown(key: &str, schema: Schema) -> String {
+    if let Some(near) = nearest(key, schema.keys) {
+        return format!("did you mean `{near}`?");
+    }
+    let homes: Vec<&str> = ALL.iter().filter(|other| other.keys.contains(&key)).map(|other| other.path).collect();
+    if homes.is_empty() {
+        format!("the keys here: {}", schema.keys.join(", "))
+    } else {
+        format!("it belongs to {}", homes.join(" or "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn helps_with_spelling_then_with_the_section_then_with_the_list() {
+        assert_eq!(help_for_unknown("slotwait", QUEUE), "did you mean `slot_wait`?");
+        assert_eq!(help_for_unknown("strategy", TOP), "it belongs to `routing`");
+        assert_eq!(help_for_unknown("max_concurrent", TOP), "it belongs to `providers[]` or `queue`");
+        assert_eq!(help_for_unknown("colour", ROUTING), "the keys here: strategy, health_check");
+    }
+}

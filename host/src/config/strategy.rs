@@ -1,0 +1,120 @@
+//! `routing.strategy` and `strategies`: which component routes, as far as names and files can say.
+//!
+//! Whether a file holds a component of the right world is for the strategy loader to find out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::problem::{Place, Reported, quoted, suggest};
+use super::read::{Reader, Section, Text};
+use super::schema::STRATEGY;
+use super::{StrategyChoice, StrategySource};
+
+/// What routes when nothing is said.
+const DEFAULT: &str = "round_robin";
+
+/// Where things named in the configuration are looked for.
+pub(super) struct Sources<'a> {
+    /// The folder of the configuration file; empty for the current one.
+    pub folder: &'a Path,
+    /// The names of the built-in strategies.
+    pub builtins: &'a [&'a str],
+}
+
+/// One entry under `strategies`; `source` is `None` after a problem.
+struct Declared<'n> {
+    name: &'n str,
+    source: Option<StrategySource>,
+    config: serde_json::Value,
+}
+
+/// The strategy that was chosen; every entry under `strategies` is checked, chosen or not.
+pub(super) fn choose(
+    reader: &mut Reader<'_>,
+    top: &Section<'_>,
+    routing: &Section<'_>,
+    sources: &Sources<'_>,
+) -> Option<StrategyChoice> {
+    let declared = declared(reader, top, sources);
+    let (name, at, shown) = match reader.text(routing, "strategy").ok()? {
+        Some(Text { text, at, shown }) => (text, at, shown),
+        None => (DEFAULT.to_owned(), Place { line: 0, ..routing.at.key("strategy", 0) }, quoted(DEFAULT)),
+    };
+    let line = at.line;
+    if let Some(entry) = declared.iter().find(|entry| entry.name == name) {
+        return Some(StrategyChoice { source: entry.source.clone()?, config: entry.config.clone(), name, line });
+    }
+    let found = in_folder(sources.folder);
+    let source = if sources.builtins.contains(&name.as_str()) {
+        StrategySource::BuiltIn(name.clone())
+    } else if found.contains(&name) {
+        StrategySource::File(sources.folder.join("strategies").join(format!("{name}.wasm")))
+    } else if name.ends_with(".wasm") {
+        StrategySource::File(file(reader, &at, &name, sources.folder).ok()?)
+    } else {
+        let names = declared.iter().map(|entry| entry.name).chain(sources.builtins.iter().copied());
+        let names: BTreeSet<&str> = names.chain(found.iter().map(String::as_str)).collect();
+        let mut help = suggest(&name, names.iter().copied(), "there is").unwrap_or_default();
+        if help.starts_with("did") {
+            help = format!("{help} there is: {}", names.into_iter().collect::<Vec<_>>().join(", "));
+        }
+        reader.findings.problem(&at, format!("no strategy is called {shown}"), Some(help));
+        return None;
+    };
+    Some(StrategyChoice { name, source, config: empty(), line })
+}
+
+fn declared<'n>(reader: &mut Reader<'_>, top: &Section<'n>, sources: &Sources<'_>) -> Vec<Declared<'n>> {
+    let mut declared = Vec::new();
+    for (at, name, node) in reader.section(top, "strategies", None).entries() {
+        let Ok(section) = reader.mapping(Some(node), at.clone(), Some(STRATEGY)) else {
+            declared.push(Declared { name, source: None, config: empty() });
+            continue;
+        };
+        let source = match reader.text(&section, "path") {
+            Err(Reported) => None,
+            Ok(Some(path)) => file(reader, &path.at, &path.text, sources.folder).ok().map(StrategySource::File),
+            Ok(None) if sources.builtins.contains(&name) => Some(StrategySource::BuiltIn(name.to_owned())),
+            Ok(None) => {
+                let help = format!("only the built-in strategies need none: {}", sources.builtins.join(", "));
+                reader.findings.problem(&at, "needs a `path` to its .wasm file", Some(help));
+                None
+            }
+        };
+        let config = match section.get("config") {
+            Some((at, node)) => reader.json(node, &at),
+            None => empty(),
+        };
+        declared.push(Declared { name, source, config });
+    }
+    declared
+}
+
+/// The file at `path`, relative to the configuration; that it exists is checked.
+fn file(reader: &mut Reader<'_>, at: &Place, path: &str, folder: &Path) -> Result<PathBuf, Reported> {
+    if path.is_empty() {
+        return Err(reader.findings.problem(at, "must not be empty", None));
+    }
+    let full = folder.join(path);
+    let wrong = match full.metadata() {
+        Ok(found) if found.is_file() => return Ok(full),
+        Ok(_) => "is not a file",
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "does not exist",
+        Err(_) => "cannot be read",
+    };
+    let looked = std::path::absolute(&full).unwrap_or(full);
+    let help = path.starts_with('~').then(|| "`~` is not expanded here; write ${HOME}".to_owned());
+    Err(reader.findings.problem(at, format!("the file {} {wrong}", looked.display()), help))
+}
+
+/// The stems of the `.wasm` files in the folder `strategies/` beside the configuration.
+fn in_folder(folder: &Path) -> BTreeSet<String> {
+    let Ok(entries) = folder.join("strategies").read_dir() else { return BTreeSet::new() };
+    let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
+    let components = files.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    components.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
+}
+
+fn empty() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}

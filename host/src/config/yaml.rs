@@ -1,0 +1,436 @@
+//! The file as a tree in which every value knows its line.
+//!
+//! Built straight from the parser's events, because the usual value types of YAML libraries carry no lines, and a second
+//! parse to find them can disagree with the first. Aliases and merge keys (`<<`) are resolved here, within bounds that a
+//! small file of nested aliases cannot exceed. Scalars stay as written: what `007` or `yes` means depends on the key.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+
+use super::problem::{Findings, Place, Reported, join};
+
+/// Values a file may hold once its aliases are resolved; long texts count as several.
+const MAX_COST: usize = 20_000;
+
+/// Levels of nesting, so that recursion over the tree is safe.
+const MAX_DEPTH: usize = 64;
+
+/// Bytes to parse, over and over, for a layout that the parser accepts.
+const MAX_LAYOUT: usize = 16 << 20;
+
+/// One value.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// Where it begins, from 1.
+    pub line: usize,
+    pub kind: Kind,
+    /// How many values it holds, itself included.
+    cost: usize,
+    /// How many levels it holds, itself included.
+    depth: usize,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    /// In the order of the file, keys unique.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A scalar as written.
+#[derive(Clone, Debug)]
+pub(super) struct Scalar {
+    pub text: String,
+    /// Without quotes and without a tag that makes it text, so that it may be a number, a boolean or nothing.
+    pub plain: bool,
+}
+
+/// A key as written, and its line.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub text: String,
+    pub line: usize,
+    /// A merge key, `<<` without quotes.
+    merge: bool,
+}
+
+/// What a plain scalar means by YAML's core schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Null,
+    Bool(bool),
+    /// Any number, infinity and not-a-number included.
+    Number,
+    Text,
+}
+
+impl Node {
+    fn new(line: usize, kind: Kind) -> Self {
+        let inner = |nodes: &mut dyn Iterator<Item = &Node>| {
+            nodes.fold((1_usize, 0), |(cost, depth), node| (cost.saturating_add(node.cost), depth.max(node.depth)))
+        };
+        let (cost, depth) = match &kind {
+            Kind::Scalar(scalar) => (1 + scalar.text.len() / 64, 0),
+            Kind::List(items) => inner(&mut items.iter()),
+            Kind::Map(entries) => {
+                let keys: usize = entries.iter().map(|(key, _)| key.text.len() / 64).sum();
+                let (cost, depth) = inner(&mut entries.iter().map(|(_, node)| node));
+                (cost.saturating_add(keys), depth)
+            }
+        };
+        Self { line, kind, cost, depth: depth + 1 }
+    }
+
+    /// Whether nothing stands here.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar(scalar) if scalar.meaning() == Meaning::Null)
+    }
+
+    /// What stands here, for problems; never the value itself.
+    pub fn describe(&self) -> &'static str {
+        match &self.kind {
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a mapping",
+            Kind::Scalar(scalar) => match scalar.meaning() {
+                Meaning::Null => "nothing",
+                Meaning::Bool(_) => "a boolean",
+                Meaning::Number => "a number",
+                Meaning::Text => "a text",
+            },
+        }
+    }
+}
+
+impl Scalar {
+    /// What it means by the core schema.
+    pub fn meaning(&self) -> Meaning {
+        if !self.plain {
+            return Meaning::Text;
+        }
+        match self.text.as_str() {
+            "" | "~" | "null" | "Null" | "NULL" => Meaning::Null,
+            "true" | "True" | "TRUE" => Meaning::Bool(true),
+            "false" | "False" | "FALSE" => Meaning::Bool(false),
+            text if is_number(text) => Meaning::Number,
+            _ => Meaning::Text,
+        }
+    }
+}
+
+/// Whether the core schema takes `text` for a number.
+fn is_number(text: &str) -> bool {
+    let all = |digits: &str, legal: fn(char) -> bool| !digits.is_empty() && digits.chars().all(legal);
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return true;
+    }
+    if let Some(digits) = text.strip_prefix("0x") {
+        return all(digits, |c| c.is_ascii_hexdigit());
+    }
+    if let Some(digits) = text.strip_prefix("0o") {
+        return all(digits, |c| ('0'..='7').contains(&c));
+    }
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    digits(whole)
+        && digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && exponent.is_none_or(|text| all(text.strip_prefix(['-', '+']).unwrap_or(text), |c| c.is_ascii_digit()))
+}
+
+/// Reads the one document of `text`; `None` when there is nothing in it.
+///
+/// What the parser stumbles over ends the reading; duplicate keys and foreign tags are noted and passed over.
+pub(super) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
+    let mut tree = Tree { findings, open: Vec::new(), anchors: HashMap::new(), root: None, cost: 0 };
+    let mut documents = 0;
+    for event in Parser::new_from_str(&with_legal_layout(text.strip_prefix('\u{feff}').unwrap_or(text))) {
+        let (event, span) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let at = Place { line: error.marker().line(), ..Place::file() };
+                let column = error.marker().col() + 1;
+                let message = format!("is not valid YAML: {} (column {column})", error.info());
+                return Err(tree.findings.problem(&at, message, None));
+            }
+        };
+        if matches!(event, Event::DocumentStart(_)) {
+            documents += 1;
+            if documents > 1 {
+                let at = Place { line: span.start.line(), ..Place::file() };
+                let help = "everything after `---` would be ignored; put it into one document".to_owned();
+                return Err(tree.findings.problem(&at, "must hold one YAML document, not several", Some(help)));
+            }
+        }
+        tree.event(event, span.start.line())?;
+    }
+    Ok(tree.root.filter(|root| !root.is_null()))
+}
+
+/// The text with every line of a `[...]` or `{...}` that stands too far left moved to the right.
+///
+/// The parser goes by the letter of YAML 1.2, in which such lines, often a lone `]`, must be indented more than the block
+/// around them. Most parsers, the original's among them, do not care, and between brackets white space means nothing, so
+/// neither does this one. Lines keep their numbers.
+fn with_legal_layout(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    let mut parsed = 0;
+    while parsed < MAX_LAYOUT {
+        parsed += text.len() + 1;
+        let error = Parser::new_from_str(&text).find_map(Result::err);
+        let Some(error) = error
+            .filter(|error| matches!(error.info(), "invalid indentation" | "invalid indentation in flow construct"))
+        else {
+            break;
+        };
+        let before = text.split_inclusive('\n').take(error.marker().line().saturating_sub(1));
+        let start = before.map(str::len).sum();
+        text.to_mut().insert_str(start, &" ".repeat(2 * MAX_DEPTH));
+    }
+    text
+}
+
+/// A list or mapping whose end has not come yet.
+struct Open {
+    line: usize,
+    anchor: usize,
+    nodes: Nodes,
+}
+
+enum Nodes {
+    List(Vec<Node>),
+    /// The last is a key that waits for its value.
+    Map(Vec<(Key, Node)>, Option<Key>),
+}
+
+struct Tree<'a> {
+    findings: &'a mut Findings,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    root: Option<Node>,
+    cost: usize,
+}
+
+impl Tree<'_> {
+    fn event(&mut self, event: Event<'_>, line: usize) -> Result<(), Reported> {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let forced = tag.as_deref().is_some_and(|tag| self.forces_text(tag, line));
+                let plain = style == ScalarStyle::Plain && !forced;
+                let scalar = Scalar { text: text.into_owned(), plain };
+                self.add(Node::new(line, Kind::Scalar(scalar)), anchor)
+            }
+            Event::SequenceStart(anchor, tag) => self.begin(Nodes::List(Vec::new()), anchor, tag.as_deref(), line),
+            Event::MappingStart(anchor, tag) => self.begin(Nodes::Map(Vec::new(), None), anchor, tag.as_deref(), line),
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(Open { line, anchor, nodes }) = self.open.pop() else { return Ok(()) };
+                let kind = match nodes {
+                    Nodes::List(items) => Kind::List(items),
+                    Nodes::Map(entries, _) => Kind::Map(self.merge(entries)),
+                };
+                self.add(Node::new(line, kind), anchor)
+            }
+            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
+                Some(mut node) => {
+                    node.line = line;
+                    self.cost = self.cost.saturating_add(node.cost);
+                    self.add(node, 0)
+                }
+                None => {
+                    let at = self.place(line);
+                    Err(self.findings.problem(&at, "refers to an anchor that is not complete here", None))
+                }
+            },
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self, nodes: Nodes, anchor: usize, tag: Option<&Tag>, line: usize) -> Result<(), Reported> {
+        if let Some(tag) = tag {
+            self.forces_text(tag, line);
+        }
+        if self.open.len() >= MAX_DEPTH {
+            let at = Place { line, ..Place::file() };
+            return Err(self.findings.problem(&at, format!("is nested more than {MAX_DEPTH} levels deep"), None));
+        }
+        self.open.push(Open { line, anchor, nodes });
+        Ok(())
+    }
+
+    /// Puts a complete node where it belongs: under the key that waits for it, or as a key itself.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Reported> {
+        self.cost = self.cost.saturating_add(1);
+        let at = Place { line: node.line, ..Place::file() };
+        if self.cost.max(node.cost) > MAX_COST {
+            return Err(self.findings.problem(
+                &at,
+                format!("holds more than {MAX_COST} values, aliases resolved"),
+                None,
+            ));
+        }
+        if self.open.len() + node.depth > MAX_DEPTH {
+            return Err(self.findings.problem(&at, format!("is nested more than {MAX_DEPTH} levels deep"), None));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.open.last_mut().map(|open| &mut open.nodes) {
+            None => self.root = Some(node),
+            Some(Nodes::List(items)) => items.push(node),
+            Some(Nodes::Map(_, waiting)) => match (waiting.take(), node.kind) {
+                (Some(key), kind) => self.entry(key, Node { kind, ..node }),
+                (None, Kind::Scalar(Scalar { text, plain })) => {
+                    let merge = plain && text == "<<";
+                    *waiting = Some(Key { text, line: node.line, merge });
+                }
+                (None, Kind::List(_) | Kind::Map(_)) => {
+                    return Err(self.findings.problem(&at, "has a key that is not a text", None));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, key: Key, node: Node) {
+        let at = self.place(0);
+        let Some(Open { nodes: Nodes::Map(entries, _), .. }) = self.open.last_mut() else { return };
+        match entries.iter().find(|(other, _)| other.text == key.text) {
+            Some((first, _)) => {
+                let message = format!("stands here twice, first on line {}", first.line);
+                self.findings.problem(&at.key(&key.text, key.line), message, None);
+            }
+            None => entries.push((key, node)),
+        }
+    }
+
+    /// Replaces `<<` by the entries of the mappings it names; keys that are there already win.
+    fn merge(&mut self, entries: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
+        let (merges, mut all): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key.merge);
+        for (key, node) in merges {
+            let sources = match node.kind {
+                Kind::List(items) => items,
+                Kind::Map(_) | Kind::Scalar(_) => vec![node],
+            };
+            for source in sources {
+                if let Kind::Map(entries) = source.kind {
+                    for (key, node) in entries {
+                        if !all.iter().any(|(other, _)| other.text == key.text) {
+                            all.push((key, node));
+                        }
+                    }
+                } else {
+                    let at = self.place(0).key("<<", key.line);
+                    self.findings.problem(&at, "must be an alias of a mapping, or a list of such", None);
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether `tag` makes its scalar a text. Tags of other languages are problems: nobody would execute them.
+    fn forces_text(&mut self, tag: &Tag, line: usize) -> bool {
+        match (tag.handle.as_str(), tag.suffix.as_str()) {
+            ("tag:yaml.org,2002:", "str") | ("", "tag:yaml.org,2002:str") | ("" | "!", "" | "!") => true,
+            ("tag:yaml.org,2002:", "null" | "bool" | "int" | "float" | "seq" | "map") => false,
+            _ => {
+                let at = self.place(line);
+                let help = "for a variable of the environment write ${NAME}".to_owned();
+                self.findings.problem(&at, "has a tag that means nothing here", Some(help));
+                false
+            }
+        }
+    }
+
+    /// The key path of what is open, at `line`.
+    fn place(&self, line: usize) -> Place {
+        let key = self.open.iter().fold(String::new(), |path, open| match &open.nodes {
+            Nodes::List(items) => format!("{path}[{}]", items.len()),
+            Nodes::Map(_, Some(key)) => join(&path, &key.text),
+            Nodes::Map(_, None) => path,
+        });
+        Place { key, line }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn tree(text: &str) -> Node {
+        let mut findings = Findings::new(Path::new("x.yaml"));
+        let root = read(text, &mut findings).unwrap().unwrap();
+        findings.conclude(|_| Some(())).unwrap();
+        root
+    }
+
+    /// Keys and values with their lines, in order.
+    fn flat(node: &Node) -> String {
+        match &node.kind {
+            Kind::Scalar(scalar) => format!("{}@{}", scalar.text, node.line),
+            Kind::List(items) => format!("[{}]", items.iter().map(flat).collect::<Vec<_>>().join(" ")),
+            Kind::Map(entries) => {
+                let entries = entries.iter().map(|(key, node)| format!("{}@{}:{}", key.text, key.line, flat(node)));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn every_value_knows_its_line() {
+        assert_eq!(flat(&tree("a:\n  b: 1\n  c:\n    - x\n    -\n      y\n")), "{a@1:{b@2:1@2 c@3:[x@4 y@6]}}");
+        assert_eq!(flat(&tree("# ä\n---\na: |\n  1\n  2\nb: c\n")), "{a@3:1\n2\n@4 b@6:c@6}");
+    }
+
+    #[test]
+    fn brackets_may_be_laid_out_in_any_way() {
+        let text = "p:\n  - m: [\n  a,\nb, {\n}\n]\n    n:\n      {\n    x: [\n    ]}\n";
+        assert_eq!(flat(&tree(text)), "{p@1:[{m@2:[a@3 b@4 {}] n@7:{x@9:[]}}]}");
+        let mut findings = Findings::new(Path::new("x.yaml"));
+        assert!(read("p:\n  - m: [\n]\n  n: 1\n", &mut findings).is_err(), "blocks must be laid out right");
+    }
+
+    #[test]
+    fn merged_keys_yield_to_those_that_are_there() {
+        let text = "a: &a {x: 1, y: 2}\nb: &b {x: 3, z: 4}\nc:\n  <<: [*a, *b]\n  y: 5\n\"<<\": 6\n";
+        let c = "{y@5:5@5 x@1:1@1 z@2:4@2}";
+        assert_eq!(flat(&tree(text)), format!("{{a@1:{{x@1:1@1 y@1:2@1}} b@2:{{x@2:3@2 z@2:4@2}} c@3:{c} <<@6:6@6}}"));
+    }
+
+    #[test]
+    fn plain_scalars_mean_what_the_core_schema_says() {
+        let meaning = |text: &str| Scalar { text: text.into(), plain: true }.meaning();
+        for text in
+            ["0", "-1", "+12", "1.5", ".5", "1.", "1e3", "-2.5E-3", "0x1F", "0o17", ".inf", "-.INF", ".NaN", "007"]
+        {
+            assert_eq!(meaning(text), Meaning::Number, "{text}");
+        }
+        for text in
+            ["-", "+", ".", "e3", "1e", "1_000", "1:30", "0x", "0o8", "1.2.3", "30s", "yes", "inf", "nan", "-.nan"]
+        {
+            assert_eq!(meaning(text), Meaning::Text, "{text}");
+        }
+        assert_eq!((meaning(""), meaning("~"), meaning("null")), (Meaning::Null, Meaning::Null, Meaning::Null));
+        assert_eq!((meaning("True"), meaning("FALSE")), (Meaning::Bool(true), Meaning::Bool(false)));
+        assert_eq!(Scalar { text: "1".into(), plain: false }.meaning(), Meaning::Text);
+    }
+
+    #[test]
+    fn tags_of_the_core_schema_are_understood() {
+        let root = tree("[!!str 1, ! 2, !!int 3, !!map {}, !<tag:yaml.org,2002:str> 4]");
+        let Kind::List(items) = &root.kind else { panic!("no list") };
+        let described: Vec<_> = items.iter().map(Node::describe).collect();
+        assert_eq!(described, ["a text", "a text", "a number", "a mapping", "a text"]);
+    }
+}

@@ -1,0 +1,33 @@
+//! Pointsman: an OpenAI-compatible proxy that sets the points for LLM requests.
+//!
+//! A map, in the order in which a request meets the modules:
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`cli`], [`app`] | from arguments to a running server; `app` is the only module that knows all others |
+//! | [`config`] | what the user wrote, checked as a whole |
+//! | [`listener`], [`drain`] | connections: accepted, served, let go without loss |
+//! | [`proxy`] | a request: its body read and spliced, dispatched, answered; [`proxy::dispatch`] is THE loop |
+//! | [`queue`] | at most so many requests in flight, the others first come first served |
+//! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
+//! | [`strategy`] | the host of strategies as WebAssembly components; the only module that names wasmtime |
+//! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
+//! | [`admin`], [`telemetry`] | `/health`, `/ready`, logs |
+//! | [`demo`] | the whole thing with providers of its own, for a first look |
+//!
+//! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider` and `queue`, `strategy` and `provider` to
+//! `routing`; `routing` and `config` to nothing of ours.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod drain;
+pub mod listener;
+pub mod provider;
+pub mod proxy;
+pub mod queue;
+pub mod routing;
+pub mod strategy;
+pub mod telemetry;

@@ -1,0 +1,5 @@
+//! The binary `pointsman`; everything else is in the library.
+
+fn main() -> std::process::ExitCode {
+    pointsman::cli::main()
+}

@@ -1,0 +1,74 @@
+//! Which providers serve which model, worked out once from the configuration.
+//!
+//! Each distinct set of providers counts its own decisions: were there one counter for all, requests for two models
+//! that alternate would each see every other number, and `round_robin` would send all of one model to one provider.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::config;
+use crate::routing::Tier;
+
+/// The providers that serve one model, or several.
+#[derive(Debug)]
+pub struct EligibleSet {
+    providers: Vec<u32>,
+    decisions: [AtomicU32; Tier::ALL.len()],
+}
+
+impl EligibleSet {
+    fn new(providers: Vec<u32>) -> Self {
+        Self { providers, decisions: Default::default() }
+    }
+
+    /// Indices in the order of the configuration.
+    pub fn providers(&self) -> &[u32] {
+        &self.providers
+    }
+
+    /// The number of the next decision for this set in `tier`, from 0.
+    pub fn next_seq(&self, tier: Tier) -> u32 {
+        self.decisions[tier as usize].fetch_add(1, Relaxed)
+    }
+}
+
+/// The sets of all models that the configuration names, and of all others.
+#[derive(Debug)]
+pub struct Eligible {
+    named: HashMap<String, Arc<EligibleSet>>,
+    any: Arc<EligibleSet>,
+    others: Arc<EligibleSet>,
+}
+
+impl Eligible {
+    /// Works out the sets.
+    pub fn new(providers: &[config::Provider]) -> Self {
+        let mut sets: HashMap<Vec<u32>, Arc<EligibleSet>> = HashMap::new();
+        let mut set_of = |serves: &dyn Fn(&config::Provider) -> bool| {
+            let indices: Vec<u32> =
+                (0_u32..).zip(providers).filter(|(_, provider)| serves(provider)).map(|(index, _)| index).collect();
+            Arc::clone(sets.entry(indices.clone()).or_insert_with(|| Arc::new(EligibleSet::new(indices))))
+        };
+        let any = set_of(&|_| true);
+        let others = set_of(&|provider| provider.models.is_empty());
+        let limited = providers.iter().filter(|provider| !provider.models.is_empty());
+        let names = limited.flat_map(|provider| provider.models.iter().chain(provider.model_map.keys()));
+        let named = names.map(|name| (name.clone(), set_of(&|provider| serves(provider, name)))).collect();
+        Self { named, any, others }
+    }
+
+    /// The providers that serve `model`; an empty name is a request without one.
+    pub fn of(&self, model: &str) -> &Arc<EligibleSet> {
+        if model.is_empty() {
+            return &self.any;
+        }
+        self.named.get(model).unwrap_or(&self.others)
+    }
+}
+
+/// Whether a provider's list, if it has one, holds the client's name of the model or the name it is mapped to.
+fn serves(provider: &config::Provider, model: &str) -> bool {
+    let listed = |name: &str| provider.models.iter().any(|served| served == name);
+    provider.models.is_empty() || listed(model) || provider.model_map.contains_key(model)
+}

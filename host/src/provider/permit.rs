@@ -1,0 +1,86 @@
+//! The right to one attempt at one provider, and the duty to report how it ended.
+//!
+//! A permit holds the provider's slot. It reports the attempt's outcome exactly once: when told, or from `Drop`, which
+//! means that the client left. There is no way to use a provider without one, so no slot and no outcome can be lost.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::{Fleet, Provider};
+use crate::routing::{Outcome, Report};
+
+/// One attempt's slot at its provider.
+#[derive(Debug)]
+pub struct Permit {
+    fleet: Arc<Fleet>,
+    provider: Arc<Provider>,
+    /// Released last, by the fields' own drop: the outcome is known before the slot is free.
+    _slot: Option<OwnedSemaphorePermit>,
+    /// Whether this is the one trial of a probing provider.
+    trial: bool,
+    epoch: u64,
+    began: Instant,
+    first_byte: Option<Instant>,
+    reported: bool,
+}
+
+impl Permit {
+    /// Starts an attempt: `slot` is the provider's, when it has a limit; `trial` its claimed trial.
+    pub(super) fn new(
+        fleet: Arc<Fleet>,
+        provider: Arc<Provider>,
+        slot: Option<OwnedSemaphorePermit>,
+        trial: bool,
+    ) -> Self {
+        let epoch = fleet.snapshot().of(provider.index).epoch();
+        provider.in_flight.fetch_add(1, Relaxed);
+        let began = Instant::now();
+        Self { fleet, provider, _slot: slot, trial, epoch, began, first_byte: None, reported: false }
+    }
+
+    /// The provider that this permit is for.
+    pub fn provider(&self) -> &Arc<Provider> {
+        &self.provider
+    }
+
+    /// When the attempt began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Notes that the answer's body began.
+    pub fn first_byte(&mut self) {
+        self.first_byte.get_or_insert_with(Instant::now);
+    }
+
+    /// Reports the outcome and frees the slot.
+    pub fn report(mut self, outcome: Outcome) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.reported, true) {
+            return;
+        }
+        self.provider.in_flight.fetch_sub(1, Relaxed);
+        let report = Report {
+            provider: self.provider.index,
+            kind: outcome.kind(),
+            first_byte: self.first_byte.map(|at| at - self.began).unwrap_or_default(),
+            total: self.began.elapsed(),
+        };
+        self.fleet.learn(&self.provider, outcome, self.epoch, report);
+        if self.trial {
+            self.provider.trial.store(false, Relaxed);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.finish(Outcome::Cancelled);
+    }
+}

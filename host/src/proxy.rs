@@ -1,0 +1,286 @@
+//! The way of a request through the proxy: from HTTP to the dispatcher and back to HTTP.
+//!
+//! [`handle`] is the one handler of all OpenAI endpoints. What is wrong with a request is found before it takes a slot
+//! of the queue; what is right with it goes to [`dispatch`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE,
+};
+use http::{HeaderMap, Method, Response};
+use http_body::Body as _;
+use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub mod access;
+pub mod attempt;
+pub mod dispatch;
+pub mod endpoint;
+pub mod entropy;
+pub mod headers;
+pub mod intake;
+pub mod models;
+pub mod request;
+pub mod respond;
+pub mod stream;
+pub mod whole;
+
+use crate::config::{Config, Secret};
+use crate::listener::Closer;
+use crate::provider::Fleet;
+use crate::queue::Queue;
+use access::Entry;
+use attempt::{Answered, Content, Passing};
+use dispatch::{Dispatcher, Order};
+use endpoint::{Class, Endpoint};
+use entropy::Entropy;
+use request::{Approach, BodyError, RequestBody};
+use respond::ProxyError;
+use stream::Relay;
+use whole::Whole;
+
+/// The header that names a request, in both directions.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A larger body is scanned on a thread of its own: even a hostile one of this size takes no more than a few ms.
+const SCANNED_IN_PLACE: usize = 1 << 20;
+
+/// Everything that requests share.
+pub struct Proxy {
+    dispatcher: Dispatcher,
+    queue: Queue,
+    queue_timeout: Duration,
+    /// Bounds one provider's list of models.
+    list_timeout: Duration,
+    api_keys: Vec<Secret>,
+    max_body_bytes: usize,
+    approach: Approach,
+    /// Requests in flight, which a drain waits for.
+    requests: TaskTracker,
+    /// Cancelled when the server goes down.
+    draining: CancellationToken,
+}
+
+impl Proxy {
+    /// The proxy of a configuration; `approach` is what a request gets that names none.
+    pub fn new(
+        config: &Config,
+        fleet: Arc<Fleet>,
+        approach: Approach,
+        requests: TaskTracker,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            dispatcher: Dispatcher {
+                fleet,
+                slot_wait: config.queue.slot_wait,
+                queue_timeout: config.queue.timeout,
+                entropy: Entropy::default(),
+            },
+            queue: Queue::new(config.queue.max_concurrent),
+            queue_timeout: config.queue.timeout,
+            list_timeout: config.health_check.timeout,
+            api_keys: config.server.api_keys.clone(),
+            max_body_bytes: config.server.max_body_bytes,
+            approach,
+            requests,
+            draining,
+        }
+    }
+
+    /// The providers.
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.dispatcher.fleet
+    }
+
+    /// The global queue.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Whether the server is going down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// The id of a request: the client's if it is sane, else a new one.
+    pub fn request_id(&self, headers: &HeaderMap) -> String {
+        let sane = |id: &&str| {
+            (1..=128).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
+        };
+        let client = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
+        client.map_or_else(|| self.dispatcher.entropy.request_id(), str::to_owned)
+    }
+
+    /// Whether the client shows a key that is accepted, or needs none. The time it takes tells nothing about the keys.
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        if self.api_keys.is_empty() {
+            return true;
+        }
+        let shown = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+        let Some((scheme, shown)) = shown.split_at_checked(b"Bearer ".len()) else { return false };
+        let accepted = self.api_keys.iter().fold(subtle::Choice::from(0), |accepted, key| {
+            accepted | key.reveal().as_bytes().ct_eq(shown.trim_ascii())
+        });
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(accepted)
+    }
+}
+
+/// Handles a request for any endpoint of the OpenAI API.
+pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response<Body> {
+    let id = proxy.request_id(request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut entry = Entry::new(id.clone(), method, path, proxy.requests.token());
+    // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
+    // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
+    let closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
+    let closer = request.extensions().get::<Closer>().cloned().unwrap_or_default();
+    let mut response = match proxy.serve(request, &mut entry).await {
+        Ok(Answer::Own(response)) => response,
+        Ok(Answer::Provider(answered)) => return pass_on(answered, entry, closer, closes),
+        Err(error) => {
+            let mut response = error.into_response(entry.attempts());
+            name_attempts(response.headers_mut(), &entry);
+            response
+        }
+    };
+    if closes {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    entry.answered(response.status());
+    response
+}
+
+/// What a request is answered with.
+enum Answer {
+    /// By the proxy itself.
+    Own(Response<Body>),
+    /// By a provider.
+    Provider(Answered),
+}
+
+impl Proxy {
+    async fn serve(&self, request: Request, entry: &mut Entry) -> Result<Answer, ProxyError> {
+        if self.is_draining() {
+            return Err(ProxyError::Draining);
+        }
+        if !self.admits(request.headers()) {
+            return Err(ProxyError::WrongKey);
+        }
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let endpoint = Endpoint::of(&head.method, path).ok_or_else(|| ProxyError::UnknownPath(path.to_owned()))?;
+        if endpoint.class == Class::Models {
+            return models::answer(self, &endpoint.path).await.map(Answer::Own);
+        }
+        let bytes = intake::read(body, &head.headers, self.max_body_bytes).await?;
+        let mut headers = headers::to_provider(head.headers);
+        let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
+        entry.asked_for(body.model());
+        let deadline = Instant::now() + self.queue_timeout;
+        let permit = self.queue.enter(deadline).await.map_err(|_| ProxyError::QueueTimeout(self.queue_timeout))?;
+        entry.hold(permit);
+        let query = head.uri.query().map(str::to_owned);
+        let order = Order { method: head.method, endpoint, query, headers, body, deadline };
+        self.dispatcher.dispatch(&order, entry).await.map(Answer::Provider)
+    }
+
+    /// Reads what routing needs from the body.
+    async fn understand(
+        &self,
+        endpoint: &Endpoint,
+        method: &Method,
+        headers: &mut HeaderMap,
+        bytes: Bytes,
+    ) -> Result<RequestBody, ProxyError> {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
+        let sends = method == Method::POST || method == Method::PUT || method == Method::PATCH;
+        let generates = endpoint.class == Class::Generate;
+        if is("multipart/") {
+            return RequestBody::multipart(bytes, content_type, self.approach).map_err(ProxyError::Body);
+        }
+        if !generates && !(sends && is("application/json") && !bytes.is_empty()) {
+            return Ok(RequestBody::opaque(bytes));
+        }
+        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            return Err(ProxyError::Encoded);
+        }
+        // `curl -d` says that it sends a form; a provider would believe it.
+        if !is("application/json") {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        json(bytes, self.approach).await.map_err(ProxyError::Body)
+    }
+}
+
+/// Reads a JSON body; a large one where it holds up no other request.
+async fn json(bytes: Bytes, approach: Approach) -> Result<RequestBody, BodyError> {
+    if bytes.len() <= SCANNED_IN_PLACE {
+        return RequestBody::json(bytes, approach);
+    }
+    let scanned = tokio::task::spawn_blocking(move || RequestBody::json(bytes, approach));
+    match scanned.await {
+        Ok(body) => body,
+        // The task is never aborted, so this is a panic of the scanner, to be passed on.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Turns a provider's answer into the client's.
+fn pass_on(answered: Answered, mut entry: Entry, closer: Closer, closes: bool) -> Response<Body> {
+    let Answered { status, headers, content, outcome } = answered;
+    let is_whole = matches!(content, Content::Whole(_));
+    let mut headers = headers::to_client(headers);
+    headers.remove(SET_COOKIE);
+    if is_whole {
+        headers.remove(CONTENT_LENGTH);
+    }
+    if let Some(theirs) = headers.remove(REQUEST_ID) {
+        headers.insert("x-pointsman-provider-request-id", theirs);
+    }
+    if let Ok(id) = HeaderValue::try_from(entry.id()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    name_attempts(&mut headers, &entry);
+    if closes {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    entry.answered(status);
+    let body = match content {
+        Content::Whole(bytes) => {
+            entry.ended(outcome);
+            Body::new(Whole::new(bytes, entry))
+        }
+        Content::Passing(Passing { held, source, kind, deadline, permit }) => {
+            let relay = Relay::new(held, source, kind, deadline, permit, entry, closer);
+            debug_assert!(!relay.is_end_stream(), "a relay knows its end only when it comes");
+            Body::new(relay)
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Says which provider answered, or failed last, and after how many attempts.
+fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
+    if let Some(Ok(name)) = entry.provider().map(HeaderValue::try_from) {
+        headers.insert("x-pointsman-provider", name);
+    }
+    if entry.attempts() > 1 {
+        headers.insert("x-pointsman-attempts", HeaderValue::from(entry.attempts()));
+    }
+}

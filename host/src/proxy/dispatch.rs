@@ -1,0 +1,252 @@
+//! THE loop: from a request to an answer, through tiers and attempts.
+//!
+//! Offer a tier, let the strategy order it, attempt in that order, and go on as `routing::outcome` says. Each provider
+//! is tried at most once; nothing reaches the client before an attempt has succeeded.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt as _;
+use futures_util::future::select_all;
+use http::{HeaderMap, Method};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::access::Entry;
+use super::attempt::{Answered, Attempted, Failure, Plan, attempt};
+use super::endpoint::{Class, Endpoint};
+use super::entropy::Entropy;
+use super::request::RequestBody;
+use super::respond::{ProxyError, Tried};
+use crate::provider::client::Call;
+use crate::provider::eligible::EligibleSet;
+use crate::provider::{Fleet, Permit, Unavailable};
+use crate::routing::{Candidate, Decision, Facts, Next, Origin, Outcome, Tier};
+
+/// What a client wants, read and checked.
+pub struct Order {
+    /// The client's method.
+    pub method: Method,
+    /// Where it goes.
+    pub endpoint: Endpoint,
+    /// The client's query.
+    pub query: Option<String>,
+    /// The client's headers, as far as they are forwarded.
+    pub headers: HeaderMap,
+    /// The client's body.
+    pub body: RequestBody,
+    /// The end of its wait for slots.
+    pub deadline: Instant,
+}
+
+/// What the loop works with.
+pub struct Dispatcher {
+    /// The providers and the strategy.
+    pub fleet: Arc<Fleet>,
+    /// How long to wait for a slot of one provider while another has one free.
+    pub slot_wait: Duration,
+    /// How long a request may wait for slots, for the error's text.
+    pub queue_timeout: Duration,
+    /// Random bits for the strategy.
+    pub entropy: Entropy,
+}
+
+/// The course of one request.
+struct Course<'a> {
+    order: &'a Order,
+    eligible: Arc<EligibleSet>,
+    /// Providers that were tried, in order.
+    tried: Vec<u32>,
+    failed: Vec<Tried>,
+    /// The latest 404, should there be nothing better.
+    not_found: Option<Answered>,
+    /// Whether a healthy provider was offered.
+    any_healthy: bool,
+}
+
+impl Dispatcher {
+    /// Finds a provider that answers, or says why none does.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError`]: nothing could be answered with.
+    pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
+        let eligible = Arc::clone(self.fleet.eligible(order.body.model()));
+        if eligible.providers().is_empty() {
+            return Err(ProxyError::UnknownModel(order.body.model().to_owned()));
+        }
+        let mut course =
+            Course { order, eligible, tried: Vec::new(), failed: Vec::new(), not_found: None, any_healthy: false };
+        for tier in Tier::ALL {
+            let candidates = self.fleet.offer(tier, &course.eligible, &course.tried);
+            if candidates.is_empty() {
+                continue;
+            }
+            course.any_healthy |= tier != Tier::LastResort;
+            let mut pending = self.decide(tier, &candidates, &course, entry);
+            while let Some(permit) = self.next_permit(&mut pending, tier, order).await? {
+                let index = permit.provider().index;
+                pending.retain(|&other| other != index);
+                course.tried.push(index);
+                let failure = match self.attempt(permit, &course, entry).await {
+                    Attempted::Answered(answered) => return Ok(answered),
+                    Attempted::Failed(failure) => failure,
+                };
+                let sent = failure.sent;
+                course.note(&self.fleet.provider(index).config.name, failure, entry);
+                // What is stored at one provider is not at another, and must not be done twice.
+                if order.endpoint.class == Class::Stored && sent {
+                    return course.end(&self.fleet);
+                }
+            }
+        }
+        course.end(&self.fleet)
+    }
+
+    /// Asks the strategy for the order of the candidates.
+    fn decide(&self, tier: Tier, candidates: &[Candidate], course: &Course<'_>, entry: &Entry) -> Vec<u32> {
+        let Order { endpoint, body, .. } = course.order;
+        if endpoint.class == Class::Stored {
+            // The same provider each time, or what was stored today is not found tomorrow.
+            return Decision::default_order(candidates, Origin::Abstained).order;
+        }
+        let facts = Facts {
+            seq: course.eligible.next_seq(tier),
+            entropy: self.entropy.bits(),
+            now_ms: now_ms(),
+            tier,
+            attempts: u32::try_from(course.tried.len()).unwrap_or(u32::MAX),
+            model: body.model(),
+            streaming: body.streaming(),
+            body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+        };
+        let decision = self.fleet.strategy().decide(&facts, candidates);
+        tracing::debug!(
+            request_id = entry.id(),
+            tier = tier.name(),
+            order = ?decision.order.iter().map(|&index| &self.fleet.provider(index).config.name).collect::<Vec<_>>(),
+            origin = ?decision.origin,
+            "decided"
+        );
+        decision.order
+    }
+
+    /// The next provider of the order that has a slot. Those that went out meanwhile are dropped from `pending`; `None`
+    /// when none is left.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::QueueTimeout`] when no slot comes free before the request's deadline.
+    async fn next_permit(
+        &self,
+        pending: &mut Vec<u32>,
+        tier: Tier,
+        order: &Order,
+    ) -> Result<Option<Permit>, ProxyError> {
+        let timed_out = || ProxyError::QueueTimeout(self.queue_timeout);
+        let mut at = 0;
+        while at < pending.len() {
+            let index = pending[at];
+            match self.fleet.try_permit(index, tier) {
+                Ok(permit) => return Ok(Some(permit)),
+                Err(Unavailable::Out) => {
+                    pending.remove(at);
+                    continue;
+                }
+                Err(Unavailable::Saturated) => {}
+            }
+            // Prefer this one for a moment, but only while another one could be had instead.
+            let another_is_free = pending[at + 1..].iter().any(|&other| self.fleet.provider(other).has_free_slot());
+            if !another_is_free {
+                break;
+            }
+            let wait = self.slot_wait.min(order.deadline.saturating_duration_since(Instant::now()));
+            match timeout(wait, self.fleet.permit(index, tier)).await {
+                Ok(Some(permit)) => return Ok(Some(permit)),
+                Ok(None) => {
+                    pending.remove(at);
+                }
+                Err(_elapsed) => at += 1,
+            }
+        }
+        while !pending.is_empty() {
+            let waits = pending.iter().map(|&index| self.fleet.permit(index, tier).boxed());
+            let (permit, position, _others) =
+                timeout_at(order.deadline, select_all(waits)).await.map_err(|_elapsed| timed_out())?;
+            if permit.is_some() {
+                return Ok(permit);
+            }
+            pending.remove(position);
+        }
+        Ok(None)
+    }
+
+    async fn attempt(&self, permit: Permit, course: &Course<'_>, entry: &mut Entry) -> Attempted {
+        let Order { method, endpoint, query, headers, body, .. } = course.order;
+        let provider = permit.provider().clone();
+        let asked = body.model();
+        let model = provider.config.model_map.get(asked).map_or(asked, String::as_str);
+        let call = Call {
+            method: method.clone(),
+            endpoint: &endpoint.path,
+            query: query.as_deref(),
+            model,
+            headers,
+            body: body.with_model(model),
+        };
+        let plan = Plan {
+            call,
+            must_answer: endpoint.class == Class::Generate,
+            marks_end: matches!(endpoint.path.as_str(), "chat/completions" | "completions"),
+        };
+        entry.attempted(&provider.config.name);
+        attempt(permit, plan).await
+    }
+}
+
+impl Course<'_> {
+    /// The answer when nothing worked.
+    fn end(self, fleet: &Fleet) -> Result<Answered, ProxyError> {
+        let outcomes = || self.failed.iter().map(|tried| tried.outcome);
+        if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
+            let wait = fleet.all_throttled_for(&self.eligible);
+            let wait = wait.or_else(|| outcomes().filter_map(asked_to_wait).min());
+            return Err(ProxyError::AllThrottled(wait.unwrap_or(Duration::from_secs(1))));
+        }
+        if outcomes().all(|outcome| outcome == Outcome::NotFound)
+            && let Some(answered) = self.not_found
+        {
+            return Ok(answered);
+        }
+        if outcomes().all(|outcome| matches!(outcome, Outcome::TimedOut { .. })) {
+            return Err(ProxyError::AllTimedOut(self.failed));
+        }
+        Err(ProxyError::AllFailed { tried: self.failed, any_healthy: self.any_healthy })
+    }
+
+    /// Notes a failed attempt; a warning for those that an operator can mend.
+    fn note(&mut self, provider: &str, failure: Failure, entry: &Entry) {
+        let Failure { outcome, not_found, detail, .. } = failure;
+        let (request_id, attempt) = (entry.id(), entry.attempts());
+        let detail = detail.as_deref();
+        match outcome.next() {
+            Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {outcome}"),
+            Next::Answer | Next::Stop => {
+                tracing::debug!(request_id, provider, attempt, detail, "provider {provider} {outcome}")
+            }
+        }
+        self.not_found = not_found.or(self.not_found.take());
+        self.failed.push(Tried { provider: provider.to_owned(), outcome });
+    }
+}
+
+fn asked_to_wait(outcome: Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Throttled { retry_after } => retry_after,
+        _ => None,
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

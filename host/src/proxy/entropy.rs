@@ -1,0 +1,36 @@
+//! Random bits for strategies and request ids; nothing that must not be guessed.
+//!
+//! SplitMix64 (Steele, Lea, Flood 2014) over an atomic counter: lock-free, uniform, and seeded from the system once.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A source of random bits.
+#[derive(Debug)]
+pub struct Entropy(AtomicU64);
+
+impl Default for Entropy {
+    fn default() -> Self {
+        Self(AtomicU64::new(RandomState::new().hash_one("pointsman")))
+    }
+}
+
+impl Entropy {
+    /// 64 uniform bits.
+    pub fn next(&self) -> u64 {
+        let mut z = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// 32 uniform bits.
+    pub fn bits(&self) -> u32 {
+        (self.next() >> 32) as u32
+    }
+
+    /// A new request id.
+    pub fn request_id(&self) -> String {
+        format!("req_{:016x}{:016x}", self.next(), self.next())
+    }
+}

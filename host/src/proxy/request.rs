@@ -1,0 +1,256 @@
+//! What a request's body says that routing needs, and the body as a provider gets it.
+//!
+//! The body is read once, where it lies: only what routing needs is found, and where it stands. It is never
+//! serialised again, because that would lose the order of keys, the spelling of numbers and whatever this proxy does
+//! not know. What has to differ is spliced, and all other bytes arrive as the client sent them.
+
+mod approach;
+mod error;
+mod keys;
+#[cfg(test)]
+mod laws;
+mod multipart;
+mod optillm;
+mod scan;
+mod splice;
+mod tag;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+pub use approach::{Approach, UnknownApproach};
+pub use error::BodyError;
+
+use approach::Named;
+use keys::Keys;
+use optillm::{OptiKey, OptiKeys};
+use scan::{MAX_DEPTH, Members, Scanner};
+use splice::{Edit, Removal, Removed};
+
+/// What a client asked for, read from its body.
+#[derive(Clone, Debug)]
+pub struct RequestBody {
+    /// The body for a provider that calls the model as the client does.
+    bytes: Bytes,
+    model: Box<str>,
+    /// What to replace in `bytes` for another model; none if the body names none.
+    model_at: Option<Range<usize>>,
+    /// How the model is written there.
+    json: bool,
+    streaming: bool,
+    approach: Approach,
+}
+
+impl RequestBody {
+    /// Reads a JSON body, which must be one object.
+    ///
+    /// `default` is the approach of a request that chooses none.
+    ///
+    /// # Errors
+    ///
+    /// When the body is not such an object, has a key twice at its top level, has a model or an approach that is not
+    /// a string, or asks for an approach that is not available.
+    pub fn json(bytes: Bytes, default: Approach) -> Result<Self, BodyError> {
+        let found = Found::in_object(&bytes)?;
+        let mut edits = found.cuts;
+        let tag = match found.messages {
+            Some(messages) if found.escaped_letter || tag::may_contain(&bytes[messages.clone()]) => {
+                tag::take(&bytes, messages, &mut edits)?
+            }
+            Some(_) | None => None,
+        };
+        let named = [
+            tag.as_deref().map(|name| Named { name, param: "messages" }),
+            found.top.approach.as_deref().map(|name| Named { name, param: OptiKey::Approach.param(false) }),
+            found.extra.approach.as_deref().map(|name| Named { name, param: OptiKey::Approach.param(true) }),
+        ];
+        let name = match &found.model {
+            Some(value) => {
+                text::read(&bytes[text::within(&bytes, value).ok_or(BodyError::NotAString { param: "model" })?])
+            }
+            None => Default::default(),
+        };
+        let (approach, model) = approach::resolve(named.into_iter().flatten(), &name, default)?;
+        if let Some(value) = &found.model
+            && model.len() < name.len()
+        {
+            edits.push(Edit { at: value.clone(), with: text::quote(model) });
+        }
+        let model = Box::from(model);
+        let (bytes, model_at) = splice::apply(bytes, edits, found.model);
+        Ok(RequestBody { bytes, model, model_at, json: true, streaming: found.streaming, approach })
+    }
+
+    /// Reads a form, of which `content_type` names the boundary. One that cannot be read is passed on as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the form asks for an approach that is not available, or names the model or an approach twice.
+    pub fn multipart(bytes: Bytes, content_type: &str, default: Approach) -> Result<Self, BodyError> {
+        let wanted = |name: &str| name == "model" || name == "stream" || OptiKey::named(name.as_bytes()).is_some();
+        let mut edits = Vec::new();
+        let mut found = None;
+        let mut streaming = false;
+        let mut named = None;
+        for field in multipart::fields(&bytes, content_type, wanted) {
+            let text = String::from_utf8_lossy(&bytes[field.content.clone()]);
+            match OptiKey::named(field.name.as_bytes()) {
+                Some(key) => {
+                    if key != OptiKey::Approach {
+                        approach::refuse_wrap(&text, key.param(false))?;
+                    } else if named.replace(text.into_owned()).is_some() {
+                        return Err(BodyError::duplicate(field.name.as_bytes()));
+                    }
+                    edits.push(Edit::cut(field.whole));
+                }
+                None if field.name == "stream" => streaming = text.trim().eq_ignore_ascii_case("true"),
+                None => {
+                    if found.replace((text.into_owned(), field.content)).is_some() {
+                        return Err(BodyError::duplicate(b"model"));
+                    }
+                }
+            }
+        }
+        let (name, model_at) = found.map_or_else(Default::default, |(name, at)| (name, Some(at)));
+        let named = named.as_deref().map(|name| Named { name, param: OptiKey::Approach.param(false) });
+        let (approach, model) = approach::resolve(named, &name, default)?;
+        if let Some(at) = &model_at
+            && model.len() < name.len()
+        {
+            edits.push(Edit { at: at.clone(), with: model.to_owned() });
+        }
+        let (bytes, model_at) = splice::apply(bytes, edits, model_at);
+        Ok(RequestBody { bytes, model: Box::from(model), model_at, json: false, streaming, approach })
+    }
+
+    /// Takes a body of any other kind, or none: no model, and the bytes as they are.
+    pub fn opaque(bytes: Bytes) -> Self {
+        let approach = Approach::default();
+        RequestBody { bytes, model: Box::default(), model_at: None, json: false, streaming: false, approach }
+    }
+
+    /// The model the client wants, without the prefix that chose an approach; empty if it names none.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Whether the client wants a stream of events: `"stream": true`.
+    pub fn streaming(&self) -> bool {
+        self.streaming
+    }
+
+    /// The approach chosen.
+    pub fn approach(&self) -> Approach {
+        self.approach
+    }
+
+    /// The length, in bytes, for a provider that calls the model as the client does.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no body.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The body for a provider that calls the model `model`.
+    ///
+    /// Without a copy if that is what the client calls it, or if the body names no model. Of a form, `model` must not
+    /// contain the boundary; names from the configuration and from the client itself cannot, by any sane choice of it.
+    pub fn with_model(&self, model: &str) -> Bytes {
+        match &self.model_at {
+            Some(at) if *model != *self.model => {
+                let with = if self.json { text::quote(model) } else { model.to_owned() };
+                splice::apply(self.bytes.clone(), vec![Edit { at: at.clone(), with }], None).0
+            }
+            Some(_) | None => self.bytes.clone(),
+        }
+    }
+}
+
+/// What was found in the object that a JSON body is.
+#[derive(Default)]
+struct Found {
+    model: Option<Range<usize>>,
+    messages: Option<Range<usize>>,
+    streaming: bool,
+    /// OptiLLM's keys at the top level.
+    top: OptiKeys,
+    /// OptiLLM's keys in `extra_body`.
+    extra: OptiKeys,
+    /// What takes all of them out.
+    cuts: Vec<Edit>,
+    /// See [`Scanner::escaped_letter`].
+    escaped_letter: bool,
+}
+
+impl Found {
+    /// Reads the body and says what is wrong with it as a whole.
+    fn in_object(bytes: &[u8]) -> Result<Self, BodyError> {
+        if let Err(error) = std::str::from_utf8(bytes) {
+            return Err(BodyError::Utf8 { at: error.valid_up_to() });
+        }
+        let mut before = Scanner::new(bytes, 0);
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            return Err(before.expected("a JSON object without a byte order mark"));
+        }
+        before.whitespace();
+        let Some(mut members) = Members::at(bytes, before.at()) else {
+            if before.peek().is_none() {
+                return Err(before.expected("a JSON object"));
+            }
+            before.value(MAX_DEPTH)?;
+            before.end()?;
+            return Err(BodyError::NotAnObject);
+        };
+        let mut found = Found::default();
+        let mut keys = Keys::new();
+        let mut removal = Removal::default();
+        let mut inner = Vec::new();
+        // Of the complaints, one about the whole comes before one about a member.
+        let mut complaint = Ok(());
+        while let Some(member) = members.next()? {
+            let key = text::unescape(&bytes[member.key.clone()]);
+            keys.note(&key, member.start());
+            let value = &bytes[member.value.clone()];
+            match &*key {
+                b"model" if value != b"null" => found.model = Some(member.value.clone()),
+                b"messages" => found.messages = Some(member.value.clone()),
+                b"stream" => found.streaming = value == b"true",
+                b"extra_body" => match OptiKeys::in_extra_body(bytes, member.value.start) {
+                    Ok((extra, Removed { empty, cuts })) => {
+                        found.extra = extra;
+                        if empty && !cuts.is_empty() {
+                            removal.remove(&member);
+                            continue;
+                        }
+                        inner = cuts;
+                    }
+                    Err(error) => complaint = complaint.and(Err(error)),
+                },
+                key => {
+                    if let Some(key) = OptiKey::named(key) {
+                        complaint = complaint.and_then(|()| found.top.take(key, bytes, &member.value, false));
+                        removal.remove(&member);
+                        continue;
+                    }
+                }
+            }
+            removal.keep(&member);
+        }
+        members.scanner.end()?;
+        if let Some(key) = keys.repeated(bytes).and_then(|at| keys::key_at(bytes, at)) {
+            return Err(BodyError::duplicate(&key));
+        }
+        complaint?;
+        found.cuts = removal.finish().cuts;
+        found.cuts.append(&mut inner);
+        found.escaped_letter = members.scanner.escaped_letter;
+        Ok(found)
+    }
+}

@@ -1,0 +1,173 @@
+//! Which approach a request asks for.
+//!
+//! OptiLLM runs *approaches* such as `bon` or `moa` on top of a model. This proxy has only the two that forward the
+//! request as it is; whoever asks for another one is told so, since a plain answer would be a silently worse one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::BodyError;
+
+/// How a request is worked on. Both that there are forward it; they exist because OptiLLM's clients name them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approach {
+    /// Through the configured providers.
+    #[default]
+    Proxy,
+    /// Nothing at all, which here is the same.
+    None,
+}
+
+impl Approach {
+    /// The name in requests and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Approach::Proxy => "proxy",
+            Approach::None => "none",
+        }
+    }
+
+    /// The one of this name.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "proxy" => Some(Approach::Proxy),
+            "none" => Some(Approach::None),
+            _ => None,
+        }
+    }
+
+    /// The names of all, for a message.
+    pub fn available() -> &'static str {
+        "proxy, none"
+    }
+}
+
+impl fmt::Display for Approach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Approach {
+    type Err = UnknownApproach;
+
+    fn from_str(name: &str) -> Result<Self, UnknownApproach> {
+        Approach::named(name).ok_or_else(|| UnknownApproach(name.to_owned()))
+    }
+}
+
+/// A name that is not an approach's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown approach `{0}`, available are {available}", available = Approach::available())]
+pub struct UnknownApproach(String);
+
+/// The approaches and plugins of OptiLLM 0.3.12 that a model's name may begin with, less those that are available.
+/// Any other first word is simply part of the name.
+const ELSEWHERE: [&str; 34] = [
+    "mcts",
+    "bon",
+    "moa",
+    "rto",
+    "self_consistency",
+    "pvg",
+    "z3",
+    "rstar",
+    "cot_reflection",
+    "plansearch",
+    "leap",
+    "re2",
+    "cepo",
+    "mars",
+    "memory",
+    "deepthink",
+    "longcepo",
+    "spl",
+    "coc",
+    "router",
+    "json",
+    "readurls",
+    "web_search",
+    "deep_research",
+    "privacy",
+    "executecode",
+    "mcp",
+    "majority_voting",
+    "genselect",
+    "cot_decoding",
+    "entropy_decoding",
+    "thinkdeeper",
+    "autothink",
+    "deepconf",
+];
+
+/// What a client named outright, in a tag or a field.
+pub(super) struct Named<'a> {
+    /// The name; whitespace around it does not count.
+    pub(super) name: &'a str,
+    /// Where it stood.
+    pub(super) param: &'static str,
+}
+
+/// The approach, and the model without its prefix.
+///
+/// Of `named`, which is in order of precedence, the first that is not empty counts. `auto` leaves the choice to the
+/// model's prefix, as it does in OptiLLM. Without any choice it is `default`.
+pub(super) fn resolve<'m>(
+    named: impl IntoIterator<Item = Named<'m>>,
+    model: &'m str,
+    default: Approach,
+) -> Result<(Approach, &'m str), BodyError> {
+    let outright = match named.into_iter().find(|named| !named.name.trim().is_empty()) {
+        Some(Named { name, param }) => match name.trim() {
+            "auto" => None,
+            name => Some(Approach::named(name).ok_or_else(|| BodyError::unavailable(name, param))?),
+        },
+        None => None,
+    };
+    let (prefix, model) = strip(model, outright.is_some())?;
+    Ok((outright.or(prefix).unwrap_or(default), model))
+}
+
+/// The approach of the model's prefix, and the model without it.
+///
+/// As in OptiLLM, all leading words that are approaches go, and the first of them counts. Unlike there, something
+/// always remains: `proxy-`, like `proxy` itself, is a model. `chosen`: a prefix does not count, and only goes.
+fn strip(mut model: &str, chosen: bool) -> Result<(Option<Approach>, &str), BodyError> {
+    let mut first = None;
+    while let Some((word, rest)) = model.split_once('-')
+        && !rest.is_empty()
+    {
+        match Approach::named(word) {
+            Some(approach) => first = first.or(Some(approach)),
+            None if word.contains(['&', '|']) => {
+                if !word.split(['&', '|']).any(is_known) {
+                    break;
+                }
+                if !chosen {
+                    return Err(BodyError::unavailable(word, "model"));
+                }
+            }
+            None if !is_known(word) => break,
+            None => {
+                if !chosen && first.is_none() {
+                    return Err(BodyError::unavailable(word, "model"));
+                }
+            }
+        }
+        model = rest;
+    }
+    Ok((first, model))
+}
+
+/// Whether OptiLLM has an approach of this name.
+fn is_known(word: &str) -> bool {
+    Approach::named(word).is_some() || ELSEWHERE.contains(&word)
+}
+
+/// Refuses to wrap an approach, which is what `proxy_wrap` and its two other names ask for; wrapping nothing is fine.
+pub(super) fn refuse_wrap(name: &str, param: &'static str) -> Result<(), BodyError> {
+    match name.trim() {
+        "" | "none" | "proxy" => Ok(()),
+        name => Err(BodyError::unavailable(name, param)),
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a body is refused, in the client's words. All of these are answered with 400, before anything was queued.
+
+use std::fmt;
+
+use super::approach::Approach;
+use super::scan::MAX_DEPTH;
+
+/// Why a body is refused. `Display` is the sentence for the client; it quotes at most a short piece of the body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Not JSON.
+    #[error("The request body is not valid JSON: expected {expected} at byte {at}, found {}.", Found(*.found))]
+    Syntax {
+        /// Offset from the beginning of the body, in bytes.
+        at: usize,
+        /// What could have stood there.
+        expected: &'static str,
+        /// What stands there; none at the end of the body.
+        found: Option<u8>,
+    },
+    /// Not even text.
+    #[error("The request body is not valid UTF-8, at byte {at}.")]
+    Utf8 {
+        /// Offset of the first byte that is not UTF-8.
+        at: usize,
+    },
+    /// JSON, but an array, a string or another value.
+    #[error("The request body must be a JSON object.")]
+    NotAnObject,
+    /// Objects and arrays nested deeper than any request needs, which could overflow the stack of a provider's parser.
+    #[error("The request body is nested more than {MAX_DEPTH} levels deep, in the value that begins at byte {at}.")]
+    TooDeep {
+        /// Offset of the member's value that is too deep.
+        at: usize,
+    },
+    /// A key that routing needs has a value of another type.
+    #[error("`{param}` must be a string.")]
+    NotAString {
+        /// The key, with `extra_body.` before it if it stands there.
+        param: &'static str,
+    },
+    /// Which of the two counts differs from parser to parser, so the provider might see another one than the proxy.
+    #[error("The request body has `{key}` more than once.")]
+    Duplicate {
+        /// The key, unescaped and shortened.
+        key: String,
+    },
+    /// An approach was asked for that this proxy does not have.
+    #[error("The approach `{asked}` is not available here. Available approaches: {}.", Approach::available())]
+    ApproachUnavailable {
+        /// As asked for, shortened.
+        asked: String,
+        /// Where it was asked for.
+        param: &'static str,
+    },
+}
+
+impl BodyError {
+    /// The part of the request that is to blame, as OpenAI's errors name it.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            BodyError::Syntax { .. } | BodyError::Utf8 { .. } | BodyError::NotAnObject | BodyError::TooDeep { .. } => {
+                None
+            }
+            BodyError::NotAString { param } | BodyError::ApproachUnavailable { param, .. } => Some(param),
+            BodyError::Duplicate { key } => Some(key),
+        }
+    }
+
+    /// The word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            BodyError::Syntax { .. } | BodyError::Utf8 { .. } => "invalid_json",
+            BodyError::NotAnObject => "not_an_object",
+            BodyError::TooDeep { .. } => "too_deep",
+            BodyError::NotAString { .. } => "invalid_type",
+            BodyError::Duplicate { .. } => "duplicate_key",
+            BodyError::ApproachUnavailable { .. } => "approach_unavailable",
+        }
+    }
+
+    /// That `key` stands there twice.
+    pub(super) fn duplicate(key: &[u8]) -> Self {
+        BodyError::Duplicate { key: shorten(&String::from_utf8_lossy(key)) }
+    }
+
+    /// That `asked` is not available.
+    pub(super) fn unavailable(asked: &str, param: &'static str) -> Self {
+        BodyError::ApproachUnavailable { asked: shorten(asked), param }
+    }
+}
+
+/// At most 64 characters, so that an error does not echo a body.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(64) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A byte in words.
+struct Found(Option<u8>);
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(byte @ 0x21..=0x7e) => write!(f, "`{}`", char::from(byte)),
+            Some(byte) => write!(f, "the byte 0x{byte:02x}"),
+            None => f.write_str("the end of the body"),
+        }
+    }
+}

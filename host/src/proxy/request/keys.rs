@@ -1,0 +1,60 @@
+//! Finds a key that an object has twice, in time and memory that a hostile body cannot blow up.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use super::scan::Scanner;
+use super::text;
+
+/// More keys than an ordinary request has; up to here nothing is allocated.
+const FEW: usize = 32;
+
+/// The keys of one object: of each the hash and the offset of its opening quote, 16 bytes however long it is.
+///
+/// The hash is seeded at random, so nobody can prepare keys that collide; those that do are compared.
+pub(super) struct Keys {
+    hasher: RandomState,
+    few: [(u64, usize); FEW],
+    count: usize,
+    many: Vec<(u64, usize)>,
+}
+
+impl Keys {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Keys { hasher: RandomState::new(), few: [(0, 0); FEW], count: 0, many: Vec::new() }
+    }
+
+    /// Takes note of the unescaped `key`, whose opening quote stands at the offset `at`.
+    pub(super) fn note(&mut self, key: &[u8], at: usize) {
+        let entry = (self.hasher.hash_one(key), at);
+        if let Some(slot) = self.few.get_mut(self.count) {
+            *slot = entry;
+        } else {
+            if self.many.is_empty() {
+                self.many.extend_from_slice(&self.few);
+            }
+            self.many.push(entry);
+        }
+        self.count += 1;
+    }
+
+    /// The offset of the opening quote of a key that was there before, if any was.
+    pub(super) fn repeated(&mut self, bytes: &[u8]) -> Option<usize> {
+        let entries = if self.many.is_empty() { &mut self.few[..self.count] } else { &mut self.many[..] };
+        entries.sort_unstable();
+        entries.chunk_by(|one, other| one.0 == other.0).find_map(|alike| {
+            // More than one without a repetition is a collision of hashes: never many.
+            alike.iter().enumerate().skip(1).find_map(|(index, &(_, at))| {
+                let key = key_at(bytes, at)?;
+                alike[..index].iter().any(|&(_, other)| key_at(bytes, other).as_ref() == Some(&key)).then_some(at)
+            })
+        })
+    }
+}
+
+/// The unescaped key whose opening quote stands at the offset `at`.
+pub(super) fn key_at(bytes: &[u8], at: usize) -> Option<std::borrow::Cow<'_, [u8]>> {
+    let raw = Scanner::new(bytes, at).string().ok()?;
+    Some(text::unescape(&bytes[raw]))
+}

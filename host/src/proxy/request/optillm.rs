@@ -1,0 +1,108 @@
+//! OptiLLM's own keys in a JSON body, at its top level or in an `extra_body` that a client sent literally: what they say,
+//! and how to take them out.
+//!
+//! Python's SDK merges `extra_body` into the top level; with `curl`, and in the specification's examples, it arrives.
+
+use std::ops::Range;
+
+use super::approach;
+use super::error::BodyError;
+use super::scan::Members;
+use super::splice::{Removal, Removed};
+use super::text;
+
+/// OptiLLM's own keys, which no provider must see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OptiKey {
+    /// `optillm_approach`: the approach, by name.
+    Approach,
+    /// `proxy_wrap`: the approach whose calls go through the proxy.
+    ProxyWrap,
+    /// `wrapped_approach`: another name for it.
+    WrappedApproach,
+    /// `wrap`: and another.
+    Wrap,
+}
+
+impl OptiKey {
+    /// The key of this name.
+    pub(super) fn named(name: &[u8]) -> Option<Self> {
+        match name {
+            b"optillm_approach" => Some(OptiKey::Approach),
+            b"proxy_wrap" => Some(OptiKey::ProxyWrap),
+            b"wrapped_approach" => Some(OptiKey::WrappedApproach),
+            b"wrap" => Some(OptiKey::Wrap),
+            _ => None,
+        }
+    }
+
+    /// Its name in errors.
+    pub(super) fn param(self, in_extra_body: bool) -> &'static str {
+        match (self, in_extra_body) {
+            (OptiKey::Approach, false) => "optillm_approach",
+            (OptiKey::Approach, true) => "extra_body.optillm_approach",
+            (OptiKey::ProxyWrap, false) => "proxy_wrap",
+            (OptiKey::ProxyWrap, true) => "extra_body.proxy_wrap",
+            (OptiKey::WrappedApproach, false) => "wrapped_approach",
+            (OptiKey::WrappedApproach, true) => "extra_body.wrapped_approach",
+            (OptiKey::Wrap, false) => "wrap",
+            (OptiKey::Wrap, true) => "extra_body.wrap",
+        }
+    }
+}
+
+/// What OptiLLM's keys in one object say.
+#[derive(Default)]
+pub(super) struct OptiKeys {
+    /// The approach chosen, if one is.
+    pub(super) approach: Option<String>,
+}
+
+impl OptiKeys {
+    /// Those in the `extra_body` whose value begins at `at`, and how to take them out; none if it is not an object.
+    pub(super) fn in_extra_body(bytes: &[u8], at: usize) -> Result<(Self, Removed), BodyError> {
+        let mut opti = OptiKeys::default();
+        let mut removal = Removal::default();
+        let mut seen = Vec::new();
+        if let Some(mut members) = Members::at(bytes, at) {
+            while let Some(member) = members.next()? {
+                match OptiKey::named(&text::unescape(&bytes[member.key.clone()])) {
+                    Some(key) if seen.contains(&key) => return Err(BodyError::duplicate(key.param(true).as_bytes())),
+                    Some(key) => {
+                        seen.push(key);
+                        opti.take(key, bytes, &member.value, true)?;
+                        removal.remove(&member);
+                    }
+                    None => removal.keep(&member),
+                }
+            }
+        }
+        Ok((opti, removal.finish()))
+    }
+
+    /// Takes note of a key's value; null is as good as no key.
+    pub(super) fn take(
+        &mut self,
+        key: OptiKey,
+        bytes: &[u8],
+        value: &Range<usize>,
+        in_extra_body: bool,
+    ) -> Result<(), BodyError> {
+        let raw = &bytes[value.clone()];
+        let param = key.param(in_extra_body);
+        if raw == b"null" {
+            return Ok(());
+        }
+        match key {
+            OptiKey::Approach => {
+                let name = text::within(bytes, value).ok_or(BodyError::NotAString { param })?;
+                self.approach = Some(text::read(&bytes[name]).into_owned());
+                Ok(())
+            }
+            OptiKey::ProxyWrap | OptiKey::WrappedApproach | OptiKey::Wrap => match text::within(bytes, value) {
+                Some(name) => approach::refuse_wrap(&text::read(&bytes[name]), param),
+                None => Err(BodyError::unavailable(&String::from_utf8_lossy(raw), param)),
+            },
+        }
+    }
+}

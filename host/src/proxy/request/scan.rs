@@ -1,0 +1,339 @@
+//! Strict JSON over bytes: where the members of an object stand, and that everything in between is JSON.
+//!
+//! It accepts exactly the grammar of [RFC 8259](https://www.rfc-editor.org/rfc/rfc8259) to a nesting of
+//! [`MAX_DEPTH`], and builds nothing: no tree, no strings, no recursion. `serde_json` is not used because it either
+//! builds a tree or loses where a value stood, and the body has to reach the provider byte for byte.
+//!
+//! UTF-8 is not checked here: the caller has checked the whole body, which is faster than string by string.
+
+use std::ops::Range;
+
+use super::error::BodyError;
+use super::text;
+
+/// How many objects and arrays may stand inside each other, the outermost included.
+pub(super) const MAX_DEPTH: usize = 256;
+
+/// One member of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    /// The key as written, without its quotes.
+    pub(super) key: Range<usize>,
+    /// The value, without the whitespace around it.
+    pub(super) value: Range<usize>,
+}
+
+impl Member {
+    /// Where the member begins: at the opening quote of its key.
+    pub(super) fn start(&self) -> usize {
+        self.key.start - 1
+    }
+}
+
+/// A position in a JSON text.
+pub(super) struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Whether a `\u` escape stood for one of `a`-`z` or `_`, which no serialiser writes: only then can one of the
+    /// words that matter here be present without being found as plain bytes.
+    pub(super) escaped_letter: bool,
+}
+
+impl<'a> Scanner<'a> {
+    /// Begins at the offset `at`.
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Scanner { bytes, at, escaped_letter: false }
+    }
+
+    /// The offset it stands at.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next byte, if there is one.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// What to say when something else stands here than `expected`.
+    pub(super) fn expected(&self, expected: &'static str) -> BodyError {
+        BodyError::Syntax { at: self.at, expected, found: self.peek() }
+    }
+
+    /// Skips the four kinds of whitespace that JSON knows.
+    pub(super) fn whitespace(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Skips whitespace and demands that nothing follows.
+    pub(super) fn end(&mut self) -> Result<(), BodyError> {
+        self.whitespace();
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.expected("the end of the body")) }
+    }
+
+    /// Skips one value, which must begin here and may nest `depth` deep, and says where it stands.
+    pub(super) fn value(&mut self, depth: usize) -> Result<Range<usize>, BodyError> {
+        let start = self.at;
+        let mut open = Open::new(depth);
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'{') => {
+                    open.push(true, start)?;
+                    self.at += 1;
+                    self.whitespace();
+                    if self.peek() != Some(b'}') {
+                        self.key("a key or `}`")?;
+                        continue;
+                    }
+                    self.at += 1;
+                    open.pop();
+                }
+                Some(b'[') => {
+                    open.push(false, start)?;
+                    self.at += 1;
+                    self.whitespace();
+                    if self.peek() != Some(b']') {
+                        continue;
+                    }
+                    self.at += 1;
+                    open.pop();
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.literal(b"true", "`true`")?,
+                Some(b'f') => self.literal(b"false", "`false`")?,
+                Some(b'n') => self.literal(b"null", "`null`")?,
+                Some(_) | None => return Err(self.expected("a value")),
+            }
+            // A value has ended; so may have the objects and arrays around it.
+            loop {
+                let Some(object) = open.innermost() else { return Ok(start..self.at) };
+                self.whitespace();
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        self.whitespace();
+                        if object {
+                            self.key("a key")?;
+                        }
+                        break;
+                    }
+                    Some(b'}') if object => self.at += 1,
+                    Some(b']') if !object => self.at += 1,
+                    Some(_) | None => return Err(self.expected(if object { "`,` or `}`" } else { "`,` or `]`" })),
+                }
+                open.pop();
+            }
+        }
+    }
+
+    /// Skips a key and its colon to the first byte of the value, and says where the text of the key stands.
+    fn key(&mut self, expected: &'static str) -> Result<Range<usize>, BodyError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.expected(expected));
+        }
+        let key = self.string()?;
+        self.whitespace();
+        if self.peek() != Some(b':') {
+            return Err(self.expected("`:`"));
+        }
+        self.at += 1;
+        self.whitespace();
+        Ok(key)
+    }
+
+    /// Skips a string, whose opening quote stands here, and says where its text stands.
+    pub(super) fn string(&mut self) -> Result<Range<usize>, BodyError> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            self.at = text::plain_until(self.bytes, self.at);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(start..self.at - 1);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(self.expected("an escape for this control character")),
+                None => return Err(self.expected("`\"`, the end of a string")),
+            }
+        }
+    }
+
+    /// Skips an escape, whose backslash stands here.
+    fn escape(&mut self) -> Result<(), BodyError> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let Some(unit) = text::hex4(self.bytes, self.at + 2) else {
+                    self.at += 2;
+                    while self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                        self.at += 1;
+                    }
+                    return Err(self.expected("four hexadecimal digits after `\\u`"));
+                };
+                self.escaped_letter |= matches!(unit, 0x5f | 0x61..=0x7a);
+                self.at += 6;
+            }
+            Some(_) | None => {
+                self.at += 1;
+                return Err(self.expected("one of `\"\\/bfnrtu` after `\\`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Skips a number.
+    fn number(&mut self) -> Result<(), BodyError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        // A leading zero stands alone; whatever digit follows it is then refused by whoever reads on.
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Skips digits, of which there must be one.
+    fn digits(&mut self) -> Result<(), BodyError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at > start { Ok(()) } else { Err(self.expected("a digit")) }
+    }
+
+    /// Skips `true`, `false` or `null`.
+    fn literal(&mut self, word: &[u8], expected: &'static str) -> Result<(), BodyError> {
+        if self.bytes.get(self.at..self.at + word.len()) != Some(word) {
+            return Err(self.expected(expected));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+}
+
+/// The objects and arrays that are open, one bit each: what a recursive parser keeps on its call stack.
+struct Open {
+    bits: [u64; MAX_DEPTH / 64],
+    count: usize,
+    limit: usize,
+}
+
+impl Open {
+    /// Nothing is open; `limit` may be.
+    fn new(limit: usize) -> Self {
+        Open { bits: [0; MAX_DEPTH / 64], count: 0, limit: limit.min(MAX_DEPTH) }
+    }
+
+    /// Opens an object, or else an array. `start` is for the error: where the outermost value begins.
+    fn push(&mut self, object: bool, start: usize) -> Result<(), BodyError> {
+        if self.count == self.limit {
+            return Err(BodyError::TooDeep { at: start });
+        }
+        let (word, bit) = (self.count / 64, 1 << (self.count % 64));
+        if object {
+            self.bits[word] |= bit;
+        } else {
+            self.bits[word] &= !bit;
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Closes the innermost.
+    fn pop(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
+
+    /// Whether the innermost is an object; none if nothing is open.
+    fn innermost(&self) -> Option<bool> {
+        let last = self.count.checked_sub(1)?;
+        Some(self.bits[last / 64] >> (last % 64) & 1 == 1)
+    }
+}
+
+/// The members of an object, one after the other.
+pub(super) struct Members<'a> {
+    /// Stands behind the object once [`Members::next`] has returned none.
+    pub(super) scanner: Scanner<'a>,
+    begun: bool,
+}
+
+impl<'a> Members<'a> {
+    /// Of the object whose `{` stands at the offset `at`; none if something else stands there.
+    pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+        (bytes.get(at) == Some(&b'{')).then(|| Members { scanner: Scanner::new(bytes, at + 1), begun: false })
+    }
+
+    /// The next member; none behind the last, after which it must not be called again.
+    pub(super) fn next(&mut self) -> Result<Option<Member>, BodyError> {
+        let scanner = &mut self.scanner;
+        scanner.whitespace();
+        let expected = match (scanner.peek(), self.begun) {
+            (Some(b'}'), _) => {
+                scanner.at += 1;
+                return Ok(None);
+            }
+            (Some(b','), true) => {
+                scanner.at += 1;
+                scanner.whitespace();
+                "a key"
+            }
+            (Some(_) | None, true) => return Err(scanner.expected("`,` or `}`")),
+            (Some(_) | None, false) => "a key or `}`",
+        };
+        self.begun = true;
+        let key = scanner.key(expected)?;
+        let value = scanner.value(MAX_DEPTH - 1)?;
+        Ok(Some(Member { key, value }))
+    }
+}
+
+/// The elements of an array, one after the other.
+pub(super) struct Elements<'a> {
+    scanner: Scanner<'a>,
+    begun: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// Of the array whose `[` stands at the offset `at`; none if something else stands there.
+    pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+        (bytes.get(at) == Some(&b'[')).then(|| Elements { scanner: Scanner::new(bytes, at + 1), begun: false })
+    }
+
+    /// Where the next element stands; none behind the last, after which it must not be called again.
+    pub(super) fn next(&mut self) -> Result<Option<Range<usize>>, BodyError> {
+        let scanner = &mut self.scanner;
+        scanner.whitespace();
+        match (scanner.peek(), self.begun) {
+            (Some(b']'), _) => return Ok(None),
+            (Some(b','), true) => {
+                scanner.at += 1;
+                scanner.whitespace();
+            }
+            (Some(_) | None, true) => return Err(scanner.expected("`,` or `]`")),
+            (Some(_) | None, false) => {}
+        }
+        self.begun = true;
+        scanner.value(MAX_DEPTH - 1).map(Some)
+    }
+}

@@ -1,0 +1,106 @@
+//! Changes to a body that leave every other byte as it was.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::scan::Member;
+
+/// One change.
+#[derive(Clone, Debug)]
+pub(super) struct Edit {
+    /// What goes. Two edits never overlap.
+    pub(super) at: Range<usize>,
+    /// What comes in its place.
+    pub(super) with: String,
+}
+
+impl Edit {
+    /// That `at` goes.
+    pub(super) fn cut(at: Range<usize>) -> Self {
+        Edit { at, with: String::new() }
+    }
+}
+
+/// The body with the edits made, in one copy, and where `mark` stands in it: what an edit of exactly that range put
+/// there, or the same bytes at their new place.
+pub(super) fn apply(bytes: Bytes, mut edits: Vec<Edit>, mark: Option<Range<usize>>) -> (Bytes, Option<Range<usize>>) {
+    if edits.is_empty() {
+        return (bytes, mark);
+    }
+    edits.sort_unstable_by_key(|edit| edit.at.start);
+    let more: usize = edits.iter().map(|edit| edit.with.len()).sum();
+    let less: usize = edits.iter().map(|edit| edit.at.len()).sum();
+    let mut edited = Vec::with_capacity(bytes.len() + more - less);
+    let mut kept = 0;
+    for Edit { at, with } in &edits {
+        edited.extend_from_slice(&bytes[kept..at.start]);
+        edited.extend_from_slice(with.as_bytes());
+        kept = at.end;
+    }
+    edited.extend_from_slice(&bytes[kept..]);
+    let moved = mark.map(|mark| {
+        let (mut start, mut length) = (mark.start, mark.len());
+        for Edit { at, with } in &edits {
+            if *at == mark {
+                length = with.len();
+            } else if at.end <= mark.start {
+                start = start + with.len() - at.len();
+            }
+        }
+        start..start + length
+    });
+    (Bytes::from(edited), moved)
+}
+
+/// Takes members out of an object so that JSON remains: which commas go with them.
+///
+/// A member goes with everything from the end of the one kept before it; those before the first that is kept go with
+/// everything up to its key.
+#[derive(Default)]
+pub(super) struct Removal {
+    /// Where the last member that is kept ends.
+    kept: Option<usize>,
+    /// From the first to the last of the members removed before any was kept.
+    leading: Option<Range<usize>>,
+    /// What goes.
+    cuts: Vec<Edit>,
+}
+
+impl Removal {
+    /// The next member stays.
+    pub(super) fn keep(&mut self, member: &Member) {
+        if let Some(leading) = self.leading.take() {
+            self.cuts.push(Edit::cut(leading.start..member.start()));
+        }
+        self.kept = Some(member.value.end);
+    }
+
+    /// The next member goes.
+    pub(super) fn remove(&mut self, member: &Member) {
+        match (self.kept, &mut self.leading) {
+            (Some(kept), _) => {
+                self.cuts.push(Edit::cut(kept..member.value.end));
+                self.kept = Some(member.value.end);
+            }
+            (None, Some(leading)) => leading.end = member.value.end,
+            (None, None) => self.leading = Some(member.start()..member.value.end),
+        }
+    }
+
+    /// Changes that leave the object a member it had: any at all, and none kept, means that nothing is left in it.
+    pub(super) fn finish(mut self) -> Removed {
+        if let Some(leading) = self.leading.take() {
+            self.cuts.push(Edit::cut(leading));
+        }
+        Removed { empty: self.kept.is_none(), cuts: self.cuts }
+    }
+}
+
+/// What a [`Removal`] comes to.
+pub(super) struct Removed {
+    /// Whether nothing is left in the object.
+    pub(super) empty: bool,
+    /// What goes; nothing if no member did.
+    pub(super) cuts: Vec<Edit>,
+}

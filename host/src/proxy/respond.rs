@@ -1,0 +1,259 @@
+//! The proxy's own answers: every way in which it says no, in OpenAI's error shape.
+//!
+//! Two texts: the client's sentence names no key and no internal address; the log has the chain of causes.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::request::BodyError;
+use crate::routing::Outcome;
+
+/// The type of the error when the client is at fault.
+const INVALID_REQUEST: &str = "invalid_request_error";
+/// ... when the proxy itself cannot serve the request now.
+const PROXY: &str = "proxy_error";
+/// ... when providers failed.
+const PROVIDER: &str = "provider_error";
+
+/// Why the proxy answers by itself.
+#[derive(Debug)]
+pub enum ProxyError {
+    /// The body cannot be read as what it must be, or asks for what there is not.
+    Body(BodyError),
+    /// No or a wrong client key.
+    WrongKey,
+    /// No such path.
+    UnknownPath(String),
+    /// The path exists, the method does not.
+    WrongMethod(&'static str),
+    /// No configured provider serves the model.
+    UnknownModel(String),
+    /// More bytes than `server.max_body_bytes`.
+    TooLarge(usize),
+    /// The body is compressed, so that nothing can be read from it.
+    Encoded,
+    /// The client stopped sending in the middle of its body.
+    CutOff,
+    /// The client sends its body too slowly.
+    TooSlow,
+    /// No slot in time; how long the request waited.
+    QueueTimeout(Duration),
+    /// The server is going down.
+    Draining,
+    /// Every provider limits our rate; the shortest wait.
+    AllThrottled(Duration),
+    /// Every attempt timed out.
+    AllTimedOut(Vec<Tried>),
+    /// Every attempt failed, in whatever way.
+    AllFailed {
+        /// All attempts.
+        tried: Vec<Tried>,
+        /// Whether there was at least one healthy provider to begin with.
+        any_healthy: bool,
+    },
+}
+
+/// One attempt that did not lead to an answer.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// The provider's name.
+    pub provider: String,
+    /// How the attempt ended.
+    pub outcome: Outcome,
+}
+
+/// An error as the client sees it.
+struct Face {
+    status: StatusCode,
+    kind: &'static str,
+    code: &'static str,
+    param: Option<String>,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+impl ProxyError {
+    /// The response; `attempts` is how many the proxy has made for the request.
+    pub fn into_response(self, attempts: usize) -> Response<Body> {
+        let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow);
+        let face = self.face();
+        let body = error_json(&face.message, face.kind, face.param.as_deref(), face.code);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = face.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = face.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(wait)));
+        }
+        if attempts > 0 {
+            // The SDKs would repeat all our attempts twice.
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        if closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn face(self) -> Face {
+        let face =
+            |status, kind, code, message: String| Face { status, kind, code, param: None, message, retry_after: None };
+        match self {
+            Self::Body(error) => Face {
+                param: error.param().map(str::to_owned),
+                ..face(StatusCode::BAD_REQUEST, INVALID_REQUEST, error.code(), error.to_string())
+            },
+            Self::WrongKey => face(
+                StatusCode::UNAUTHORIZED,
+                INVALID_REQUEST,
+                "invalid_api_key",
+                "The proxy does not accept this API key. Send one of its client keys as 'Authorization: Bearer KEY'."
+                    .to_owned(),
+            ),
+            Self::UnknownPath(path) => face(
+                StatusCode::NOT_FOUND,
+                INVALID_REQUEST,
+                "unknown_path",
+                format!("The proxy serves no path {path}. Endpoints of the OpenAI API begin with /v1/."),
+            ),
+            Self::WrongMethod(allowed) => face(
+                StatusCode::METHOD_NOT_ALLOWED,
+                INVALID_REQUEST,
+                "method_not_allowed",
+                format!("This path answers {allowed} only."),
+            ),
+            Self::UnknownModel(model) => Face {
+                param: Some("model".to_owned()),
+                ..face(
+                    StatusCode::NOT_FOUND,
+                    INVALID_REQUEST,
+                    "model_not_found",
+                    format!("No configured provider serves the model '{model}'. GET /v1/models lists what there is."),
+                )
+            },
+            Self::TooLarge(limit) => face(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                INVALID_REQUEST,
+                "request_too_large",
+                format!(
+                    "The request's body is larger than the proxy's limit of {limit} bytes (server.max_body_bytes)."
+                ),
+            ),
+            Self::Encoded => face(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                INVALID_REQUEST,
+                "unsupported_encoding",
+                "The proxy reads no compressed request bodies: send it without Content-Encoding.".to_owned(),
+            ),
+            Self::CutOff => face(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "incomplete_body",
+                "The request's body ended before its announced end.".to_owned(),
+            ),
+            Self::TooSlow => face(
+                StatusCode::REQUEST_TIMEOUT,
+                INVALID_REQUEST,
+                "slow_body",
+                "The request's body came too slowly.".to_owned(),
+            ),
+            Self::QueueTimeout(waited) => Face {
+                retry_after: Some(Duration::from_secs(1)),
+                ..face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    PROXY,
+                    "queue_timeout",
+                    format!("The proxy is at its limit: no slot came free within {:.1} s.", waited.as_secs_f64()),
+                )
+            },
+            Self::Draining => Face {
+                retry_after: Some(Duration::from_secs(1)),
+                ..face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    PROXY,
+                    "draining",
+                    "The proxy is shutting down and takes no new requests.".to_owned(),
+                )
+            },
+            Self::AllThrottled(wait) => Face {
+                retry_after: Some(wait),
+                ..face(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    PROVIDER,
+                    "all_providers_throttled",
+                    format!(
+                        "Every provider limits the rate of requests. Try again in {} s.",
+                        retry_after_seconds(wait)
+                    ),
+                )
+            },
+            Self::AllTimedOut(tried) => face(
+                StatusCode::GATEWAY_TIMEOUT,
+                PROVIDER,
+                "all_providers_timed_out",
+                format!("Every provider timed out: {}.", list(&tried)),
+            ),
+            Self::AllFailed { tried, any_healthy } => {
+                let opening = if any_healthy { "All providers failed" } else { "No healthy providers available" };
+                let message = format!("{opening}: {}.", list(&tried));
+                face(StatusCode::BAD_GATEWAY, PROVIDER, "all_providers_failed", message)
+            }
+        }
+    }
+}
+
+/// Whole seconds, at least 1: what the SDKs wait for.
+fn retry_after_seconds(wait: Duration) -> u64 {
+    let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    whole.max(1)
+}
+
+fn list(tried: &[Tried]) -> String {
+    let mut text = String::new();
+    for Tried { provider, outcome } in tried {
+        let comma = if text.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}{provider} {outcome}");
+    }
+    text
+}
+
+/// OpenAI's error object.
+pub fn error_json(message: &str, kind: &str, param: Option<&str>, code: &str) -> Bytes {
+    json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string().into()
+}
+
+/// The frame that ends a stream whose provider broke off: a blank line first, since an event may have been cut in half.
+pub fn error_event(provider: &str, cause: Outcome) -> Bytes {
+    let message = format!("The stream was interrupted: provider {provider} {cause}.");
+    let error = error_json(&message, PROVIDER, None, "stream_interrupted");
+    let mut frame = b"\n\ndata: ".to_vec();
+    frame.extend_from_slice(&error);
+    frame.extend_from_slice(b"\n\n");
+    frame.into()
+}
+
+/// The body that stands in for a provider's error text that is too large to be looked through for its key.
+pub fn oversized_error(provider: &str, status: u16) -> Bytes {
+    let message = format!("Provider {provider} answered {status} with an error text too large to pass on.");
+    error_json(&message, PROVIDER, None, "provider_error_too_large")
+}
+
+/// An error and everything behind it, for the log.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}

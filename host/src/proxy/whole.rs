@@ -1,0 +1,45 @@
+//! A response body that is all there, and keeps the request's log entry until it is sent.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::access::Entry;
+
+/// The whole of an answer.
+pub struct Whole {
+    bytes: Bytes,
+    /// Dropped with the body: then the request is over.
+    _entry: Entry,
+}
+
+impl Whole {
+    /// An answer of `bytes`.
+    pub fn new(bytes: Bytes, entry: Entry) -> Self {
+        Self { bytes, _entry: entry }
+    }
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}

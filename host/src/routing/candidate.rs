@@ -1,0 +1,56 @@
+//! What a strategy is told: once about the providers, and per request about the request and its candidates.
+//!
+//! Mirrors `wit/strategy.wit`, which documents units and ranges; the strategy host translates one into the other.
+
+use super::Tier;
+
+/// What is known of a provider when a strategy starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderFacts {
+    /// Unique name in the configuration.
+    pub name: String,
+    /// `openai` or `azure`.
+    pub kind: &'static str,
+    /// Finite, above 0.
+    pub weight: f64,
+    /// Held back until the primaries have failed.
+    pub fallback_only: bool,
+    /// Requests at once; 0 means without limit.
+    pub max_concurrent: u32,
+    /// Models as clients name them; empty means any.
+    pub models: Vec<String>,
+}
+
+/// One provider that may be chosen now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Index in the order of the configuration.
+    pub provider: u32,
+    /// Requests it works on at this moment.
+    pub in_flight: u32,
+    /// Moving average of the time to the first body byte, in µs; 0 means unknown.
+    pub latency_us: u32,
+    /// Moving average of the share of failed attempts, 0 to 1000.
+    pub failure_permille: u32,
+}
+
+/// One request, as far as a strategy may know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Number of this decision among those for the same eligible set and tier.
+    pub seq: u32,
+    /// Uniform random bits.
+    pub entropy: u32,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// The round in which the candidates are offered.
+    pub tier: Tier,
+    /// Attempts this request has had.
+    pub attempts: u32,
+    /// The client's name for the model, or empty.
+    pub model: &'a str,
+    /// Whether a stream was asked for.
+    pub streaming: bool,
+    /// Size of the request's body in bytes.
+    pub body_bytes: u32,
+}

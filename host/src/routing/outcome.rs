@@ -1,0 +1,263 @@
+//! How an attempt ended, and the one place that decides whether the next provider may be tried.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How one attempt at one provider ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A 2xx answer whose body began; for a held answer, one that arrived whole.
+    Succeeded,
+    /// 400, 413, 415, 422 and every other 4xx not named below: the client's fault.
+    Rejected(u16),
+    /// 401 or 402: the provider does not accept our key.
+    Unauthorized(u16),
+    /// 403 or 408: the provider will not serve this request.
+    Declined(u16),
+    /// 404: it does not know the model or the path.
+    NotFound,
+    /// 429, or 503 with Retry-After; how long to wait, if the provider said.
+    Throttled {
+        /// The provider's own figure.
+        retry_after: Option<Duration>,
+    },
+    /// The provider or the way to it broke before the first byte reached the client.
+    Failed(FailureKind),
+    /// Too slow, before the first byte reached the client.
+    TimedOut {
+        /// Which timeout fired.
+        phase: Phase,
+    },
+    /// The provider broke or stalled after the first byte had gone to the client.
+    Interrupted,
+    /// The client left.
+    Cancelled,
+}
+
+/// Which timeout fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// `timeouts.connect`.
+    Connect,
+    /// `timeouts.request`.
+    Request,
+    /// `timeouts.idle`.
+    Idle,
+}
+
+/// What exactly failed; the words reach the client, so they name no address and no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// A status that means the provider is broken.
+    Status(u16),
+    /// A redirect, which is never followed.
+    Redirect(u16),
+    /// Nobody listens there.
+    Refused,
+    /// Any other way in which connecting failed.
+    Unreachable,
+    /// The name does not resolve.
+    UnknownHost,
+    /// The TLS handshake failed.
+    Tls,
+    /// The connection broke before an answer began.
+    Reset,
+    /// The answer ended before its announced end.
+    CutShort,
+    /// What came is not HTTP.
+    Malformed,
+    /// The first event of the stream was an error.
+    ErrorEvent,
+    /// A success without a body where there must be one.
+    Empty,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Answer the client with what this attempt brought.
+    Answer,
+    /// Try the next provider; answer only when none is left.
+    TryNext,
+    /// Nothing more can be done: the answer has begun, or nobody waits for it.
+    Stop,
+}
+
+impl Outcome {
+    /// Whether the next provider may be tried.
+    pub fn next(self) -> Next {
+        match self {
+            Outcome::Succeeded | Outcome::Rejected(_) => Next::Answer,
+            Outcome::Unauthorized(_)
+            | Outcome::Declined(_)
+            | Outcome::NotFound
+            | Outcome::Throttled { .. }
+            | Outcome::Failed(_)
+            | Outcome::TimedOut { .. } => Next::TryNext,
+            Outcome::Interrupted | Outcome::Cancelled => Next::Stop,
+        }
+    }
+
+    /// What a status line says of an attempt, `retry_after` being the provider's own figure if it gave one.
+    ///
+    /// A 2xx is only the promise of a success: the body must begin as well.
+    pub fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
+        match status {
+            200..=299 => Outcome::Succeeded,
+            300..=399 => Outcome::Failed(FailureKind::Redirect(status)),
+            401 | 402 => Outcome::Unauthorized(status),
+            403 | 408 => Outcome::Declined(status),
+            404 => Outcome::NotFound,
+            429 => Outcome::Throttled { retry_after },
+            400..=499 => Outcome::Rejected(status),
+            503 if retry_after.is_some() => Outcome::Throttled { retry_after },
+            0..=199 | 500..=u16::MAX => Outcome::Failed(FailureKind::Status(status)),
+        }
+    }
+
+    /// The outcome without its particulars.
+    pub fn kind(self) -> OutcomeKind {
+        match self {
+            Outcome::Succeeded => OutcomeKind::Succeeded,
+            Outcome::Rejected(_) => OutcomeKind::Rejected,
+            Outcome::Unauthorized(_) => OutcomeKind::Unauthorized,
+            Outcome::Declined(_) => OutcomeKind::Declined,
+            Outcome::NotFound => OutcomeKind::NotFound,
+            Outcome::Throttled { .. } => OutcomeKind::Throttled,
+            Outcome::Failed(_) => OutcomeKind::Failed,
+            Outcome::TimedOut { .. } => OutcomeKind::TimedOut,
+            Outcome::Interrupted => OutcomeKind::Interrupted,
+            Outcome::Cancelled => OutcomeKind::Cancelled,
+        }
+    }
+}
+
+/// The client's and the log's words for an outcome.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Succeeded => f.write_str("succeeded"),
+            Outcome::Rejected(status) => write!(f, "rejected the request with {status}"),
+            Outcome::Unauthorized(status) => write!(f, "did not accept the proxy's key ({status})"),
+            Outcome::Declined(status) => write!(f, "declined with {status}"),
+            Outcome::NotFound => f.write_str("answered 404"),
+            Outcome::Throttled { retry_after: None } => f.write_str("is rate limited"),
+            Outcome::Throttled { retry_after: Some(wait) } => {
+                write!(f, "is rate limited for {} s", wait.as_secs_f64().ceil())
+            }
+            Outcome::Failed(kind) => kind.fmt(f),
+            Outcome::TimedOut { phase: Phase::Connect } => f.write_str("timed out connecting"),
+            Outcome::TimedOut { phase: Phase::Request } => f.write_str("timed out"),
+            Outcome::TimedOut { phase: Phase::Idle } => f.write_str("stalled"),
+            Outcome::Interrupted => f.write_str("was interrupted"),
+            Outcome::Cancelled => f.write_str("was cancelled by the client"),
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailureKind::Status(status) => write!(f, "answered {status}"),
+            FailureKind::Redirect(status) => write!(f, "answered with a redirect ({status}), which is not followed"),
+            FailureKind::Refused => f.write_str("refused the connection"),
+            FailureKind::Unreachable => f.write_str("could not be reached"),
+            FailureKind::UnknownHost => f.write_str("has a host name that does not resolve"),
+            FailureKind::Tls => f.write_str("failed the TLS handshake"),
+            FailureKind::Reset => f.write_str("closed the connection without an answer"),
+            FailureKind::CutShort => f.write_str("cut its answer short"),
+            FailureKind::Malformed => f.write_str("sent a malformed answer"),
+            FailureKind::ErrorEvent => f.write_str("began its stream with an error"),
+            FailureKind::Empty => f.write_str("sent an empty answer"),
+        }
+    }
+}
+
+/// [`Outcome`] without its particulars: what strategies see, and the label of logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the words are those of `Outcome`, which documents them")]
+pub enum OutcomeKind {
+    Succeeded,
+    Rejected,
+    Unauthorized,
+    Declined,
+    NotFound,
+    Throttled,
+    Failed,
+    TimedOut,
+    Interrupted,
+    Cancelled,
+}
+
+impl OutcomeKind {
+    /// The label in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            OutcomeKind::Succeeded => "succeeded",
+            OutcomeKind::Rejected => "rejected",
+            OutcomeKind::Unauthorized => "unauthorized",
+            OutcomeKind::Declined => "declined",
+            OutcomeKind::NotFound => "not_found",
+            OutcomeKind::Throttled => "throttled",
+            OutcomeKind::Failed => "failed",
+            OutcomeKind::TimedOut => "timed_out",
+            OutcomeKind::Interrupted => "interrupted",
+            OutcomeKind::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One attempt after its end, as strategies learn of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Index of the provider.
+    pub provider: u32,
+    /// How it ended.
+    pub kind: OutcomeKind,
+    /// From sending to the first body byte; zero when there was none.
+    pub first_byte: Duration,
+    /// From sending to the end.
+    pub total: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clients_fault_is_answered_and_never_tried_elsewhere() {
+        for status in [400, 405, 409, 410, 413, 415, 418, 422, 451] {
+            assert_eq!(Outcome::of_status(status, None), Outcome::Rejected(status));
+            assert_eq!(Outcome::of_status(status, None).next(), Next::Answer);
+        }
+    }
+
+    #[test]
+    fn what_another_provider_may_do_better_goes_on() {
+        let wait = Some(Duration::from_secs(1));
+        let table = [
+            (401, None, OutcomeKind::Unauthorized),
+            (402, None, OutcomeKind::Unauthorized),
+            (403, None, OutcomeKind::Declined),
+            (408, None, OutcomeKind::Declined),
+            (404, None, OutcomeKind::NotFound),
+            (429, None, OutcomeKind::Throttled),
+            (503, wait, OutcomeKind::Throttled),
+            (503, None, OutcomeKind::Failed),
+            (500, wait, OutcomeKind::Failed),
+            (302, None, OutcomeKind::Failed),
+            (304, None, OutcomeKind::Failed),
+            (599, None, OutcomeKind::Failed),
+        ];
+        for (status, retry_after, kind) in table {
+            let outcome = Outcome::of_status(status, retry_after);
+            assert_eq!((outcome.kind(), outcome.next()), (kind, Next::TryNext), "status {status}");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_once_the_answer_began_or_the_client_left() {
+        assert_eq!(Outcome::Interrupted.next(), Next::Stop);
+        assert_eq!(Outcome::Cancelled.next(), Next::Stop);
+    }
+}

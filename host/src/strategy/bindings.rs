@@ -1,0 +1,87 @@
+//! What `wit/strategy.wit` means in Rust, and the translation from and to [`crate::routing`].
+//!
+//! The types are generated from the contract itself, so that a host that has drifted from it does not compile.
+
+use wasmtime::component::{ComponentType, Lift, Lower, Resource};
+
+use super::wasi::Handle;
+use crate::routing;
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "strategy-full",
+    // Parameters are borrowed: a call copies the model's name into the guest, not into a `String` first.
+    ownership: Borrowing { duplicate_if_necessary: false },
+});
+
+pub use exports::pointsman::strategy::{feedback, meta, router};
+pub use pointsman::strategy::{host_log, types};
+
+/// `wasi:clocks/wall-clock.datetime`.
+#[derive(Clone, Copy, ComponentType, Lift, Lower)]
+#[component(record)]
+pub struct Datetime {
+    pub seconds: u64,
+    pub nanoseconds: u32,
+}
+
+/// `wasi:io/streams.stream-error`.
+#[derive(ComponentType, Lift, Lower)]
+#[component(variant)]
+pub enum StreamError {
+    #[component(name = "last-operation-failed")]
+    LastOperationFailed(Resource<Handle>),
+    #[component(name = "closed")]
+    Closed,
+}
+
+impl<'a> From<&routing::Facts<'a>> for types::Request<'a> {
+    fn from(facts: &routing::Facts<'a>) -> Self {
+        types::Request {
+            seq: facts.seq,
+            entropy: facts.entropy,
+            now_ms: facts.now_ms,
+            tier: match facts.tier {
+                routing::Tier::Primary => types::Tier::Primary,
+                routing::Tier::Fallback => types::Tier::Fallback,
+                routing::Tier::LastResort => types::Tier::LastResort,
+            },
+            attempts: facts.attempts,
+            model: facts.model,
+            streaming: facts.streaming,
+            body_bytes: facts.body_bytes,
+        }
+    }
+}
+
+impl From<&routing::Candidate> for types::Candidate {
+    fn from(candidate: &routing::Candidate) -> Self {
+        let &routing::Candidate { provider, in_flight, latency_us, failure_permille } = candidate;
+        types::Candidate { provider, in_flight, latency_us, failure_permille }
+    }
+}
+
+impl From<&routing::Report> for types::Outcome {
+    fn from(report: &routing::Report) -> Self {
+        use crate::routing::OutcomeKind as Kind;
+        use types::OutcomeKind;
+        let micros = |time: std::time::Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        types::Outcome {
+            provider: report.provider,
+            kind: match report.kind {
+                Kind::Succeeded => OutcomeKind::Succeeded,
+                Kind::Rejected => OutcomeKind::Rejected,
+                Kind::Unauthorized => OutcomeKind::Unauthorized,
+                Kind::Declined => OutcomeKind::Declined,
+                Kind::NotFound => OutcomeKind::NotFound,
+                Kind::Throttled => OutcomeKind::Throttled,
+                Kind::Failed => OutcomeKind::Failed,
+                Kind::TimedOut => OutcomeKind::TimedOut,
+                Kind::Interrupted => OutcomeKind::Interrupted,
+                Kind::Cancelled => OutcomeKind::Cancelled,
+            },
+            first_byte_us: micros(report.first_byte),
+            total_us: micros(report.total),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! A strategy as the rest of the host sees it: always there, always with an answer.
+//!
+//! One instance behind a short lock, so that what a guest counts it counts exactly. The call happens on the caller's
+//! thread, within a Tokio worker: at a microsecond each, handing it to another thread would cost more than it does.
+//! When the instance breaks it is dropped, requests get the default order, and another thread makes a new one.
+
+use std::mem;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::component::{Blueprint, LoadError};
+use super::engine::Engine;
+use super::fault::{Counters, Fault, FaultKind, Stats};
+use super::instance::{Answer, Broken, Info, Instance, OUTCOMES, Setup};
+use super::output::{Journal, Rate, Said};
+use super::recovery::{Next, Recovery, State};
+use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
+
+/// How long a decision waits for its turn: longer than one guest that runs until its deadline, shorter than two and a
+/// half. Beyond that the default order is better than more waiting.
+const LOCK_WAIT: Duration = Duration::from_millis(30);
+
+/// Reports kept for the next decision; more are dropped.
+const PENDING_REPORTS: usize = 1024;
+
+/// A strategy that is a WebAssembly component.
+pub struct ComponentStrategy {
+    inner: Arc<Inner>,
+}
+
+/// What the strategy shares with the thread that makes it a new instance.
+struct Inner {
+    name: String,
+    engine: Arc<Engine>,
+    blueprint: Blueprint,
+    setup: Setup,
+    info: Info,
+    observes: bool,
+    /// Empty while there is no usable instance.
+    slot: Mutex<Option<Instance>>,
+    /// Locked only where an instance breaks, is missing or comes back.
+    recovery: Mutex<Recovery>,
+    /// Reports for the next decision to hand over, oldest first.
+    pending: Mutex<Vec<Report>>,
+    counters: Counters,
+    /// The guest's own lines.
+    journal: Journal,
+    /// The host's lines about the guest.
+    remarks: Rate,
+}
+
+impl ComponentStrategy {
+    /// Makes the first instance of a component, from which the strategy's own description comes.
+    ///
+    /// # Errors
+    ///
+    /// When the component is not a strategy, breaks at its start, or rejects its configuration.
+    pub(super) fn start(name: &str, engine: Arc<Engine>, bytes: &[u8], setup: Setup) -> Result<Self, LoadError> {
+        let blueprint = Blueprint::new(&engine, bytes)?;
+        let journal = Journal::new(name);
+        let mut said = Said::default();
+        let started = Instance::start(&engine, &blueprint, &setup, &mut said);
+        journal.write(said);
+        let instance = started?;
+        let inner = Inner {
+            name: name.to_owned(),
+            info: instance.info().clone(),
+            observes: instance.observes(),
+            engine,
+            blueprint,
+            setup,
+            slot: Mutex::new(Some(instance)),
+            recovery: Mutex::default(),
+            pending: Mutex::default(),
+            counters: Counters::default(),
+            journal,
+            remarks: Rate::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What it says of itself.
+    pub fn info(&self) -> &Info {
+        &self.inner.info
+    }
+
+    /// Its text for a decision's reason, if it has one.
+    pub fn reason(&self, reason: u32) -> Option<&str> {
+        self.inner.info.reasons.get(reason as usize).map(String::as_str)
+    }
+
+    /// What has happened to it since the start.
+    pub fn stats(&self) -> Stats {
+        self.inner.counters.read()
+    }
+
+    /// How it is now.
+    pub fn state(&self) -> State {
+        self.inner.recovery.lock().state()
+    }
+}
+
+impl Strategy for ComponentStrategy {
+    fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    fn health(&self) -> StrategyHealth {
+        let stats = self.stats();
+        let faults = FaultKind::ALL.map(|kind| (kind.name(), stats.faults_of(kind)));
+        StrategyHealth { state: self.state().name(), faults: faults.to_vec() }
+    }
+
+    fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
+        let inner = &self.inner;
+        let default_order = |origin| Decision::default_order(candidates, origin);
+        Counters::count(&inner.counters.calls);
+
+        let Some(mut slot) = inner.slot.try_lock_for(LOCK_WAIT) else {
+            Counters::count(&inner.counters.lock_timeouts);
+            inner.remark(|name| tracing::warn!(strategy = name, "busy for too long: default order"));
+            return default_order(Origin::Faulted);
+        };
+        let Some(instance) = slot.as_mut() else {
+            drop(slot);
+            Inner::rebuild_if_due(inner);
+            return default_order(Origin::Faulted);
+        };
+
+        let mut said = Said::default();
+        let told = if inner.observes { inner.tell(instance) } else { Ok(()) };
+        let answer = told.and_then(|()| instance.route(&inner.engine, facts, candidates, &mut said));
+        let lost = match &answer {
+            Err(Broken { usable: false, .. }) => slot.take(),
+            _ => None,
+        };
+        // Nothing below may hold up other requests.
+        drop(slot);
+        inner.journal.write(said);
+        match answer {
+            Ok(Answer::Decided(decision)) => decision,
+            Ok(Answer::Refused(text)) => {
+                Counters::count(&inner.counters.refusals);
+                inner.remark(|name| tracing::warn!(strategy = name, "has no order for this request: {text}"));
+                default_order(Origin::Refused)
+            }
+            Err(Broken { fault, .. }) => {
+                inner.counters.fault(fault.kind());
+                match lost {
+                    Some(instance) => Inner::replace(inner, &fault, instance.good_calls),
+                    None => inner.remark(|name| tracing::warn!(strategy = name, "{fault}: default order")),
+                }
+                default_order(Origin::Faulted)
+            }
+        }
+    }
+
+    /// Keeps the report for the next decision, which hands over up to 64 before it asks: the strategy has then seen
+    /// everything there was to see, an attempt's end waits for nobody, and one decision pays for a bounded number.
+    fn learn(&self, report: Report) {
+        let inner = &self.inner;
+        if !inner.observes {
+            return;
+        }
+        let mut pending = inner.pending.lock();
+        if pending.len() < PENDING_REPORTS {
+            pending.push(report);
+        } else {
+            Counters::count(&inner.counters.reports_dropped);
+        }
+    }
+}
+
+impl Inner {
+    /// Hands over the oldest reports.
+    fn tell(&self, instance: &mut Instance) -> Result<(), Broken> {
+        let reports: Vec<Report> = {
+            let mut pending = self.pending.lock();
+            match pending.len() {
+                0 => return Ok(()),
+                1..=OUTCOMES => mem::take(&mut *pending),
+                _ => pending.drain(..OUTCOMES).collect(),
+            }
+        };
+        let mut said = Said::default();
+        let told = instance.observe(&self.engine, &reports, &mut said);
+        self.journal.write(said);
+        told
+    }
+
+    /// Says what follows from a fault, and does it.
+    fn replace(inner: &Arc<Self>, fault: &Fault, good_calls: u64) {
+        match inner.recovery.lock().broke(Instant::now(), good_calls) {
+            Next::Rebuild => {
+                inner.remark(|name| tracing::error!(strategy = name, "{fault}: default order until it is rebuilt"));
+                Self::rebuild(inner);
+            }
+            Next::Pause(pause) => inner.remark(|name| {
+                tracing::error!(strategy = name, "{fault}, once more: default order for {pause:?}");
+            }),
+        }
+    }
+
+    fn rebuild_if_due(inner: &Arc<Self>) {
+        if inner.recovery.lock().is_due(Instant::now()) {
+            Self::rebuild(inner);
+        }
+    }
+
+    /// Makes a new instance on a thread of its own, of which there is at most one: a strategy may take seconds to
+    /// start, and there may be no Tokio runtime here.
+    fn rebuild(inner: &Arc<Self>) {
+        let rebuild = {
+            let inner = Arc::clone(inner);
+            move || {
+                let mut said = Said::default();
+                let started = Instance::start(&inner.engine, &inner.blueprint, &inner.setup, &mut said);
+                inner.journal.write(said);
+                match started {
+                    Ok(instance) => inner.install(instance),
+                    Err(error) => inner.give_up(&error),
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("strategy-rebuild".to_owned()).spawn(rebuild) {
+            inner.give_up(&LoadError::Engine(error.to_string()));
+        }
+    }
+
+    fn install(&self, instance: Instance) {
+        // The state first: a fault of the new instance must find itself in it, not be overwritten by it.
+        let mut slot = self.slot.lock();
+        self.recovery.lock().rebuilt();
+        *slot = Some(instance);
+        drop(slot);
+        Counters::count(&self.counters.rebuilds);
+        self.remark(|name| tracing::info!(strategy = name, "is back"));
+    }
+
+    /// No instance could be made.
+    fn give_up(&self, error: &LoadError) {
+        let pause = self.recovery.lock().failed(Instant::now());
+        self.remark(|name| tracing::error!(strategy = name, "{error}: default order for {pause:?}"));
+    }
+
+    /// Writes a line of the host's own about the strategy, as far as the rate allows.
+    fn remark(&self, write: impl FnOnce(&str)) {
+        if let Some(dropped) = self.remarks.admit(Instant::now()) {
+            if dropped > 0 {
+                tracing::warn!(strategy = self.name, "{dropped} lines dropped");
+            }
+            write(&self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+impl ComponentStrategy {
+    /// Keeps the instance busy.
+    pub(super) fn hold(&self) -> impl Drop {
+        self.inner.slot.lock()
+    }
+
+    /// Asks the instance past all that surrounds it.
+    pub(super) fn ask_instance(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> (Result<Answer, Broken>, Said) {
+        let mut said = Said::default();
+        let mut slot = self.inner.slot.lock();
+        let instance = slot.as_mut().expect("an instance");
+        let answer = instance.route(&self.inner.engine, facts, candidates, &mut said);
+        (answer, said)
+    }
+
+    /// Tells the instance, likewise.
+    pub(super) fn tell_instance(&self, reports: &[Report]) -> (Result<(), Broken>, Said) {
+        let mut said = Said::default();
+        let mut slot = self.inner.slot.lock();
+        let told = slot.as_mut().expect("an instance").observe(&self.inner.engine, reports, &mut said);
+        (told, said)
+    }
+
+    /// How many reports wait for the next decision.
+    pub(super) fn pending_reports(&self) -> usize {
+        self.inner.pending.lock().len()
+    }
+}

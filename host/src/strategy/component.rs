@@ -1,0 +1,306 @@
+//! From bytes to a strategy that has accepted its configuration, or to the reason why not.
+//!
+//! Everything that can be wrong with a file somebody built is found here, once, at start; what can go wrong with a
+//! request is `instance`'s business.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+
+use super::bindings::{feedback, host_log, meta, router};
+use super::engine::Engine;
+use super::fault::Fault;
+use super::output::one_line;
+use super::wasi::{self, Sandbox};
+
+/// No strategy is larger. Interpreted languages come to 15 to 40 MiB.
+const FILE_BYTES: u64 = 64 << 20;
+
+/// The versions of the contract that this host speaks.
+const SPOKEN: &str = "0.1.";
+
+const PACKAGE: &str = "pointsman:strategy/";
+
+/// Why a strategy could not be loaded. Lower case, to stand after the strategy's name.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No such strategy is built in.
+    #[error("no strategy `{name}` is built in; there are {}", builtins.join(", "))]
+    NotBuiltIn {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        builtins: &'static [&'static str],
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is larger than any strategy has to be.
+    #[error("is larger than {} MiB", FILE_BYTES >> 20)]
+    TooLarge,
+    /// It is machine code that Wasmtime has compiled before, which cannot be checked.
+    #[error("is precompiled machine code (`.cwasm`), which is not accepted; give the `.wasm` component it was made of")]
+    Precompiled,
+    /// It is WebAssembly, but not a component.
+    #[error(
+        "is a core WebAssembly module, not a component; build it with `cargo build --target wasm32-wasip2 --release`"
+    )]
+    CoreModule,
+    /// It is something else.
+    #[error("is not WebAssembly")]
+    NotWebAssembly,
+    /// It is damaged, or uses proposals that this host does not have.
+    #[error("is not a valid component: {0}")]
+    Invalid(String),
+    /// It is a component for something else.
+    #[error("is not a strategy: it does not export `pointsman:strategy/router`, but {}", list(exports))]
+    NotAStrategy {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// It is a strategy for another version of Pointsman.
+    #[error("speaks version {found} of pointsman:strategy, this host speaks {SPOKEN}x")]
+    Version {
+        /// The version that it exports.
+        found: String,
+    },
+    /// It needs what strategies do not have.
+    #[error("imports what strategies do not have: {}", list(imports))]
+    Forbidden {
+        /// The names of the imports.
+        imports: Vec<String>,
+    },
+    /// Its imports or exports are not as the contract has them.
+    #[error("does not fit the contract: {0}")]
+    Mismatch(String),
+    /// It said no to its configuration.
+    #[error("rejects its configuration: {0}")]
+    Rejected(String),
+    /// It broke before it could answer.
+    #[error("broke in {during}: {fault}")]
+    Broke {
+        /// Where: `start`, `init` or `describe`.
+        during: &'static str,
+        /// How.
+        fault: Fault,
+    },
+    /// WebAssembly cannot be run on this machine.
+    #[error("cannot run WebAssembly here: {0}")]
+    Engine(String),
+}
+
+/// A component that has been compiled, checked and linked: what instances are made of.
+pub struct Blueprint {
+    /// The instance, all but made.
+    pub pre: InstancePre<Sandbox>,
+    /// The required interface.
+    pub router: router::GuestIndices,
+    /// Optional.
+    pub meta: Option<meta::GuestIndices>,
+    /// Optional.
+    pub feedback: Option<feedback::GuestIndices>,
+}
+
+/// Reads a component's file.
+///
+/// # Errors
+///
+/// When it cannot be read or is too large.
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let kind = file.metadata().map_err(unreadable)?;
+    if !kind.is_file() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    // One byte more than allowed shows that there is more.
+    file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES { Err(LoadError::TooLarge) } else { Ok(bytes) }
+}
+
+impl Blueprint {
+    /// Checks, compiles and links a component.
+    ///
+    /// # Errors
+    ///
+    /// Whatever shows without running it.
+    pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
+        check_format(bytes)?;
+        let component =
+            Component::from_binary(engine.wasm(), bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
+        let exports = check_exports(&component)?;
+        check_imports(&component)?;
+
+        let link = || {
+            let mut linker = Linker::new(engine.wasm());
+            host_log::add_to_linker::<_, HasSelf<Sandbox>>(&mut linker, |sandbox| sandbox)?;
+            wasi::link(&mut linker, &component)?;
+            let pre = linker.instantiate_pre(&component)?;
+            let has = |interface: &str| exports.iter().any(|name| is_ours(name, interface));
+            Ok(Blueprint {
+                router: router::GuestIndices::new(&pre)?,
+                meta: has("meta").then(|| meta::GuestIndices::new(&pre)).transpose()?,
+                feedback: has("feedback").then(|| feedback::GuestIndices::new(&pre)).transpose()?,
+                pre,
+            })
+        };
+        link().map_err(|error: wasmtime::Error| LoadError::Mismatch(chain(&error)))
+    }
+}
+
+/// Tells the kinds of file apart by their first bytes.
+fn check_format(bytes: &[u8]) -> Result<(), LoadError> {
+    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
+        return Err(LoadError::Precompiled);
+    }
+    // https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md: magic, version, layer.
+    match bytes.first_chunk::<8>() {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(LoadError::CoreModule),
+        _ => Err(LoadError::NotWebAssembly),
+    }
+}
+
+/// Checks that it is a strategy of a version that this host speaks; the names of everything it exports.
+fn check_exports(component: &Component) -> Result<Vec<String>, LoadError> {
+    let exports: Vec<String> =
+        component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+    if exports.iter().any(|name| is_ours(name, "router")) {
+        return Ok(exports);
+    }
+    let other = exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("router"));
+    Err(match other {
+        Some("") => LoadError::Version { found: "without a number".to_owned() },
+        Some(version) => LoadError::Version { found: one_line(version.trim_start_matches('@')) },
+        None => LoadError::NotAStrategy { exports },
+    })
+}
+
+/// Checks that everything it imports is either of the contract or inert.
+fn check_imports(component: &Component) -> Result<(), LoadError> {
+    let mut forbidden = Vec::new();
+    for (name, import) in component.component_type().imports(component.engine()) {
+        let is_interface = matches!(import.ty, ComponentItem::ComponentInstance(_));
+        let allowed = is_ours(name, "host-log") || is_ours(name, "types") || wasi::is_inert(name);
+        if !(is_interface && allowed) {
+            forbidden.push(name.to_owned());
+        }
+    }
+    if forbidden.is_empty() { Ok(()) } else { Err(LoadError::Forbidden { imports: forbidden }) }
+}
+
+/// Whether `name` is this interface of the contract in a version that this host speaks.
+fn is_ours(name: &str, interface: &str) -> bool {
+    let version = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix(interface)?.strip_prefix('@'));
+    version.is_some_and(|version| version.starts_with(SPOKEN))
+}
+
+/// The whole story of an error, on one line.
+fn chain(error: &wasmtime::Error) -> String {
+    one_line(&format!("{error:#}"))
+}
+
+/// The first of many names; they are the author's.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", one_line(name))).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(bytes: &[u8]) -> LoadError {
+        let engine = Engine::shared().expect("an engine");
+        Blueprint::new(&engine, bytes).err().expect("should be refused")
+    }
+
+    /// A component's preamble, and a section of this number with this content.
+    fn component(section: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        bytes.extend([section, u8::try_from(content.len()).expect("short")]);
+        bytes.extend(content);
+        bytes
+    }
+
+    #[test]
+    fn tells_what_is_not_a_component() {
+        for text in [&b""[..], b"\0asm", b"(component)", b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01\0"] {
+            assert!(matches!(refusal(text), LoadError::NotWebAssembly), "{text:?}");
+        }
+        let core = refusal(b"\0asm\x01\0\0\0");
+        assert!(matches!(core, LoadError::CoreModule));
+        assert!(core.to_string().contains("cargo build --target wasm32-wasip2 --release"));
+        assert!(matches!(refusal(b"\0asm\x0d\0\x01\0\xff\xff\xff"), LoadError::Invalid(_)));
+    }
+
+    #[test]
+    fn refuses_machine_code() {
+        let engine = Engine::shared().expect("an engine");
+        let cwasm = engine.wasm().precompile_component(b"\0asm\x0d\0\x01\0").expect("compiles");
+        assert!(matches!(refusal(&cwasm), LoadError::Precompiled));
+    }
+
+    #[test]
+    fn names_what_another_component_exports() {
+        let error = refusal(b"\0asm\x0d\0\x01\0");
+        assert!(error.to_string().ends_with("does not export `pointsman:strategy/router`, but nothing"), "{error}");
+    }
+
+    #[test]
+    fn only_this_version_is_ours() {
+        assert!(is_ours("pointsman:strategy/router@0.1.0", "router"));
+        assert!(is_ours("pointsman:strategy/router@0.1.7", "router"));
+        for other in ["router", "router@0.2.0", "router@1.0.0", "router@0.10.0", "router-x@0.1.0", "meta@0.1.0"] {
+            assert!(!is_ours(&format!("pointsman:strategy/{other}"), "router"), "{other}");
+        }
+    }
+
+    #[test]
+    fn sockets_and_http_are_not_inert() {
+        for name in ["wasi:cli/stdout@0.2.0", "wasi:io/poll@0.2.12", "wasi:filesystem/types@0.2.6"] {
+            assert!(wasi::is_inert(name), "{name}");
+        }
+        for name in
+            ["wasi:sockets/tcp@0.2.0", "wasi:http/types@0.2.0", "wasi:cli/stdout@0.3.0", "wasi:cli/stdout", "log"]
+        {
+            assert!(!wasi::is_inert(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn forbidden_imports_are_listed_by_name() {
+        // A type section with one empty instance type, then an import of it.
+        let mut bytes = component(7, &[1, 0x42, 0]);
+        let name = b"wasi:sockets/tcp@0.2.0";
+        let mut import = vec![1, 0, u8::try_from(name.len()).expect("short")];
+        import.extend(name);
+        import.extend([5, 0]);
+        bytes.extend(&component(10, &import)[8..]);
+        let engine = Engine::shared().expect("an engine");
+        let component = Component::from_binary(engine.wasm(), &bytes).expect("valid");
+        let error = check_imports(&component).expect_err("forbidden");
+        assert_eq!(error.to_string(), "imports what strategies do not have: `wasi:sockets/tcp@0.2.0`");
+    }
+
+    #[test]
+    fn says_which_file_cannot_be_read() {
+        let error = read(Path::new("/no/such.wasm")).expect_err("missing");
+        assert_eq!(error.to_string(), "cannot read /no/such.wasm");
+        assert!(matches!(read(Path::new("/")), Err(LoadError::Unreadable { .. })));
+    }
+}

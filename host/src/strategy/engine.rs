@@ -1,0 +1,204 @@
+//! The WebAssembly engine, and the clock that bounds how long a guest may run.
+//!
+//! There is one engine per process: it owns the compiler's settings and the epoch, a counter that compiled code looks
+//! at on every loop and every call. A thread of ours moves it on; a guest that is still running when the counter has
+//! passed its deadline traps. The thread is an ordinary one because a Tokio task cannot move the epoch on while the
+//! guest occupies the only worker.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use wasmtime::{Config, EngineWeak, OptLevel};
+
+use super::component::LoadError;
+
+/// How long one step of the epoch takes.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The clock sleeps after this many ticks without a call: about a second.
+const IDLE_TICKS: u32 = 200;
+
+/// A deadline in ticks of the epoch.
+///
+/// It falls somewhere within its last tick, so `n` ticks are more than `n - 1` and at most `n` times 5 ms; a deadline
+/// of a single tick could pass at once. When it has passed, the call gets [`Deadline::GRACE`], once: a thread that the
+/// system preempts in the middle of an innocent call finds its deadline gone when it comes back, and needs no more than
+/// that to finish.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(u64);
+
+impl Deadline {
+    /// For `route` and `observe`: 5 to 10 ms, hence 10 to 15 ms with the grace.
+    pub const CALL: Deadline = Deadline(2);
+    /// What is given once after each of the others: 5 ms for a call that has been running all the time.
+    pub const GRACE: Deadline = Deadline(1);
+    /// For `describe`: 1 s.
+    pub const DESCRIBE: Deadline = Deadline(200);
+    /// For start functions and `init`: 5 s.
+    pub const INIT: Deadline = Deadline(1000);
+
+    /// The number of ticks, never 0, which would trap at once.
+    pub fn ticks(self) -> u64 {
+        self.0
+    }
+}
+
+/// The engine and its clock.
+pub struct Engine {
+    wasm: wasmtime::Engine,
+    clock: Arc<Clock>,
+    thread: Thread,
+}
+
+/// What the clock's thread and the calls share.
+#[derive(Default)]
+struct Clock {
+    /// Calls that run now.
+    running: AtomicU32,
+    /// Whether a call began since the last tick.
+    touched: AtomicBool,
+    /// Whether the thread sleeps until it is unparked.
+    parked: AtomicBool,
+    /// Whether the engine is gone.
+    closed: AtomicBool,
+}
+
+impl Engine {
+    /// The engine of this process, made at its first use.
+    pub fn shared() -> Result<Arc<Engine>, LoadError> {
+        static SHARED: OnceLock<Result<Arc<Engine>, String>> = OnceLock::new();
+        let engine = SHARED.get_or_init(|| Engine::new().map(Arc::new));
+        engine.clone().map_err(LoadError::Engine)
+    }
+
+    fn new() -> Result<Self, String> {
+        let wasm = wasmtime::Engine::new(&config()).map_err(|error| format!("{error:#}"))?;
+        let clock = Arc::new(Clock::default());
+        let tick = {
+            let (clock, engine) = (Arc::clone(&clock), wasm.weak());
+            move || clock.run(&engine)
+        };
+        let handle = thread::Builder::new()
+            .name("strategy-clock".to_owned())
+            .spawn(tick)
+            .map_err(|error| format!("cannot start the clock: {error}"))?;
+        Ok(Self { wasm, clock, thread: handle.thread().clone() })
+    }
+
+    /// Wasmtime's own handle.
+    pub fn wasm(&self) -> &wasmtime::Engine {
+        &self.wasm
+    }
+
+    /// Keeps the clock going while the guard lives. Every entry into a guest needs one, or its deadline never comes.
+    pub fn running(&self) -> Running<'_> {
+        // Sequentially consistent, as in `Clock::park`: either the clock sees this call, or this call sees it parked.
+        self.clock.running.fetch_add(1, Ordering::SeqCst);
+        self.clock.touched.store(true, Ordering::Relaxed);
+        if self.clock.parked.load(Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+        Running(&self.clock)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.clock.closed.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+/// A call is running; the clock ticks.
+pub struct Running<'a>(&'a Clock);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Clock {
+    /// The body of the thread: ticks while there are calls, sleeps when there are none, ends with the engine.
+    fn run(&self, engine: &EngineWeak) {
+        let mut idle = 0;
+        while !self.closed.load(Ordering::SeqCst) {
+            thread::sleep(TICK);
+            let Some(engine) = engine.upgrade() else { break };
+            engine.increment_epoch();
+            drop(engine);
+            idle = if self.touched.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
+            if idle >= IDLE_TICKS {
+                self.park();
+                idle = 0;
+            }
+        }
+    }
+
+    fn park(&self) {
+        self.parked.store(true, Ordering::SeqCst);
+        // A call that has ended by now counts too: at a few calls a second, not each of them should wake a thread.
+        while self.running.load(Ordering::SeqCst) == 0
+            && !self.touched.load(Ordering::Relaxed)
+            && !self.closed.load(Ordering::SeqCst)
+        {
+            thread::park();
+        }
+        self.parked.store(false, Ordering::SeqCst);
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        // Guests are synchronous. Left on, as a feature of another crate could have it, a call costs 2 to 3 times more.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        // A guest runs on the stack of the calling thread, of which a Tokio worker has 2 MiB.
+        .max_wasm_stack(256 << 10)
+        // A decision can be replayed on another machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        // Capturing the whole of a runaway recursion would take longer than its deadline.
+        .wasm_backtrace_max_frames(NonZeroUsize::new(16));
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_sleeps_when_nobody_calls_and_wakes_for_the_next() {
+        let engine = Engine::new().expect("an engine");
+        let wait_until = |parked: bool| {
+            let end = tokio::time::Instant::now() + Duration::from_secs(30);
+            while engine.clock.parked.load(Ordering::SeqCst) != parked {
+                assert!(tokio::time::Instant::now() < end, "parked should become {parked}");
+                thread::sleep(TICK);
+            }
+        };
+        wait_until(true);
+        let running = engine.running();
+        wait_until(false);
+        drop(running);
+        wait_until(true);
+    }
+
+    #[test]
+    fn the_clock_ends_with_its_engine() {
+        let engine = Engine::new().expect("an engine");
+        let clock = Arc::downgrade(&engine.clock);
+        drop(engine);
+        let end = tokio::time::Instant::now() + Duration::from_secs(30);
+        while clock.upgrade().is_some() {
+            assert!(tokio::time::Instant::now() < end, "the thread should end");
+            thread::sleep(TICK);
+        }
+    }
+}

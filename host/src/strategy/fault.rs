@@ -1,0 +1,161 @@
+//! How a strategy breaks: the kinds, how they are told apart, and how often they happened.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use super::limits::OutOfMemory;
+use super::output::{Said, one_line};
+use crate::routing::IllegalDecision;
+
+/// The strategy broke.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It panicked, aborted, overflowed its stack, or called what it may not; with its last words.
+    #[error("trapped: {0}")]
+    Trapped(String),
+    /// It was still running when its time was up.
+    #[error("ran longer than it may")]
+    DeadlineExceeded,
+    /// It wanted more memory than it may have.
+    #[error("wanted more memory than it may have")]
+    OutOfMemory,
+    /// It answered with something that is no order of its candidates.
+    #[error("made an illegal decision: {0}")]
+    IllegalDecision(String),
+}
+
+/// [`Fault`] without its particulars: the label of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the words are those of `Fault`, which documents them")]
+pub enum FaultKind {
+    Trapped,
+    DeadlineExceeded,
+    OutOfMemory,
+    IllegalDecision,
+}
+
+impl FaultKind {
+    /// Every kind.
+    pub const ALL: [FaultKind; 4] =
+        [FaultKind::Trapped, FaultKind::DeadlineExceeded, FaultKind::OutOfMemory, FaultKind::IllegalDecision];
+
+    /// The label in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::Trapped => "trapped",
+            FaultKind::DeadlineExceeded => "deadline_exceeded",
+            FaultKind::OutOfMemory => "out_of_memory",
+            FaultKind::IllegalDecision => "illegal_decision",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Fault {
+    /// The kind alone.
+    pub fn kind(&self) -> FaultKind {
+        match self {
+            Fault::Trapped(_) => FaultKind::Trapped,
+            Fault::DeadlineExceeded => FaultKind::DeadlineExceeded,
+            Fault::OutOfMemory => FaultKind::OutOfMemory,
+            Fault::IllegalDecision(_) => FaultKind::IllegalDecision,
+        }
+    }
+
+    /// What the error of a typed call means. `said` gives up the message of a panic.
+    pub(super) fn of(error: &wasmtime::Error, said: &mut Said) -> Self {
+        let trap = error.downcast_ref::<Trap>();
+        if trap == Some(&Trap::Interrupt) {
+            return Fault::DeadlineExceeded;
+        }
+        if error.downcast_ref::<OutOfMemory>().is_some() {
+            return Fault::OutOfMemory;
+        }
+        // An error from within the guest carries the guest's frames. One without them came up after the guest had
+        // returned, while its answer was read: a pointer out of bounds, a text that is not UTF-8, too much of it.
+        let returned = trap.is_none() && error.downcast_ref::<WasmBacktrace>().is_none();
+        if returned {
+            return Fault::IllegalDecision(one_line(&error.root_cause().to_string()));
+        }
+        let cause = match trap {
+            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+            None => one_line(&error.root_cause().to_string()),
+        };
+        Fault::Trapped(match said.take_last_words() {
+            // How Rust ends a panic, which has said all there is to say.
+            Some(words) if trap == Some(&Trap::UnreachableCodeReached) => words,
+            Some(words) => format!("{cause}: {words}"),
+            None => cause,
+        })
+    }
+}
+
+impl From<IllegalDecision> for Fault {
+    fn from(illegal: IllegalDecision) -> Self {
+        Fault::IllegalDecision(illegal.to_string())
+    }
+}
+
+/// What has happened to a strategy since the start, in all its instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Decisions asked for.
+    pub calls: u64,
+    /// Errors that the strategy returned.
+    pub refusals: u64,
+    /// Faults, in the order of [`FaultKind::ALL`].
+    pub faults: [u64; 4],
+    /// Decisions that were not waited for, because another call held the instance for too long.
+    pub lock_timeouts: u64,
+    /// Instances made to replace a broken one.
+    pub rebuilds: u64,
+    /// Reports of attempts that the strategy wanted and did not get.
+    pub reports_dropped: u64,
+}
+
+impl Stats {
+    /// Faults of one kind.
+    pub fn faults_of(&self, kind: FaultKind) -> u64 {
+        self.faults[kind as usize]
+    }
+}
+
+/// [`Stats`], being counted.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub calls: AtomicU64,
+    pub refusals: AtomicU64,
+    pub lock_timeouts: AtomicU64,
+    pub rebuilds: AtomicU64,
+    pub reports_dropped: AtomicU64,
+    faults: [AtomicU64; 4],
+}
+
+impl Counters {
+    pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn fault(&self, kind: FaultKind) {
+        Self::count(&self.faults[kind as usize]);
+    }
+
+    pub fn read(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            calls: read(&self.calls),
+            refusals: read(&self.refusals),
+            faults: self.faults.each_ref().map(read),
+            lock_timeouts: read(&self.lock_timeouts),
+            rebuilds: read(&self.rebuilds),
+            reports_dropped: read(&self.reports_dropped),
+        }
+    }
+}

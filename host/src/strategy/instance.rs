@@ -1,0 +1,250 @@
+//! One living guest, and the three things it can be asked.
+//!
+//! Every entry into the guest goes through [`Instance::enter`], which sets the limits of that call, and every error
+//! becomes a [`Fault`] here. After a fault the store is of no use any more: drop the instance.
+
+use wasmtime::{Store, UpdateDeadline};
+
+use super::bindings::{feedback, meta, router, types};
+use super::component::{Blueprint, LoadError};
+use super::engine::{Deadline, Engine};
+use super::fault::Fault;
+use super::output::{Said, one_line};
+use super::wasi::Sandbox;
+use crate::routing::{Candidate, Decision, Facts, ProviderFacts, Report};
+
+/// What a guest may hand over in one call, and what is lifted of any argument of a host function. The answer to many
+/// candidates is longer, see [`Instance::route`].
+const LIFTED_BYTES: usize = 1 << 20;
+
+/// Handles that a guest may hold at once.
+const HANDLES: usize = 1000;
+
+/// Outcomes told in one call.
+pub const OUTCOMES: usize = 64;
+
+/// What an instance is started with.
+pub struct Setup {
+    /// The providers, in the order of the configuration.
+    pub providers: Vec<ProviderFacts>,
+    /// A JSON document.
+    pub config: String,
+}
+
+/// What a strategy says of itself; for one without `meta`, nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One sentence.
+    pub description: String,
+    /// The texts of a decision's reasons.
+    pub reasons: Vec<String>,
+    /// Whether it wants reports of attempts.
+    pub observes: bool,
+}
+
+/// One living guest.
+pub struct Instance {
+    store: Store<Sandbox>,
+    router: router::Guest,
+    feedback: Option<feedback::Guest>,
+    info: Info,
+    /// Calls that went well.
+    pub good_calls: u64,
+    candidates: Vec<types::Candidate>,
+    outcomes: Vec<types::Outcome>,
+}
+
+/// What a strategy made of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A legal decision.
+    Decided(Decision),
+    /// It has no order for this request, and says why.
+    Refused(String),
+}
+
+impl Instance {
+    /// Makes an instance and starts it.
+    ///
+    /// # Errors
+    ///
+    /// When it traps or rejects its configuration. `said` receives what it said meanwhile, in any case.
+    pub fn start(engine: &Engine, blueprint: &Blueprint, setup: &Setup, said: &mut Said) -> Result<Self, LoadError> {
+        let mut store = Store::new(engine.wasm(), Sandbox::default());
+        let started = Self::start_in(&mut store, engine, blueprint, setup);
+        *said = store.data_mut().output.take();
+        match started {
+            Ok((router, feedback, info)) => {
+                let (candidates, outcomes) = (Vec::new(), Vec::new());
+                Ok(Self { store, router, feedback, info, good_calls: 0, candidates, outcomes })
+            }
+            Err(Unstarted::Rejected(text)) => Err(LoadError::Rejected(text)),
+            Err(Unstarted::Broke(during, error)) => Err(LoadError::Broke { during, fault: Fault::of(&error, said) }),
+        }
+    }
+
+    fn start_in(
+        store: &mut Store<Sandbox>,
+        engine: &Engine,
+        blueprint: &Blueprint,
+        setup: &Setup,
+    ) -> Result<(router::Guest, Option<feedback::Guest>, Info), Unstarted> {
+        store.limiter(|sandbox| &mut sandbox.limits);
+        store.set_max_component_handles(HANDLES);
+        store.set_hostcall_fuel(LIFTED_BYTES);
+        store.epoch_deadline_callback(|mut store| {
+            let sandbox = store.data_mut();
+            let over = std::mem::replace(&mut sandbox.had_grace, true);
+            Ok(if over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(Deadline::GRACE.ticks()) })
+        });
+        let _running = engine.running();
+
+        store.set_epoch_deadline(Deadline::INIT.ticks());
+        let broke = |during| move |error| Unstarted::Broke(during, error);
+        let instance = blueprint.pre.instantiate(&mut *store).map_err(broke("start"))?;
+        let router = blueprint.router.load(&mut *store, &instance).map_err(broke("start"))?;
+        let feedback = blueprint.feedback.as_ref().map(|indices| indices.load(&mut *store, &instance));
+        let feedback = feedback.transpose().map_err(broke("start"))?;
+        let meta = blueprint.meta.as_ref().map(|indices| indices.load(&mut *store, &instance));
+        let meta = meta.transpose().map_err(broke("start"))?;
+
+        store.set_epoch_deadline(Deadline::INIT.ticks());
+        let init = call_init(&router, store, setup).map_err(broke("init"))?;
+        init.map_err(|text| Unstarted::Rejected(one_line(&text)))?;
+
+        store.set_epoch_deadline(Deadline::DESCRIBE.ticks());
+        let info = meta.map(|meta| meta.call_describe(&mut *store)).transpose().map_err(broke("describe"))?;
+        Ok((router, feedback, info.map(Info::from).unwrap_or_default()))
+    }
+
+    /// What it says of itself.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Whether it is to be told the outcomes of attempts.
+    pub fn observes(&self) -> bool {
+        self.feedback.is_some() && self.info.observes
+    }
+
+    /// Asks for an order of `candidates`. `said` receives what the guest said meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the guest broke. An illegal decision that it returned properly is a fault too, but leaves it usable:
+    /// [`Broken::usable`].
+    pub fn route(
+        &mut self,
+        engine: &Engine,
+        facts: &Facts<'_>,
+        candidates: &[Candidate],
+        said: &mut Said,
+    ) -> Result<Answer, Broken> {
+        self.candidates.clear();
+        self.candidates.extend(candidates.iter().map(types::Candidate::from));
+        let lifted = LIFTED_BYTES + candidates.len() * size_of::<u32>();
+        self.enter(lifted);
+        self.store.data_mut().begin(facts.now_ms, facts.entropy);
+        let called = {
+            let _running = engine.running();
+            self.router.call_route(&mut self.store, facts.into(), &self.candidates)
+        };
+        *said = self.store.data_mut().output.take();
+        let decision = match called {
+            Err(error) => return Err(Broken { fault: Fault::of(&error, said), usable: false }),
+            Ok(Err(text)) => {
+                self.good_calls += 1;
+                return Ok(Answer::Refused(one_line(&text)));
+            }
+            Ok(Ok(decision)) => decision,
+        };
+        self.good_calls += 1;
+        if decision.order.len() > candidates.len() {
+            let (named, offered) = (decision.order.len(), candidates.len());
+            let fault = Fault::IllegalDecision(format!("{named} indices for {offered} candidates"));
+            return Err(Broken { fault, usable: true });
+        }
+        match Decision::from_strategy(decision.order, decision.reason, candidates) {
+            Ok(decision) => Ok(Answer::Decided(decision)),
+            Err(illegal) => Err(Broken { fault: illegal.into(), usable: true }),
+        }
+    }
+
+    /// Tells outcomes, at most [`OUTCOMES`] of them.
+    ///
+    /// # Errors
+    ///
+    /// When the guest broke.
+    pub fn observe(&mut self, engine: &Engine, reports: &[Report], said: &mut Said) -> Result<(), Broken> {
+        let Some(feedback) = self.feedback.clone() else { return Ok(()) };
+        self.outcomes.clear();
+        self.outcomes.extend(reports.iter().map(types::Outcome::from));
+        self.enter(LIFTED_BYTES);
+        let called = {
+            let _running = engine.running();
+            feedback.call_observe(&mut self.store, &self.outcomes)
+        };
+        *said = self.store.data_mut().output.take();
+        called.map_err(|error| Broken { fault: Fault::of(&error, said), usable: false })
+    }
+
+    /// The limits of one call on the hot path.
+    fn enter(&mut self, lifted: usize) {
+        self.store.set_epoch_deadline(Deadline::CALL.ticks());
+        self.store.data_mut().had_grace = false;
+        self.store.set_hostcall_fuel(lifted);
+    }
+}
+
+/// A call that failed.
+#[derive(Debug)]
+pub struct Broken {
+    /// How.
+    pub fault: Fault,
+    /// Whether the instance may be called again.
+    pub usable: bool,
+}
+
+enum Unstarted {
+    Rejected(String),
+    Broke(&'static str, wasmtime::Error),
+}
+
+fn call_init(
+    router: &router::Guest,
+    store: &mut Store<Sandbox>,
+    setup: &Setup,
+) -> wasmtime::Result<Result<(), String>> {
+    let models: Vec<Vec<&str>> =
+        setup.providers.iter().map(|provider| provider.models.iter().map(String::as_str).collect()).collect();
+    let providers: Vec<types::Provider<'_>> = setup
+        .providers
+        .iter()
+        .zip(&models)
+        .map(|(provider, models)| types::Provider {
+            name: &provider.name,
+            kind: provider.kind,
+            weight: provider.weight,
+            fallback_only: provider.fallback_only,
+            max_concurrent: provider.max_concurrent,
+            models,
+        })
+        .collect();
+    router.call_init(store, types::Setup { providers: &providers, config: &setup.config })
+}
+
+impl From<meta::Info> for Info {
+    fn from(info: meta::Info) -> Self {
+        Info {
+            name: one_line(&info.name),
+            version: one_line(&info.version),
+            description: one_line(&info.description),
+            reasons: info.reasons.iter().map(|reason| one_line(reason)).collect(),
+            observes: info.observes,
+        }
+    }
+}

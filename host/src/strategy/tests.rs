@@ -1,0 +1,424 @@
+//! The strategy host against real components: those that are built in, and one that misbehaves on command.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::*;
+use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, Report, Strategy, Tier};
+
+/// Longer than any deadline on a machine that does a hundred other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The component of a fixture. All are built once per test run, with the settings of the built-in strategies.
+fn built(fixture: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let target_dir = concat!(env!("OUT_DIR"), "/strategies");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        cargo.args(["build", "--locked", "--profile", "strategy", "--target", "wasm32-wasip2"]);
+        cargo.args(["-p", "misbehave", "-p", "stranger", "-p", "needy", "-p", "grabby", "--target-dir", target_dir]);
+        for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+            cargo.env_remove(variable);
+        }
+        let output = cargo.output().expect("cargo should run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        PathBuf::from(target_dir).join("wasm32-wasip2/strategy")
+    };
+    BUILT.get_or_init(build).join(format!("{fixture}.wasm"))
+}
+
+fn providers(count: u32) -> Vec<ProviderFacts> {
+    let provider = |index| ProviderFacts {
+        name: format!("p{index}"),
+        kind: "openai",
+        weight: 1.0 + f64::from(index),
+        fallback_only: false,
+        max_concurrent: 0,
+        models: vec!["m".to_owned()],
+    };
+    (0..count).map(provider).collect()
+}
+
+fn candidates(count: u32) -> Vec<Candidate> {
+    (0..count).map(|provider| Candidate { provider, in_flight: 0, latency_us: 0, failure_permille: 0 }).collect()
+}
+
+fn builtin(name: &str, count: u32) -> Arc<ComponentStrategy> {
+    let source = StrategySource::BuiltIn(name.to_owned());
+    let choice = StrategyChoice { name: name.to_owned(), source, config: json!({}), line: 0 };
+    load(&choice, providers(count)).expect("a built-in strategy loads")
+}
+
+fn misbehaving_with(config: serde_json::Value) -> Result<Arc<ComponentStrategy>, LoadError> {
+    let source = StrategySource::File(built("misbehave"));
+    load(&StrategyChoice { name: "bad".to_owned(), source, config, line: 0 }, providers(3))
+}
+
+fn misbehaving() -> Arc<ComponentStrategy> {
+    misbehaving_with(json!({})).expect("misbehaves only when told to")
+}
+
+fn facts(model: &str, seq: u32) -> Facts<'_> {
+    Facts {
+        seq,
+        entropy: 7,
+        now_ms: 1_700_000_000_000,
+        tier: Tier::Primary,
+        attempts: 0,
+        model,
+        streaming: false,
+        body_bytes: 100,
+    }
+}
+
+/// One decision among three candidates, for which the fixture does `deed`.
+fn ask(strategy: &ComponentStrategy, deed: &str) -> Decision {
+    strategy.decide(&facts(&format!("do:{deed}"), 0), &candidates(3))
+}
+
+/// Asks a new instance, and another one if it ran out of time without being told to: on a machine that is busy with
+/// other tests, some deeds need more than their time.
+fn unhurried(deed: &str, kind: FaultKind) -> (Arc<ComponentStrategy>, Decision) {
+    for _ in 0..20 {
+        let strategy = misbehaving();
+        let decision = ask(&strategy, deed);
+        if kind == FaultKind::DeadlineExceeded || strategy.stats().faults_of(FaultKind::DeadlineExceeded) == 0 {
+            return (strategy, decision);
+        }
+    }
+    panic!("{deed} always runs out of time");
+}
+
+/// Whether the fixture's own order came out, which is backwards.
+fn works(strategy: &ComponentStrategy) -> bool {
+    let decision = ask(strategy, "nothing");
+    decision == Decision { order: vec![2, 1, 0], origin: Origin::Strategy { reason: 1 } }
+}
+
+/// Asks the instance itself, for what the trait does not show.
+fn answer(strategy: &ComponentStrategy, deed: &str) -> (Result<instance::Answer, instance::Broken>, output::Said) {
+    strategy.ask_instance(&facts(&format!("do:{deed}"), 0), &candidates(3))
+}
+
+/// The lines of a call that goes well.
+fn lines(strategy: &ComponentStrategy, deed: &str) -> Vec<(output::Level, String)> {
+    let (answer, said) = answer(strategy, deed);
+    assert!(matches!(answer, Ok(instance::Answer::Decided(_))), "{deed}: {answer:?}");
+    said.lines.into_iter().map(|line| (line.level, line.text)).collect()
+}
+
+fn eventually(what: &str, mut claim: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !claim() {
+        assert!(Instant::now() < end, "should come true: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn every_built_in_strategy_loads_and_decides() {
+    assert!(builtins().is_sorted() && builtins().contains(&"round_robin"));
+    for name in builtins() {
+        let decision = builtin(name, 3).decide(&facts("m", 0), &candidates(3));
+        assert!(matches!(decision.origin, Origin::Strategy { .. }), "{name}: {decision:?}");
+    }
+}
+
+#[test]
+fn a_name_that_is_not_built_in_is_told_with_those_that_are() {
+    let source = StrategySource::BuiltIn("nope".to_owned());
+    let choice = StrategyChoice { name: "nope".to_owned(), source, config: json!({}), line: 0 };
+    let error = load(&choice, providers(1)).err().expect("should be refused").to_string();
+    assert!(error.starts_with("no strategy `nope` is built in") && error.contains("round_robin"), "{error}");
+}
+
+#[test]
+fn round_robin_rotates_exactly_however_many_threads_ask() {
+    let strategy = builtin("round_robin", 5);
+    let (threads, each) = (8, 500);
+    let ask = |thread: u32| {
+        for round in 0..each {
+            let seq = round * threads + thread;
+            let decision = strategy.decide(&facts("m", seq), &candidates(5));
+            assert_eq!(decision.origin, Origin::Strategy { reason: 0 });
+            assert_eq!(decision.order[0], seq % 5);
+        }
+    };
+    thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || ask(thread));
+        }
+    });
+    assert_eq!(strategy.stats(), Stats { calls: u64::from(threads * each), ..Stats::default() });
+}
+
+#[test]
+fn the_same_inputs_give_the_same_answers_in_another_instance() {
+    for name in builtins() {
+        let (one, two) = (builtin(name, 7), builtin(name, 7));
+        for seq in 0..200 {
+            let (facts, candidates) = (facts("m", seq), candidates(7));
+            assert_eq!(one.decide(&facts, &candidates), two.decide(&facts, &candidates), "{name}");
+        }
+    }
+}
+
+#[test]
+fn each_fault_has_its_kind_and_the_request_gets_the_default_order() {
+    let cases = [
+        ("panic", FaultKind::Trapped),
+        ("recurse", FaultKind::Trapped),
+        ("recurse_deep", FaultKind::Trapped),
+        ("exit", FaultKind::Trapped),
+        ("sleep", FaultKind::Trapped),
+        ("bad_level", FaultKind::Trapped),
+        ("wild_string", FaultKind::Trapped),
+        ("bad_utf8", FaultKind::Trapped),
+        ("spin", FaultKind::DeadlineExceeded),
+        ("duplicate", FaultKind::IllegalDecision),
+        ("out_of_range", FaultKind::IllegalDecision),
+        ("million", FaultKind::IllegalDecision),
+        ("wild_list", FaultKind::IllegalDecision),
+        ("bad_utf8_error", FaultKind::IllegalDecision),
+    ];
+    for (deed, kind) in cases {
+        let (strategy, decision) = unhurried(deed, kind);
+        assert_eq!(decision, Decision::default_order(&candidates(3), Origin::Faulted), "{deed}");
+        let mut expected = Stats { calls: 1, ..Stats::default() };
+        expected.faults[kind as usize] = 1;
+        assert_eq!(Stats { rebuilds: 0, ..strategy.stats() }, expected, "{deed}");
+        eventually(deed, || works(&strategy));
+    }
+}
+
+#[test]
+fn a_leak_ends_out_of_memory_and_its_successor_starts_afresh() {
+    let strategy = misbehaving();
+    let leaked = (0..100).take_while(|_| ask(&strategy, "leak").origin != Origin::Faulted).count();
+    assert_eq!(strategy.stats().faults, [0, 0, 1, 0], "after {leaked} MiB");
+    assert!((40..64).contains(&leaked), "{leaked} MiB");
+    eventually("a new instance", || works(&strategy));
+    assert_eq!(ask(&strategy, "leak").origin, Origin::Strategy { reason: 1 });
+}
+
+#[test]
+fn a_fault_tells_the_last_words_of_the_guest() {
+    let broken = |deed| {
+        let mut faults = (0..20).map(|_| answer(&misbehaving(), deed).0.expect_err("should break").fault);
+        faults.find(|fault| *fault != Fault::DeadlineExceeded).expect("not always out of time").to_string()
+    };
+    let panic = broken("panic");
+    assert!(panic.starts_with("trapped: ") && panic.contains("misbehaving as told"), "{panic}");
+    assert!(panic.contains("deed.rs") && !panic.contains("RUST_BACKTRACE"), "{panic}");
+    // It did not even ask the host.
+    assert_eq!(broken("hog_at_once"), "trapped: memory allocation of 2147483647 bytes failed");
+    assert_eq!(broken("recurse"), "trapped: call stack exhausted");
+    assert_eq!(broken("exit"), "trapped: called `wasi:cli/exit#exit`, which strategies do not have");
+    assert_eq!(broken("sleep"), "trapped: called `wasi:io/poll#[method]pollable.block`, which strategies do not have");
+    assert_eq!(broken("duplicate"), "made an illegal decision: 4 indices for 3 candidates");
+    assert_eq!(broken("out_of_range"), "made an illegal decision: index 4000000000 was not offered");
+    let million = broken("million");
+    assert!(million.starts_with("made an illegal decision: too much data"), "{million}");
+}
+
+#[test]
+fn an_illegal_decision_leaves_the_instance_alive() {
+    let strategy = misbehaving();
+    for _ in 0..10 {
+        assert_eq!(ask(&strategy, "duplicate").origin, Origin::Faulted);
+        assert!(works(&strategy));
+    }
+    assert_eq!((strategy.state(), strategy.stats().rebuilds), (State::Healthy, 0));
+}
+
+#[test]
+fn a_refusal_is_no_fault_and_its_text_is_cut() {
+    let strategy = misbehaving();
+    assert_eq!(ask(&strategy, "refuse").origin, Origin::Refused);
+    assert_eq!(ask(&strategy, "empty").origin, Origin::Abstained);
+    assert_eq!(strategy.stats(), Stats { calls: 2, refusals: 1, ..Stats::default() });
+    let refused = |text: String| Ok(instance::Answer::Refused(text));
+    assert_eq!(answer(&strategy, "refuse").0.map_err(|broken| broken.fault), refused("I would rather not".to_owned()));
+    let cut = format!("{}…", "x".repeat(1024));
+    assert_eq!(answer(&strategy, "long_error").0.map_err(|broken| broken.fault), refused(cut));
+}
+
+#[test]
+fn after_three_faults_in_a_row_it_is_left_alone_for_a_while() {
+    let strategy = misbehaving();
+    for _ in 0..3 {
+        eventually("an instance", || strategy.state() == State::Healthy);
+        ask(&strategy, "panic");
+    }
+    let began = Instant::now();
+    assert_eq!(strategy.state(), State::BackingOff);
+    assert_eq!(ask(&strategy, "nothing").origin, Origin::Faulted);
+    eventually("a probe", || works(&strategy));
+    assert!(began.elapsed() >= Duration::from_millis(400));
+    assert_eq!(strategy.stats().faults_of(FaultKind::Trapped), 3);
+}
+
+#[test]
+fn what_it_prints_and_logs_becomes_lines() {
+    let strategy = misbehaving();
+    let expected = [(output::Level::Info, "a line on stdout"), (output::Level::Warn, "a line on stderr")];
+    assert_eq!(lines(&strategy, "print_line"), expected.map(|(level, text)| (level, text.to_owned())));
+    assert_eq!(lines(&strategy, "log_megabyte"), [(output::Level::Info, format!("{}…", "x".repeat(1024)))]);
+    // How far it comes in its time depends on the machine; what is kept does not.
+    for deed in ["print_megabyte", "log_flood"] {
+        let (_, said) = answer(&misbehaving(), deed);
+        assert!(said.dropped > 100, "{deed}: {}", said.dropped);
+        assert!(said.lines.len() <= 10, "{deed}");
+    }
+}
+
+#[test]
+fn its_world_is_empty_and_stands_still() {
+    let strategy = misbehaving();
+    let line = |deed: &str| lines(&strategy, deed).remove(0).1;
+    assert_eq!(line("read_env"), "env: [] []");
+    assert_eq!(line("read_clock"), "clock: Ok(1700000000s)");
+    assert_eq!(line("read_stdin"), "stdin: Ok(0) \"\"");
+    let files = line("read_fs");
+    assert_eq!(files.matches("Err(").count(), 2, "{files}");
+    assert_eq!(line("read_random"), lines(&misbehaving(), "read_random").remove(0).1, "the seed of hash maps");
+}
+
+/// How long a guest that never ends occupies its caller. Generous, because tests share the machine.
+async fn spin_in_a_runtime() {
+    let strategy = misbehaving();
+    let began = std::time::SystemTime::now();
+    assert_eq!(ask(&strategy, "spin").origin, Origin::Faulted);
+    let took = began.elapsed().expect("a clock that goes forward");
+    assert!(took >= Duration::from_millis(9), "{took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    // A panic's message, printed within a Tokio worker.
+    eventually("an instance", || strategy.state() == State::Healthy);
+    assert_eq!(ask(&strategy, "panic").origin, Origin::Faulted);
+    assert_eq!(strategy.stats().faults, [1, 1, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_never_ends_is_ended_on_a_worker_of_many() {
+    tokio::task::spawn_blocking(|| built("misbehave")).await.expect("built");
+    spin_in_a_runtime().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_never_ends_is_ended_on_the_only_thread() {
+    spin_in_a_runtime().await;
+}
+
+#[test]
+fn a_decision_does_not_wait_for_ever_for_another() {
+    let strategy = misbehaving();
+    let held = strategy.hold();
+    assert_eq!(ask(&strategy, "nothing"), Decision::default_order(&candidates(3), Origin::Faulted));
+    assert_eq!(strategy.stats().lock_timeouts, 1);
+    drop(held);
+    assert!(works(&strategy));
+}
+
+#[test]
+fn a_start_may_reject_the_configuration_or_break() {
+    let refused = |on: &str, deed: &str| {
+        let error = misbehaving_with(json!({"on": on, "do": deed})).err().expect("should be refused");
+        error.to_string()
+    };
+    assert_eq!(refused("init", "refuse"), "rejects its configuration: I would rather not");
+    let panic = refused("init", "panic");
+    assert!(panic.starts_with("broke in init: trapped: ") && panic.contains("misbehaving as told"), "{panic}");
+    assert_eq!(refused("init", "hog"), "broke in init: wanted more memory than it may have");
+    assert_eq!(refused("describe", "spin"), "broke in describe: ran longer than it may");
+    assert!(refused("describe", "million").starts_with("broke in describe: "));
+    let unknown = misbehaving_with(json!({"no": "such key"})).err().expect("should be refused").to_string();
+    assert!(unknown.starts_with("rejects its configuration: unknown field `no`"), "{unknown}");
+}
+
+#[test]
+fn a_component_of_another_world_is_refused_by_what_it_exports_and_imports() {
+    let refused = |fixture| {
+        let source = StrategySource::File(built(fixture));
+        let choice = StrategyChoice { name: "x".to_owned(), source, config: json!({}), line: 0 };
+        load(&choice, providers(1)).err().expect("should be refused")
+    };
+    let stranger = refused("stranger");
+    assert!(matches!(stranger, LoadError::NotAStrategy { .. }), "{stranger}");
+    let needy = refused("needy");
+    assert!(matches!(&needy, LoadError::Forbidden { imports } if !imports.is_empty()), "{needy}");
+    let grabby = refused("grabby").to_string();
+    assert!(grabby.starts_with("imports what strategies do not have: `wasi:sockets/"), "{grabby}");
+}
+
+#[test]
+fn says_what_it_is() {
+    let strategy = misbehaving();
+    assert_eq!((strategy.info().name.as_str(), strategy.info().observes), ("misbehave", true));
+    assert_eq!((strategy.reason(1), strategy.reason(2)), (Some("backwards"), None));
+    assert_eq!(strategy.name(), "bad");
+}
+
+fn report(provider: u32) -> Report {
+    let time = Duration::from_millis(5);
+    Report { provider, kind: OutcomeKind::Succeeded, first_byte: time, total: Duration::MAX }
+}
+
+#[test]
+fn outcomes_arrive_in_order() {
+    let (told, said) = misbehaving().tell_instance(&[report(3), report(1)]);
+    assert!(told.is_ok());
+    let texts: Vec<&str> = said.lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(texts, ["observed OutcomeKind::Succeeded of 3", "observed OutcomeKind::Succeeded of 1"]);
+}
+
+#[test]
+fn a_decision_hands_over_up_to_64_reports_and_too_many_are_dropped() {
+    let strategy = misbehaving();
+    for _ in 0..1100 {
+        strategy.learn(report(0));
+    }
+    assert_eq!(strategy.stats().reports_dropped, 1100 - 1024);
+    for left in (0..16).rev() {
+        assert!(works(&strategy));
+        assert_eq!(strategy.pending_reports(), left * 64);
+    }
+}
+
+#[test]
+fn who_does_not_observe_is_told_nothing() {
+    let strategy = builtin("round_robin", 3);
+    strategy.learn(report(0));
+    assert_eq!(strategy.pending_reports(), 0);
+}
+
+#[test]
+fn breaking_while_it_learns_is_a_fault_too() {
+    let strategy = misbehaving_with(json!({"on": "observe", "do": "panic"})).expect("starts");
+    strategy.learn(report(0));
+    assert_eq!(ask(&strategy, "nothing").origin, Origin::Faulted);
+    assert_eq!(strategy.stats().faults_of(FaultKind::Trapped), 1);
+    eventually("an instance", || works(&strategy));
+}
+#[test]
+fn adhoc_timing() {
+    let engine = engine::Engine::shared().unwrap();
+    let blueprint = component::Blueprint::new(&engine, &component::read(&built("misbehave")).unwrap()).unwrap();
+    for deed in ["nothing", "print_megabyte", "log_flood", "hog", "leak"] {
+        let setup = instance::Setup { providers: providers(3), config: json!({"on": "init", "do": deed}).to_string() };
+        for _ in 0..4 {
+            let began = Instant::now();
+            let mut said = output::Said::default();
+            let r = instance::Instance::start(&engine, &blueprint, &setup, &mut said)
+                .map(|_| ())
+                .map_err(|e| e.to_string());
+            println!("{deed} {:?} {r:?} {}", began.elapsed(), said.dropped);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The world a guest finds itself in: WASI 0.2, inert.
+//!
+//! A guest compiled for `wasm32-wasip2` imports WASI even when it never uses it, so it cannot simply be refused. What
+//! can do no harm answers as on an empty machine: no arguments, no environment, no files, closed input, output that
+//! becomes log lines, a clock that stands at the request's `now-ms`, random numbers that follow from its `entropy`.
+//! Whatever else those interfaces have is a trap that names the function. Sockets and HTTP are not there at all.
+//!
+//! Written by hand because the `wasmtime-wasi` crate waits for a Tokio runtime within a call, and a guest that prints
+//! the message of a panic would so bring down the Tokio worker that called it. Nothing here waits.
+//!
+//! It is made for each component from what it imports, under the very versions that it asks for.
+
+use std::mem;
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, WasmList};
+
+use super::bindings::{Datetime, StreamError, host_log};
+use super::limits::Limits;
+use super::output::{Level, Output};
+
+/// The packages whose interfaces are inert here.
+const INERT: [&str; 5] = ["wasi:cli", "wasi:io", "wasi:clocks", "wasi:random", "wasi:filesystem"];
+
+/// What one write may carry, by `check-write`.
+const WRITE_BYTES: u64 = 4096;
+
+/// What a guest may ask for at once.
+const RANDOM_BYTES: u64 = 64 << 10;
+
+const STDOUT: u32 = 1;
+const STDERR: u32 = 2;
+
+/// Stands for every resource: streams, pollables, descriptors. Only streams exist, told apart by their number.
+pub struct Handle;
+
+/// The host's side of one instance.
+#[derive(Default)]
+pub struct Sandbox {
+    /// Bounds its memory.
+    pub limits: Limits,
+    /// What it has printed and logged.
+    pub output: Output,
+    /// Whether the call has had its grace, see [`Deadline`](super::engine::Deadline).
+    pub had_grace: bool,
+    now_ms: u64,
+    random: u64,
+}
+
+/// A guest called a function that its sandbox does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("called `{0}`, which strategies do not have")]
+pub struct Denied(String);
+
+impl Sandbox {
+    /// Sets clock and randomness for the next call: both follow from the request alone.
+    pub fn begin(&mut self, now_ms: u64, entropy: u32) {
+        self.now_ms = now_ms;
+        self.random = u64::from(entropy);
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        if len > RANDOM_BYTES {
+            return Err(Denied(format!("get-random-bytes({len})")).into());
+        }
+        let words = std::iter::repeat_with(|| self.random().to_le_bytes());
+        Ok(words.flatten().take(usize::try_from(len)?).collect())
+    }
+}
+
+/// Takes what a guest prints. Reads it where it stands, in the guest's memory: of a flood only a few lines are kept.
+fn write(mut store: StoreContextMut<'_, Sandbox>, stream: &Resource<Handle>, bytes: &WasmList<u8>) {
+    let mut output = mem::take(&mut store.data_mut().output);
+    match stream.rep() {
+        STDERR => output.stderr(bytes.as_le_slice(&store)),
+        _ => output.stdout(bytes.as_le_slice(&store)),
+    }
+    store.data_mut().output = output;
+}
+
+impl host_log::Host for Sandbox {
+    fn log(&mut self, level: host_log::Level, message: String) {
+        let level = match level {
+            host_log::Level::Debug => Level::Debug,
+            host_log::Level::Info => Level::Info,
+            host_log::Level::Warn => Level::Warn,
+            host_log::Level::Error => Level::Error,
+        };
+        self.output.log(level, &message);
+    }
+}
+
+/// Whether an import of this name is inert.
+pub fn is_inert(import: &str) -> bool {
+    let Some((interface, version)) = import.split_once('@') else { return false };
+    let Some((package, _)) = interface.split_once('/') else { return false };
+    INERT.contains(&package) && version.starts_with("0.2.")
+}
+
+/// Links what `component` imports of WASI.
+pub fn link(linker: &mut Linker<Sandbox>, component: &Component) -> wasmtime::Result<()> {
+    let engine = component.engine();
+    for (name, import) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
+        if !is_inert(name) {
+            continue;
+        }
+        let path = name.split('@').next().unwrap_or(name);
+        let mut instance = linker.instance(name)?;
+        for (item, export) in interface.exports(engine) {
+            match export.ty {
+                ComponentItem::Resource(_) => {
+                    instance.resource(item, ResourceType::host::<Handle>(), |_, _| Ok(()))?;
+                }
+                ComponentItem::ComponentFunc(_) => define(&mut instance, path, item)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Defines one function; those not named here trap when called.
+fn define(instance: &mut LinkerInstance<'_, Sandbox>, interface: &str, function: &str) -> wasmtime::Result<()> {
+    type Stream = Resource<Handle>;
+    type Streamed<T> = (Result<T, StreamError>,);
+    match (interface, function) {
+        ("wasi:cli/environment", "get-environment") => {
+            instance.func_wrap(function, |_, ()| Ok((Vec::<(String, String)>::new(),)))
+        }
+        ("wasi:cli/environment", "get-arguments") => instance.func_wrap(function, |_, ()| Ok((Vec::<String>::new(),))),
+        ("wasi:cli/environment", "initial-cwd") => instance.func_wrap(function, |_, ()| Ok((None::<String>,))),
+        ("wasi:cli/stdin", "get-stdin") => instance.func_wrap(function, |_, ()| Ok((Stream::new_own(0),))),
+        ("wasi:cli/stdout", "get-stdout") => instance.func_wrap(function, |_, ()| Ok((Stream::new_own(STDOUT),))),
+        ("wasi:cli/stderr", "get-stderr") => instance.func_wrap(function, |_, ()| Ok((Stream::new_own(STDERR),))),
+        ("wasi:cli/terminal-stdin" | "wasi:cli/terminal-stdout" | "wasi:cli/terminal-stderr", _) => {
+            instance.func_wrap(function, |_, ()| Ok((None::<Stream>,)))
+        }
+        ("wasi:io/streams", "[method]input-stream.read" | "[method]input-stream.blocking-read") => instance
+            .func_wrap(function, |_, (_, _): (Stream, u64)| -> wasmtime::Result<Streamed<Vec<u8>>> {
+                Ok((Err(StreamError::Closed),))
+            }),
+        ("wasi:io/streams", "[method]output-stream.check-write") => instance
+            .func_wrap(function, |_, (_,): (Stream,)| -> wasmtime::Result<Streamed<u64>> { Ok((Ok(WRITE_BYTES),)) }),
+        ("wasi:io/streams", "[method]output-stream.write" | "[method]output-stream.blocking-write-and-flush") => {
+            instance.func_wrap(
+                function,
+                |store, (stream, bytes): (Stream, WasmList<u8>)| -> wasmtime::Result<Streamed<()>> {
+                    write(store, &stream, &bytes);
+                    Ok((Ok(()),))
+                },
+            )
+        }
+        ("wasi:io/streams", "[method]output-stream.flush" | "[method]output-stream.blocking-flush") => {
+            instance.func_wrap(function, |_, (_,): (Stream,)| -> wasmtime::Result<Streamed<()>> { Ok((Ok(()),)) })
+        }
+        ("wasi:io/streams", "[method]input-stream.subscribe" | "[method]output-stream.subscribe") => {
+            instance.func_wrap(function, |_, (_,): (Stream,)| Ok((Stream::new_own(0),)))
+        }
+        ("wasi:io/poll", "[method]pollable.ready") => instance.func_wrap(function, |_, (_,): (Stream,)| Ok((true,))),
+        // Waiting, which is `block` and `poll`, traps: a strategy has no time to sleep.
+        ("wasi:clocks/monotonic-clock", "subscribe-instant" | "subscribe-duration") => {
+            instance.func_wrap(function, |_, (_,): (u64,)| Ok((Stream::new_own(0),)))
+        }
+        ("wasi:clocks/monotonic-clock", "now") => {
+            instance.func_wrap(function, |store, ()| Ok((store.data().now_ms.saturating_mul(1_000_000),)))
+        }
+        ("wasi:clocks/monotonic-clock", "resolution") => instance.func_wrap(function, |_, ()| Ok((1_000_000_u64,))),
+        ("wasi:clocks/wall-clock", "now") => instance.func_wrap(function, |store, ()| {
+            let now = std::time::Duration::from_millis(store.data().now_ms);
+            Ok((Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() },))
+        }),
+        ("wasi:clocks/wall-clock", "resolution") => {
+            instance.func_wrap(function, |_, ()| Ok((Datetime { seconds: 0, nanoseconds: 1_000_000 },)))
+        }
+        ("wasi:random/random", "get-random-bytes") | ("wasi:random/insecure", "get-insecure-random-bytes") => {
+            instance.func_wrap(function, |mut store, (len,): (u64,)| Ok((store.data_mut().random_bytes(len)?,)))
+        }
+        ("wasi:random/random", "get-random-u64") | ("wasi:random/insecure", "get-insecure-random-u64") => {
+            instance.func_wrap(function, |mut store, ()| Ok((store.data_mut().random(),)))
+        }
+        // The same for every instance, so that what a hash map's order decides can be replayed.
+        ("wasi:random/insecure-seed", "insecure-seed") => {
+            instance.func_wrap(function, |_, ()| Ok(((0x706f_696e_7473_6d61_u64, 0x6e5f_7374_7261_7465_u64),)))
+        }
+        ("wasi:filesystem/preopens", "get-directories") => {
+            instance.func_wrap(function, |_, ()| Ok((Vec::<(Stream, String)>::new(),)))
+        }
+        _ => {
+            let name = format!("{interface}#{function}");
+            instance.func_new(function, move |_, _, _, _| Err(Denied(name.clone()).into()))
+        }
+    }
+}
