@@ -41,7 +41,7 @@ pub fn load_strategy(config: &Config) -> Result<Arc<dyn Strategy>, LoadError> {
         Ok(strategy) => Ok(strategy),
         Err(error) => {
             let line = config.strategy.line;
-            let message = proxy::respond::chain(&error);
+            let message = format!("{} {}", config.strategy, proxy::respond::chain(&error));
             let key = "routing.strategy".to_owned();
             let file = config.file.clone();
             let problem = Problem { file: file.clone(), line, key, message, help: None };

@@ -149,6 +149,16 @@ pub struct StrategyChoice {
     pub line: usize,
 }
 
+/// As problems name it: the file if there is one.
+impl fmt::Display for StrategyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            StrategySource::BuiltIn(name) => write!(f, "strategy `{name}`"),
+            StrategySource::File(path) => write!(f, "strategy `{}` ({})", self.name, path.display()),
+        }
+    }
+}
+
 /// Where a strategy's component comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StrategySource {

@@ -22,8 +22,8 @@ use tower_service::Service as _;
 const BACKLOG: u32 = 4096;
 /// The head of a request must come within this time, and a connection without a request is closed after it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// The head of a request must fit into this; 431 otherwise.
-const MAX_HEAD: usize = 64 << 10;
+/// A head of this size is refused with 431; by the way hyper reads, some of up to twice the size get through.
+const MAX_HEAD: usize = 32 << 10;
 /// How long to wait when the system is out of file descriptors, which only time can mend.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

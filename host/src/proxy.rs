@@ -145,7 +145,7 @@ pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Respon
     let closer = request.extensions().get::<Closer>().cloned().unwrap_or_default();
     let mut response = match proxy.serve(request, &mut entry).await {
         Ok(Answer::Own(response)) => response,
-        Ok(Answer::Provider(answered)) => return pass_on(answered, entry, closer, closes),
+        Ok(Answer::Provider(answered)) => return pass_on(*answered, entry, closer, closes),
         Err(error) => {
             let mut response = error.into_response(entry.attempts());
             name_attempts(response.headers_mut(), &entry);
@@ -167,7 +167,7 @@ enum Answer {
     /// By the proxy itself.
     Own(Response<Body>),
     /// By a provider.
-    Provider(Answered),
+    Provider(Box<Answered>),
 }
 
 impl Proxy {
@@ -193,7 +193,7 @@ impl Proxy {
         entry.hold(permit);
         let query = head.uri.query().map(str::to_owned);
         let order = Order { method: head.method, endpoint, query, headers, body, deadline };
-        self.dispatcher.dispatch(&order, entry).await.map(Answer::Provider)
+        self.dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
     }
 
     /// Reads what routing needs from the body.
@@ -211,7 +211,8 @@ impl Proxy {
         if is("multipart/") {
             return RequestBody::multipart(bytes, content_type, self.approach).map_err(ProxyError::Body);
         }
-        if !generates && !(sends && is("application/json") && !bytes.is_empty()) {
+        let may_be_json = sends && is("application/json") && !bytes.is_empty();
+        if !generates && !may_be_json {
             return Ok(RequestBody::opaque(bytes));
         }
         if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {

@@ -97,7 +97,7 @@ mod tests {
         let queue = Queue::new(1);
         let held = queue.enter(Instant::now()).await.expect("free");
         let deadline = Instant::now() + Duration::from_secs(5);
-        drop(tokio::time::timeout(Duration::from_secs(1), queue.enter(deadline)).await.expect_err("left"));
+        tokio::time::timeout(Duration::from_secs(1), queue.enter(deadline)).await.expect_err("left");
         assert_eq!(queue.waiting(), 0);
         drop(held);
         queue.enter(deadline).await.expect("the slot was not lost");

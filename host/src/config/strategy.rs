@@ -35,7 +35,8 @@ pub(super) fn choose(
     routing: &Section<'_>,
     sources: &Sources<'_>,
 ) -> Option<StrategyChoice> {
-    let declared = declared(reader, top, sources);
+    let found = in_folder(sources.folder);
+    let declared = declared(reader, top, sources, &found);
     let (name, at, shown) = match reader.text(routing, "strategy").ok()? {
         Some(Text { text, at, shown }) => (text, at, shown),
         None => (DEFAULT.to_owned(), Place { line: 0, ..routing.at.key("strategy", 0) }, quoted(DEFAULT)),
@@ -44,11 +45,10 @@ pub(super) fn choose(
     if let Some(entry) = declared.iter().find(|entry| entry.name == name) {
         return Some(StrategyChoice { source: entry.source.clone()?, config: entry.config.clone(), name, line });
     }
-    let found = in_folder(sources.folder);
     let source = if sources.builtins.contains(&name.as_str()) {
         StrategySource::BuiltIn(name.clone())
     } else if found.contains(&name) {
-        StrategySource::File(sources.folder.join("strategies").join(format!("{name}.wasm")))
+        StrategySource::File(dropped(sources.folder, &name))
     } else if name.ends_with(".wasm") {
         StrategySource::File(file(reader, &at, &name, sources.folder).ok()?)
     } else {
@@ -64,7 +64,12 @@ pub(super) fn choose(
     Some(StrategyChoice { name, source, config: empty(), line })
 }
 
-fn declared<'n>(reader: &mut Reader<'_>, top: &Section<'n>, sources: &Sources<'_>) -> Vec<Declared<'n>> {
+fn declared<'n>(
+    reader: &mut Reader<'_>,
+    top: &Section<'n>,
+    sources: &Sources<'_>,
+    found: &BTreeSet<String>,
+) -> Vec<Declared<'n>> {
     let mut declared = Vec::new();
     for (at, name, node) in reader.section(top, "strategies", None).entries() {
         let Ok(section) = reader.mapping(Some(node), at.clone(), Some(STRATEGY)) else {
@@ -75,8 +80,10 @@ fn declared<'n>(reader: &mut Reader<'_>, top: &Section<'n>, sources: &Sources<'_
             Err(Reported) => None,
             Ok(Some(path)) => file(reader, &path.at, &path.text, sources.folder).ok().map(StrategySource::File),
             Ok(None) if sources.builtins.contains(&name) => Some(StrategySource::BuiltIn(name.to_owned())),
+            Ok(None) if found.contains(name) => Some(StrategySource::File(dropped(sources.folder, name))),
             Ok(None) => {
-                let help = format!("only the built-in strategies need none: {}", sources.builtins.join(", "));
+                let built_in = sources.builtins.join(", ");
+                let help = format!("or a file strategies/{name}.wasm beside this one; built in are {built_in}");
                 reader.findings.problem(&at, "needs a `path` to its .wasm file", Some(help));
                 None
             }
@@ -105,6 +112,11 @@ fn file(reader: &mut Reader<'_>, at: &Place, path: &str, folder: &Path) -> Resul
     let looked = std::path::absolute(&full).unwrap_or(full);
     let help = path.starts_with('~').then(|| "`~` is not expanded here; write ${HOME}".to_owned());
     Err(reader.findings.problem(at, format!("the file {} {wrong}", looked.display()), help))
+}
+
+/// The file in the folder `strategies/` beside the configuration that has this stem.
+fn dropped(folder: &Path, stem: &str) -> PathBuf {
+    folder.join("strategies").join(format!("{stem}.wasm"))
 }
 
 /// The stems of the `.wasm` files in the folder `strategies/` beside the configuration.

@@ -56,6 +56,7 @@ pub struct Answered {
 }
 
 /// The body of an answer.
+#[expect(clippy::large_enum_variant, reason = "there is one per request, and it is moved twice")]
 pub enum Content {
     /// All of it; the provider is done.
     Whole(Bytes),
@@ -209,7 +210,7 @@ async fn open_stream(
             if !began {
                 return Err(AttemptError::failed(FailureKind::Empty));
             }
-            if events::is_error(&join(held.clone())) {
+            if events::is_error(&join(held.clone())[scanner.event_start()..]) {
                 return Err(AttemptError::failed(FailureKind::ErrorEvent));
             }
             if must_complete && !scanner.is_complete() {
@@ -218,7 +219,6 @@ async fn open_stream(
             return Ok(Opened { status, headers, held, rest: None });
         };
         let seen = scanner.feed(&chunk);
-        let before = size;
         size += chunk.len();
         held.push_back(chunk);
         if seen.event {
@@ -226,8 +226,8 @@ async fn open_stream(
             permit.first_byte();
             deadline = Instant::now() + idle;
         }
-        if let Some(end) = seen.event_end {
-            if events::is_error(&join(held.clone())[..before + end]) {
+        if let Some((start, end)) = seen.whole {
+            if events::is_error(&join(held.clone())[start..end]) {
                 return Err(AttemptError::failed(FailureKind::ErrorEvent));
             }
         } else if size <= MAX_HELD_EVENTS {

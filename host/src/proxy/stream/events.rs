@@ -23,6 +23,9 @@ pub struct EventScanner {
     has_data: bool,
     /// The current event is named `ping`.
     is_ping: bool,
+    /// Where the current event begins, and how much has been read before this piece.
+    event_start: usize,
+    read: usize,
     done: bool,
     /// Watches for a finish reason across pieces; `None` when nobody asked.
     finish: Option<FinishWatch>,
@@ -39,8 +42,8 @@ struct FinishWatch {
 pub struct Seen {
     /// At least one byte of an event that is neither comment nor ping.
     pub event: bool,
-    /// Where the first such event that ends in this piece ends, just after its blank line.
-    pub event_end: Option<usize>,
+    /// The first such event that ends in this piece, its blank line included, counted from the stream's beginning.
+    pub whole: Option<(usize, usize)>,
 }
 
 impl EventScanner {
@@ -71,10 +74,12 @@ impl EventScanner {
             self.after_cr = piece[end] == b'\r';
             let after = end + 1;
             if self.head_len == 0 {
-                if self.has_data && !self.is_ping && seen.event_end.is_none() {
-                    let lf = usize::from(self.after_cr && piece.get(after) == Some(&b'\n'));
-                    seen.event_end = Some(after + lf);
+                let lf = usize::from(self.after_cr && piece.get(after) == Some(&b'\n'));
+                let event_end = self.read + after + lf;
+                if self.has_data && !self.is_ping && seen.whole.is_none() {
+                    seen.whole = Some((self.event_start, event_end));
                 }
+                self.event_start = event_end;
                 self.has_data = false;
                 self.is_ping = false;
             } else {
@@ -83,12 +88,18 @@ impl EventScanner {
             }
             at = after;
         }
+        self.read += piece.len();
         seen
     }
 
     /// Whether the stream said that it is complete: `[DONE]`, or a finish reason if watched.
     pub fn is_complete(&self) -> bool {
         self.done || self.finish.as_ref().is_some_and(|watch| watch.seen)
+    }
+
+    /// Where the event that has not ended yet begins, counted from the stream's beginning.
+    pub fn event_start(&self) -> usize {
+        self.event_start.min(self.read)
     }
 
     fn keep_head(&mut self, bytes: &[u8]) {
@@ -189,12 +200,19 @@ mod tests {
 
     #[test]
     fn an_event_counts_from_its_first_data_byte_and_ends_after_its_blank_line() {
-        assert_eq!(scan("data: {").0, Seen { event: true, event_end: None });
+        assert_eq!(scan("data: {").0, Seen { event: true, whole: None });
         for end in ["\n\n", "\r\n\r\n", "\r\r", "\n\r\n"] {
             let stream = format!(": hi{end}data: 1{end}data: 2{end}");
-            let first = format!(": hi{end}data: 1{end}").len();
-            assert_eq!(scan(&stream).0, Seen { event: true, event_end: Some(first) }, "{end:?}");
+            let first = (format!(": hi{end}").len(), format!(": hi{end}data: 1{end}").len());
+            assert_eq!(scan(&stream).0, Seen { event: true, whole: Some(first) }, "{end:?}");
         }
+    }
+
+    #[test]
+    fn an_event_after_a_ping_begins_after_the_ping() {
+        let ping = "event: ping\r\ndata: {}\r\n\r\n";
+        let stream = format!("{ping}data: 1\r\n\r\n");
+        assert_eq!(scan(&stream).0.whole, Some((ping.len(), stream.len())));
     }
 
     #[test]
@@ -233,7 +251,11 @@ mod tests {
             let first = halves.feed(&stream[..cut]);
             let second = halves.feed(&stream[cut..]);
             prop_assert_eq!(seen.event, first.event || second.event);
-            prop_assert_eq!(seen.event_end.is_some(), first.event_end.is_some() || second.event_end.is_some());
+            let ends = |seen: Seen| seen.whole.map(|(_, end)| end);
+            let (whole, halves) = (ends(seen), ends(first).or(ends(second)));
+            prop_assert_eq!(whole.is_some(), halves.is_some());
+            // An LF that belongs to the CR before it may come with the next piece.
+            prop_assert!(whole.unwrap_or(0).abs_diff(halves.unwrap_or(0)) <= 1);
         }
 
         #[test]

@@ -1,0 +1,63 @@
+//! Client keys.
+
+use harness::{Mock, Proxy, Reply, chat_request};
+use serde_json::json;
+
+async fn locked(mock: &Mock) -> Proxy {
+    let keys = json!({"server": {"api_keys": ["first-client-key", "second-client-key"]}});
+    Proxy::builder().provider(mock, json!({})).set(keys).start().await
+}
+
+#[tokio::test]
+async fn either_key_opens() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = locked(&a).await;
+    for key in ["Bearer first-client-key", "Bearer second-client-key", "bearer second-client-key"] {
+        let answer = proxy.chat_call(&chat_request()).header("authorization", key).answer().await;
+        assert_eq!(answer.status, 200, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn anything_else_gets_401_and_reaches_nobody() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = locked(&a).await;
+    let wrong =
+        ["", "Bearer", "Bearer ", "Bearer first-client-ke", "Bearer first-client-key2", "Basic first-client-key"];
+    for key in wrong {
+        let answer = proxy.chat_call(&chat_request()).header("authorization", key).answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"), "{key:?}");
+        assert!(!answer.text().contains("first-client-key"));
+    }
+    assert_eq!((proxy.chat().await.status, a.calls()), (401, 0));
+}
+
+#[tokio::test]
+async fn the_list_of_models_and_unknown_paths_need_a_key_too() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = locked(&a).await;
+    for path in ["/v1/models", "/v1/files", "/nowhere"] {
+        assert_eq!(proxy.get(path).await.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn health_and_ready_need_no_key_and_hold_no_secrets() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = locked(&a).await;
+    for path in ["/health", "/ready"] {
+        let answer = proxy.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        for secret in [harness::KEY, "client-key", &a.address().to_string()] {
+            assert!(!answer.text().contains(secret), "{path}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_keys_in_the_configuration_everyone_is_let_in() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::before([&a]).await;
+    let answer = proxy.chat_call(&chat_request()).header("authorization", "Bearer anything").answer().await;
+    assert_eq!(answer.status, 200);
+}

@@ -1,0 +1,202 @@
+//! Strategies that break: each request is still served, in the default order, and the host stays whole.
+//!
+//! The fixture orders the candidates backwards, so `b` answers as long as it works and `a` when the host falls back to
+//! the order of the configuration. A request commands it through its model.
+
+use std::time::Duration;
+
+use harness::{Answer, Mock, Proxy, Reply, eventually, misbehave};
+use serde_json::{Value, json};
+
+struct Stage {
+    a: Mock,
+    b: Mock,
+    proxy: Proxy,
+}
+
+impl Stage {
+    /// Two providers and the fixture, which does in every call what `command` says.
+    async fn new(command: Value) -> Self {
+        let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+        let strategies = json!({"fixture": {"path": misbehave(), "config": command}});
+        let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
+        let proxy = builder.strategy("fixture").set(json!({ "strategies": strategies })).start().await;
+        Self { a, b, proxy }
+    }
+
+    /// A request that makes the fixture do `deed` in this call.
+    async fn request(&self, deed: &str) -> Answer {
+        self.proxy.chat_call(&json!({"model": format!("do:{deed}"), "messages": []})).answer().await
+    }
+
+    /// Claims that the strategy works again, at once or after it was replaced.
+    async fn recovers(&self) {
+        eventually("the strategy orders again", async || self.request("nothing").await.provider() == "b").await;
+    }
+}
+
+/// Claims that a call in which the fixture does `deed` is served in the default order, and that it recovers.
+async fn is_harmless(deed: &str) {
+    let stage = Stage::new(json!({})).await;
+    assert_eq!(stage.request("nothing").await.provider(), "b", "the fixture works at first");
+    let answer = stage.request(deed).await;
+    assert_eq!((answer.status, answer.provider(), answer.content().as_str()), (200, "a", "a"), "{deed}");
+    assert!(answer.took < Duration::from_secs(5), "{deed} took {:?}", answer.took);
+    assert_eq!(answer.header("x-pointsman-attempts"), "", "a fault is no attempt");
+    stage.recovers().await;
+    let all = stage.a.requests().len() + stage.b.requests().len();
+    assert!(all >= 3, "{all}");
+}
+
+/// Claims that a call in which the fixture does `deed` is answered as if it did not.
+async fn changes_nothing(deed: &str) {
+    let stage = Stage::new(json!({})).await;
+    for _ in 0..3 {
+        let answer = stage.request(deed).await;
+        assert_eq!((answer.status, answer.provider()), (200, "b"), "{deed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_costs_nothing_but_the_default_order() {
+    is_harmless("panic").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endless_loop_costs_nothing_but_the_default_order() {
+    is_harmless("spin").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endless_recursion_costs_nothing_but_the_default_order() {
+    is_harmless("recurse").await;
+    is_harmless("recurse_deep").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_much_memory_costs_nothing_but_the_default_order() {
+    is_harmless("hog").await;
+    is_harmless("hog_at_once").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exit_costs_nothing_but_the_default_order() {
+    is_harmless("exit").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_costs_nothing_but_the_default_order() {
+    is_harmless("refuse").await;
+    is_harmless("long_error").await;
+    is_harmless("bad_utf8_error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_illegal_decision_costs_nothing_but_the_default_order() {
+    is_harmless("out_of_range").await;
+    is_harmless("duplicate").await;
+    is_harmless("million").await;
+    is_harmless("wild_list").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_decision_is_the_default_order() {
+    is_harmless("empty").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_call_of_the_host_costs_nothing_but_the_default_order() {
+    is_harmless("bad_level").await;
+    is_harmless("wild_string").await;
+    is_harmless("bad_utf8").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sleep_costs_nothing_but_the_default_order() {
+    is_harmless("sleep").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prints_neither_block_nor_break_anything() {
+    changes_nothing("print_line").await;
+    changes_nothing("print_megabyte").await;
+}
+
+#[tokio::test]
+async fn prints_do_not_block_a_runtime_of_one_thread() {
+    changes_nothing("print_megabyte").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_logs_neither_block_nor_break_anything() {
+    changes_nothing("log_megabyte").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn capabilities_that_it_does_not_have_give_it_nothing() {
+    for deed in ["read_env", "read_fs", "read_stdin", "read_clock", "read_random"] {
+        let stage = Stage::new(json!({})).await;
+        assert_eq!(stage.request(deed).await.status, 200, "{deed}");
+        stage.recovers().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strategy_that_breaks_every_time_never_costs_a_request() {
+    let stage = Stage::new(json!({"on": "route", "do": "panic"})).await;
+    for _ in 0..20 {
+        let answer = stage.proxy.chat().await;
+        assert_eq!((answer.status, answer.provider()), (200, "a"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strategy_that_leaks_is_replaced_in_time() {
+    let stage = Stage::new(json!({"on": "route", "do": "leak"})).await;
+    let mut by_strategy = 0;
+    for _ in 0..300 {
+        let answer = stage.proxy.chat().await;
+        assert_eq!(answer.status, 200);
+        by_strategy += usize::from(answer.provider() == "b");
+    }
+    assert!(by_strategy > 150, "it works most of the time: {by_strategy} of 300");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_while_others_wait_serves_them_all() {
+    let stage = Stage::new(json!({"on": "route", "do": "spin", "every": 5})).await;
+    let calls: Vec<_> = (0..30).map(|_| stage.proxy.chat_meanwhile()).collect();
+    for call in calls {
+        assert_eq!(call.await.expect("answered").status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feedback_that_breaks_never_costs_a_request() {
+    for deed in ["panic", "spin", "exit"] {
+        let stage = Stage::new(json!({"on": "observe", "do": deed})).await;
+        for _ in 0..5 {
+            assert_eq!(stage.proxy.chat().await.status, 200, "{deed}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failover_goes_on_in_the_default_order_after_a_fault() {
+    let stage = Stage::new(json!({"on": "route", "do": "panic"})).await;
+    stage.a.follow(Reply::status(500));
+    let answer = stage.proxy.chat().await;
+    assert_eq!((answer.status, answer.provider(), answer.header("x-pointsman-attempts")), (200, "b", "2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strategy_that_cannot_start_is_refused_at_the_start() {
+    for deed in ["panic", "spin", "refuse", "exit", "hog"] {
+        let a = Mock::start("a", Reply::chat("a")).await;
+        let strategies = json!({"fixture": {"path": misbehave(), "config": {"on": "init", "do": deed}}});
+        let builder = Proxy::builder().provider(&a, json!({})).strategy("fixture");
+        let builder = builder.set(json!({ "strategies": strategies }));
+        let error = builder.bind(&builder.write()).await.err().map(|error| format!("{error:#}"));
+        assert!(error.as_ref().is_some_and(|error| error.contains("fixture")), "{deed}: {error:?}");
+    }
+}

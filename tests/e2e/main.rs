@@ -1,0 +1,31 @@
+//! The whole proxy over real sockets, before providers that misbehave as a test says.
+//!
+//! One module per topic; within a module a test's name is a claim of `BEHAVIOUR.md`.
+
+mod access;
+mod approaches;
+mod azure;
+mod bad_input;
+mod bodies;
+mod cancellation;
+mod checks;
+mod ejection;
+mod endings;
+mod faults;
+mod headers;
+mod held_answers;
+mod limits;
+mod models;
+mod outcomes;
+mod paths;
+mod queue;
+mod rotation;
+mod settings;
+mod shutdown;
+mod spec_examples;
+mod stored;
+mod strategies;
+mod streaming;
+mod throttling;
+mod tiers;
+mod timeouts;

@@ -1,0 +1,43 @@
+//! What the end-to-end tests stand on: the app on a port of its own, and providers that misbehave as their script says.
+//!
+//! A test reads as a sentence: start mocks, start the proxy before them, send one thing, claim what was seen on both
+//! sides. Nothing sleeps to wait for something; [`eventually`] asks until it is so or a deadline has passed. Whatever
+//! panics inside a mock, or anywhere in the host, fails the test that owns it.
+
+mod client;
+mod component;
+mod eventually;
+mod mock;
+mod panics;
+mod process;
+mod proxy;
+mod raw;
+
+pub use client::{Answer, Call, Session, Streaming};
+pub use component::{build_component, misbehave, workspace};
+pub use eventually::{PATIENCE, eventually, within};
+pub use mock::reply::{Gate, Reply, Script};
+pub use mock::{Mock, Seen};
+pub use process::{Process, binary};
+pub use proxy::{KEY, Proxy, ProxyBuilder};
+pub use raw::Raw;
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// Starts a task of the test itself.
+#[expect(clippy::disallowed_methods, reason = "the harness is not the app: its tasks end with the test's runtime")]
+pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(future)
+}
+
+/// A usual chat request without streaming.
+pub fn chat_request() -> serde_json::Value {
+    serde_json::json!({"model": "gpt-4", "messages": [{"role": "user", "content": "Hello"}]})
+}
+
+/// A usual chat request with streaming.
+pub fn stream_request() -> serde_json::Value {
+    serde_json::json!({"model": "gpt-4", "stream": true, "messages": [{"role": "user", "content": "Hello"}]})
+}

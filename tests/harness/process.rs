@@ -1,0 +1,156 @@
+//! The real binary as a child, with its log, its exit code and its signals.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
+
+use http::Method;
+use parking_lot::Mutex;
+
+use crate::component::{cargo, profile_folder, workspace};
+use crate::{Call, eventually};
+
+/// The binary, built once with the profile of the tests.
+///
+/// # Panics
+///
+/// When it does not build.
+pub fn binary() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let profile = profile_folder();
+        let mut build = cargo();
+        // The whole workspace, and one of its tests: the same features of all dependencies as `cargo test --workspace`
+        // has just built, so that nothing is built a second time.
+        build.args(["build", "--workspace", "--bin", "pointsman", "--test", "process", "--target-dir"]);
+        build.arg(profile.parent().expect("below target/")).current_dir(workspace());
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let built = build.output().expect("cargo can be called");
+        assert!(built.status.success(), "pointsman builds:\n{}", String::from_utf8_lossy(&built.stderr));
+        profile.join("pointsman")
+    })
+}
+
+/// A running `pointsman`; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stderr: Arc<Mutex<String>>,
+    stdout: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// The command with `arguments`, in an environment that holds nothing of the developer's.
+    pub fn command(arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).env_clear();
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts a command.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the binary starts");
+        let stderr = collect(child.stderr.take().expect("piped"));
+        let stdout = collect(child.stdout.take().expect("piped"));
+        Self { child, stderr, stdout }
+    }
+
+    /// Starts `pointsman serve` with the configuration at `config` on a port that the system chooses.
+    pub fn serve(config: &Path) -> Self {
+        let config = config.to_str().expect("temporary paths are text");
+        Self::start(Self::command(&["serve", "--config", config, "--port", "0"]))
+    }
+
+    /// What it has logged.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().clone()
+    }
+
+    /// What it has printed.
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().clone()
+    }
+
+    /// The line of the log that says where it listens.
+    ///
+    /// # Panics
+    ///
+    /// When none comes.
+    pub async fn listening_line(&self) -> String {
+        let found = || self.stderr().lines().find(|line| line.contains("listening")).map(str::to_owned);
+        let what = "a line of the log that says `listening`";
+        eventually(what, || async { found().is_some() }).await;
+        found().expect("just seen")
+    }
+
+    /// Where it listens, as its log says.
+    pub async fn address(&self) -> SocketAddr {
+        let line = self.listening_line().await;
+        let start = line.find("127.0.0.1:").expect("the line has the address");
+        let address: String =
+            line[start..].chars().take_while(|char| char.is_ascii_digit() || ".:".contains(*char)).collect();
+        address.parse().expect("an address")
+    }
+
+    /// A request to it.
+    pub async fn call(&self, method: Method, path: &str) -> Call {
+        Call::to(self.address().await, method, path)
+    }
+
+    /// Sends it a signal such as `TERM`.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone already.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
+        assert!(sent.expect("kill can be called").success(), "pointsman still runs");
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_some()
+    }
+
+    /// Waits for its end and gives the exit code; `None` when a signal ended it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let child = Mutex::new(&mut self.child);
+        let ended = || child.lock().try_wait().expect("a child can be asked");
+        eventually("pointsman ends", || async { ended().is_some() }).await;
+        ended().expect("just seen").code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Reads a pipe to its end in a thread, so that the child never waits for a reader.
+fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            sink.lock().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}

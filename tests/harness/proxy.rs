@@ -1,0 +1,253 @@
+//! The app in this process, on a port of its own, before mocks.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use http::Method;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::{Answer, Call, Mock, Raw, Session, Streaming, chat_request, eventually, panics, stream_request, within};
+
+/// The key of every provider in the configuration of a test; it may appear in no answer.
+pub const KEY: &str = "sk-provider-secret-0123456789";
+
+/// Writes the configuration and starts the app.
+#[derive(Debug)]
+pub struct ProxyBuilder {
+    config: Value,
+    folder: TempDir,
+    environment: HashMap<String, String>,
+}
+
+/// A running app.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+    _folder: TempDir,
+}
+
+impl ProxyBuilder {
+    /// Adds a provider that reaches `mock`, with options such as `{"weight": 2}` laid over the necessary ones.
+    pub fn provider(mut self, mock: &Mock, options: Value) -> Self {
+        let mut provider = json!({"name": mock.name(), "base_url": mock.base_url(), "api_key": KEY});
+        lay_over(&mut provider, options);
+        self.config["providers"].as_array_mut().expect("a list from the start").push(provider);
+        self
+    }
+
+    /// Lays a piece of configuration over what is there, such as `{"queue": {"timeout": 1}}`.
+    pub fn set(mut self, piece: Value) -> Self {
+        lay_over(&mut self.config, piece);
+        self
+    }
+
+    /// Chooses the strategy.
+    pub fn strategy(self, name: &str) -> Self {
+        self.set(json!({"routing": {"strategy": name}}))
+    }
+
+    /// Sets a variable for the configuration.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The folder of the configuration file.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the configuration file and gives its path. JSON is YAML, so nothing is lost in quoting.
+    pub fn write(&self) -> PathBuf {
+        let path = self.folder.path().join("proxy_config.yaml");
+        std::fs::write(&path, format!("{:#}\n", self.config)).expect("a temporary folder is writable");
+        path
+    }
+
+    /// Starts the app.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start(self) -> Proxy {
+        let path = self.write();
+        self.start_from(&path).await
+    }
+
+    /// Starts the app with `yaml` as its configuration, in place of all that was added and set.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start_yaml(self, yaml: &str) -> Proxy {
+        let path = self.folder.path().join("proxy_config.yaml");
+        std::fs::write(&path, yaml).expect("a temporary folder is writable");
+        self.start_from(&path).await
+    }
+
+    async fn start_from(self, path: &Path) -> Proxy {
+        let bound = self.bind(path).await;
+        let error = bound.as_ref().err().map(|error| format!("{error:#}"));
+        assert_eq!(error, None, "the app starts");
+        let app = bound.expect("just checked");
+        let address = app.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let running = crate::spawn(app.run(async move { drop(stopped.await) }));
+        Proxy { address, stop: Some(stop), running: Some(running), _folder: self.folder }
+    }
+
+    /// Loads the file at `path` and binds the app, whatever comes of it.
+    ///
+    /// # Errors
+    ///
+    /// The app's own.
+    pub async fn bind(&self, path: &Path) -> anyhow::Result<pointsman::app::App> {
+        panics::watch();
+        let lookup = |name: &str| self.environment.get(name).cloned();
+        let config = pointsman::config::load(path, &lookup, pointsman::strategy::builtins())?;
+        within("binding the app", pointsman::app::App::bind(config)).await
+    }
+}
+
+impl Proxy {
+    /// A configuration without providers, with fast and quiet defaults: no active checks, `failover`, so that the
+    /// provider written first is asked first, and a cool-down longer than any test.
+    pub fn builder() -> ProxyBuilder {
+        let config = json!({
+            "providers": [],
+            "routing": {"strategy": "failover", "health_check": {"enabled": false, "cooldown": 600}},
+            "timeouts": {"request": 15, "connect": 5},
+            "queue": {"slot_wait": 0.05},
+            "server": {"host": "127.0.0.1", "port": 0},
+        });
+        let folder = TempDir::new().expect("a temporary folder");
+        ProxyBuilder { config, folder, environment: HashMap::new() }
+    }
+
+    /// The app before `mocks`, in this order, with the defaults of [`Proxy::builder`].
+    pub async fn before<const N: usize>(mocks: [&Mock; N]) -> Self {
+        mocks.iter().fold(Self::builder(), |builder, mock| builder.provider(mock, json!({}))).start().await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A request to be filled and sent.
+    pub fn call(&self, method: Method, path: &str) -> Call {
+        Call::to(self.address, method, path)
+    }
+
+    /// A request without a body.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path).answer().await
+    }
+
+    /// A JSON request.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path).json(body).answer().await
+    }
+
+    /// A chat request to be filled and sent.
+    pub fn chat_call(&self, body: &Value) -> Call {
+        self.call(Method::POST, "/v1/chat/completions").json(body)
+    }
+
+    /// A usual chat request and its answer.
+    pub async fn chat(&self) -> Answer {
+        self.chat_call(&chat_request()).answer().await
+    }
+
+    /// A usual streaming chat request, up to the head of its answer.
+    pub async fn stream(&self) -> Streaming {
+        self.chat_call(&stream_request()).open().await
+    }
+
+    /// A usual chat request in a task of its own, for what must happen meanwhile. Aborting it is leaving.
+    pub fn chat_meanwhile(&self) -> JoinHandle<Answer> {
+        crate::spawn(self.chat_call(&chat_request()).answer())
+    }
+
+    /// A connection for many requests.
+    pub fn session(&self) -> Session {
+        Session::new(self.address)
+    }
+
+    /// A bare connection.
+    pub async fn raw(&self) -> Raw {
+        Raw::connect(self.address).await
+    }
+
+    /// What `/health` says of a provider.
+    ///
+    /// # Panics
+    ///
+    /// When it says nothing of it.
+    pub async fn health_of(&self, mock: &Mock) -> Map<String, Value> {
+        let health = self.get("/health").await.json();
+        let providers = health["providers"].as_array().cloned().unwrap_or_default();
+        let found = providers.iter().find(|provider| provider["name"] == mock.name()).and_then(Value::as_object);
+        assert!(found.is_some(), "{} is in {health}", mock.name());
+        found.cloned().expect("just checked")
+    }
+
+    /// The state that `/health` shows for a provider.
+    pub async fn state_of(&self, mock: &Mock) -> String {
+        self.health_of(mock).await["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until `/health` shows `state` for a provider.
+    pub async fn wait_for_state(&self, mock: &Mock, state: &str) {
+        let what = format!("{} is {state}", mock.name());
+        eventually(&what, || async { self.state_of(mock).await == state }).await;
+    }
+
+    /// Asks the app to drain, as a first signal does.
+    pub fn begin_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Whether it has ended.
+    pub fn has_stopped(&self) -> bool {
+        self.running.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Drains and waits for the end.
+    ///
+    /// # Panics
+    ///
+    /// When the app ends with an error.
+    pub async fn stop(mut self) {
+        self.begin_to_stop();
+        let running = self.running.take().expect("runs until stopped");
+        within("the app's end", running).await.expect("the app does not panic").expect("the app ends well");
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.abort();
+        }
+        panics::assert_none();
+    }
+}
+
+/// Maps are merged, anything else is replaced.
+fn lay_over(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (key, value) in above {
+                lay_over(below.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}

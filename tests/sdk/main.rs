@@ -1,0 +1,222 @@
+//! The official Python package of OpenAI against the proxy, as its users write it.
+//!
+//! The package is installed into a virtual environment below `target/`, once; where Python, pip or the package cannot
+//! be had, the tests fail and say so.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use harness::{Mock, Proxy, Reply, Script, workspace};
+use serde_json::json;
+
+/// The version that the tests were written against.
+const OPENAI: &str = "openai==3.54.0";
+
+/// The interpreter of an environment that has the package.
+fn python() -> &'static Path {
+    static READY: OnceLock<PathBuf> = OnceLock::new();
+    READY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a running test has a file");
+        let target =
+            test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("tests lie in target/");
+        let environment = target.join("sdk").join(OPENAI.replace("==", "-"));
+        let python = environment.join("bin/python");
+        let installed = environment.join("installed");
+        if !installed.exists() {
+            must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
+            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", OPENAI];
+            must(Command::new(&python).args(pip));
+            std::fs::write(installed, "").expect("target/ is writable");
+        }
+        python
+    })
+}
+
+/// Runs a command that the tests cannot do without.
+fn must(command: &mut Command) {
+    let output = command.output();
+    let shown = format!("{command:?}");
+    assert!(output.is_ok(), "{shown}: {output:?}; install Python 3 with venv and pip");
+    let output = output.expect("just checked");
+    assert!(output.status.success(), "{shown}:\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs one function of `sdk/openai_client.py` against the proxy.
+async fn client(proxy: &Proxy, function: &'static str) {
+    let base_url = format!("http://{}/v1", proxy.address());
+    let script = workspace().join("tests/sdk/openai_client.py");
+    let run = move || {
+        let mut command = Command::new(python());
+        command.arg(script).arg(function).env("OPENAI_BASE_URL", base_url).env("OPENAI_API_KEY", "client-key");
+        let output = command.env_remove("HTTP_PROXY").env_remove("http_proxy").output().expect("Python starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let (success, stdout, stderr) = tokio::task::spawn_blocking(run).await.expect("no panic");
+    assert!(success, "{function}:\n{stdout}{stderr}");
+    assert_eq!(stdout.trim(), "ok", "{function}");
+}
+
+async fn before(reply: impl Into<Script>) -> (Mock, Proxy) {
+    let a = Mock::start("a", reply).await;
+    let proxy = Proxy::before([&a]).await;
+    (a, proxy)
+}
+
+#[tokio::test]
+async fn chat() {
+    let (_a, proxy) = before(Reply::chat("Hello from a")).await;
+    client(&proxy, "chat").await;
+}
+
+#[tokio::test]
+async fn chat_with_the_asynchronous_client() {
+    let (_a, proxy) = before(Reply::chat("Hello from a")).await;
+    client(&proxy, "chat_async").await;
+}
+
+#[tokio::test]
+async fn a_stream() {
+    let (_a, proxy) = before(Reply::stream(&["Hello", " from", " a"])).await;
+    client(&proxy, "stream").await;
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_over_before_its_first_event() {
+    let a = Mock::start("a", Reply::sse().body(": hello\n\n").cut()).await;
+    let b = Mock::start("b", Reply::stream(&["Hello", " from", " a"])).await;
+    client(&Proxy::before([&a, &b]).await, "stream").await;
+}
+
+#[tokio::test]
+async fn tools() {
+    let call = json!({"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\": \"Bern\"}"}});
+    let script = Script::by(move |_, request| {
+        let body = request.json();
+        assert_eq!(body["tools"][0]["function"]["name"], "weather");
+        assert_eq!(body["tool_choice"], "auto");
+        let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+        Reply::json(
+            200,
+            &json!({
+                "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+                "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+            }),
+        )
+    });
+    let (_a, proxy) = before(script).await;
+    client(&proxy, "tools").await;
+}
+
+#[tokio::test]
+async fn embeddings() {
+    let script = Script::by(|_, request| {
+        assert_eq!(request.target, "/v1/embeddings");
+        // What the SDK asks for by itself: floats as base64.
+        assert_eq!(request.json()["encoding_format"], "base64");
+        Reply::json(
+            200,
+            &json!({
+                "object": "list", "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1},
+                "data": [{"object": "embedding", "index": 0, "embedding": "AACAPwAAAEA="}],
+            }),
+        )
+    });
+    let (_a, proxy) = before(script).await;
+    client(&proxy, "embeddings").await;
+}
+
+#[tokio::test]
+async fn models() {
+    let (a, proxy) = before(Reply::chat("a")).await;
+    a.list_models_by(Reply::models(&["gpt-4", "meta/llama-3"]));
+    client(&proxy, "models").await;
+}
+
+#[tokio::test]
+async fn responses() {
+    let (_a, proxy) = before(Script::by(|_, request| {
+        assert_eq!(request.target, "/v1/responses");
+        let text = json!({"type": "output_text", "text": "Hello from a", "annotations": []});
+        let message =
+            json!({"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [text]});
+        Reply::json(
+            200,
+            &json!({
+                "id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "completed",
+                "output": [message], "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
+            }),
+        )
+    }))
+    .await;
+    client(&proxy, "responses").await;
+}
+
+#[tokio::test]
+async fn a_transcription() {
+    let (_a, proxy) = before(Script::by(|_, request| {
+        assert_eq!(request.target, "/v1/audio/transcriptions");
+        assert!(request.header("content-type").starts_with("multipart/form-data; boundary="));
+        Reply::json(200, &json!({"text": "Hello from a"}))
+    }))
+    .await;
+    client(&proxy, "transcription").await;
+}
+
+#[tokio::test]
+async fn a_wrong_client_key_is_an_authentication_error() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let builder = Proxy::builder().provider(&a, json!({}));
+    let proxy = builder.set(json!({"server": {"api_keys": ["another-key"]}})).start().await;
+    client(&proxy, "authentication_error").await;
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
+async fn the_clients_fault_is_a_bad_request_error() {
+    let (a, proxy) = before(Reply::error(400, "too long")).await;
+    client(&proxy, "bad_request_error").await;
+    assert_eq!(a.calls(), 1);
+}
+
+#[tokio::test]
+async fn an_approach_that_is_not_there_is_a_bad_request_error() {
+    let (a, proxy) = before(Reply::chat("a")).await;
+    client(&proxy, "approach_unavailable").await;
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_a_not_found_error() {
+    let (_a, proxy) = before(Reply::error(404, "no such model")).await;
+    client(&proxy, "not_found_error").await;
+}
+
+#[tokio::test]
+async fn throttled_providers_are_a_rate_limit_error_and_the_sdk_does_not_retry() {
+    let (a, proxy) = before(Reply::error(429, "slow down").header("retry-after", "30")).await;
+    client(&proxy, "rate_limit_error").await;
+    assert_eq!(a.calls(), 1);
+}
+
+#[tokio::test]
+async fn failed_providers_are_an_internal_server_error_and_the_sdk_does_not_retry() {
+    let (a, proxy) = before(Reply::status(500)).await;
+    client(&proxy, "internal_server_error").await;
+    assert_eq!(a.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_an_api_error() {
+    let (_a, proxy) = before(Reply::sse().word("Hello").cut()).await;
+    client(&proxy, "broken_stream").await;
+}
+
+#[tokio::test]
+async fn the_keys_of_optillm_in_extra_body_are_understood() {
+    let (a, proxy) = before(Reply::chat("Hello from a")).await;
+    client(&proxy, "extra_body").await;
+    let body = a.only_request().json();
+    assert_eq!((body["model"].as_str(), body.get("optillm_approach")), (Some("gpt-4"), None));
+}

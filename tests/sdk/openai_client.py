@@ -1,0 +1,124 @@
+"""The official OpenAI client as its users write it. Each function is one test of `main.rs`, which calls it by name."""
+
+import asyncio
+import sys
+
+import openai
+from openai import AsyncOpenAI, OpenAI
+
+client = OpenAI(timeout=20)
+MESSAGES = [{"role": "user", "content": "Hello"}]
+
+
+def ask(**more):
+    return client.chat.completions.create(model="gpt-4", messages=MESSAGES, **more)
+
+
+def chat():
+    raw = client.chat.completions.with_raw_response.create(model="gpt-4", messages=MESSAGES)
+    assert raw.headers["x-pointsman-provider"] == "a"
+    answer = raw.parse()
+    assert answer.choices[0].message.content == "Hello from a"
+    assert answer.usage.total_tokens == 2
+    assert answer._request_id == raw.headers["x-request-id"]
+
+
+def chat_async():
+    async def both():
+        async with AsyncOpenAI(timeout=20) as client:
+            create = client.chat.completions.create
+            return await asyncio.gather(*(create(model="gpt-4", messages=MESSAGES) for _ in range(8)))
+
+    for answer in asyncio.run(both()):
+        assert answer.choices[0].message.content == "Hello from a"
+
+
+def stream():
+    words = [chunk.choices[0].delta.content for chunk in ask(stream=True)]
+    assert words == ["Hello", " from", " a"], words
+
+
+def tools():
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
+    call = ask(tools=[tool], tool_choice="auto").choices[0].message.tool_calls[0]
+    assert (call.function.name, call.function.arguments) == ("weather", '{"city": "Bern"}')
+
+
+def embeddings():
+    answer = client.embeddings.create(model="text-embedding-3-small", input="Hello")
+    assert answer.data[0].embedding == [1.0, 2.0], answer
+
+
+def models():
+    assert sorted(model.id for model in client.models.list()) == ["gpt-4", "meta/llama-3"]
+    assert client.models.retrieve("gpt-4").id == "gpt-4"
+    assert client.models.retrieve("meta/llama-3").id == "meta/llama-3"
+
+
+def responses():
+    answer = client.responses.create(model="gpt-4", input="Hello")
+    assert answer.output_text == "Hello from a"
+
+
+def transcription():
+    answer = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF\r\n\x00\xff"))
+    assert answer.text == "Hello from a"
+
+
+def raises(kind, action=ask):
+    try:
+        action()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def authentication_error():
+    assert raises(openai.AuthenticationError).code == "invalid_api_key"
+    raises(openai.AuthenticationError, lambda: list(client.models.list()))
+
+
+def bad_request_error():
+    error = raises(openai.BadRequestError)
+    assert (error.code, error.body["message"]) == ("mock_code", "too long")
+
+
+def approach_unavailable():
+    error = raises(openai.BadRequestError, lambda: ask(extra_body={"optillm_approach": "moa"}))
+    assert error.code == "approach_unavailable"
+
+
+def not_found_error():
+    assert raises(openai.NotFoundError).body["message"] == "no such model"
+
+
+def rate_limit_error():
+    error = raises(openai.RateLimitError)
+    assert 20 <= int(error.response.headers["retry-after"]) <= 30
+
+
+def internal_server_error():
+    error = raises(openai.InternalServerError)
+    assert isinstance(error, openai.APIStatusError) and error.status_code == 502
+    assert error.code == "all_providers_failed" and error.request_id
+
+
+def broken_stream():
+    words = []
+
+    def read():
+        for chunk in ask(stream=True):
+            words.append(chunk.choices[0].delta.content)
+
+    error = raises(openai.APIError, read)
+    assert words == ["Hello"] and "a" in error.message, (words, error)
+
+
+def extra_body():
+    assert ask(extra_body={"optillm_approach": "proxy"}).choices[0].message.content == "Hello from a"
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
+    print("ok")
