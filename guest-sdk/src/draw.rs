@@ -13,37 +13,56 @@ pub(crate) fn golden_ratio_point(seq: u32) -> f64 {
     (point >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Orders `weighted` by drawing each place from those that are left, in proportion to their weights, all with the one
-/// `point` in [0, 1). Where the point falls on a stretch of the interval is again evenly spread over that stretch, so it
-/// serves for the next draw; each draw costs it as many bits as the draw decides.
+/// Places that are drawn. After about a dozen the point has no bits left to draw with, and a request that has failed at
+/// eight providers has other worries than proportion.
+const DRAWN_PLACES: usize = 8;
+
+/// Orders `weighted` by drawing the first places from those that are left, in proportion to their weights, all with the
+/// one `point` in [0, 1); the others follow in their own order, those without weight last. Where the point falls on a
+/// stretch of the interval is again evenly spread over that stretch, so it serves for the next draw; each draw costs it
+/// as many bits as the draw decides.
 pub(crate) fn without_replacement<T>(mut weighted: Vec<(f64, T)>, mut point: f64) -> impl Iterator<Item = T> {
-    let largest = weighted.iter().map(|(weight, _)| usable(*weight)).fold(0.0, f64::max);
+    let mut largest = 0.0;
     for (weight, _) in &mut weighted {
-        // Relative to the largest, so that no sum overflows.
-        *weight = if largest > 0.0 { usable(*weight) / largest } else { 0.0 };
+        *weight = usable(*weight);
+        largest = f64::max(largest, *weight);
     }
-    for place in 0..weighted.len() {
+    if largest > 0.0 && !SUMMABLE.contains(&largest) {
+        // Relative to the largest, so that no sum overflows and no quotient does.
+        for (weight, _) in &mut weighted {
+            *weight /= largest;
+        }
+    }
+    for place in 0..weighted.len().min(DRAWN_PLACES) {
         let rest = &mut weighted[place..];
         let total: f64 = rest.iter().map(|(weight, _)| weight).sum();
         if total <= 0.0 {
             break;
         }
         let mut left = point * total;
-        let mut drawn = 0;
-        for (index, (weight, _)) in rest.iter().enumerate().filter(|(_, (weight, _))| *weight > 0.0) {
-            // Also what remains if rounding leaves the point beyond the last stretch.
-            drawn = index;
-            point = (left / weight).clamp(0.0, BELOW_ONE);
-            if left < *weight {
-                break;
+        let (mut drawn, mut before) = (0, left);
+        for (index, (weight, _)) in rest.iter().enumerate() {
+            if *weight > 0.0 {
+                // Also what remains if rounding leaves the point beyond the last stretch.
+                (drawn, before) = (index, left);
+                if left < *weight {
+                    break;
+                }
+                left -= weight;
             }
-            left -= weight;
         }
+        point = (before / rest[drawn].0).clamp(0.0, BELOW_ONE);
         // Moves the drawn one forward and keeps the others in their order.
         rest[..=drawn].rotate_right(1);
     }
+    if weighted.len() > DRAWN_PLACES {
+        weighted[DRAWN_PLACES..].sort_by_key(|(weight, _)| *weight <= 0.0);
+    }
     weighted.into_iter().map(|(_, item)| item)
 }
+
+/// Weights of which many thousands can be added up and divided by each other.
+const SUMMABLE: std::ops::Range<f64> = 1e-100..1e100;
 
 fn usable(weight: f64) -> f64 {
     if weight.is_finite() && weight > 0.0 { weight } else { 0.0 }

@@ -54,6 +54,8 @@ pub struct Fleet {
     /// Serialises writers of the snapshot; readers never take it.
     writer: Mutex<()>,
     policy: Policy,
+    /// Whether latency is measured; otherwise strategies see none.
+    track_latency: bool,
     /// Without active checks a trial request is the only way back.
     checks: bool,
     strategy: Arc<dyn Strategy>,
@@ -153,6 +155,7 @@ impl Fleet {
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),
             policy: Policy { cooldown: config.health_check.cooldown, track_errors: config.monitoring.track_errors },
+            track_latency: config.monitoring.track_latency,
             checks: config.health_check.enabled,
             strategy,
         }))
@@ -272,7 +275,9 @@ impl Fleet {
 
     /// Takes in the outcome of an attempt. Called by its permit alone.
     fn learn(&self, provider: &Provider, outcome: Outcome, epoch: u64, report: Report) {
-        provider.latency.record(&report);
+        if self.track_latency {
+            provider.latency.record(&report);
+        }
         self.strategy.learn(report);
         self.update(provider, |health, now| health.after_attempt(outcome, epoch, now, self.policy));
     }

@@ -188,6 +188,9 @@ impl Proxy {
         let mut headers = headers::to_provider(head.headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
         entry.asked_for(body.model());
+        if self.fleet().eligible(body.model()).providers().is_empty() {
+            return Err(ProxyError::UnknownModel(body.model().to_owned()));
+        }
         let deadline = Instant::now() + self.queue_timeout;
         let permit = self.queue.enter(deadline).await.map_err(|_| ProxyError::QueueTimeout(self.queue_timeout))?;
         entry.hold(permit);

@@ -5,7 +5,8 @@
 //!
 //! A component goes from `component` (bytes, checked and compiled) over `instance` (one living guest, and the limits of
 //! each call) to `call` (the lock, and what is done about faults). Beside them stand `engine` (the compiler and the
-//! clock of deadlines), `wasi` and `limits` (the guest's world and its bounds), `output` (what it says), `fault` and
+//! clock of deadlines), `wasi`, `limits` and `overtime` (the guest's
+//! world and its bounds), `output` (what it says), `fault` and
 //! `recovery` (how it breaks and comes back), `bindings` (the contract in Rust) and `builtin` (the components in the
 //! binary).
 //!
@@ -31,6 +32,7 @@ mod fault;
 mod instance;
 mod limits;
 mod output;
+mod overtime;
 mod recovery;
 mod wasi;
 

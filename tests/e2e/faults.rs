@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 struct Stage {
     a: Mock,
-    b: Mock,
+    _b: Mock,
     proxy: Proxy,
 }
 
@@ -21,7 +21,7 @@ impl Stage {
         let strategies = json!({"fixture": {"path": misbehave(), "config": command}});
         let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
         let proxy = builder.strategy("fixture").set(json!({ "strategies": strategies })).start().await;
-        Self { a, b, proxy }
+        Self { a, _b: b, proxy }
     }
 
     /// A request that makes the fixture do `deed` in this call.
@@ -44,8 +44,6 @@ async fn is_harmless(deed: &str) {
     assert!(answer.took < Duration::from_secs(5), "{deed} took {:?}", answer.took);
     assert_eq!(answer.header("x-pointsman-attempts"), "", "a fault is no attempt");
     stage.recovers().await;
-    let all = stage.a.requests().len() + stage.b.requests().len();
-    assert!(all >= 3, "{all}");
 }
 
 /// Claims that a call in which the fixture does `deed` is answered as if it did not.
@@ -55,6 +53,17 @@ async fn changes_nothing(deed: &str) {
         let answer = stage.request(deed).await;
         assert_eq!((answer.status, answer.provider()), (200, "b"), "{deed}");
     }
+}
+
+/// Claims that a call in which the fixture does `deed` is answered, be it that its time ran out over it.
+async fn is_served(deed: &str) {
+    let stage = Stage::new(json!({})).await;
+    for _ in 0..3 {
+        let answer = stage.request(deed).await;
+        assert_eq!(answer.status, 200, "{deed}");
+        assert!(answer.took < Duration::from_secs(5), "{deed} took {:?}", answer.took);
+    }
+    stage.recovers().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,12 +128,12 @@ async fn a_sleep_costs_nothing_but_the_default_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prints_neither_block_nor_break_anything() {
     changes_nothing("print_line").await;
-    changes_nothing("print_megabyte").await;
+    is_served("print_megabyte").await;
 }
 
 #[tokio::test]
 async fn prints_do_not_block_a_runtime_of_one_thread() {
-    changes_nothing("print_megabyte").await;
+    is_served("print_megabyte").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

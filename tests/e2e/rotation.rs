@@ -47,9 +47,10 @@ async fn round_robin_goes_through_the_providers_in_order() {
 
 #[tokio::test]
 async fn round_robin_is_the_default() {
-    let [a, b] = mocks(["a", "b"]).await;
-    let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
-    let proxy = builder.set(json!({"routing": {"strategy": "round_robin"}})).start().await;
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let provider = format!("{{name: a, base_url: '{}', api_key: k}}", a.base_url());
+    let yaml = format!("providers: [{provider}]\nserver: {{port: 0}}\n");
+    let proxy = Proxy::builder().start_yaml(&yaml).await;
     assert_eq!(proxy.get("/health").await.json()["strategy"]["name"], "round_robin");
 }
 

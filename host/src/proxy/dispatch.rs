@@ -71,9 +71,6 @@ impl Dispatcher {
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
         let eligible = Arc::clone(self.fleet.eligible(order.body.model()));
-        if eligible.providers().is_empty() {
-            return Err(ProxyError::UnknownModel(order.body.model().to_owned()));
-        }
         let mut course =
             Course { order, eligible, tried: Vec::new(), failed: Vec::new(), not_found: None, any_healthy: false };
         for tier in Tier::ALL {

@@ -20,9 +20,9 @@ use super::output::{Journal, Rate, Said};
 use super::recovery::{Next, Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
 
-/// How long a decision waits for its turn: longer than one guest that runs until its deadline, shorter than two and a
-/// half. Beyond that the default order is better than more waiting.
-const LOCK_WAIT: Duration = Duration::from_millis(30);
+/// How long a decision waits for its turn: longer than one guest that runs until its deadline, even on a busy machine.
+/// Beyond that the default order is better than more waiting.
+const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// Reports kept for the next decision; more are dropped.
 const PENDING_REPORTS: usize = 1024;

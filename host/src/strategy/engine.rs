@@ -24,16 +24,15 @@ const IDLE_TICKS: u32 = 200;
 /// A deadline in ticks of the epoch.
 ///
 /// It falls somewhere within its last tick, so `n` ticks are more than `n - 1` and at most `n` times 5 ms; a deadline
-/// of a single tick could pass at once. When it has passed, the call gets [`Deadline::GRACE`], once: a thread that the
-/// system preempts in the middle of an innocent call finds its deadline gone when it comes back, and needs no more than
-/// that to finish.
+/// of a single tick could pass at once. When it has passed, `overtime` says whether the call gets a [`Deadline::GRACE`]: a
+/// thread that the system preempts in the middle of an innocent call finds its deadline gone when it comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(u64);
 
 impl Deadline {
     /// For `route` and `observe`: 5 to 10 ms, hence 10 to 15 ms with the grace.
     pub const CALL: Deadline = Deadline(2);
-    /// What is given once after each of the others: 5 ms for a call that has been running all the time.
+    /// What is given at a time after each of the others.
     pub const GRACE: Deadline = Deadline(1);
     /// For `describe`: 1 s.
     pub const DESCRIBE: Deadline = Deadline(200);

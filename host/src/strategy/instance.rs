@@ -10,6 +10,7 @@ use super::component::{Blueprint, LoadError};
 use super::engine::{Deadline, Engine};
 use super::fault::Fault;
 use super::output::{Said, one_line};
+use super::overtime::Overtime;
 use super::wasi::Sandbox;
 use crate::routing::{Candidate, Decision, Facts, ProviderFacts, Report};
 
@@ -97,9 +98,8 @@ impl Instance {
         store.set_max_component_handles(HANDLES);
         store.set_hostcall_fuel(LIFTED_BYTES);
         store.epoch_deadline_callback(|mut store| {
-            let sandbox = store.data_mut();
-            let over = std::mem::replace(&mut sandbox.had_grace, true);
-            Ok(if over { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(Deadline::GRACE.ticks()) })
+            let goes_on = store.data_mut().overtime.goes_on();
+            Ok(if goes_on { UpdateDeadline::Continue(Deadline::GRACE.ticks()) } else { UpdateDeadline::Interrupt })
         });
         let _running = engine.running();
 
@@ -195,7 +195,7 @@ impl Instance {
     /// The limits of one call on the hot path.
     fn enter(&mut self, lifted: usize) {
         self.store.set_epoch_deadline(Deadline::CALL.ticks());
-        self.store.data_mut().had_grace = false;
+        self.store.data_mut().overtime = Overtime::default();
         self.store.set_hostcall_fuel(lifted);
     }
 }

@@ -19,6 +19,7 @@ use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceT
 use super::bindings::{Datetime, StreamError, host_log};
 use super::limits::Limits;
 use super::output::{Level, Output};
+use super::overtime::Overtime;
 
 /// The packages whose interfaces are inert here.
 const INERT: [&str; 5] = ["wasi:cli", "wasi:io", "wasi:clocks", "wasi:random", "wasi:filesystem"];
@@ -42,8 +43,8 @@ pub struct Sandbox {
     pub limits: Limits,
     /// What it has printed and logged.
     pub output: Output,
-    /// Whether the call has had its grace, see [`Deadline`](super::engine::Deadline).
-    pub had_grace: bool,
+    /// What the call has had beyond its deadline.
+    pub overtime: Overtime,
     now_ms: u64,
     random: u64,
 }

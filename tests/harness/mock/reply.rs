@@ -267,7 +267,9 @@ impl Reply {
 
 /// What a mock says to each request, the first having number 0.
 #[derive(Clone)]
-pub struct Script(Arc<dyn Fn(usize, &Seen) -> Reply + Send + Sync>);
+pub struct Script(Arc<Decide>);
+
+type Decide = dyn Fn(usize, &Seen) -> Reply + Send + Sync;
 
 impl Script {
     /// Decides by the number of the request and the request itself. A panic inside fails the test.

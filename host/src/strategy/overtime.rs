@@ -1,0 +1,89 @@
+//! What a call may have beyond its deadline: time that it did not get when it was due.
+//!
+//! Deadlines are kept by the clock on the wall, which goes on while the system has something better to do than to run
+//! our thread. On a busy machine an innocent call of a microsecond is now and then preempted for longer than its whole
+//! deadline, and were that a fault, three of them would silence a strategy just when there is much to route. So once
+//! the deadline has passed, what counts is the time that the processor has spent on the thread.
+
+use std::time::Duration;
+
+/// Time on the processor after the deadline.
+const PROCESSOR_TIME: Duration = Duration::from_millis(4);
+
+/// Graces of 5 ms: a thread that gets no processor for so long has been waited for long enough.
+const GRACES: u32 = 40;
+
+/// The overtime of one call.
+#[derive(Debug, Default)]
+pub struct Overtime {
+    graces: u32,
+    /// What the processor had spent on the thread when the deadline passed.
+    spent: Option<Duration>,
+}
+
+impl Overtime {
+    /// Whether the call, whose time is up, gets a grace.
+    pub fn goes_on(&mut self) -> bool {
+        self.goes_on_having(processor_time())
+    }
+
+    fn goes_on_having(&mut self, spent: Option<Duration>) -> bool {
+        self.graces += 1;
+        if self.graces == 1 {
+            self.spent = spent;
+            return true;
+        }
+        // Where the system does not tell, there is one grace.
+        let since = spent.zip(self.spent).map(|(now, then)| now.saturating_sub(then));
+        since.is_some_and(|since| since < PROCESSOR_TIME) && self.graces <= GRACES
+    }
+}
+
+/// What the processor has spent on this thread: the first figure of its `schedstat`, in nanoseconds. Linux only.
+fn processor_time() -> Option<Duration> {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    schedstat.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(millis: u64) -> Option<Duration> {
+        Some(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_call_that_runs_all_the_time_gets_one_grace() {
+        let mut overtime = Overtime::default();
+        assert!(overtime.goes_on_having(millis(10)));
+        assert!(!overtime.goes_on_having(millis(15)));
+    }
+
+    #[test]
+    fn a_call_that_was_not_run_is_waited_for_but_not_for_ever() {
+        let mut overtime = Overtime::default();
+        for _ in 0..GRACES {
+            assert!(overtime.goes_on_having(millis(10)));
+        }
+        assert!(!overtime.goes_on_having(millis(10)));
+    }
+
+    #[test]
+    fn where_the_system_does_not_tell_there_is_one_grace() {
+        let mut overtime = Overtime::default();
+        assert!(overtime.goes_on_having(None));
+        assert!(!overtime.goes_on_having(None));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_processors_time_grows_with_work() {
+        let before = processor_time().expect("told on Linux");
+        let mut sum = 0_u64;
+        while processor_time().expect("told on Linux") < before + Duration::from_millis(2) {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(sum > 0);
+    }
+}
