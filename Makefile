@@ -39,7 +39,7 @@ lint: setup
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --locked --target $(WASM) $(GUESTS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
-	$(CARGO) deny --workspace check bans licenses sources
+	$(CARGO) deny --workspace check --hide-inclusion-graph bans licenses sources
 	$(CARGO) machete
 
 audit:

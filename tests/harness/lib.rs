@@ -1,7 +1,7 @@
 //! What the end-to-end tests stand on: the app on a port of its own, and providers that misbehave as their script says.
 //!
 //! A test reads as a sentence: start mocks, start the proxy before them, send one thing, claim what was seen on both
-//! sides. Nothing sleeps to wait for something; [`eventually`] asks until it is so or a deadline has passed. Whatever
+//! sides. Nothing sleeps to wait for something; [`eventually()`] asks until it is so or a deadline has passed. Whatever
 //! panics inside a mock, or anywhere in the host, fails the test that owns it.
 
 mod client;

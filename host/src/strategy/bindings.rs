@@ -14,8 +14,8 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: false },
 });
 
+pub use self::pointsman::strategy::{host_log, types};
 pub use exports::pointsman::strategy::{feedback, meta, router};
-pub use pointsman::strategy::{host_log, types};
 
 /// `wasi:clocks/wall-clock.datetime`.
 #[derive(Clone, Copy, ComponentType, Lift, Lower)]
