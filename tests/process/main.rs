@@ -154,6 +154,24 @@ async fn logs_hold_no_keys_even_at_debug_level() {
 }
 
 #[tokio::test]
+async fn the_log_has_one_line_per_request_with_the_outcome_of_each_attempt() {
+    let a = Mock::start("a", Reply::status(500)).await;
+    let b = Mock::start("b", Reply::chat("b")).await;
+    let provider =
+        |mock: &Mock| format!("  - {{name: {}, base_url: '{}', api_key: {KEY}}}\n", mock.name(), mock.base_url());
+    let config = format!("providers:\n{}{}routing: {{health_check: {{enabled: false}}}}\n", provider(&a), provider(&b));
+    let folder = TempDir::new().expect("a temporary folder");
+    write(&folder.path().join(NAME), &config);
+    let process = Process::serve(&folder.path().join(NAME));
+    process.call(Method::POST, "/v1/chat/completions").await.json(&chat_request()).answer().await;
+    eventually("the request is logged", async || process.stderr().contains("/chat/completions")).await;
+    let log = process.stderr();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("/chat/completions")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("a: failed, b: succeeded") && lines[0].contains("status=200"), "{log}");
+}
+
+#[tokio::test]
 async fn the_configuration_is_searched_in_order() {
     let names = ["home_yml", "home_yaml", "cwd_yml", "cwd_yaml", "variable", "flag"];
     let folder = TempDir::new().expect("a temporary folder");

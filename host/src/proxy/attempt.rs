@@ -170,7 +170,7 @@ async fn hold(
     deadline: Instant,
     must_answer: bool,
 ) -> Result<Opened, AttemptError> {
-    let Answer { status, headers, mut body, .. } = answer;
+    let Answer { status, headers, mut body, ends_with_connection } = answer;
     let passes = is_media(&headers) || content_length(&headers).is_some_and(|length| length > MAX_HELD as u64);
     let mut held = VecDeque::new();
     let mut size = 0;
@@ -184,6 +184,14 @@ async fn hold(
     }
     if must_answer && size == 0 {
         return Err(AttemptError::failed(FailureKind::Empty));
+    }
+    // Where the end of the connection is the end of the answer, only the answer itself can say that it is whole.
+    if ends_with_connection && is_json(&headers) {
+        let whole = join(held);
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&whole).is_err() {
+            return Err(AttemptError::failed(FailureKind::CutShort));
+        }
+        held = VecDeque::from([whole]);
     }
     Ok(Opened { status, headers, held, rest: None })
 }
@@ -320,6 +328,10 @@ fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
 /// A stream that can be read along: one that is encoded is passed on as bytes.
 fn is_event_stream(headers: &HeaderMap) -> bool {
     starts_with_ignoring_case(content_type(headers), "text/event-stream") && !headers.contains_key(CONTENT_ENCODING)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    starts_with_ignoring_case(content_type(headers), "application/json") && !headers.contains_key(CONTENT_ENCODING)
 }
 
 /// What clients play or save while it comes.

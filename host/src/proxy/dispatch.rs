@@ -221,8 +221,9 @@ impl Course<'_> {
     }
 
     /// Notes a failed attempt; a warning for those that an operator can mend.
-    fn note(&mut self, provider: &str, failure: Failure, entry: &Entry) {
+    fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry) {
         let Failure { outcome, not_found, detail, .. } = failure;
+        entry.ended(outcome);
         let (request_id, attempt) = (entry.id(), entry.attempts());
         let detail = detail.as_deref();
         match outcome.next() {
