@@ -21,7 +21,7 @@ use tower_service::Service as _;
 /// Enough for a burst of connections: with fewer the kernel drops some, and their clients try again after a second.
 const BACKLOG: u32 = 4096;
 /// The head of a request must come within this time, and a connection without a request is closed after it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A head of this size is refused with 431; by the way hyper reads, some of up to twice the size get through.
 const MAX_HEAD: usize = 32 << 10;
 /// How long to wait when the system is out of file descriptors, which only time can mend.
