@@ -141,11 +141,7 @@ impl Client {
     ///
     /// [`AttemptError`]: connecting, sending or the head of the answer failed.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
-        let url = self.dialect.url(call.endpoint, call.query, call.model).map_err(|invalid| AttemptError {
-            outcome: Outcome::Failed(FailureKind::Malformed),
-            sent: false,
-            source: Some(Box::new(invalid)),
-        })?;
+        let url = self.dialect.url(call.endpoint, call.query, call.model);
         let is_post = call.method == Method::POST;
         let mut request = reqwest::Request::new(call.method, url);
         let headers = request.headers_mut();

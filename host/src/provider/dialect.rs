@@ -24,8 +24,10 @@ const DEPLOYMENT_ENDPOINTS: [&str; 8] = [
 /// A provider's addresses, worked out once.
 #[derive(Clone, Debug)]
 pub struct Dialect {
-    /// Without a trailing slash.
-    base: String,
+    /// Parsed once: a request only sets its path.
+    base: Url,
+    /// The path of the base URL, without a trailing slash.
+    path: String,
     /// Azure's `api-version`, where the URL must carry one.
     api_version: Option<String>,
 }
@@ -33,41 +35,36 @@ pub struct Dialect {
 impl Dialect {
     /// Reads the dialect off a provider's configuration.
     pub fn new(provider: &Provider) -> Self {
-        let base = provider.base_url.as_str().trim_end_matches('/');
-        match provider.kind {
-            ProviderKind::OpenAi => Self { base: base.to_owned(), api_version: None },
+        let base = provider.base_url.clone();
+        let path = base.path().trim_end_matches('/');
+        let (path, api_version) = match provider.kind {
+            ProviderKind::OpenAi => (path, None),
             // The v1 surface of Azure is OpenAI's own, but for the header of the key.
-            ProviderKind::Azure if base.ends_with("/openai/v1") => Self { base: base.to_owned(), api_version: None },
-            ProviderKind::Azure => Self {
-                base: base.strip_suffix("/openai").unwrap_or(base).to_owned(),
-                api_version: Some(provider.api_version.clone()),
-            },
-        }
+            ProviderKind::Azure if path.ends_with("/openai/v1") => (path, None),
+            ProviderKind::Azure => (path.strip_suffix("/openai").unwrap_or(path), Some(provider.api_version.clone())),
+        };
+        Self { path: path.to_owned(), base, api_version }
     }
 
     /// The URL of `endpoint` (without leading slash or `v1/`) for `model`, with the client's query.
-    ///
-    /// # Errors
-    ///
-    /// When the endpoint does not make a URL.
-    pub fn url(&self, endpoint: &str, query: Option<&str>, model: &str) -> Result<Url, url::ParseError> {
+    pub fn url(&self, endpoint: &str, query: Option<&str>, model: &str) -> Url {
+        let (mut url, path) = (self.base.clone(), &self.path);
         let Some(version) = &self.api_version else {
-            let mut url = Url::parse(&format!("{}/{endpoint}", self.base))?;
+            url.set_path(&format!("{path}/{endpoint}"));
             url.set_query(query);
-            return Ok(url);
+            return url;
         };
-        let base = &self.base;
-        let mut url = if !model.is_empty() && DEPLOYMENT_ENDPOINTS.contains(&endpoint) {
+        if !model.is_empty() && DEPLOYMENT_ENDPOINTS.contains(&endpoint) {
             let deployment = utf8_percent_encode(model, SEGMENT);
-            Url::parse(&format!("{base}/openai/deployments/{deployment}/{endpoint}"))?
+            url.set_path(&format!("{path}/openai/deployments/{deployment}/{endpoint}"));
         } else {
-            Url::parse(&format!("{base}/openai/{endpoint}"))?
-        };
+            url.set_path(&format!("{path}/openai/{endpoint}"));
+        }
         url.set_query(query);
         if !url.query_pairs().any(|(name, _)| name == "api-version") {
             url.query_pairs_mut().append_pair("api-version", version);
         }
-        Ok(url)
+        url
     }
 
     /// The header that carries the key; marked sensitive, so that no debug output prints it.
@@ -83,5 +80,42 @@ impl Dialect {
         };
         value.set_sensitive(true);
         Ok((name, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    fn url_of(provider: &str, endpoint: &str, query: Option<&str>, model: &str) -> String {
+        let text = format!("providers:\n  - {{name: a, api_key: key, {provider}}}\n");
+        let config = config::parse(&text, Path::new("x.yaml"), &|_| None, &["round_robin"]).expect("valid");
+        Dialect::new(&config.providers[0]).url(endpoint, query, model).to_string()
+    }
+
+    #[test]
+    fn openai_appends_the_endpoint_to_the_base() {
+        let chat = |base: &str| url_of(&format!("base_url: '{base}'"), "chat/completions", None, "m");
+        assert_eq!(chat("http://h:1/v1"), "http://h:1/v1/chat/completions");
+        assert_eq!(chat("http://h:1/v1/"), "http://h:1/v1/chat/completions");
+        assert_eq!(chat("http://h:1"), "http://h:1/chat/completions");
+        let files = url_of("base_url: 'http://h/v1'", "files/a%2Fb", Some("limit=2"), "");
+        assert_eq!(files, "http://h/v1/files/a%2Fb?limit=2");
+    }
+
+    #[test]
+    fn azure_names_the_deployment_and_the_version() {
+        let azure = "base_url: 'https://x.openai.azure.com/', api_version: '2'";
+        let base = "https://x.openai.azure.com/openai";
+        let chat = url_of(azure, "chat/completions", None, "gpt 4/x");
+        assert_eq!(chat, format!("{base}/deployments/gpt%204%2Fx/chat/completions?api-version=2"));
+        assert_eq!(url_of(azure, "models", None, ""), format!("{base}/models?api-version=2"));
+        let own = url_of(azure, "chat/completions", Some("api-version=1"), "m");
+        assert_eq!(own, format!("{base}/deployments/m/chat/completions?api-version=1"));
+        let v1 = "base_url: 'https://x.openai.azure.com/openai/v1'";
+        assert_eq!(url_of(v1, "chat/completions", None, "m"), format!("{base}/v1/chat/completions"));
     }
 }
