@@ -147,10 +147,7 @@ fn round_robin_rotates_exactly_however_many_threads_ask() {
         for round in 0..each {
             let seq = round * threads + thread;
             let decision = strategy.decide(&facts("m", seq), &candidates(5));
-            // A busy machine may take the processor from the thread that has the lock for longer than others wait.
-            if decision.origin != Origin::Faulted {
-                assert_eq!((decision.order[0], decision.origin), (seq % 5, Origin::Strategy { reason: 0 }));
-            }
+            assert_eq!((decision.order[0], decision.origin), (seq % 5, Origin::Strategy { reason: 0 }));
         }
     };
     thread::scope(|scope| {
@@ -160,7 +157,7 @@ fn round_robin_rotates_exactly_however_many_threads_ask() {
     });
     let Stats { calls, lock_timeouts, faults, .. } = strategy.stats();
     assert_eq!(calls, u64::from(threads * each));
-    assert!(lock_timeouts < calls / 10 && faults == [0, faults[1], 0, 0], "{:?}", strategy.stats());
+    assert_eq!((lock_timeouts, faults), (0, [0; 4]), "not even on a busy machine");
 }
 
 #[test]
