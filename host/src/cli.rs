@@ -162,6 +162,8 @@ fn start_logs_for_demo() {
         log_format: config::LogFormat::Text,
         track_latency: true,
         track_errors: true,
+        interval: std::time::Duration::from_secs(60),
+        explain: false,
     };
     let overrides = telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: None };
     telemetry::start(&monitoring, &overrides);

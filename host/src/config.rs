@@ -197,6 +197,8 @@ pub struct Timeouts {
 pub struct Queue {
     /// Requests in flight at once.
     pub max_concurrent: usize,
+    /// Requests that may wait for their turn; more are turned away at once.
+    pub max_waiting: usize,
     /// How long a request may wait for its turn.
     pub timeout: Duration,
     /// How long it waits for a slot of one provider before it looks at the next.
@@ -214,6 +216,10 @@ pub struct Monitoring {
     pub track_latency: bool,
     /// Whether a failed request ejects its provider.
     pub track_errors: bool,
+    /// Between two summaries of latency in the log.
+    pub interval: Duration,
+    /// Whether answers name the decision behind them.
+    pub explain: bool,
 }
 
 /// The lowest level that is logged.
@@ -247,8 +253,44 @@ pub struct Server {
     pub api_keys: Vec<Secret>,
     /// Larger request bodies are refused.
     pub max_body_bytes: usize,
+    /// Larger request heads are refused.
+    pub max_header_bytes: usize,
+    /// More connections at once are turned away.
+    pub max_connections: usize,
+    /// The head of a request must come within this time of its first byte, and a TLS handshake within the same.
+    pub header_timeout: Duration,
+    /// A connection without a request is closed after this time.
+    pub idle_timeout: Duration,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,
+    /// Whether changes of the files are followed by a reload.
+    pub watch: bool,
+    /// The certificate of the listener; without one it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The second listener, for operators.
+    pub admin: Option<Admin>,
+}
+
+/// A certificate and its key, as PEM files that existed when the configuration was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+    /// The line of the file that names them, for problems found when reading them.
+    pub line: usize,
+}
+
+/// The second listener, which serves `/metrics` and `/admin`, and then the first does not.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Host name or address to bind.
+    pub host: String,
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// The key that its clients must show; without one everybody is let in who can connect.
+    pub api_key: Option<Secret>,
 }
 
 /// A text that is never printed: its `Debug` is `***` and it has no `Display`.

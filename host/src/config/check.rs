@@ -5,19 +5,26 @@ use std::time::Duration;
 
 use super::interpolate::Env;
 use super::problem::{Findings, Place};
-use super::provider::{providers, secret};
+use super::provider::{providers, required, secret};
 use super::read::{Reader, Section, Zero};
-use super::schema::{HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TOP};
+use super::schema::{ADMIN, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
 use super::strategy::{Sources, choose};
 use super::yaml::Node;
-use super::{Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Server, Timeouts};
+use super::{Admin, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Server, Timeouts, TlsFiles};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
-const QUEUE_LENGTH: u32 = 100;
+const QUEUE_SLOTS: u32 = 100;
+const MAX_WAITING: u64 = 1000;
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than the 60 s for which common load balancers keep their connections: they, not we, close them.
+const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+const MAX_CONNECTIONS: u32 = 20_000;
+const MAX_HEADER_BYTES: u64 = 32 << 10;
 const SLOT_WAIT: Duration = Duration::from_millis(500);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_BODY_BYTES: u64 = 32 << 20;
@@ -46,7 +53,7 @@ pub(super) fn check(
     let health_check = health_check(&mut reader, &routing);
     let queue = queue(&mut reader, &top);
     let monitoring = monitoring(&mut reader, &top);
-    let server = server(&mut reader, &top);
+    let server = server(&mut reader, &top, file.parent().unwrap_or(Path::new("")));
     (!providers.is_empty()).then_some(())?;
     Some(Config {
         file: file.to_owned(),
@@ -107,9 +114,12 @@ fn health_check(reader: &mut Reader<'_>, routing: &Section<'_>) -> HealthCheck {
 
 fn queue(reader: &mut Reader<'_>, top: &Section<'_>) -> Queue {
     let section = reader.section(top, "queue", Some(QUEUE));
-    let max_concurrent = reader.count(&section, "max_concurrent").unwrap_or(QUEUE_LENGTH);
+    let max_concurrent = reader.count(&section, "max_concurrent").unwrap_or(QUEUE_SLOTS);
+    let wanted = "a number of requests, 0 or more";
+    let max_waiting = reader.integer(&section, "max_waiting", wanted, 0, u32::MAX.into()).unwrap_or(MAX_WAITING);
     Queue {
         max_concurrent: usize::try_from(max_concurrent).unwrap_or(usize::MAX >> 3),
+        max_waiting: usize::try_from(max_waiting).unwrap_or(usize::MAX),
         timeout: reader.seconds(&section, "timeout", Zero::Legal).unwrap_or(QUEUE_TIMEOUT),
         slot_wait: reader.seconds(&section, "slot_wait", Zero::Legal).unwrap_or(SLOT_WAIT),
     }
@@ -133,26 +143,74 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>) -> Monitoring {
         log_format: reader.one_of(&section, "log_format", &formats, false).unwrap_or(LogFormat::Text),
         track_latency: reader.boolean(&section, "track_latency", true),
         track_errors: reader.boolean(&section, "track_errors", true),
+        interval: reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(SUMMARY_INTERVAL),
+        explain: reader.boolean(&section, "explain", false),
     }
 }
 
-fn server(reader: &mut Reader<'_>, top: &Section<'_>) -> Server {
+fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
     let section = reader.section(top, "server", Some(SERVER));
-    let host = reader.text(&section, "host").ok().flatten();
-    if let Some(host) = host.as_ref().filter(|host| host.text.is_empty() || host.text.contains(char::is_whitespace)) {
-        reader.not(&host.at, "a host name or address", &host.shown, None);
-    }
-    let wanted = "a port from 0 to 65535";
-    let port = reader.integer(&section, "port", wanted, 0, u16::MAX.into()).and_then(|port| u16::try_from(port).ok());
+    let (host, port) = address(reader, &section);
     let keys = reader.list(&section, "api_keys");
     let api_keys = keys.into_iter().filter_map(|(at, node)| secret(reader, node, at, None).ok()).collect();
     let wanted = "a positive number of bytes";
     let body = reader.integer(&section, "max_body_bytes", wanted, 1, LARGEST_BODY).unwrap_or(MAX_BODY_BYTES);
+    let wanted = "a number of bytes from 8192 to 1048576";
+    let head = reader.integer(&section, "max_header_bytes", wanted, 8 << 10, 1 << 20).unwrap_or(MAX_HEADER_BYTES);
+    let connections = reader.count(&section, "max_connections").unwrap_or(MAX_CONNECTIONS);
     Server {
-        host: host.map_or_else(|| HOST.to_owned(), |host| host.text),
+        host: host.unwrap_or_else(|| HOST.to_owned()),
         port: port.unwrap_or(PORT),
         api_keys,
         max_body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
+        max_header_bytes: usize::try_from(head).unwrap_or(usize::MAX),
+        max_connections: usize::try_from(connections).unwrap_or(usize::MAX),
+        header_timeout: reader.seconds(&section, "header_timeout", Zero::Illegal).unwrap_or(HEADER_TIMEOUT),
+        idle_timeout: reader.seconds(&section, "idle_timeout", Zero::Illegal).unwrap_or(CLIENT_IDLE_TIMEOUT),
         drain_timeout: reader.seconds(&section, "drain_timeout", Zero::Legal).unwrap_or(DRAIN_TIMEOUT),
+        watch: reader.boolean(&section, "watch", true),
+        tls: tls(reader, &section, folder),
+        admin: admin(reader, &section),
     }
+}
+
+/// `host` and `port` of a listener.
+fn address(reader: &mut Reader<'_>, section: &Section<'_>) -> (Option<String>, Option<u16>) {
+    let host = reader.text(section, "host").ok().flatten();
+    if let Some(host) = host.as_ref().filter(|host| host.text.is_empty() || host.text.contains(char::is_whitespace)) {
+        reader.not(&host.at, "a host name or address", &host.shown, None);
+    }
+    let wanted = "a port from 0 to 65535";
+    let port = reader.integer(section, "port", wanted, 0, u16::MAX.into()).and_then(|port| u16::try_from(port).ok());
+    (host.map(|host| host.text), port)
+}
+
+/// The files of `server.tls`; their content is the listener's business.
+fn tls(reader: &mut Reader<'_>, server: &Section<'_>, folder: &Path) -> Option<TlsFiles> {
+    server.get("tls")?;
+    let section = reader.section(server, "tls", Some(TLS));
+    let mut file = |key| {
+        let found = required(reader, &section, key).ok()?;
+        let path = folder.join(&found.text);
+        if found.text.is_empty() {
+            reader.findings.problem(&found.at, "must not be empty", None);
+        } else if !path.is_file() {
+            reader.findings.problem(&found.at, format!("there is no file {}", path.display()), None);
+        }
+        Some(path)
+    };
+    let (cert, key) = (file("cert"), file("key"));
+    Some(TlsFiles { cert: cert?, key: key?, line: section.at.line })
+}
+
+/// The second listener.
+fn admin(reader: &mut Reader<'_>, server: &Section<'_>) -> Option<Admin> {
+    server.get("admin")?;
+    let section = reader.section(server, "admin", Some(ADMIN));
+    let (host, port) = address(reader, &section);
+    if section.get("port").is_none() {
+        reader.findings.problem(&section.place("port"), "is required", Some("such as 9090".to_owned()));
+    }
+    let api_key = section.get("api_key").and_then(|(at, node)| secret(reader, node, at, None).ok());
+    Some(Admin { host: host.unwrap_or_else(|| HOST.to_owned()), port: port?, api_key })
 }

@@ -104,7 +104,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> O
     })
 }
 
-fn required(reader: &mut Reader<'_>, section: &Section<'_>, key: &str) -> Result<Text, Reported> {
+/// A text that must be there.
+pub(super) fn required(reader: &mut Reader<'_>, section: &Section<'_>, key: &str) -> Result<Text, Reported> {
     match reader.text(section, key)? {
         Some(text) => Ok(text),
         None => Err(reader.findings.problem(&section.place(key), "is required", None)),

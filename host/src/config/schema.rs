@@ -36,14 +36,34 @@ pub(super) const HEALTH_CHECK: Schema =
     Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown"] };
 pub(super) const STRATEGY: Schema = Schema { path: "`strategies.NAME`", keys: &["path", "config"] };
 pub(super) const TIMEOUTS: Schema = Schema { path: "`timeouts`", keys: &["request", "connect", "idle"] };
-pub(super) const QUEUE: Schema = Schema { path: "`queue`", keys: &["max_concurrent", "timeout", "slot_wait"] };
-pub(super) const MONITORING: Schema =
-    Schema { path: "`monitoring`", keys: &["log_level", "log_format", "track_latency", "track_errors"] };
-pub(super) const SERVER: Schema =
-    Schema { path: "`server`", keys: &["host", "port", "api_keys", "max_body_bytes", "drain_timeout"] };
+pub(super) const QUEUE: Schema =
+    Schema { path: "`queue`", keys: &["max_concurrent", "max_waiting", "timeout", "slot_wait"] };
+pub(super) const MONITORING: Schema = Schema {
+    path: "`monitoring`",
+    keys: &["log_level", "log_format", "track_latency", "track_errors", "interval", "explain"],
+};
+pub(super) const SERVER: Schema = Schema {
+    path: "`server`",
+    keys: &[
+        "host",
+        "port",
+        "api_keys",
+        "max_body_bytes",
+        "max_header_bytes",
+        "max_connections",
+        "header_timeout",
+        "idle_timeout",
+        "drain_timeout",
+        "watch",
+        "tls",
+        "admin",
+    ],
+};
+pub(super) const TLS: Schema = Schema { path: "`server.tls`", keys: &["cert", "key"] };
+pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
-pub(super) const ALL: [Schema; 9] =
-    [TOP, PROVIDER, ROUTING, HEALTH_CHECK, STRATEGY, TIMEOUTS, QUEUE, MONITORING, SERVER];
+pub(super) const ALL: [Schema; 11] =
+    [TOP, PROVIDER, ROUTING, HEALTH_CHECK, STRATEGY, TIMEOUTS, QUEUE, MONITORING, SERVER, TLS, ADMIN];
 
 /// What was probably meant by a key that `schema` does not have: a similar key, another section, or else the whole list.
 pub(super) fn help_for_unknown(key: &str, schema: Schema) -> String {

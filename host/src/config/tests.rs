@@ -172,12 +172,19 @@ fn the_defaults_are_those_of_the_specification() {
         config.health_check,
         HealthCheck { enabled: true, interval: seconds(30.0), timeout: seconds(5.0), cooldown: seconds(30.0) }
     );
-    assert_eq!(config.queue, Queue { max_concurrent: 100, timeout: seconds(60.0), slot_wait: seconds(0.5) });
-    let Monitoring { log_level, log_format, track_latency, track_errors } = config.monitoring;
+    assert_eq!(
+        config.queue,
+        Queue { max_concurrent: 100, max_waiting: 1000, timeout: seconds(60.0), slot_wait: seconds(0.5) }
+    );
+    let Monitoring { log_level, log_format, track_latency, track_errors, interval, explain } = config.monitoring;
     assert_eq!((log_level, log_format, track_latency, track_errors), (LogLevel::Info, LogFormat::Text, true, true));
-    let Server { host, port, api_keys, max_body_bytes, drain_timeout } = config.server;
-    assert_eq!((host.as_str(), port, api_keys.len()), ("127.0.0.1", 8000, 0));
-    assert_eq!((max_body_bytes, drain_timeout), (32 << 20, seconds(30.0)));
+    assert_eq!((interval, explain), (seconds(60.0), false));
+    let server = config.server;
+    assert_eq!((server.host.as_str(), server.port, server.api_keys.len()), ("127.0.0.1", 8000, 0));
+    assert_eq!((server.max_body_bytes, server.max_header_bytes, server.max_connections), (32 << 20, 32 << 10, 20_000));
+    assert_eq!((server.header_timeout, server.idle_timeout), (seconds(10.0), seconds(75.0)));
+    assert_eq!((server.drain_timeout, server.watch), (seconds(30.0), true));
+    assert!(server.tls.is_none() && server.admin.is_none());
 }
 
 #[test]
