@@ -1,54 +1,270 @@
-//! What operators and their load balancers ask: `/health` and `/ready`.
+//! What operators and their load balancers ask: `/health`, `/ready` and `/admin/reload`.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, body::Body};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::config::LoadError;
+use crate::listener::Peer;
 use crate::provider::ejection::Standing;
 use crate::provider::{Fleet, Provider};
-use crate::proxy::respond::ProxyError;
+use crate::proxy::generation::{Operators, shows_one_of};
+use crate::proxy::respond::{self, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
+
+/// What operators see and do.
+pub struct Operations {
+    proxy: Arc<Proxy>,
+    status: Arc<Status>,
+    reloads: mpsc::Sender<ReloadRequest>,
+}
+
+/// Marks requests that came in by the second listener.
+#[derive(Clone, Copy, Debug)]
+pub struct SecondListener;
+
+/// Somebody wants a reload.
+#[derive(Debug)]
+pub struct ReloadRequest {
+    /// Why, for the log.
+    pub cause: &'static str,
+    answer: Option<oneshot::Sender<Result<Reloaded, Failure>>>,
+}
+
+/// A reload that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The number of the generation that is in force now.
+    pub generation: u64,
+    /// How many providers it has.
+    pub providers: usize,
+    /// The name of its strategy.
+    pub strategy: String,
+    /// What deserves attention, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A reload that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// When.
+    pub at: SystemTime,
+    /// All that is wrong, for those who may see the configuration.
+    pub text: String,
+    /// Where it is wrong, without any value, for everybody who may see `/health`.
+    pub places: Vec<String>,
+}
+
+/// How the reloads went.
+#[derive(Debug, Default)]
+pub struct Status {
+    counts: Mutex<Counts>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    succeeded: u64,
+    failed: u64,
+    /// The latest, if it failed.
+    failure: Option<Failure>,
+}
+
+impl ReloadRequest {
+    /// A request that nobody waits for the outcome of.
+    pub fn because(cause: &'static str) -> Self {
+        Self { cause, answer: None }
+    }
+
+    /// A request, and where its outcome comes.
+    pub fn awaited(cause: &'static str) -> (Self, oneshot::Receiver<Result<Reloaded, Failure>>) {
+        let (answer, outcome) = oneshot::channel();
+        (Self { cause, answer: Some(answer) }, outcome)
+    }
+
+    /// Tells the outcome to whoever waits for it.
+    pub fn answer(self, outcome: Result<Reloaded, Failure>) {
+        if let Some(answer) = self.answer {
+            // Who has left does not want to know.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+impl Failure {
+    /// What went wrong, now.
+    pub fn of(error: &anyhow::Error) -> Self {
+        let places = match error.downcast_ref::<LoadError>() {
+            Some(error) => {
+                error.problems.iter().map(|problem| format!("line {}: {}", problem.line, problem.key)).collect()
+            }
+            None => Vec::new(),
+        };
+        Self { at: SystemTime::now(), text: format!("{error:#}"), places }
+    }
+}
+
+impl Status {
+    /// Notes a reload that went well.
+    pub fn succeeded(&self) {
+        let mut counts = self.counts.lock();
+        counts.succeeded += 1;
+        counts.failure = None;
+    }
+
+    /// Notes one that did not.
+    pub fn failed(&self, failure: Failure) {
+        let mut counts = self.counts.lock();
+        counts.failed += 1;
+        counts.failure = Some(failure);
+    }
+}
+
+impl Operations {
+    /// The operations on `proxy`; `reloads` is where reloads are asked for.
+    pub fn new(proxy: Arc<Proxy>, reloads: mpsc::Sender<ReloadRequest>) -> Self {
+        Self { proxy, status: Arc::default(), reloads }
+    }
+
+    /// How the reloads went.
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
+    /// Where reloads are asked for.
+    pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
+        self.reloads.clone()
+    }
+
+    /// Whether a request may see and do what operators may.
+    fn admits(&self, request: &Request) -> Result<(), ProxyError> {
+        let generation = self.proxy.generation();
+        let second = request.extensions().get::<SecondListener>().is_some();
+        match &generation.operators {
+            Operators::SecondListener(_) if !second => Err(ProxyError::UnknownPath(request.uri().path().to_owned())),
+            Operators::SecondListener(None) => Ok(()),
+            Operators::SecondListener(Some(key)) => {
+                let shown = shows_one_of(std::slice::from_ref(key), request.headers());
+                if shown { Ok(()) } else { Err(ProxyError::WrongKey) }
+            }
+            Operators::Clients if generation.api_keys.is_empty() => {
+                let peer = request.extensions().get::<Peer>();
+                let near = peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+                if near { Ok(()) } else { Err(ProxyError::NotFromHere) }
+            }
+            Operators::Clients if generation.admits(request.headers()) => Ok(()),
+            Operators::Clients => Err(ProxyError::WrongKey),
+        }
+    }
+}
 
 /// `GET /health`: the state of everything, without keys and addresses. Always 200: a proxy whose providers are all ill
 /// is alive, and restarting it would not help.
-pub async fn health(State(proxy): State<Arc<Proxy>>, method: Method, headers: HeaderMap) -> Response {
-    let fleet = proxy.fleet();
+pub async fn health(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
+    let proxy = &operations.proxy;
+    let generation = proxy.generation();
+    let fleet = &generation.fleet;
     let providers: Vec<Value> = fleet.providers().iter().map(|provider| state_of(fleet, provider)).collect();
     let strategy = fleet.strategy().health();
     let faults: serde_json::Map<String, Value> =
         strategy.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
+    let counts = operations.status.counts.lock().clone();
+    let mut config = json!({
+        "generation": generation.number,
+        "since": httpdate::fmt_http_date(generation.since),
+        "reloads": {"succeeded": counts.succeeded, "failed": counts.failed},
+    });
+    if let Some(failure) = counts.failure {
+        config["last_error"] = json!({"at": httpdate::fmt_http_date(failure.at), "problems": failure.places});
+    }
     let body = json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
         "draining": proxy.is_draining(),
+        "config": config,
         "strategy": {"name": fleet.strategy().name(), "state": strategy.state, "faults": faults},
         "queue": {"in_flight": proxy.queue().in_flight(), "waiting": proxy.queue().waiting()},
         "providers": providers,
     });
-    answer(&proxy, &method, &headers, StatusCode::OK, body)
+    reads(proxy, &method, &headers, StatusCode::OK, body)
 }
 
 /// `GET /ready`: whether new requests are welcome.
-pub async fn ready(State(proxy): State<Arc<Proxy>>, method: Method, headers: HeaderMap) -> Response {
+pub async fn ready(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
+    let proxy = &operations.proxy;
     if proxy.is_draining() {
-        answer(&proxy, &method, &headers, StatusCode::SERVICE_UNAVAILABLE, json!({"status": "draining"}))
+        reads(proxy, &method, &headers, StatusCode::SERVICE_UNAVAILABLE, json!({"status": "draining"}))
     } else {
-        answer(&proxy, &method, &headers, StatusCode::OK, json!({"status": "ready"}))
+        reads(proxy, &method, &headers, StatusCode::OK, json!({"status": "ready"}))
     }
 }
 
-fn answer(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCode, body: Value) -> Response {
-    let mut response = if method == Method::GET || method == Method::HEAD {
+/// `POST /admin/reload`: reads the configuration anew and says what came of it.
+pub async fn reload(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+    let id = operations.proxy.request_id(request.headers());
+    let answer = match operations.admits(&request) {
+        Err(error) => error.into_response(0),
+        Ok(()) if request.method() != Method::POST => ProxyError::WrongMethod("POST").into_response(0),
+        Ok(()) => operations.reload().await,
+    };
+    named(answer, id)
+}
+
+impl Operations {
+    async fn reload(&self) -> Response {
+        let (request, outcome) = ReloadRequest::awaited("POST /admin/reload");
+        if self.reloads.send(request).await.is_err() {
+            return ProxyError::Draining.into_response(0);
+        }
+        match outcome.await {
+            // The task ended with the request still waiting: the server goes down.
+            Err(_dropped) => ProxyError::Draining.into_response(0),
+            Ok(Err(failure)) => {
+                let generation = self.proxy.generation().number;
+                let text = failure.text.trim_end();
+                let message = format!("Generation {generation} stays in force. {text}");
+                let error = respond::error_json(&message, "invalid_request_error", None, "reload_failed");
+                let json = [(http::header::CONTENT_TYPE, "application/json")];
+                (StatusCode::UNPROCESSABLE_ENTITY, json, Body::from(error)).into_response()
+            }
+            Ok(Ok(Reloaded { generation, providers, strategy, warnings })) => {
+                let body = json!({
+                    "status": "reloaded",
+                    "generation": generation,
+                    "providers": providers,
+                    "strategy": strategy,
+                    "warnings": warnings,
+                });
+                (StatusCode::OK, Json(body)).into_response()
+            }
+        }
+    }
+}
+
+/// What the second listener says to every other path.
+pub async fn unknown(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+    let id = operations.proxy.request_id(request.headers());
+    named(ProxyError::NotForOperators(request.uri().path().to_owned()).into_response(0), id)
+}
+
+fn reads(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCode, body: Value) -> Response {
+    let answer = if method == Method::GET || method == Method::HEAD {
         (status, Json(body)).into_response()
     } else {
         ProxyError::WrongMethod("GET").into_response(0)
     };
-    if let Ok(id) = HeaderValue::try_from(proxy.request_id(headers)) {
+    named(answer, proxy.request_id(headers))
+}
+
+fn named(mut response: Response, id: String) -> Response {
+    if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
@@ -57,7 +273,7 @@ fn answer(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCod
 fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     let now = Instant::now();
     let snapshot = fleet.snapshot();
-    let health = snapshot.of(provider.index);
+    let health = snapshot.of(provider.record());
     let throttled = health.throttled_for(now);
     let state = match health.standing(now) {
         Standing::Ejected => "ejected",

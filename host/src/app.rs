@@ -3,31 +3,50 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::any;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, HealthCheck, LoadError, Problem};
-use crate::provider::{Fleet, Provider, client, health};
+mod reload;
+
+use crate::admin::{self, Operations, ReloadRequest};
+use crate::config::{Config, LoadError, Problem};
+use crate::provider::{Fleet, Provider, client};
+use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, request::Approach};
-use crate::routing::Strategy;
-use crate::{admin, drain, listener, strategy, telemetry};
+use crate::queue::Queue;
+use crate::{drain, listener, strategy, telemetry};
+use reload::Reloader;
+pub use reload::Source;
+
+/// Reloads that may be asked for while one is going on; they are all answered by the next.
+const RELOADS: usize = 16;
 
 /// A server that is bound and not yet running.
 pub struct App {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
-    fleet: Arc<Fleet>,
-    health_check: HealthCheck,
-    drain_timeout: Duration,
+    operators: Option<(TcpListener, SocketAddr)>,
+    operations: Arc<Operations>,
+    reloader: Reloader,
     requests: TaskTracker,
-    draining: CancellationToken,
+    reloads: mpsc::Receiver<ReloadRequest>,
+}
+
+/// What a server is started with beside its configuration.
+#[derive(Default)]
+pub struct Options {
+    /// What requests get that name no approach.
+    pub approach: Approach,
+    /// Where a reload reads the configuration; without it, it is the same again.
+    pub source: Option<Source>,
+    /// Changes the level of the logs.
+    pub logs: telemetry::Handle,
 }
 
 /// Loads the strategy that a configuration chose.
@@ -35,7 +54,7 @@ pub struct App {
 /// # Errors
 ///
 /// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_strategy(config: &Config) -> Result<Arc<dyn Strategy>, LoadError> {
+pub fn load_strategy(config: &Config) -> Result<Arc<strategy::ComponentStrategy>, LoadError> {
     let facts = config.providers.iter().map(Provider::facts).collect();
     match strategy::load(&config.strategy, facts) {
         Ok(strategy) => Ok(strategy),
@@ -57,15 +76,15 @@ impl App {
     ///
     /// When the strategy does not load, TLS cannot be set up or the address cannot be bound.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        Self::bind_with(config, Approach::Proxy).await
+        Self::bind_with(config, Options::default()).await
     }
 
-    /// As [`App::bind`], with another approach for requests that name none.
+    /// As [`App::bind`], with options.
     ///
     /// # Errors
     ///
     /// As [`App::bind`].
-    pub async fn bind_with(config: Config, approach: Approach) -> anyhow::Result<Self> {
+    pub async fn bind_with(config: Config, options: Options) -> anyhow::Result<Self> {
         // Compiling a component takes long enough to be felt by whatever else the runtime does.
         let (config, strategy) = tokio::task::spawn_blocking(move || {
             let strategy = load_strategy(&config);
@@ -73,38 +92,52 @@ impl App {
         })
         .await
         .context("loading the strategy panicked")?;
+        let strategy = strategy?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
         client::set_up_tls();
-        let fleet = Fleet::new(&config, strategy?)?;
+        let fleet = Fleet::new(&config, strategy.clone(), None)?;
+        fleet.take_over(None);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
-        let proxy = Proxy::new(&config, fleet.clone(), approach, requests.clone(), draining.clone());
-        let router = Router::new()
-            .route("/health", any(admin::health))
-            .route("/ready", any(admin::ready))
-            .fallback(proxy::handle)
-            .with_state(Arc::new(proxy));
-        let (host, port) = (&config.server.host, config.server.port);
-        let listener = listener::bind(host, port).await.with_context(|| {
-            format!("cannot listen on {host}:{port}; choose another with --host and --port, or server: in the config")
-        })?;
-        let address = listener.local_addr()?;
-        Ok(Self {
-            listener,
-            address,
-            router,
-            fleet,
-            health_check: config.health_check,
-            drain_timeout: config.server.drain_timeout,
-            requests,
+        let generation = Generation::new(1, &config, fleet);
+        let queue = Queue::new(&config.queue);
+        let proxy = Arc::new(Proxy::new(generation, queue, options.approach, requests.clone(), draining.clone()));
+        let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
+        let operators = match &config.server.admin {
+            Some(admin) => Some(bind(&admin.host, admin.port, "server.admin").await?),
+            None => None,
+        };
+        let (reload, reloads) = mpsc::channel(RELOADS);
+        let operations = Arc::new(Operations::new(proxy.clone(), reload));
+        let again = config.clone();
+        let reloader = Reloader {
+            proxy,
+            strategy,
+            source: options.source.unwrap_or_else(|| Arc::new(move || Ok(again.clone()))),
+            config,
+            status: operations.status(),
+            logs: options.logs,
+            checks: draining.child_token(),
+            tasks: TaskTracker::new(),
             draining,
-        })
+        };
+        Ok(Self { listener, address, operators, operations, reloader, requests, reloads })
     }
 
     /// The address it is bound to.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the second listener, if there is one.
+    pub fn operators_addr(&self) -> Option<SocketAddr> {
+        self.operators.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Asks for reloads, as long as the server runs.
+    pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
+        self.operations.reloads()
     }
 
     /// Serves until `shutdown` is ready, then drains.
@@ -113,23 +146,50 @@ impl App {
     ///
     /// None at present; the type leaves room for listeners that fail.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, address, router, fleet, health_check, drain_timeout, requests, draining } = self;
-        let (connections, tasks, close) = (TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
-        health::start(&fleet, &health_check, &tasks, &draining);
-        tasks.spawn(listener::serve(listener, router, connections.clone(), draining.clone(), close.clone()));
-        let strategy = fleet.strategy().name().to_owned();
+        let Self { listener, address, operators, operations, mut reloader, requests, reloads } = self;
+        let proxy = reloader.proxy.clone();
+        let (draining, tasks) = (reloader.draining.clone(), reloader.tasks.clone());
+        let (connections, close) = (TaskTracker::new(), CancellationToken::new());
+        let generation = proxy.generation();
+        let health_check = reloader.config.health_check.clone();
+        reloader.start_checks(&generation.fleet, &health_check);
+        let serve = |listener, router| {
+            tasks.spawn(listener::serve(listener, router, connections.clone(), draining.clone(), close.clone()));
+        };
+        let open = Router::new().route("/health", any(admin::health)).route("/ready", any(admin::ready));
+        let closed = Router::new().route("/admin/reload", any(admin::reload));
+        let clients = open.clone().merge(closed.clone()).with_state(operations.clone());
+        serve(listener, clients.fallback(proxy::handle).with_state(proxy.clone()));
+        if let Some((listener, address)) = operators {
+            let operators = open.merge(closed).fallback(admin::unknown).layer(axum::Extension(admin::SecondListener));
+            serve(listener, operators.with_state(operations.clone()));
+            tracing::info!("operators: http://{address}");
+        }
+        let strategy = generation.fleet.strategy().name().to_owned();
         tracing::info!(
             target: telemetry::LISTENING,
-            providers = fleet.providers().len(),
+            providers = generation.fleet.providers().len(),
             strategy,
             "listening on http://{address}"
         );
+        drop(generation);
+        tasks.spawn(reloader.run(reloads));
         shutdown.await;
         // New connections are refused from here on, and requests on old ones get 503.
         draining.cancel();
-        drain::drain(&requests, &connections, &close, drain_timeout).await;
+        drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;
         tasks.close();
         tasks.wait().await;
         Ok(())
     }
+}
+
+/// Binds one listener; `section` is where the configuration names its address.
+async fn bind(host: &str, port: u16, section: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = listener::bind(host, port).await.with_context(|| {
+        let flags = if section == "server" { " with --host and --port, or" } else { "" };
+        format!("cannot listen on {host}:{port}; choose another{flags} in {section}: of the config")
+    })?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }

@@ -5,10 +5,13 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
+use crate::admin::ReloadRequest;
 use crate::app::{self, App};
 use crate::config::{self, Config, environment};
 use crate::proxy::request::Approach;
@@ -80,28 +83,48 @@ fn run_serve(serve: &Serve) -> ExitCode {
         Ok(approach) => approach,
         Err(error) => return wrong(&format!("--approach: {error}")),
     };
-    let mut config = match load(serve.file.config.as_deref()) {
-        Ok(config) => config,
-        Err(problems) => return wrong(&problems),
+    let file = match find(serve.file.config.as_deref()) {
+        Ok(file) => file,
+        Err(problem) => return wrong(&problem),
     };
-    if let Some(host) = &serve.host {
-        config.server.host.clone_from(host);
-    }
-    if let Some(port) = serve.port {
-        config.server.port = port;
-    }
-    start_logs(&config);
+    let (host, port) = (serve.host.clone(), serve.port);
+    let source: app::Source = Arc::new(move || {
+        let mut config = config::load(&file, &environment, strategy::builtins())?;
+        if let Some(host) = &host {
+            config.server.host.clone_from(host);
+        }
+        config.server.port = port.unwrap_or(config.server.port);
+        Ok(config)
+    });
+    let config = match source() {
+        Ok(config) => config,
+        Err(problems) => return wrong(&problems.to_string()),
+    };
+    let logs = start_logs(&config);
     run(async move {
         // Before anything slow, so that a signal is never missed.
-        let signals = Signals::new()?;
-        let app = match App::bind_with(config, approach).await {
+        let (signals, hangups) = (Signals::new()?, signal(SignalKind::hangup())?);
+        let app = match App::bind_with(config, app::Options { approach, source: Some(source), logs }).await {
             Ok(app) => app,
             Err(error) if error.is::<config::LoadError>() => return Ok(wrong(&error.to_string())),
             Err(error) => return Err(error),
         };
-        app.run(signals.first()).await?;
+        let reloads = app.reloads();
+        tokio::select! {
+            ended = app.run(signals.first()) => ended?,
+            () = reload_at(hangups, reloads) => {}
+        }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Asks for a reload at each SIGHUP; never ready.
+async fn reload_at(mut hangups: Signal, reloads: mpsc::Sender<ReloadRequest>) {
+    while hangups.recv().await.is_some() {
+        // Full means that one is about to happen, closed that the server goes down.
+        let _ = reloads.try_send(ReloadRequest::because("SIGHUP"));
+    }
+    std::future::pending::<()>().await;
 }
 
 fn run_check(file: &ConfigFile) -> ExitCode {
@@ -130,11 +153,15 @@ fn run_demo(port: Option<u16>) -> ExitCode {
     })
 }
 
+/// Finds the configuration; the error is the text for stderr.
+fn find(explicit: Option<&Path>) -> Result<PathBuf, String> {
+    let home = environment("HOME").map(PathBuf::from);
+    config::find(explicit, &environment, Path::new(""), home.as_deref()).map_err(|error| error.to_string())
+}
+
 /// Finds and loads the configuration; the error is the text for stderr.
 fn load(explicit: Option<&Path>) -> Result<Config, String> {
-    let home = environment("HOME").map(PathBuf::from);
-    let file =
-        config::find(explicit, &environment, Path::new(""), home.as_deref()).map_err(|error| error.to_string())?;
+    let file = find(explicit)?;
     config::load(&file, &environment, strategy::builtins()).map_err(|error| error.to_string())
 }
 
@@ -150,10 +177,10 @@ fn summary(config: &Config) -> String {
     )
 }
 
-fn start_logs(config: &Config) {
+fn start_logs(config: &Config) -> telemetry::Handle {
     let overrides =
         telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: environment("OPTILLM_LOG_LEVEL") };
-    telemetry::start(&config.monitoring, &overrides);
+    telemetry::start(&config.monitoring, overrides)
 }
 
 fn start_logs_for_demo() {
@@ -166,7 +193,7 @@ fn start_logs_for_demo() {
         explain: false,
     };
     let overrides = telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: None };
-    telemetry::start(&monitoring, &overrides);
+    telemetry::start(&monitoring, overrides);
 }
 
 /// Runs the server's future to its end on a runtime of its own.

@@ -8,7 +8,7 @@
 //! | [`config`] | what the user wrote, checked as a whole |
 //! | [`listener`], [`drain`] | connections: accepted, served, let go without loss |
 //! | [`proxy`] | a request: its body read and spliced, dispatched, answered; [`proxy::dispatch`] is THE loop |
-//! | [`queue`] | at most so many requests in flight, the others first come first served |
+//! | [`queue`], [`slots`] | at most so many requests in flight, the others first come first served |
 //! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
 //! | [`strategy`] | the host of strategies as WebAssembly components; the only module that names wasmtime |
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
@@ -29,5 +29,6 @@ pub mod provider;
 pub mod proxy;
 pub mod queue;
 pub mod routing;
+pub mod slots;
 pub mod strategy;
 pub mod telemetry;

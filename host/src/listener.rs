@@ -31,6 +31,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, Default)]
 pub struct Closer(Arc<Notify>);
 
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
 impl Closer {
     /// Closes the connection once the response in progress has been sent.
     pub fn close(&self) {
@@ -77,8 +81,8 @@ pub async fn serve(
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                connections.spawn(serve_connection(stream, router.clone(), close.clone()));
+            Ok((stream, peer)) => {
+                connections.spawn(serve_connection(stream, peer, router.clone(), close.clone()));
             }
             Err(error) => {
                 // A connection that broke before it was accepted is nothing; a lack of descriptors passes.
@@ -89,13 +93,14 @@ pub async fn serve(
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, close: CancellationToken) {
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, close: CancellationToken) {
     // Small events must go out at once. A socket that refuses the option is one that has just been closed.
     let _ = stream.set_nodelay(true);
     let closer = Closer::default();
     let extension = closer.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(extension.clone());
+        request.extensions_mut().insert(Peer(peer));
         router.clone().call(request)
     });
     let connection = http1::Builder::new()

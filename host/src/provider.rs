@@ -1,17 +1,17 @@
 //! The providers: who they are, how they are, and who works on what.
 //!
-//! [`Fleet`] is all of them. What must be seen together, their health, is one immutable [`Snapshot`] behind one
-//! `ArcSwap`; counters are relaxed atomics; limits are semaphores whose permits travel with the answer's body.
+//! [`Fleet`] is all of one configuration. What must be seen together, their health, is one immutable [`Snapshot`]
+//! behind one `ArcSwap` of the [`Board`]; counters are relaxed atomics; limits are slots that travel with the answer's
+//! body.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
-use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use arc_swap::Guard;
 use tokio::time::Instant;
 
+pub mod board;
 pub mod client;
 pub mod dialect;
 pub mod ejection;
@@ -22,10 +22,12 @@ pub mod permit;
 
 use crate::config;
 use crate::routing::{Candidate, Outcome, ProviderFacts, Report, Strategy, Tier};
-use client::Client;
+use crate::slots::Slot;
+pub use board::Snapshot;
+use board::{Board, Record};
+use client::{Client, Clients};
 use ejection::{CheckResult, Health, Policy, Standing};
 use eligible::{Eligible, EligibleSet};
-use latency::Latency;
 pub use permit::Permit;
 
 /// One callable destination and what is known of it.
@@ -37,22 +39,16 @@ pub struct Provider {
     pub config: config::Provider,
     /// Sends requests to it.
     pub client: Client,
-    slots: Option<Arc<Semaphore>>,
-    in_flight: AtomicU32,
-    /// Whether the one trial request of a probing provider is under way.
-    trial: AtomicBool,
-    latency: Latency,
-    /// Wakes its active check when it was ejected.
-    ejected: Notify,
+    record: Arc<Record>,
 }
 
-/// All providers.
+/// All providers of one configuration.
 pub struct Fleet {
     providers: Vec<Arc<Provider>>,
+    clients: Clients,
     eligible: Eligible,
-    snapshot: ArcSwap<Snapshot>,
-    /// Serialises writers of the snapshot; readers never take it.
-    writer: Mutex<()>,
+    /// Shared with the fleets before and after.
+    board: Arc<Board>,
     policy: Policy,
     /// Whether latency is measured; otherwise strategies see none.
     track_latency: bool,
@@ -64,19 +60,6 @@ pub struct Fleet {
 impl std::fmt::Debug for Fleet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fleet").field("providers", &self.providers.len()).finish_non_exhaustive()
-    }
-}
-
-/// The health of all providers at one moment.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    health: Vec<Health>,
-}
-
-impl Snapshot {
-    /// The health of one provider.
-    pub fn of(&self, index: u32) -> &Health {
-        &self.health[index as usize]
     }
 }
 
@@ -92,12 +75,22 @@ pub enum Unavailable {
 impl Provider {
     /// Requests it works on.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        u32::try_from(self.record.slots.taken()).unwrap_or(u32::MAX)
     }
 
     /// Whether a slot is free right now.
     pub fn has_free_slot(&self) -> bool {
-        self.slots.as_ref().is_none_or(|slots| slots.available_permits() > 0)
+        self.record.slots.has_free()
+    }
+
+    /// What is known of it.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Its measured latency and failures.
+    pub fn latency(&self) -> &latency::Latency {
+        &self.record.latency
     }
 
     /// What strategies are told of it once.
@@ -119,46 +112,68 @@ impl Provider {
         Candidate {
             provider: self.index,
             in_flight: self.in_flight(),
-            latency_us: self.latency.first_byte_us(),
-            failure_permille: self.latency.failure_permille(),
+            latency_us: self.record.latency.first_byte_us(),
+            failure_permille: self.record.latency.failure_permille(),
         }
     }
 }
 
 impl Fleet {
-    /// Makes the fleet of a configuration, all of it admitted.
+    /// Makes the fleet of a configuration. Providers that `predecessor` has too, by name and destination, keep their
+    /// record; all others start admitted. Nothing changes for the predecessor until [`Fleet::take_over`].
     ///
     /// # Errors
     ///
     /// [`client::SetupError`] when the TLS of outgoing connections cannot be set up.
-    pub fn new(config: &config::Config, strategy: Arc<dyn Strategy>) -> Result<Arc<Self>, client::SetupError> {
-        let mut clients = client::Clients::default();
+    pub fn new(
+        config: &config::Config,
+        strategy: Arc<dyn Strategy>,
+        predecessor: Option<&Fleet>,
+    ) -> Result<Arc<Self>, client::SetupError> {
+        let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
+        let mut clients = predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default();
         let mut providers = Vec::with_capacity(config.providers.len());
         for (index, provider) in (0_u32..).zip(&config.providers) {
-            let client = clients.client_for(provider)?;
-            let slots = provider.max_concurrent.map(|slots| Arc::new(Semaphore::new(slots as usize)));
+            let known = predecessor.and_then(|fleet| fleet.same(provider));
             providers.push(Arc::new(Provider {
                 index,
                 config: provider.clone(),
-                client,
-                slots,
-                in_flight: AtomicU32::new(0),
-                trial: AtomicBool::new(false),
-                latency: Latency::default(),
-                ejected: Notify::new(),
+                client: clients.client_for(provider)?,
+                record: known.map_or_else(|| board.welcome(), |known| Arc::clone(&known.record)),
             }));
         }
-        let snapshot = Snapshot { health: vec![Health::default(); providers.len()] };
+        clients.keep_for(&config.providers);
         Ok(Arc::new(Self {
-            eligible: Eligible::new(&config.providers),
+            eligible: Eligible::new(&config.providers, predecessor.map(|fleet| &fleet.eligible)),
             providers,
-            snapshot: ArcSwap::from_pointee(snapshot),
-            writer: Mutex::new(()),
+            clients,
+            board,
             policy: Policy { cooldown: config.health_check.cooldown, track_errors: config.monitoring.track_errors },
             track_latency: config.monitoring.track_latency,
             checks: config.health_check.enabled,
             strategy,
         }))
+    }
+
+    /// Puts the limits of this configuration in force. Called once, when requests begin to use it.
+    pub fn take_over(&self, predecessor: Option<&Fleet>) {
+        for provider in &self.providers {
+            provider.record.slots.resize(provider.config.max_concurrent.map(|slots| slots as usize));
+            let credentials = |config: &config::Provider| (config.api_key.clone(), config.headers.clone());
+            let known = predecessor.and_then(|fleet| fleet.same(&provider.config));
+            if known.is_some_and(|known| credentials(&known.config) != credentials(&provider.config)) {
+                // What was held against it may have been held against its old key.
+                self.board.update(&provider.record, |health| Some(health.forgiven()));
+            }
+        }
+    }
+
+    /// The provider of the same name at the same destination.
+    fn same(&self, config: &config::Provider) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| {
+            let theirs = &provider.config;
+            theirs.name == config.name && theirs.base_url == config.base_url && theirs.kind == config.kind
+        })
     }
 
     /// All providers in the order of the configuration.
@@ -176,9 +191,9 @@ impl Fleet {
         self.strategy.as_ref()
     }
 
-    /// The health of all at this moment.
+    /// The health of all at this moment, also of those that other configurations named.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
-        self.snapshot.load()
+        self.board.snapshot()
     }
 
     /// The providers that serve `model`; an empty name is a request without one, which all serve.
@@ -194,7 +209,7 @@ impl Fleet {
         match health.standing(now) {
             Standing::Admitted => true,
             Standing::Ejected => false,
-            Standing::Probing => !self.checks && !provider.trial.load(Relaxed),
+            Standing::Probing => !self.checks && !provider.record.trial.load(Relaxed),
         }
     }
 
@@ -203,7 +218,7 @@ impl Fleet {
         let now = Instant::now();
         let snapshot = self.snapshot();
         let offered = eligible.providers().iter().map(|&index| self.provider(index)).filter(|provider| {
-            let health = snapshot.of(provider.index);
+            let health = snapshot.of(&provider.record);
             let fits = match tier {
                 Tier::Primary => !provider.config.fallback_only && self.is_available(health, provider, now),
                 Tier::Fallback => provider.config.fallback_only && self.is_available(health, provider, now),
@@ -218,7 +233,8 @@ impl Fleet {
     pub fn all_throttled_for(&self, eligible: &EligibleSet) -> Option<Duration> {
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let waits = eligible.providers().iter().map(|&index| snapshot.of(index).throttled_for(now));
+        let waits =
+            eligible.providers().iter().map(|&index| snapshot.of(&self.provider(index).record).throttled_for(now));
         waits.reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
     }
 
@@ -228,29 +244,22 @@ impl Fleet {
     ///
     /// [`Unavailable`] says why it may not be used now.
     pub fn try_permit(self: &Arc<Self>, index: u32, tier: Tier) -> Result<Permit, Unavailable> {
-        let slot = match &self.provider(index).slots {
-            None => None,
-            Some(slots) => Some(Arc::clone(slots).try_acquire_owned().map_err(|_full| Unavailable::Saturated)?),
-        };
+        let slot = self.provider(index).record.slots.try_take().ok_or(Unavailable::Saturated)?;
         self.start(index, tier, slot).ok_or(Unavailable::Out)
     }
 
     /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
     pub async fn permit(self: &Arc<Self>, index: u32, tier: Tier) -> Option<Permit> {
-        let slot = match &self.provider(index).slots {
-            None => None,
-            // The semaphore is never closed.
-            Some(slots) => Some(Arc::clone(slots).acquire_owned().await.ok()?),
-        };
+        let slot = self.provider(index).record.slots.take().await;
         self.start(index, tier, slot)
     }
 
     /// Looks again at the health of a provider whose slot was just taken, as it may have changed during the wait.
-    fn start(self: &Arc<Self>, index: u32, tier: Tier, slot: Option<OwnedSemaphorePermit>) -> Option<Permit> {
+    fn start(self: &Arc<Self>, index: u32, tier: Tier, slot: Slot) -> Option<Permit> {
         let provider = self.provider(index);
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let health = snapshot.of(index);
+        let health = snapshot.of(&provider.record);
         let mut trial = false;
         match tier {
             Tier::Primary | Tier::Fallback => {
@@ -258,7 +267,7 @@ impl Fleet {
                     return None;
                 }
                 if health.standing(now) == Standing::Probing {
-                    if provider.trial.swap(true, Relaxed) {
+                    if provider.record.trial.swap(true, Relaxed) {
                         return None;
                     }
                     trial = true;
@@ -276,7 +285,7 @@ impl Fleet {
     /// Takes in the outcome of an attempt. Called by its permit alone.
     fn learn(&self, provider: &Provider, outcome: Outcome, epoch: u64, report: Report) {
         if self.track_latency {
-            provider.latency.record(&report);
+            provider.record.latency.record(&report);
         }
         self.strategy.learn(report);
         self.update(provider, |health, now| health.after_attempt(outcome, epoch, now, self.policy));
@@ -287,25 +296,12 @@ impl Fleet {
         self.update(provider, |health, now| health.after_check(result, now, self.policy));
     }
 
-    /// Applies one transition, if it changes anything, and publishes the new snapshot.
+    /// Applies one transition, if it changes anything.
     fn update(&self, provider: &Provider, transition: impl Fn(&Health, Instant) -> Option<Health>) {
         let now = Instant::now();
-        // Nearly every request changes nothing, and then nobody waits for the writers' lock.
-        if transition(self.snapshot().of(provider.index), now).is_none() {
-            return;
+        if let Some((before, after)) = self.board.update(&provider.record, |health| transition(health, now)) {
+            log_transition(provider, &before, &after, now);
         }
-        let writer = self.writer.lock();
-        let snapshot = self.snapshot.load();
-        let before = snapshot.of(provider.index);
-        let Some(after) = transition(before, now) else { return };
-        let mut health = snapshot.health.clone();
-        health[provider.index as usize] = after.clone();
-        self.snapshot.store(Arc::new(Snapshot { health }));
-        drop(writer);
-        if after.epoch() != before.epoch() {
-            provider.ejected.notify_one();
-        }
-        log_transition(provider, before, &after, now);
     }
 }
 

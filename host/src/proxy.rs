@@ -4,17 +4,14 @@
 //! of the queue; what is right with it goes to [`dispatch`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use bytes::Bytes;
-use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
-use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +21,7 @@ pub mod attempt;
 pub mod dispatch;
 pub mod endpoint;
 pub mod entropy;
+pub mod generation;
 pub mod headers;
 pub mod intake;
 pub mod models;
@@ -32,15 +30,14 @@ pub mod respond;
 pub mod stream;
 pub mod whole;
 
-use crate::config::{Config, Secret};
 use crate::listener::Closer;
-use crate::provider::Fleet;
-use crate::queue::Queue;
+use crate::queue::{NoSlot, Queue};
 use access::Entry;
 use attempt::{Answered, Content, Passing};
 use dispatch::{Dispatcher, Order};
 use endpoint::{Class, Endpoint};
 use entropy::Entropy;
+use generation::Generation;
 use request::{Approach, BodyError, RequestBody};
 use respond::ProxyError;
 use stream::Relay;
@@ -54,13 +51,9 @@ const SCANNED_IN_PLACE: usize = 1 << 20;
 
 /// Everything that requests share.
 pub struct Proxy {
-    dispatcher: Dispatcher,
+    generation: ArcSwap<Generation>,
     queue: Queue,
-    queue_timeout: Duration,
-    /// Bounds one provider's list of models.
-    list_timeout: Duration,
-    api_keys: Vec<Secret>,
-    max_body_bytes: usize,
+    entropy: Entropy,
     approach: Approach,
     /// Requests in flight, which a drain waits for.
     requests: TaskTracker,
@@ -69,35 +62,26 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy of a configuration; `approach` is what a request gets that names none.
+    /// The proxy of a first configuration; `approach` is what a request gets that names none.
     pub fn new(
-        config: &Config,
-        fleet: Arc<Fleet>,
+        generation: Generation,
+        queue: Queue,
         approach: Approach,
         requests: TaskTracker,
         draining: CancellationToken,
     ) -> Self {
-        Self {
-            dispatcher: Dispatcher {
-                fleet,
-                slot_wait: config.queue.slot_wait,
-                queue_timeout: config.queue.timeout,
-                entropy: Entropy::default(),
-            },
-            queue: Queue::new(config.queue.max_concurrent),
-            queue_timeout: config.queue.timeout,
-            list_timeout: config.health_check.timeout,
-            api_keys: config.server.api_keys.clone(),
-            max_body_bytes: config.server.max_body_bytes,
-            approach,
-            requests,
-            draining,
-        }
+        let generation = ArcSwap::from_pointee(generation);
+        Self { generation, queue, entropy: Entropy::default(), approach, requests, draining }
     }
 
-    /// The providers.
-    pub fn fleet(&self) -> &Arc<Fleet> {
-        &self.dispatcher.fleet
+    /// What new requests begin with.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    /// Puts the next generation in force for requests that begin from now on.
+    pub fn succeed(&self, next: Generation) {
+        self.generation.store(Arc::new(next));
     }
 
     /// The global queue.
@@ -117,20 +101,7 @@ impl Proxy {
                 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
         };
         let client = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
-        client.map_or_else(|| self.dispatcher.entropy.request_id(), str::to_owned)
-    }
-
-    /// Whether the client shows a key that is accepted, or needs none. The time it takes tells nothing about the keys.
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        if self.api_keys.is_empty() {
-            return true;
-        }
-        let shown = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-        let Some((scheme, shown)) = shown.split_at_checked(b"Bearer ".len()) else { return false };
-        let accepted = self.api_keys.iter().fold(subtle::Choice::from(0), |accepted, key| {
-            accepted | key.reveal().as_bytes().ct_eq(shown.trim_ascii())
-        });
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(accepted)
+        client.map_or_else(|| self.entropy.request_id(), str::to_owned)
     }
 }
 
@@ -175,28 +146,33 @@ impl Proxy {
         if self.is_draining() {
             return Err(ProxyError::Draining);
         }
-        if !self.admits(request.headers()) {
+        let generation = self.generation();
+        if !generation.admits(request.headers()) {
             return Err(ProxyError::WrongKey);
         }
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let endpoint = Endpoint::of(&head.method, path).ok_or_else(|| ProxyError::UnknownPath(path.to_owned()))?;
         if endpoint.class == Class::Models {
-            return models::answer(self, &endpoint.path).await.map(Answer::Own);
+            return models::answer(&generation, &endpoint.path).await.map(Answer::Own);
         }
-        let bytes = intake::read(body, &head.headers, self.max_body_bytes).await?;
+        let bytes = intake::read(body, &head.headers, generation.max_body_bytes).await?;
         let mut headers = headers::to_provider(head.headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
         entry.asked_for(body.model());
-        if self.fleet().eligible(body.model()).providers().is_empty() {
+        if generation.fleet.eligible(body.model()).providers().is_empty() {
             return Err(ProxyError::UnknownModel(body.model().to_owned()));
         }
-        let deadline = Instant::now() + self.queue_timeout;
-        let permit = self.queue.enter(deadline).await.map_err(|_| ProxyError::QueueTimeout(self.queue_timeout))?;
+        let deadline = Instant::now() + generation.queue_timeout;
+        let permit = self.queue.enter(deadline).await.map_err(|none| match none {
+            NoSlot::TimedOut => ProxyError::QueueTimeout(generation.queue_timeout),
+            NoSlot::Full => ProxyError::QueueFull(self.queue.max_waiting()),
+        })?;
         entry.hold(permit);
         let query = head.uri.query().map(str::to_owned);
         let order = Order { method: head.method, endpoint, query, headers, body, deadline };
-        self.dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
+        let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy };
+        dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
     }
 
     /// Reads what routing needs from the body.

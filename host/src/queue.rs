@@ -1,57 +1,82 @@
-//! The global queue: at most `queue.max_concurrent` requests in flight, the others wait first come first served.
+//! The global queue: at most `queue.max_concurrent` requests in flight, the others wait first come first served, and
+//! of those at most `queue.max_waiting`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// Hands out the slots.
+use crate::config;
+use crate::slots::{Slot, Slots};
+
+/// Hands out the slots. It outlives reloads, which change its limits.
 #[derive(Debug)]
 pub struct Queue {
-    /// Tokio's semaphore is fair: permits go to waiters in the order in which they came.
-    slots: Arc<Semaphore>,
-    capacity: usize,
+    slots: Arc<Slots>,
     waiting: AtomicUsize,
+    max_waiting: AtomicUsize,
 }
 
 /// A slot of the queue, held until the response body has ended.
 #[derive(Debug)]
 pub struct QueuePermit {
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
-/// No slot came free in time.
+/// Why a request got no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueTimeout;
+pub enum NoSlot {
+    /// None came free in time.
+    TimedOut,
+    /// As many wait already as may.
+    Full,
+}
 
 impl Queue {
-    /// A queue with `capacity` slots.
-    pub fn new(capacity: usize) -> Self {
-        let slots = Arc::new(Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)));
-        Self { slots, capacity, waiting: AtomicUsize::new(0) }
+    /// A queue with these limits.
+    pub fn new(limits: &config::Queue) -> Self {
+        Self {
+            slots: Slots::new(Some(limits.max_concurrent)),
+            waiting: AtomicUsize::new(0),
+            max_waiting: AtomicUsize::new(limits.max_waiting),
+        }
+    }
+
+    /// Changes the limits. Nobody who has a slot or waits for one loses it.
+    pub fn resize(&self, limits: &config::Queue) {
+        self.slots.resize(Some(limits.max_concurrent));
+        self.max_waiting.store(limits.max_waiting, Relaxed);
     }
 
     /// Waits for a slot until `deadline`. Dropping the future leaves the queue.
     ///
     /// # Errors
     ///
-    /// [`QueueTimeout`] when the deadline passes first.
-    pub async fn enter(&self, deadline: Instant) -> Result<QueuePermit, QueueTimeout> {
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+    /// [`NoSlot`] when the deadline passes first, or at once when too many wait.
+    pub async fn enter(&self, deadline: Instant) -> Result<QueuePermit, NoSlot> {
+        if let Some(slot) = self.slots.try_take() {
             return Ok(QueuePermit { _slot: slot });
         }
-        let _waiting = Waiting::new(&self.waiting);
-        match timeout_at(deadline, Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(QueuePermit { _slot: slot }),
-            // The semaphore is never closed, so the inner error does not occur.
-            Ok(Err(_)) | Err(_) => Err(QueueTimeout),
+        let _waiting = Waiting::begin(&self.waiting, self.max_waiting.load(Relaxed))?;
+        match timeout_at(deadline, self.slots.take()).await {
+            Ok(slot) => Ok(QueuePermit { _slot: slot }),
+            Err(_elapsed) => Err(NoSlot::TimedOut),
         }
     }
 
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
-        self.capacity.saturating_sub(self.slots.available_permits())
+        self.slots.taken()
+    }
+
+    /// How many may be in flight.
+    pub fn capacity(&self) -> usize {
+        self.slots.limit()
+    }
+
+    /// How many may wait.
+    pub fn max_waiting(&self) -> usize {
+        self.max_waiting.load(Relaxed)
     }
 
     /// Requests that wait.
@@ -64,9 +89,10 @@ impl Queue {
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Relaxed);
-        Self(count)
+    fn begin(count: &'a AtomicUsize, limit: usize) -> Result<Self, NoSlot> {
+        let more = |waiting: usize| (waiting < limit).then_some(waiting + 1);
+        count.fetch_update(Relaxed, Relaxed, more).map_err(|_full| NoSlot::Full)?;
+        Ok(Self(count))
     }
 }
 
@@ -80,26 +106,46 @@ impl Drop for Waiting<'_> {
 mod tests {
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    fn queue(max_concurrent: usize, max_waiting: usize) -> Queue {
+        let (timeout, slot_wait) = (Duration::ZERO, Duration::ZERO);
+        Queue::new(&config::Queue { max_concurrent, max_waiting, timeout, slot_wait })
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_until_its_deadline_and_no_longer() {
-        let queue = Queue::new(1);
+        let queue = queue(1, 1);
         let _held = queue.enter(Instant::now()).await.expect("free");
         let deadline = Instant::now() + Duration::from_secs(5);
-        assert_eq!(queue.enter(deadline).await.expect_err("full"), QueueTimeout);
+        assert_eq!(queue.enter(deadline).await.expect_err("full"), NoSlot::TimedOut);
         assert_eq!(Instant::now(), deadline);
         assert_eq!((queue.in_flight(), queue.waiting()), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_waiter_that_leaves_frees_its_place() {
-        let queue = Queue::new(1);
+        let queue = queue(1, 1);
         let held = queue.enter(Instant::now()).await.expect("free");
         let deadline = Instant::now() + Duration::from_secs(5);
         tokio::time::timeout(Duration::from_secs(1), queue.enter(deadline)).await.expect_err("left");
         assert_eq!(queue.waiting(), 0);
         drop(held);
         queue.enter(deadline).await.expect("the slot was not lost");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_more_than_may_wait_is_turned_away_at_once() {
+        let queue = queue(1, 2);
+        let _held = queue.enter(Instant::now()).await.expect("free");
+        let (began, deadline) = (Instant::now(), Instant::now() + Duration::from_secs(5));
+        let mut waiters = [Box::pin(queue.enter(deadline)), Box::pin(queue.enter(deadline))];
+        for waiter in &mut waiters {
+            assert!(waiter.now_or_never().is_none());
+        }
+        assert_eq!(queue.enter(deadline).await.expect_err("full"), NoSlot::Full);
+        assert_eq!((Instant::now(), queue.waiting()), (began, 2));
     }
 }

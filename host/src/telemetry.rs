@@ -1,7 +1,11 @@
 //! Logs: where they go, which are written, and the one line that always is.
 
-use tracing_subscriber::EnvFilter;
+use std::sync::Arc;
+
 use tracing_subscriber::filter::Directive;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::{LogFormat, LogLevel, Monitoring};
 
@@ -17,27 +21,45 @@ pub struct Overrides {
     pub optillm_log_level: Option<String>,
 }
 
-/// Starts logging to stderr. Called once; a second call is ignored.
-pub fn start(monitoring: &Monitoring, overrides: &Overrides) {
-    let (filter, ignored) = filter(monitoring, overrides);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match monitoring.log_format {
-        LogFormat::Text => {
-            logs.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+/// Changes the level while logs are written.
+#[derive(Clone, Default)]
+pub struct Handle(Option<Arc<dyn Fn(LogLevel) + Send + Sync>>);
+
+impl Handle {
+    /// From now on `level` is the lowest that is logged, unless a variable of the start says otherwise.
+    pub fn set_level(&self, level: LogLevel) {
+        if let Some(set) = &self.0 {
+            set(level);
         }
-        LogFormat::Json => logs.json().flatten_event(true).with_target(false).try_init(),
-    };
-    if started.is_ok()
-        && let Some(ignored) = ignored
-    {
-        tracing::warn!("{ignored}");
     }
 }
 
+/// Starts logging to stderr. Called once; a second call is ignored.
+pub fn start(monitoring: &Monitoring, overrides: Overrides) -> Handle {
+    let (filter, ignored) = filter(monitoring.log_level, &overrides);
+    let (filter, filter_of) = reload::Layer::new(filter);
+    let logs = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
+    let started = match monitoring.log_format {
+        LogFormat::Text => logs.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init(),
+        LogFormat::Json => logs.with(lines.json().flatten_event(true)).try_init(),
+    };
+    if started.is_err() {
+        return Handle::default();
+    }
+    if let Some(ignored) = ignored {
+        tracing::warn!("{ignored}");
+    }
+    Handle(Some(Arc::new(move |level| {
+        // An error means that the subscriber is gone, and with it the logs.
+        let _ = filter_of.reload(self::filter(level, &overrides).0);
+    })))
+}
+
 /// The filter, and what was ignored in making it.
-fn filter(monitoring: &Monitoring, overrides: &Overrides) -> (EnvFilter, Option<String>) {
+fn filter(configured: LogLevel, overrides: &Overrides) -> (EnvFilter, Option<String>) {
     let mut ignored = None;
-    let mut level = match monitoring.log_level {
+    let mut level = match configured {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",

@@ -19,6 +19,7 @@ mod models;
 mod outcomes;
 mod paths;
 mod queue;
+mod reload;
 mod rotation;
 mod settings;
 mod shutdown;

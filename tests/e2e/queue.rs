@@ -69,6 +69,28 @@ async fn a_request_that_waits_too_long_gets_503_queue_timeout() {
 }
 
 #[tokio::test]
+async fn one_more_than_may_wait_gets_503_at_once() {
+    let gate = Gate::closed();
+    let a = Mock::start("a", Reply::chat("a").held_by(&gate)).await;
+    let limits = json!({"queue": {"max_concurrent": 1, "max_waiting": 2, "timeout": 20}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(limits).start().await;
+    let calls: Vec<_> = (0..3).map(|_| proxy.chat_meanwhile()).collect();
+    eventually("one is served and two wait", async || {
+        let queue = queue_of(&proxy).await;
+        queue["in_flight"] == 1 && queue["waiting"] == 2
+    })
+    .await;
+    let answer = proxy.chat().await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "queue_full"));
+    assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), ("1", ""), "worth another try");
+    assert!(answer.took < Duration::from_secs(5), "{:?}", answer.took);
+    gate.open();
+    for call in calls {
+        assert_eq!(call.await.expect("answered").status, 200);
+    }
+}
+
+#[tokio::test]
 async fn the_slot_is_held_until_the_response_body_has_ended() {
     let gate = Gate::closed();
     let a = Mock::start("a", Reply::sse().word("one").wait(&gate).done()).await;

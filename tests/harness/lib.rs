@@ -19,7 +19,7 @@ pub use eventually::{PATIENCE, eventually, within};
 pub use mock::reply::{Gate, Reply, Script};
 pub use mock::{Mock, Seen};
 pub use process::{Process, binary};
-pub use proxy::{KEY, Proxy, ProxyBuilder};
+pub use proxy::{KEY, Proxy, ProxyBuilder, provider};
 pub use raw::Raw;
 
 use std::future::Future;

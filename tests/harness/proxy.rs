@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use http::Method;
+use pointsman::admin::{Failure, ReloadRequest, Reloaded};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::{Answer, Call, Mock, Raw, Session, Streaming, chat_request, eventually, panics, stream_request, within};
@@ -27,17 +29,19 @@ pub struct ProxyBuilder {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    operators: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
-    _folder: TempDir,
+    reloads: mpsc::Sender<ReloadRequest>,
+    config: Value,
+    folder: TempDir,
 }
 
 impl ProxyBuilder {
     /// Adds a provider that reaches `mock`, with options such as `{"weight": 2}` laid over the necessary ones.
     pub fn provider(mut self, mock: &Mock, options: Value) -> Self {
-        let mut provider = json!({"name": mock.name(), "base_url": mock.base_url(), "api_key": KEY});
-        lay_over(&mut provider, options);
-        self.config["providers"].as_array_mut().expect("a list from the start").push(provider);
+        let providers = self.config["providers"].as_array_mut().expect("a list from the start");
+        providers.push(crate::proxy::provider(mock, options));
         self
     }
 
@@ -96,10 +100,11 @@ impl ProxyBuilder {
         let error = bound.as_ref().err().map(|error| format!("{error:#}"));
         assert_eq!(error, None, "the app starts");
         let app = bound.expect("just checked");
-        let address = app.local_addr();
+        let (address, operators, reloads) = (app.local_addr(), app.operators_addr(), app.reloads());
         let (stop, stopped) = oneshot::channel();
         let running = crate::spawn(app.run(async move { drop(stopped.await) }));
-        Proxy { address, stop: Some(stop), running: Some(running), _folder: self.folder }
+        let (stop, running) = (Some(stop), Some(running));
+        Proxy { address, operators, stop, running, reloads, config: self.config, folder: self.folder }
     }
 
     /// Loads the file at `path` and binds the app, whatever comes of it.
@@ -109,9 +114,14 @@ impl ProxyBuilder {
     /// The app's own.
     pub async fn bind(&self, path: &Path) -> anyhow::Result<pointsman::app::App> {
         panics::watch();
-        let lookup = |name: &str| self.environment.get(name).cloned();
-        let config = pointsman::config::load(path, &lookup, pointsman::strategy::builtins())?;
-        within("binding the app", pointsman::app::App::bind(config)).await
+        let (path, environment) = (path.to_owned(), self.environment.clone());
+        let source: pointsman::app::Source = Arc::new(move || {
+            let lookup = |name: &str| environment.get(name).cloned();
+            pointsman::config::load(&path, &lookup, pointsman::strategy::builtins())
+        });
+        let config = source()?;
+        let options = pointsman::app::Options { source: Some(source), ..Default::default() };
+        within("binding the app", pointsman::app::App::bind_with(config, options)).await
     }
 }
 
@@ -124,7 +134,7 @@ impl Proxy {
             "routing": {"strategy": "failover", "health_check": {"enabled": false, "cooldown": 600}},
             "timeouts": {"request": 15, "connect": 5},
             "queue": {"slot_wait": 0.05},
-            "server": {"host": "127.0.0.1", "port": 0},
+            "server": {"host": "127.0.0.1", "port": 0, "watch": false},
         });
         let folder = TempDir::new().expect("a temporary folder");
         ProxyBuilder { config, folder, environment: HashMap::new() }
@@ -138,6 +148,41 @@ impl Proxy {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its second listener listens.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub fn operators(&self) -> SocketAddr {
+        self.operators.expect("the configuration has server.admin")
+    }
+
+    /// The folder of the configuration file.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Lays a piece of configuration over the file, without a reload.
+    pub fn rewrite(&mut self, piece: Value) {
+        lay_over(&mut self.config, piece);
+        // In place of the old one at once, as editors and deployments do it.
+        let (path, draft) = (self.folder.path().join("proxy_config.yaml"), self.folder.path().join("draft"));
+        std::fs::write(&draft, format!("{:#}\n", self.config)).expect("a temporary folder is writable");
+        std::fs::rename(draft, path).expect("the same folder");
+    }
+
+    /// Lays a piece of configuration over the file and reloads it.
+    ///
+    /// # Errors
+    ///
+    /// What the app reports; nothing has changed then.
+    pub async fn reload(&mut self, piece: Value) -> Result<Reloaded, Failure> {
+        self.rewrite(piece);
+        let (request, outcome) = ReloadRequest::awaited("the test");
+        self.reloads.send(request).await.expect("the app runs");
+        within("a reload", outcome).await.expect("the app runs")
     }
 
     /// A request to be filled and sent.
@@ -238,6 +283,13 @@ impl Drop for Proxy {
         }
         panics::assert_none();
     }
+}
+
+/// A provider of a configuration that reaches `mock`, with options laid over what is necessary.
+pub fn provider(mock: &Mock, options: Value) -> Value {
+    let mut provider = json!({"name": mock.name(), "base_url": mock.base_url(), "api_key": KEY});
+    lay_over(&mut provider, options);
+    provider
 }
 
 /// Maps are merged, anything else is replaced.

@@ -260,6 +260,35 @@ async fn a_term_signal_lets_a_live_stream_finish_and_exits_0() {
 }
 
 #[tokio::test]
+async fn a_hangup_reloads_and_flags_still_win() {
+    let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+    let folder = folder_with(NAME, &a, "server: {watch: false}\n");
+    let config = folder.path().join(NAME);
+    let flags = ["serve", "--config", config.to_str().expect("text"), "--port", "0"];
+    let mut process = Process::start(Process::command(&flags));
+    let chat = async |process: &Process| {
+        let call = process.call(Method::POST, "/v1/chat/completions").await;
+        call.json(&chat_request()).answer().await.provider().to_owned()
+    };
+    assert_eq!(chat(&process).await, "a");
+    let other = folder_with(NAME, &b, "server: {watch: false, port: 1}\nmonitoring: {log_level: WARNING}\n");
+    std::fs::copy(other.path().join(NAME), &config).expect("writable");
+    process.signal("HUP");
+    eventually("b answers", async || chat(&process).await == "b").await;
+    std::fs::write(&config, "providers: [{name: c}]\n").expect("writable");
+    process.signal("HUP");
+    eventually("the problems are logged", async || {
+        let log = process.stderr();
+        log.contains("providers[0].base_url: is required") && log.contains("generation 2 stays in force")
+    })
+    .await;
+    assert_eq!(chat(&process).await, "b");
+    assert!(!process.stderr().contains("takes effect at the next start"), "the flag wins: {}", process.stderr());
+    process.signal("TERM");
+    assert_eq!(process.exit_code().await, Some(0));
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let a = Mock::start("a", Reply::sse().word("one").hang()).await;
     let folder = folder_with(NAME, &a, "");

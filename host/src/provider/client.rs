@@ -89,7 +89,7 @@ pub enum SetupError {
 }
 
 /// Makes clients; those with the same connect timeout share one pool of connections.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Clients {
     by_connect_timeout: HashMap<Duration, reqwest::Client>,
 }
@@ -131,6 +131,12 @@ impl Clients {
             extra.insert(name, value);
         }
         Ok(Client { http, dialect: Dialect::new(provider), key, extra })
+    }
+
+    /// Forgets the pools that none of `providers` uses.
+    pub fn keep_for(&mut self, providers: &[config::Provider]) {
+        self.by_connect_timeout
+            .retain(|connect, _| providers.iter().any(|provider| provider.timeouts.connect == *connect));
     }
 }
 

@@ -150,6 +150,12 @@ impl Health {
         }
     }
 
+    /// The state after the operator gave the provider another key: admitted, and what attempts with the old key bring
+    /// is stale.
+    pub fn forgiven(&self) -> Self {
+        Self { epoch: self.epoch + 1, ..Self::default() }
+    }
+
     /// A request went well enough to show that the provider works.
     fn proven_well(&self, epoch: u64) -> Option<Self> {
         // A request that began before the ejection proves nothing about the time after it.

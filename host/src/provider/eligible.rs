@@ -14,14 +14,10 @@ use crate::routing::Tier;
 #[derive(Debug)]
 pub struct EligibleSet {
     providers: Vec<u32>,
-    decisions: [AtomicU32; Tier::ALL.len()],
+    decisions: Arc<[AtomicU32; Tier::ALL.len()]>,
 }
 
 impl EligibleSet {
-    fn new(providers: Vec<u32>) -> Self {
-        Self { providers, decisions: Default::default() }
-    }
-
     /// Indices in the order of the configuration.
     pub fn providers(&self) -> &[u32] {
         &self.providers
@@ -33,29 +29,40 @@ impl EligibleSet {
     }
 }
 
+/// Decisions counted so far, by the names of the providers they were about.
+type Counts = HashMap<Vec<String>, Arc<[AtomicU32; Tier::ALL.len()]>>;
+
 /// The sets of all models that the configuration names, and of all others.
 #[derive(Debug)]
 pub struct Eligible {
     named: HashMap<String, Arc<EligibleSet>>,
     any: Arc<EligibleSet>,
     others: Arc<EligibleSet>,
+    counts: Counts,
 }
 
 impl Eligible {
-    /// Works out the sets.
-    pub fn new(providers: &[config::Provider]) -> Self {
+    /// Works out the sets. Those that `predecessor` had too go on counting, so that a rotation survives a reload.
+    pub fn new(providers: &[config::Provider], predecessor: Option<&Eligible>) -> Self {
+        let mut counts = Counts::new();
         let mut sets: HashMap<Vec<u32>, Arc<EligibleSet>> = HashMap::new();
         let mut set_of = |serves: &dyn Fn(&config::Provider) -> bool| {
             let indices: Vec<u32> =
                 (0_u32..).zip(providers).filter(|(_, provider)| serves(provider)).map(|(index, _)| index).collect();
-            Arc::clone(sets.entry(indices.clone()).or_insert_with(|| Arc::new(EligibleSet::new(indices))))
+            let make = || {
+                let names: Vec<String> = indices.iter().map(|&index| providers[index as usize].name.clone()).collect();
+                let before = predecessor.and_then(|before| before.counts.get(&names).cloned()).unwrap_or_default();
+                let decisions = Arc::clone(counts.entry(names).or_insert(before));
+                Arc::new(EligibleSet { providers: indices.clone(), decisions })
+            };
+            Arc::clone(sets.entry(indices.clone()).or_insert_with(make))
         };
         let any = set_of(&|_| true);
         let others = set_of(&|provider| provider.models.is_empty());
         let limited = providers.iter().filter(|provider| !provider.models.is_empty());
         let names = limited.flat_map(|provider| provider.models.iter().chain(provider.model_map.keys()));
         let named = names.map(|name| (name.clone(), set_of(&|provider| serves(provider, name)))).collect();
-        Self { named, any, others }
+        Self { named, any, others, counts }
     }
 
     /// The providers that serve `model`; an empty name is a request without one.

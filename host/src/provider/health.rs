@@ -44,11 +44,11 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, settings: &HealthChec
         let regular = Instant::now() + settings.interval.mul_f64(1.0 + JITTER * jitter.next());
         // Whether ejected by this check or by a request meanwhile: the end of the cool-down comes first.
         loop {
-            let until = fleet.snapshot().of(provider.index).ejected_until();
+            let until = fleet.snapshot().of(provider.record()).ejected_until();
             let next = until.map_or(regular, |until| regular.min(until.max(Instant::now() + MIN_PAUSE)));
             tokio::select! {
                 () = sleep_until(next) => break,
-                () = provider.ejected.notified() => {}
+                () = provider.record.ejected.notified() => {}
             }
         }
     }

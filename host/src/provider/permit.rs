@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::{Fleet, Provider};
 use crate::routing::{Outcome, Report};
+use crate::slots::Slot;
 
 /// One attempt's slot at its provider.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Permit {
     fleet: Arc<Fleet>,
     provider: Arc<Provider>,
     /// Released last, by the fields' own drop: the outcome is known before the slot is free.
-    _slot: Option<OwnedSemaphorePermit>,
+    _slot: Slot,
     /// Whether this is the one trial of a probing provider.
     trial: bool,
     epoch: u64,
@@ -28,15 +28,9 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Starts an attempt: `slot` is the provider's, when it has a limit; `trial` its claimed trial.
-    pub(super) fn new(
-        fleet: Arc<Fleet>,
-        provider: Arc<Provider>,
-        slot: Option<OwnedSemaphorePermit>,
-        trial: bool,
-    ) -> Self {
-        let epoch = fleet.snapshot().of(provider.index).epoch();
-        provider.in_flight.fetch_add(1, Relaxed);
+    /// Starts an attempt: `slot` is the provider's; `trial` says whether its trial was claimed.
+    pub(super) fn new(fleet: Arc<Fleet>, provider: Arc<Provider>, slot: Slot, trial: bool) -> Self {
+        let epoch = fleet.snapshot().of(provider.record()).epoch();
         let began = Instant::now();
         Self { fleet, provider, _slot: slot, trial, epoch, began, first_byte: None, reported: false }
     }
@@ -65,7 +59,6 @@ impl Permit {
         if std::mem::replace(&mut self.reported, true) {
             return;
         }
-        self.provider.in_flight.fetch_sub(1, Relaxed);
         let report = Report {
             provider: self.provider.index,
             kind: outcome.kind(),
@@ -74,7 +67,7 @@ impl Permit {
         };
         self.fleet.learn(&self.provider, outcome, self.epoch, report);
         if self.trial {
-            self.provider.trial.store(false, Relaxed);
+            self.provider.record.trial.store(false, Relaxed);
         }
     }
 }

@@ -15,6 +15,7 @@ use super::access::Entry;
 use super::attempt::{Answered, Attempted, Failure, Plan, attempt};
 use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
+use super::generation::Generation;
 use super::request::RequestBody;
 use super::respond::{ProxyError, Tried};
 use crate::provider::client::Call;
@@ -39,15 +40,11 @@ pub struct Order {
 }
 
 /// What the loop works with.
-pub struct Dispatcher {
-    /// The providers and the strategy.
-    pub fleet: Arc<Fleet>,
-    /// How long to wait for a slot of one provider while another has one free.
-    pub slot_wait: Duration,
-    /// How long a request may wait for slots, for the error's text.
-    pub queue_timeout: Duration,
+pub struct Dispatcher<'a> {
+    /// The configuration that the request began with.
+    pub generation: &'a Generation,
     /// Random bits for the strategy.
-    pub entropy: Entropy,
+    pub entropy: &'a Entropy,
 }
 
 /// The course of one request.
@@ -63,18 +60,18 @@ struct Course<'a> {
     any_healthy: bool,
 }
 
-impl Dispatcher {
+impl Dispatcher<'_> {
     /// Finds a provider that answers, or says why none does.
     ///
     /// # Errors
     ///
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
-        let eligible = Arc::clone(self.fleet.eligible(order.body.model()));
+        let eligible = Arc::clone(self.generation.fleet.eligible(order.body.model()));
         let mut course =
             Course { order, eligible, tried: Vec::new(), failed: Vec::new(), not_found: None, any_healthy: false };
         for tier in Tier::ALL {
-            let candidates = self.fleet.offer(tier, &course.eligible, &course.tried);
+            let candidates = self.generation.fleet.offer(tier, &course.eligible, &course.tried);
             if candidates.is_empty() {
                 continue;
             }
@@ -89,14 +86,14 @@ impl Dispatcher {
                     Attempted::Failed(failure) => failure,
                 };
                 let sent = failure.sent;
-                course.note(&self.fleet.provider(index).config.name, failure, entry);
+                course.note(&self.generation.fleet.provider(index).config.name, failure, entry);
                 // What is stored at one provider is not at another, and must not be done twice.
                 if order.endpoint.class == Class::Stored && sent {
-                    return course.end(&self.fleet);
+                    return course.end(&self.generation.fleet);
                 }
             }
         }
-        course.end(&self.fleet)
+        course.end(&self.generation.fleet)
     }
 
     /// Asks the strategy for the order of the candidates.
@@ -116,11 +113,11 @@ impl Dispatcher {
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
         };
-        let decision = self.fleet.strategy().decide(&facts, candidates);
+        let decision = self.generation.fleet.strategy().decide(&facts, candidates);
         tracing::debug!(
             request_id = entry.id(),
             tier = tier.name(),
-            order = ?decision.order.iter().map(|&index| &self.fleet.provider(index).config.name).collect::<Vec<_>>(),
+            order = ?decision.order.iter().map(|&index| &self.generation.fleet.provider(index).config.name).collect::<Vec<_>>(),
             origin = ?decision.origin,
             "decided"
         );
@@ -139,11 +136,11 @@ impl Dispatcher {
         tier: Tier,
         order: &Order,
     ) -> Result<Option<Permit>, ProxyError> {
-        let timed_out = || ProxyError::QueueTimeout(self.queue_timeout);
+        let timed_out = || ProxyError::QueueTimeout(self.generation.queue_timeout);
         let mut at = 0;
         while at < pending.len() {
             let index = pending[at];
-            match self.fleet.try_permit(index, tier) {
+            match self.generation.fleet.try_permit(index, tier) {
                 Ok(permit) => return Ok(Some(permit)),
                 Err(Unavailable::Out) => {
                     pending.remove(at);
@@ -152,12 +149,13 @@ impl Dispatcher {
                 Err(Unavailable::Saturated) => {}
             }
             // Prefer this one for a moment, but only while another one could be had instead.
-            let another_is_free = pending[at + 1..].iter().any(|&other| self.fleet.provider(other).has_free_slot());
+            let another_is_free =
+                pending[at + 1..].iter().any(|&other| self.generation.fleet.provider(other).has_free_slot());
             if !another_is_free {
                 break;
             }
-            let wait = self.slot_wait.min(order.deadline.saturating_duration_since(Instant::now()));
-            match timeout(wait, self.fleet.permit(index, tier)).await {
+            let wait = self.generation.slot_wait.min(order.deadline.saturating_duration_since(Instant::now()));
+            match timeout(wait, self.generation.fleet.permit(index, tier)).await {
                 Ok(Some(permit)) => return Ok(Some(permit)),
                 Ok(None) => {
                     pending.remove(at);
@@ -166,7 +164,7 @@ impl Dispatcher {
             }
         }
         while !pending.is_empty() {
-            let waits = pending.iter().map(|&index| self.fleet.permit(index, tier).boxed());
+            let waits = pending.iter().map(|&index| self.generation.fleet.permit(index, tier).boxed());
             let (permit, position, _others) =
                 timeout_at(order.deadline, select_all(waits)).await.map_err(|_elapsed| timed_out())?;
             if permit.is_some() {

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use super::Proxy;
+use super::generation::Generation;
 use super::respond::ProxyError;
 use crate::provider::Provider;
 use crate::provider::ejection::Standing;
@@ -25,8 +25,8 @@ const MAX_LIST: usize = 4 << 20;
 /// # Errors
 ///
 /// [`ProxyError::UnknownModel`] when no provider lists the id.
-pub async fn answer(proxy: &Proxy, path: &str) -> Result<Response<Body>, ProxyError> {
-    let models = union(proxy).await;
+pub async fn answer(generation: &Generation, path: &str) -> Result<Response<Body>, ProxyError> {
+    let models = union(generation).await;
     let answer = match path.strip_prefix("models/") {
         None => json!({"object": "list", "data": models}),
         Some(id) => {
@@ -40,11 +40,11 @@ pub async fn answer(proxy: &Proxy, path: &str) -> Result<Response<Body>, ProxyEr
 }
 
 /// All models, each once, in the order of the providers.
-async fn union(proxy: &Proxy) -> Vec<Value> {
-    let fleet = proxy.fleet();
+async fn union(generation: &Generation) -> Vec<Value> {
+    let fleet = &generation.fleet;
     let lists = fleet.providers().iter().map(|provider| async {
-        let healthy = fleet.snapshot().of(provider.index).standing(Instant::now()) == Standing::Admitted;
-        let listed = if healthy { timeout(proxy.list_timeout, list(provider)).await.ok().flatten() } else { None };
+        let healthy = fleet.snapshot().of(provider.record()).standing(Instant::now()) == Standing::Admitted;
+        let listed = if healthy { timeout(generation.list_timeout, list(provider)).await.ok().flatten() } else { None };
         named(provider, listed.unwrap_or_default())
     });
     let mut seen = HashSet::new();

@@ -33,6 +33,8 @@ pub enum ProxyError {
     UnknownPath(String),
     /// The path exists, the method does not.
     WrongMethod(&'static str),
+    /// No such path on the listener for operators.
+    NotForOperators(String),
     /// No configured provider serves the model.
     UnknownModel(String),
     /// More bytes than `server.max_body_bytes`.
@@ -45,8 +47,12 @@ pub enum ProxyError {
     TooSlow,
     /// No slot in time; how long the request waited.
     QueueTimeout(Duration),
+    /// As many requests wait already as may: that many.
+    QueueFull(usize),
     /// The server is going down.
     Draining,
+    /// A route for operators, asked for from another machine without a key being set.
+    NotFromHere,
     /// Every provider limits our rate; the shortest wait.
     AllThrottled(Duration),
     /// Every attempt timed out.
@@ -123,6 +129,12 @@ impl ProxyError {
                 "unknown_path",
                 format!("The proxy serves no path {path}. Endpoints of the OpenAI API begin with /v1/."),
             ),
+            Self::NotForOperators(path) => face(
+                StatusCode::NOT_FOUND,
+                INVALID_REQUEST,
+                "unknown_path",
+                format!("This listener serves /metrics, /admin/reload, /health and /ready, but no path {path}."),
+            ),
             Self::WrongMethod(allowed) => face(
                 StatusCode::METHOD_NOT_ALLOWED,
                 INVALID_REQUEST,
@@ -173,6 +185,22 @@ impl ProxyError {
                     format!("The proxy is at its limit: no slot came free within {:.1} s.", waited.as_secs_f64()),
                 )
             },
+            Self::QueueFull(waiting) => Face {
+                retry_after: Some(Duration::from_secs(1)),
+                ..face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    PROXY,
+                    "queue_full",
+                    format!("The proxy is at its limit: {waiting} requests wait already (queue.max_waiting)."),
+                )
+            },
+            Self::NotFromHere => face(
+                StatusCode::FORBIDDEN,
+                INVALID_REQUEST,
+                "loopback_only",
+                "Without server.api_keys or server.admin the proxy serves this path to its own machine only."
+                    .to_owned(),
+            ),
             Self::Draining => Face {
                 retry_after: Some(Duration::from_secs(1)),
                 ..face(

@@ -1,0 +1,114 @@
+//! What is known of the providers, and outlives the configuration that named them.
+//!
+//! A reload makes a new [`Fleet`](super::Fleet); the providers in it that were there before keep their [`Record`]: their
+//! health, latency, slots and what they work on. Requests that began before the reload report to the same records, so
+//! nothing is forgotten and nothing counted twice.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::ejection::Health;
+use super::latency::Latency;
+use crate::slots::Slots;
+
+/// The records of all providers, and their health as one immutable [`Snapshot`] behind one `ArcSwap`.
+#[derive(Debug, Default)]
+pub struct Board {
+    snapshot: ArcSwap<Snapshot>,
+    /// Who sits where. Its lock serialises writers of the snapshot; readers never take it.
+    seats: Mutex<Vec<Weak<Record>>>,
+}
+
+/// What is known of one provider beside its health, which stands in the snapshot.
+#[derive(Debug)]
+pub struct Record {
+    /// The place of its health in the snapshot.
+    seat: usize,
+    /// As many as `max_concurrent`.
+    pub(super) slots: Arc<Slots>,
+    /// Whether the one trial request of a probing provider is under way.
+    pub(super) trial: AtomicBool,
+    pub(super) latency: Latency,
+    /// Wakes its active check when it was ejected.
+    pub(super) ejected: Notify,
+}
+
+/// The health of all providers at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    health: Vec<Health>,
+}
+
+impl Snapshot {
+    /// The health of one provider.
+    pub fn of(&self, record: &Record) -> &Health {
+        &self.health[record.seat]
+    }
+}
+
+impl Board {
+    /// The health of all at this moment.
+    pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// The record of a provider that nothing is known of: admitted, without a limit. Takes the seat of one that is gone
+    /// if there is any, so that the board does not grow with every reload.
+    pub fn welcome(&self) -> Arc<Record> {
+        let mut seats = self.seats.lock();
+        let free = seats.iter().position(|record| record.strong_count() == 0);
+        let seat = free.unwrap_or(seats.len());
+        let record = Arc::new(Record {
+            seat,
+            slots: Slots::new(None),
+            trial: AtomicBool::new(false),
+            latency: Latency::default(),
+            ejected: Notify::new(),
+        });
+        let mut health = self.snapshot.load().health.clone();
+        health.resize_with(health.len().max(seat + 1), Health::default);
+        health[seat] = Health::default();
+        self.snapshot.store(Arc::new(Snapshot { health }));
+        if seat == seats.len() {
+            seats.push(Weak::new());
+        }
+        seats[seat] = Arc::downgrade(&record);
+        record
+    }
+
+    /// Applies one transition, if it changes anything, and publishes the new snapshot; the health before and after.
+    pub fn update(&self, record: &Record, transition: impl Fn(&Health) -> Option<Health>) -> Option<(Health, Health)> {
+        // Nearly every request changes nothing, and then nobody waits for the writers' lock.
+        transition(self.snapshot().of(record))?;
+        let _writer = self.seats.lock();
+        let snapshot = self.snapshot.load();
+        let before = snapshot.of(record).clone();
+        let after = transition(&before)?;
+        let mut health = snapshot.health.clone();
+        health[record.seat] = after.clone();
+        self.snapshot.store(Arc::new(Snapshot { health }));
+        if after.epoch() != before.epoch() {
+            record.ejected.notify_one();
+        }
+        Some((before, after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_taken_again_once_nobody_works_with_it() {
+        let board = Board::default();
+        let (first, second) = (board.welcome(), board.welcome());
+        assert_eq!((first.seat, second.seat), (0, 1));
+        drop(first);
+        assert_eq!(board.welcome().seat, 0);
+        assert_eq!(board.snapshot().health.len(), 2);
+    }
+}

@@ -1,0 +1,84 @@
+//! What one configuration made of the proxy. A reload makes the next one; requests keep the one they began with.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderValue};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::config::{Config, Secret};
+use crate::provider::Fleet;
+
+/// One configuration in force.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counts from 1, for the configuration of the start.
+    pub number: u64,
+    /// Since when it is in force.
+    pub since: SystemTime,
+    /// The providers and the strategy.
+    pub fleet: Arc<Fleet>,
+    /// How long a request waits for a slot of one provider while another has one free.
+    pub slot_wait: Duration,
+    /// How long a request may wait for slots.
+    pub queue_timeout: Duration,
+    /// Bounds one provider's list of models.
+    pub list_timeout: Duration,
+    /// Keys of clients; empty lets everyone in.
+    pub api_keys: Vec<Secret>,
+    /// Larger bodies are refused.
+    pub max_body_bytes: usize,
+    /// How long a drain waits for requests in flight.
+    pub drain_timeout: Duration,
+    /// Whether answers name the decision behind them.
+    pub explain: bool,
+    /// Who may use the routes for operators.
+    pub operators: Operators,
+}
+
+/// Who may use `/metrics` and `/admin`.
+#[derive(Clone, Debug)]
+pub enum Operators {
+    /// Whoever reaches the second listener and shows its key, if it has one.
+    SecondListener(Option<Secret>),
+    /// Clients with a key, or where none is set whoever comes from this machine.
+    Clients,
+}
+
+impl Generation {
+    /// The generation of `config`, in force from now on.
+    pub fn new(number: u64, config: &Config, fleet: Arc<Fleet>) -> Self {
+        let operators = match &config.server.admin {
+            Some(admin) => Operators::SecondListener(admin.api_key.clone()),
+            None => Operators::Clients,
+        };
+        Self {
+            number,
+            since: SystemTime::now(),
+            fleet,
+            slot_wait: config.queue.slot_wait,
+            queue_timeout: config.queue.timeout,
+            list_timeout: config.health_check.timeout,
+            api_keys: config.server.api_keys.clone(),
+            max_body_bytes: config.server.max_body_bytes,
+            drain_timeout: config.server.drain_timeout,
+            explain: config.monitoring.explain,
+            operators,
+        }
+    }
+
+    /// Whether the client shows a key that is accepted, or needs none.
+    pub fn admits(&self, headers: &HeaderMap) -> bool {
+        self.api_keys.is_empty() || shows_one_of(&self.api_keys, headers)
+    }
+}
+
+/// Whether the `Authorization` header bears one of `keys`. The time it takes tells nothing about them.
+pub fn shows_one_of(keys: &[Secret], headers: &HeaderMap) -> bool {
+    let shown = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let Some((scheme, shown)) = shown.split_at_checked(b"Bearer ".len()) else { return false };
+    let accepted =
+        keys.iter().fold(Choice::from(0), |accepted, key| accepted | key.reveal().as_bytes().ct_eq(shown.trim_ascii()));
+    scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(accepted)
+}

@@ -1,0 +1,216 @@
+//! Reloads: the next configuration without a lost request, or none at all.
+
+use harness::{Call, Gate, Mock, Proxy, Reply, eventually, provider};
+use http::Method;
+use serde_json::json;
+
+#[tokio::test]
+async fn requests_in_flight_finish_on_what_they_began_with() {
+    let gate = Gate::closed();
+    let a = Mock::start("a", Reply::chat("old").held_by(&gate)).await;
+    let b = Mock::start("b", Reply::chat("new")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    let old = proxy.chat_meanwhile();
+    eventually("a works on it", async || a.serving() == 1).await;
+    let reloaded = proxy.reload(json!({"providers": [provider(&b, json!({}))]})).await.expect("a good configuration");
+    assert_eq!((reloaded.generation, reloaded.providers), (2, 1));
+    assert_eq!(proxy.chat().await.content(), "new");
+    gate.open();
+    assert_eq!(old.await.expect("answered").content(), "old");
+    assert_eq!((a.calls(), b.calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_over_a_reload() {
+    let gate = Gate::closed();
+    let a = Mock::start("a", Reply::sse().word("one").wait(&gate).word("two").done()).await;
+    let b = Mock::start("b", Reply::chat("new")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    let mut stream = proxy.stream().await;
+    stream.read_until("one").await;
+    proxy.reload(json!({"providers": [provider(&b, json!({}))]})).await.expect("a good configuration");
+    gate.open();
+    let rest = stream.rest().await;
+    assert!(rest.complete && rest.text().ends_with("data: [DONE]\n\n"), "{}", rest.text());
+}
+
+#[tokio::test]
+async fn a_bad_configuration_changes_nothing_and_is_reported_with_all_its_problems() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    let broken = json!({"providers": [provider(&a, json!({"weight": -1}))], "queue": {"max_concurent": 5}});
+    let failure = proxy.reload(broken).await.expect_err("two problems");
+    for part in ["providers[0].weight: must be", "did you mean `max_concurrent`?"] {
+        assert!(failure.text.contains(part), "{part} is missing in {}", failure.text);
+    }
+    let health = proxy.get("/health").await.json();
+    assert_eq!((&health["config"]["generation"], &health["config"]["reloads"]["failed"]), (&json!(1), &json!(1)));
+    let problems = health["config"]["last_error"]["problems"].to_string();
+    assert!(problems.contains("providers[0].weight") && !problems.contains("-1"), "{problems}");
+    assert_eq!(proxy.chat().await.content(), "a");
+    // The next good one clears it.
+    let mended = json!({"providers": [provider(&a, json!({}))], "queue": {"max_concurent": null}});
+    let failure = proxy.reload(mended).await.expect_err("an unknown key is one, whatever it holds");
+    assert!(failure.text.contains("max_concurent"));
+}
+
+#[tokio::test]
+async fn the_next_good_reload_clears_the_error() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    proxy.reload(json!({"providers": []})).await.expect_err("no providers");
+    proxy.reload(json!({"providers": [provider(&a, json!({}))]})).await.expect("good again");
+    let config = proxy.get("/health").await.json()["config"].clone();
+    assert_eq!((&config["generation"], config.get("last_error")), (&json!(2), None));
+}
+
+#[tokio::test]
+async fn a_strategy_that_does_not_load_changes_nothing() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    std::fs::write(proxy.folder().join("bad.wasm"), b"not wasm").expect("writable");
+    let failure = proxy.reload(json!({"routing": {"strategy": "./bad.wasm"}})).await.expect_err("not WebAssembly");
+    assert!(failure.text.contains("is not WebAssembly"), "{}", failure.text);
+    assert_eq!(proxy.get("/health").await.json()["strategy"]["name"], "failover");
+    assert_eq!(proxy.chat().await.status, 200);
+}
+
+#[tokio::test]
+async fn the_strategy_changes_with_the_next_request() {
+    let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+    let mut proxy = Proxy::before([&a, &b]).await;
+    for _ in 0..3 {
+        assert_eq!(proxy.chat().await.provider(), "a");
+    }
+    proxy.reload(json!({"routing": {"strategy": "round_robin"}})).await.expect("a good configuration");
+    for _ in 0..10 {
+        proxy.chat().await;
+    }
+    assert_eq!((a.calls(), b.calls()), (8, 5));
+}
+
+#[tokio::test]
+async fn an_ejected_provider_stays_out_and_a_new_key_forgives_it() {
+    let a = Mock::start("a", Reply::status(401)).await;
+    let b = Mock::start("b", Reply::chat("b")).await;
+    let mut proxy = Proxy::before([&a, &b]).await;
+    assert_eq!(proxy.chat().await.provider(), "b");
+    let limited = json!([provider(&a, json!({"weight": 2})), provider(&b, json!({}))]);
+    proxy.reload(json!({"providers": limited})).await.expect("a good configuration");
+    assert_eq!(proxy.state_of(&a).await, "ejected");
+    assert_eq!((proxy.chat().await.provider(), a.calls()), ("b", 1));
+    a.follow(Reply::chat("a"));
+    let rekeyed = json!([provider(&a, json!({"api_key": "sk-another"})), provider(&b, json!({}))]);
+    proxy.reload(json!({"providers": rekeyed})).await.expect("a good configuration");
+    assert_eq!(proxy.state_of(&a).await, "admitted");
+    assert_eq!(proxy.chat().await.provider(), "a");
+}
+
+#[tokio::test]
+async fn slots_taken_before_count_after() {
+    let gate = Gate::closed();
+    let a = Mock::start("a", Reply::chat("a").held_by(&gate)).await;
+    let mut proxy = Proxy::builder().provider(&a, json!({"max_concurrent": 3})).start().await;
+    let early: Vec<_> = (0..3).map(|_| proxy.chat_meanwhile()).collect();
+    eventually("a is full", async || a.serving() == 3).await;
+    let fewer = json!({"providers": [provider(&a, json!({"max_concurrent": 2}))]});
+    proxy.reload(fewer).await.expect("a good configuration");
+    let late: Vec<_> = (0..4).map(|_| proxy.chat_meanwhile()).collect();
+    eventually("they wait", async || proxy.get("/health").await.json()["queue"]["in_flight"] == 7).await;
+    assert_eq!((proxy.health_of(&a).await["in_flight"].clone(), a.serving()), (json!(3), 3));
+    gate.open();
+    for call in early.into_iter().chain(late) {
+        assert_eq!(call.await.expect("answered").status, 200);
+    }
+    assert_eq!(a.most_at_once(), 3);
+    assert_eq!(proxy.health_of(&a).await["in_flight"], json!(0));
+}
+
+#[tokio::test]
+async fn the_queue_grows_for_those_who_wait() {
+    let gate = Gate::closed();
+    let a = Mock::start("a", Reply::chat("a").held_by(&gate)).await;
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"queue": {"max_concurrent": 1}}));
+    let mut proxy = builder.start().await;
+    let calls = [proxy.chat_meanwhile(), proxy.chat_meanwhile()];
+    eventually("one waits", async || proxy.get("/health").await.json()["queue"]["waiting"] == 1).await;
+    proxy.reload(json!({"queue": {"max_concurrent": 2}})).await.expect("a good configuration");
+    eventually("both are served", async || a.serving() == 2).await;
+    gate.open();
+    for call in calls {
+        assert_eq!(call.await.expect("answered").status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_goes_on_where_it_was() {
+    let mocks = [
+        Mock::start("a", Reply::chat("a")).await,
+        Mock::start("b", Reply::chat("b")).await,
+        Mock::start("c", Reply::chat("c")).await,
+    ];
+    let builder = mocks.iter().fold(Proxy::builder(), |builder, mock| builder.provider(mock, json!({})));
+    let mut proxy = builder.strategy("round_robin").start().await;
+    for _ in 0..10 {
+        proxy.chat().await;
+        proxy.reload(json!({"queue": {"timeout": 5}})).await.expect("a good configuration");
+    }
+    assert_eq!(mocks.each_ref().map(Mock::calls), [4, 3, 3]);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_followed_by_itself() {
+    let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"watch": true}}));
+    let mut proxy = builder.start().await;
+    assert_eq!(proxy.chat().await.provider(), "a");
+    proxy.rewrite(json!({"providers": [provider(&b, json!({}))]}));
+    eventually("b answers", async || proxy.chat().await.provider() == "b").await;
+    proxy.rewrite(json!({"providers": []}));
+    eventually("the error is seen", async || proxy.get("/health").await.json()["config"]["reloads"]["failed"] == 1)
+        .await;
+    assert_eq!(proxy.chat().await.provider(), "b");
+}
+
+#[tokio::test]
+async fn post_admin_reload_says_what_came_of_it() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    let reload = async |proxy: &Proxy| proxy.call(Method::POST, "/admin/reload").answer().await;
+    let answer = reload(&proxy).await;
+    assert_eq!((answer.status, answer.json()["generation"].clone()), (200, json!(2)));
+    proxy.rewrite(json!({"timeouts": {"request": "soon"}}));
+    let answer = reload(&proxy).await;
+    assert_eq!((answer.status, answer.code().as_str()), (422, "reload_failed"));
+    assert!(answer.text().contains("timeouts.request: must be"), "{}", answer.text());
+    assert_eq!(proxy.get("/admin/reload").await.status, 405);
+}
+
+#[tokio::test]
+async fn operators_need_a_client_key_where_keys_are_set() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"api_keys": ["client-key"]}}));
+    let proxy = builder.start().await;
+    let reload = || proxy.call(Method::POST, "/admin/reload");
+    assert_eq!(reload().answer().await.status, 401);
+    assert_eq!(reload().header("authorization", "Bearer wrong").answer().await.status, 401);
+    assert_eq!(reload().header("authorization", "Bearer client-key").answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn the_second_listener_serves_operators_and_the_first_no_longer_does() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let admin = json!({"port": 0, "api_key": "admin-key"});
+    let server = json!({"server": {"api_keys": ["client-key"], "admin": admin}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(server).start().await;
+    let reload = || Call::to(proxy.operators(), Method::POST, "/admin/reload");
+    assert_eq!(reload().answer().await.status, 401);
+    assert_eq!(reload().header("authorization", "Bearer client-key").answer().await.status, 401);
+    assert_eq!(reload().header("authorization", "Bearer admin-key").answer().await.status, 200);
+    assert_eq!(Call::to(proxy.operators(), Method::GET, "/health").answer().await.status, 200);
+    let chat = Call::to(proxy.operators(), Method::POST, "/v1/chat/completions").json(&harness::chat_request());
+    let answer = chat.header("authorization", "Bearer client-key").answer().await;
+    assert_eq!((answer.status, answer.code().as_str(), a.calls()), (404, "unknown_path", 0));
+    let first = proxy.call(Method::POST, "/admin/reload").header("authorization", "Bearer client-key");
+    assert_eq!(first.answer().await.status, 404);
+}
