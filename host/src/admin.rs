@@ -1,4 +1,4 @@
-//! What operators and their load balancers ask: `/health`, `/ready` and `/admin/reload`.
+//! What operators and their load balancers ask: `/health`, `/ready`, `/metrics` and `/admin/reload`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::config::LoadError;
 use crate::listener::Peer;
-use crate::provider::ejection::Standing;
+use crate::metrics::{self, state::ProviderState};
+use crate::provider::ejection::{Health, Standing};
 use crate::provider::{Fleet, Provider};
 use crate::proxy::generation::{Operators, shows_one_of};
 use crate::proxy::respond::{self, ProxyError};
@@ -206,6 +207,21 @@ pub async fn ready(State(operations): State<Arc<Operations>>, method: Method, he
     }
 }
 
+/// `GET /metrics`: everything that is counted, for Prometheus.
+pub async fn metrics(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+    let id = operations.proxy.request_id(request.headers());
+    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+    let answer = match operations.admits(&request) {
+        Err(error) => error.into_response(0),
+        Ok(()) if !reads => ProxyError::WrongMethod("GET").into_response(0),
+        Ok(()) => {
+            let text = operations.metrics();
+            ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+        }
+    };
+    named(answer, id)
+}
+
 /// `POST /admin/reload`: reads the configuration anew and says what came of it.
 pub async fn reload(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
@@ -218,6 +234,30 @@ pub async fn reload(State(operations): State<Arc<Operations>>, request: Request)
 }
 
 impl Operations {
+    fn metrics(&self) -> Vec<u8> {
+        let generation = self.proxy.generation();
+        let (fleet, queue) = (&generation.fleet, self.proxy.queue());
+        let snapshot = fleet.snapshot();
+        let now = Instant::now();
+        let providers = fleet.providers().iter().map(|provider| ProviderState {
+            name: &provider.config.name,
+            state: state_word(snapshot.of(provider.record()), now),
+            in_flight: provider.in_flight(),
+            slots: provider.config.max_concurrent,
+        });
+        let since = generation.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.proxy.metrics().encode(&metrics::state::State {
+            version: env!("CARGO_PKG_VERSION"),
+            generation: generation.number,
+            since: since.as_secs_f64(),
+            reloaded_well: self.status.counts.lock().failure.is_none(),
+            queue: [queue.in_flight(), queue.waiting(), queue.capacity(), queue.max_waiting()],
+            providers: providers.collect(),
+            strategy: fleet.strategy().name(),
+            health: fleet.strategy().health(),
+        })
+    }
+
     async fn reload(&self) -> Response {
         let (request, outcome) = ReloadRequest::awaited("POST /admin/reload");
         if self.reloads.send(request).await.is_err() {
@@ -275,15 +315,9 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     let snapshot = fleet.snapshot();
     let health = snapshot.of(provider.record());
     let throttled = health.throttled_for(now);
-    let state = match health.standing(now) {
-        Standing::Ejected => "ejected",
-        Standing::Probing => "probing",
-        Standing::Admitted if throttled.is_some() => "throttled",
-        Standing::Admitted => "admitted",
-    };
     let mut fields = json!({
         "name": provider.config.name,
-        "state": state,
+        "state": state_word(health, now),
         "healthy": health.standing(now) == Standing::Admitted,
         "fallback_only": provider.config.fallback_only,
         "in_flight": provider.in_flight(),
@@ -299,4 +333,14 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
         fields["out_for_seconds"] = json!(wait.as_secs_f64());
     }
     fields
+}
+
+/// A provider's state in a word, one of [`metrics::state::STATES`].
+fn state_word(health: &Health, now: Instant) -> &'static str {
+    match health.standing(now) {
+        Standing::Ejected => "ejected",
+        Standing::Probing => "probing",
+        Standing::Admitted if health.throttled_for(now).is_some() => "throttled",
+        Standing::Admitted => "admitted",
+    }
 }

@@ -16,6 +16,7 @@ mod reload;
 
 use crate::admin::{self, Operations, ReloadRequest};
 use crate::config::{Config, LoadError, Problem};
+use crate::metrics::Metrics;
 use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, request::Approach};
@@ -97,12 +98,14 @@ impl App {
             tracing::warn!("{warning}");
         }
         client::set_up_tls();
-        let fleet = Fleet::new(&config, strategy.clone(), None)?;
+        let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
+        let fleet = Fleet::new(&config, strategy.clone(), &metrics, None)?;
         fleet.take_over(None);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
         let generation = Generation::new(1, &config, fleet);
         let queue = Queue::new(&config.queue);
-        let proxy = Arc::new(Proxy::new(generation, queue, options.approach, requests.clone(), draining.clone()));
+        let proxy = Proxy::new(generation, queue, metrics, options.approach, requests.clone(), draining.clone());
+        let proxy = Arc::new(proxy);
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
         let operators = match &config.server.admin {
             Some(admin) => Some(bind(&admin.host, admin.port, "server.admin").await?),
@@ -151,13 +154,13 @@ impl App {
         let (draining, tasks) = (reloader.draining.clone(), reloader.tasks.clone());
         let (connections, close) = (TaskTracker::new(), CancellationToken::new());
         let generation = proxy.generation();
-        let health_check = reloader.config.health_check.clone();
-        reloader.start_checks(&generation.fleet, &health_check);
+        let config = reloader.config.clone();
+        reloader.start_checks(&generation.fleet, &config);
         let serve = |listener, router| {
             tasks.spawn(listener::serve(listener, router, connections.clone(), draining.clone(), close.clone()));
         };
         let open = Router::new().route("/health", any(admin::health)).route("/ready", any(admin::ready));
-        let closed = Router::new().route("/admin/reload", any(admin::reload));
+        let closed = Router::new().route("/metrics", any(admin::metrics)).route("/admin/reload", any(admin::reload));
         let clients = open.clone().merge(closed.clone()).with_state(operations.clone());
         serve(listener, clients.fallback(proxy::handle).with_state(proxy.clone()));
         if let Some((listener, address)) = operators {

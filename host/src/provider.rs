@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::Guard;
+use prometheus::Histogram;
 use tokio::time::Instant;
 
 pub mod board;
@@ -19,9 +20,11 @@ pub mod eligible;
 pub mod health;
 pub mod latency;
 pub mod permit;
+pub mod summary;
 
 use crate::config;
-use crate::routing::{Candidate, Outcome, ProviderFacts, Report, Strategy, Tier};
+use crate::metrics::{Metrics, ProviderMetrics};
+use crate::routing::{Candidate, Decision, Facts, Outcome, ProviderFacts, Report, Strategy, Tier};
 use crate::slots::Slot;
 pub use board::Snapshot;
 use board::{Board, Record};
@@ -39,6 +42,8 @@ pub struct Provider {
     pub config: config::Provider,
     /// Sends requests to it.
     pub client: Client,
+    /// What is counted of it.
+    pub metrics: ProviderMetrics,
     record: Arc<Record>,
 }
 
@@ -55,6 +60,7 @@ pub struct Fleet {
     /// Without active checks a trial request is the only way back.
     checks: bool,
     strategy: Arc<dyn Strategy>,
+    strategy_calls: Histogram,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -128,6 +134,7 @@ impl Fleet {
     pub fn new(
         config: &config::Config,
         strategy: Arc<dyn Strategy>,
+        metrics: &Metrics,
         predecessor: Option<&Fleet>,
     ) -> Result<Arc<Self>, client::SetupError> {
         let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
@@ -139,6 +146,7 @@ impl Fleet {
                 index,
                 config: provider.clone(),
                 client: clients.client_for(provider)?,
+                metrics: metrics.of_provider(&provider.name),
                 record: known.map_or_else(|| board.welcome(), |known| Arc::clone(&known.record)),
             }));
         }
@@ -151,6 +159,7 @@ impl Fleet {
             policy: Policy { cooldown: config.health_check.cooldown, track_errors: config.monitoring.track_errors },
             track_latency: config.monitoring.track_latency,
             checks: config.health_check.enabled,
+            strategy_calls: metrics.strategy_calls(strategy.name()),
             strategy,
         }))
     }
@@ -189,6 +198,14 @@ impl Fleet {
     /// The strategy that orders the candidates.
     pub fn strategy(&self) -> &dyn Strategy {
         self.strategy.as_ref()
+    }
+
+    /// Asks the strategy, and times it.
+    pub fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
+        let began = Instant::now();
+        let decision = self.strategy.decide(facts, candidates);
+        self.strategy_calls.observe(began.elapsed().as_secs_f64());
+        decision
     }
 
     /// The health of all at this moment, also of those that other configurations named.
@@ -300,6 +317,9 @@ impl Fleet {
     fn update(&self, provider: &Provider, transition: impl Fn(&Health, Instant) -> Option<Health>) {
         let now = Instant::now();
         if let Some((before, after)) = self.board.update(&provider.record, |health| transition(health, now)) {
+            if after.epoch() != before.epoch() && after.ejected_until().is_some() {
+                provider.metrics.ejections.inc();
+            }
             log_transition(provider, &before, &after, now);
         }
     }

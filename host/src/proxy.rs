@@ -28,10 +28,13 @@ pub mod models;
 pub mod request;
 pub mod respond;
 pub mod stream;
+pub mod usage;
 pub mod whole;
 
 use crate::listener::Closer;
+use crate::metrics::Metrics;
 use crate::queue::{NoSlot, Queue};
+use crate::routing::Outcome;
 use access::Entry;
 use attempt::{Answered, Content, Passing};
 use dispatch::{Dispatcher, Order};
@@ -41,6 +44,7 @@ use generation::Generation;
 use request::{Approach, BodyError, RequestBody};
 use respond::ProxyError;
 use stream::Relay;
+use usage::Usage;
 use whole::Whole;
 
 /// The header that names a request, in both directions.
@@ -53,6 +57,7 @@ const SCANNED_IN_PLACE: usize = 1 << 20;
 pub struct Proxy {
     generation: ArcSwap<Generation>,
     queue: Queue,
+    metrics: Arc<Metrics>,
     entropy: Entropy,
     approach: Approach,
     /// Requests in flight, which a drain waits for.
@@ -66,12 +71,13 @@ impl Proxy {
     pub fn new(
         generation: Generation,
         queue: Queue,
+        metrics: Arc<Metrics>,
         approach: Approach,
         requests: TaskTracker,
         draining: CancellationToken,
     ) -> Self {
         let generation = ArcSwap::from_pointee(generation);
-        Self { generation, queue, entropy: Entropy::default(), approach, requests, draining }
+        Self { generation, queue, metrics, entropy: Entropy::default(), approach, requests, draining }
     }
 
     /// What new requests begin with.
@@ -87,6 +93,11 @@ impl Proxy {
     /// The global queue.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Whether the server is going down.
@@ -109,7 +120,7 @@ impl Proxy {
 pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response<Body> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut entry = Entry::new(id.clone(), method, path, proxy.requests.token());
+    let mut entry = Entry::new(id.clone(), method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
     // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
     // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
     let closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
@@ -129,7 +140,8 @@ pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Respon
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    entry.answered(response.status());
+    let code = response.extensions().get::<respond::Code>().map(|code| code.0);
+    entry.answered(response.status(), code);
     response
 }
 
@@ -153,22 +165,26 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let endpoint = Endpoint::of(&head.method, path).ok_or_else(|| ProxyError::UnknownPath(path.to_owned()))?;
+        entry.at(endpoint.label());
         if endpoint.class == Class::Models {
             return models::answer(&generation, &endpoint.path).await.map(Answer::Own);
         }
+        let arriving = Instant::now();
         let bytes = intake::read(body, &head.headers, generation.max_body_bytes).await?;
+        entry.waited(arriving);
         let mut headers = headers::to_provider(head.headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
         entry.asked_for(body.model());
         if generation.fleet.eligible(body.model()).providers().is_empty() {
             return Err(ProxyError::UnknownModel(body.model().to_owned()));
         }
-        let deadline = Instant::now() + generation.queue_timeout;
+        let queued = Instant::now();
+        let deadline = queued + generation.queue_timeout;
         let permit = self.queue.enter(deadline).await.map_err(|none| match none {
             NoSlot::TimedOut => ProxyError::QueueTimeout(generation.queue_timeout),
             NoSlot::Full => ProxyError::QueueFull(self.queue.max_waiting()),
         })?;
-        entry.hold(permit);
+        entry.hold(permit, queued);
         let query = head.uri.query().map(str::to_owned);
         let order = Order { method: head.method, endpoint, query, headers, body, deadline };
         let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy };
@@ -237,9 +253,12 @@ fn pass_on(answered: Answered, mut entry: Entry, closer: Closer, closes: bool) -
     if closes {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
-    entry.answered(status);
+    entry.answered(status, None);
     let body = match content {
         Content::Whole(bytes) => {
+            if outcome == Outcome::Succeeded {
+                entry.used(Usage::of(&bytes));
+            }
             entry.ended(outcome);
             Body::new(Whole::new(bytes, entry))
         }
@@ -259,6 +278,9 @@ fn pass_on(answered: Answered, mut entry: Entry, closer: Closer, closes: bool) -
 fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
     if let Some(Ok(name)) = entry.provider().map(HeaderValue::try_from) {
         headers.insert("x-pointsman-provider", name);
+    }
+    if let Some(Ok(decision)) = entry.decision().map(HeaderValue::try_from) {
+        headers.insert("x-pointsman-decision", decision);
     }
     if entry.attempts() > 1 {
         headers.insert("x-pointsman-attempts", HeaderValue::from(entry.attempts()));

@@ -24,6 +24,9 @@ pub trait Strategy: Send + Sync {
     /// order and an [`Origin`] that says why. The order is always a permutation of the candidates' providers.
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision;
 
+    /// Its text for a decision's reason, if it has one.
+    fn reason(&self, reason: u32) -> Option<String>;
+
     /// How it is, for operators.
     fn health(&self) -> StrategyHealth;
 

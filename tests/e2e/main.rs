@@ -15,6 +15,7 @@ mod faults;
 mod headers;
 mod held_answers;
 mod limits;
+mod metrics;
 mod models;
 mod outcomes;
 mod paths;

@@ -230,6 +230,17 @@ impl Proxy {
         Raw::connect(self.address).await
     }
 
+    /// The value of one series of `/metrics`, named as it stands there; 0 when there is none.
+    ///
+    /// # Panics
+    ///
+    /// When its value is no number.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.get("/metrics").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
     /// What `/health` says of a provider.
     ///
     /// # Panics

@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use super::load_strategy;
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
-use crate::config::{Config, HealthCheck, LoadError};
-use crate::provider::{Fleet, health};
+use crate::config::{Config, LoadError};
+use crate::provider::{Fleet, health, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
 use crate::{strategy, telemetry};
@@ -37,7 +37,7 @@ pub struct Reloader {
     pub config: Config,
     pub status: Arc<Status>,
     pub logs: telemetry::Handle,
-    /// Ends the active checks of the generation in force.
+    /// Ends the active checks and the summaries of the generation in force.
     pub checks: CancellationToken,
     pub tasks: TaskTracker,
     pub draining: CancellationToken,
@@ -111,6 +111,7 @@ impl Reloader {
                     generation = in_force,
                     "reload failed, generation {in_force} stays in force:\n{error:#}"
                 );
+                self.proxy.metrics().reloaded(false);
                 self.status.failed(failure.clone());
                 Err(failure)
             }
@@ -120,10 +121,11 @@ impl Reloader {
     /// All that can fail, on a thread where it holds up no request.
     async fn prepare(&self) -> anyhow::Result<(Config, Arc<Fleet>, Arc<strategy::ComponentStrategy>)> {
         let (source, predecessor) = (Arc::clone(&self.source), Arc::clone(&self.proxy.generation().fleet));
+        let metrics = Arc::clone(self.proxy.metrics());
         let prepared = tokio::task::spawn_blocking(move || {
             let config = source()?;
             let strategy = load_strategy(&config)?;
-            let fleet = Fleet::new(&config, strategy.clone(), Some(&predecessor))?;
+            let fleet = Fleet::new(&config, strategy.clone(), &metrics, Some(&predecessor))?;
             Ok((config, fleet, strategy))
         });
         prepared.await?
@@ -140,7 +142,10 @@ impl Reloader {
         let next = Generation::new(before.number + 1, &config, Arc::clone(&fleet));
         let number = next.number;
         self.proxy.succeed(next);
-        self.start_checks(&fleet, &config.health_check);
+        self.start_checks(&fleet, &config);
+        let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+        self.proxy.metrics().keep(&names);
+        self.proxy.metrics().reloaded(true);
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -156,11 +161,12 @@ impl Reloader {
         Reloaded { generation: number, providers, strategy: name, warnings }
     }
 
-    /// Starts the active checks of a generation and ends those of the one before.
-    pub fn start_checks(&mut self, fleet: &Arc<Fleet>, settings: &HealthCheck) {
+    /// Starts the active checks and the summaries of a generation, and ends those of the one before.
+    pub fn start_checks(&mut self, fleet: &Arc<Fleet>, config: &Config) {
         let next = self.draining.child_token();
         std::mem::replace(&mut self.checks, next.clone()).cancel();
-        health::start(fleet, settings, &self.tasks, &next);
+        health::start(fleet, &config.health_check, &self.tasks, &next);
+        summary::start(fleet, &config.monitoring, &self.tasks, &next);
     }
 }
 

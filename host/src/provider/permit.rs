@@ -24,6 +24,7 @@ pub struct Permit {
     epoch: u64,
     began: Instant,
     first_byte: Option<Instant>,
+    streams: bool,
     reported: bool,
 }
 
@@ -32,7 +33,7 @@ impl Permit {
     pub(super) fn new(fleet: Arc<Fleet>, provider: Arc<Provider>, slot: Slot, trial: bool) -> Self {
         let epoch = fleet.snapshot().of(provider.record()).epoch();
         let began = Instant::now();
-        Self { fleet, provider, _slot: slot, trial, epoch, began, first_byte: None, reported: false }
+        Self { fleet, provider, _slot: slot, trial, epoch, began, first_byte: None, streams: false, reported: false }
     }
 
     /// The provider that this permit is for.
@@ -50,6 +51,12 @@ impl Permit {
         self.first_byte.get_or_insert_with(Instant::now);
     }
 
+    /// Notes that the first event of a stream came.
+    pub fn first_event(&mut self) {
+        self.first_byte();
+        self.streams = true;
+    }
+
     /// Reports the outcome and frees the slot.
     pub fn report(mut self, outcome: Outcome) {
         self.finish(outcome);
@@ -65,6 +72,10 @@ impl Permit {
             first_byte: self.first_byte.map(|at| at - self.began).unwrap_or_default(),
             total: self.began.elapsed(),
         };
+        self.provider.metrics.attempt(report.kind, report.total);
+        if self.streams {
+            self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());
+        }
         self.fleet.learn(&self.provider, outcome, self.epoch, report);
         if self.trial {
             self.provider.record.trial.store(false, Relaxed);

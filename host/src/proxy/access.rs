@@ -1,13 +1,19 @@
 //! The log entry of one request, which is also what the request holds while it lasts.
 //!
-//! It travels from the handler into the response body and is written when it is dropped, so there is one line per
-//! request whatever happens to it, and its queue slot is free exactly when the request is over.
+//! It travels from the handler into the response body and is written when it is dropped, so there is one line and one
+//! count per request whatever happens to it, and its queue slot is free exactly when the request is over.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::endpoint::LABELS;
+use super::usage::Usage;
+use crate::metrics::Metrics;
+use crate::provider::Provider;
 use crate::queue::QueuePermit;
 use crate::routing::{Outcome, OutcomeKind};
 
@@ -18,21 +24,66 @@ pub struct Entry {
     began: Instant,
     method: http::Method,
     path: String,
+    /// The place of its endpoint among the labels.
+    endpoint: usize,
     model: String,
-    attempts: Vec<(String, OutcomeKind)>,
+    attempts: Vec<Attempt>,
     /// `None` until the answer's head was made: a client that left before it.
     status: Option<u16>,
+    /// The code of the proxy's own error.
+    error: Option<&'static str>,
+    /// What others took: the client with its body, the queue, slots, providers.
+    waited: Duration,
+    queued: Option<Duration>,
+    /// Until the head of the answer.
+    first_byte: Option<Duration>,
+    /// Of that, what the proxy itself took.
+    overhead: Option<Duration>,
+    usage: Option<Usage>,
+    decision: Option<String>,
     queue: Option<QueuePermit>,
+    metrics: Arc<Metrics>,
     /// Counted by a drain.
     _in_flight: TaskTrackerToken,
 }
 
+#[derive(Debug)]
+struct Attempt {
+    provider: Arc<Provider>,
+    kind: OutcomeKind,
+    began: Instant,
+    took: Duration,
+}
+
 impl Entry {
     /// Begins the entry of a request.
-    pub fn new(id: String, method: http::Method, path: String, in_flight: TaskTrackerToken) -> Self {
-        let (model, attempts) = (String::new(), Vec::new());
-        let began = Instant::now();
-        Self { id, began, method, path, model, attempts, status: None, queue: None, _in_flight: in_flight }
+    pub fn new(
+        id: String,
+        method: http::Method,
+        path: String,
+        metrics: Arc<Metrics>,
+        in_flight: TaskTrackerToken,
+    ) -> Self {
+        Self {
+            id,
+            began: Instant::now(),
+            method,
+            path,
+            endpoint: LABELS.len() - 1,
+            model: String::new(),
+            attempts: Vec::new(),
+            status: None,
+            error: None,
+            waited: Duration::ZERO,
+            queued: None,
+            first_byte: None,
+            overhead: None,
+            usage: None,
+            decision: None,
+            queue: None,
+            metrics,
+            _in_flight: in_flight,
+        }
     }
 
     /// The request's id, as the client sees it.
@@ -45,26 +96,55 @@ impl Entry {
         self.began
     }
 
+    /// Notes the endpoint by its place among the labels.
+    pub fn at(&mut self, endpoint: usize) {
+        self.endpoint = endpoint;
+    }
+
     /// Notes the model that was asked for.
     pub fn asked_for(&mut self, model: &str) {
         // A client's text: bounded, and without anything that could break a line.
         self.model = model.chars().filter(|c| !c.is_control()).take(200).collect();
     }
 
-    /// Keeps the queue's slot until the request is over.
-    pub fn hold(&mut self, permit: QueuePermit) {
+    /// Notes that from `since` until now somebody else was waited for.
+    pub fn waited(&mut self, since: Instant) {
+        self.waited += since.elapsed();
+    }
+
+    /// Keeps the queue's slot, which was waited for since `since`, until the request is over.
+    pub fn hold(&mut self, permit: QueuePermit, since: Instant) {
+        let wait = since.elapsed();
+        self.metrics.queued(wait);
+        self.waited += wait;
+        self.queued = Some(wait);
         self.queue = Some(permit);
     }
 
+    /// Notes the decision, for an answer that is to name it.
+    pub fn decided(&mut self, decision: String) {
+        self.decision = Some(decision);
+    }
+
+    /// The latest decision that was noted.
+    pub fn decision(&self) -> Option<&str> {
+        self.decision.as_deref()
+    }
+
     /// Notes that an attempt began; its outcome is noted by [`Entry::ended`].
-    pub fn attempted(&mut self, provider: &str) {
-        self.attempts.push((provider.to_owned(), OutcomeKind::Cancelled));
+    pub fn attempted(&mut self, provider: Arc<Provider>) {
+        if !self.attempts.is_empty() {
+            provider.metrics.failovers.inc();
+        }
+        let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
+        self.attempts.push(Attempt { provider, kind, began: Instant::now(), took });
     }
 
     /// Notes how the latest attempt ended.
     pub fn ended(&mut self, outcome: Outcome) {
-        if let Some((_, kind)) = self.attempts.last_mut() {
-            *kind = outcome.kind();
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.kind = outcome.kind();
+            attempt.took = attempt.began.elapsed();
         }
     }
 
@@ -75,37 +155,89 @@ impl Entry {
 
     /// The provider of the latest attempt.
     pub fn provider(&self) -> Option<&str> {
-        self.attempts.last().map(|(provider, _)| provider.as_str())
+        self.attempts.last().map(|attempt| attempt.provider.config.name.as_str())
     }
 
-    /// Notes the status of the answer.
-    pub fn answered(&mut self, status: http::StatusCode) {
-        self.status = Some(status.as_u16());
+    /// Notes the figures that the answer names.
+    pub fn used(&mut self, usage: Option<Usage>) {
+        self.usage = usage;
     }
+
+    /// Notes the status of the answer, and the code if it is an error of the proxy's own.
+    pub fn answered(&mut self, status: http::StatusCode, error: Option<&'static str>) {
+        self.status = Some(status.as_u16());
+        self.error = error;
+        let until_now = self.began.elapsed();
+        self.first_byte = Some(until_now);
+        if !self.attempts.is_empty() {
+            let own = until_now.saturating_sub(self.waited);
+            self.overhead = Some(own);
+            self.metrics.overhead(own);
+        }
+    }
+
+    fn count(&self) {
+        self.metrics.request_took(self.endpoint, self.began.elapsed());
+        let Some(last) = self.attempts.last() else {
+            let outcome = if self.status.is_some() { "succeeded" } else { OutcomeKind::Cancelled.name() };
+            return self.metrics.answered_alone(self.endpoint, self.error.unwrap_or(outcome));
+        };
+        let provider = &last.provider.metrics;
+        provider.request(self.endpoint, last.kind);
+        if let Some(usage) = self.usage {
+            provider.prompt_tokens.inc_by(usage.prompt_tokens.unwrap_or(0));
+            provider.completion_tokens.inc_by(usage.completion_tokens.unwrap_or(0));
+        }
+    }
+
+    /// All attempts in one text, such as `a: failed (12.5 ms), b: succeeded (80.1 ms)`.
+    fn story(&self) -> String {
+        let mut story = String::new();
+        for Attempt { provider, kind, took, .. } in &self.attempts {
+            let comma = if story.is_empty() { "" } else { ", " };
+            // Writing to a String cannot fail.
+            let _ = write!(story, "{comma}{}: {} ({:.1} ms)", provider.config.name, kind.name(), millis(*took));
+        }
+        story
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// As logged: microseconds are enough.
+fn rounded(duration: Duration) -> f64 {
+    (millis(duration) * 1000.0).round() / 1000.0
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.count();
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
         }
-        let mut attempts = String::new();
-        for (provider, kind) in &self.attempts {
-            let comma = if attempts.is_empty() { "" } else { ", " };
-            // Writing to a String cannot fail.
-            let _ = write!(attempts, "{comma}{provider}: {}", kind.name());
-        }
         // 499: the client left before there was an answer, as nginx counts it.
         let status = self.status.unwrap_or(499);
-        let duration_ms = self.began.elapsed().as_secs_f64() * 1000.0;
+        let duration = self.began.elapsed();
         let (method, path) = (&self.method, &self.path);
+        let usage = self.usage.unwrap_or_default();
         tracing::info!(
             request_id = self.id,
             model = self.model,
-            attempts,
+            provider = self.provider(),
+            attempts = self.story(),
             status,
-            duration_ms,
-            "{method} {path} {status} in {duration_ms:.1} ms"
+            error = self.error,
+            duration_ms = rounded(duration),
+            first_byte_ms = self.first_byte.map(rounded),
+            queue_ms = self.queued.map(rounded),
+            overhead_ms = self.overhead.map(rounded),
+            prompt_tokens = usage.prompt_tokens,
+            completion_tokens = usage.completion_tokens,
+            decision = self.decision,
+            "{method} {path} {status} in {:.1} ms",
+            millis(duration)
         );
     }
 }

@@ -231,7 +231,7 @@ async fn open_stream(
         held.push_back(chunk);
         if seen.event {
             began = true;
-            permit.first_byte();
+            permit.first_event();
             deadline = Instant::now() + idle;
         }
         if let Some((start, end)) = seen.whole {

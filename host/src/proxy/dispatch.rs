@@ -77,11 +77,18 @@ impl Dispatcher<'_> {
             }
             course.any_healthy |= tier != Tier::LastResort;
             let mut pending = self.decide(tier, &candidates, &course, entry);
-            while let Some(permit) = self.next_permit(&mut pending, tier, order).await? {
+            loop {
+                let waiting = Instant::now();
+                let permit = self.next_permit(&mut pending, tier, order).await;
+                entry.waited(waiting);
+                let Some(permit) = permit? else { break };
                 let index = permit.provider().index;
                 pending.retain(|&other| other != index);
                 course.tried.push(index);
-                let failure = match self.attempt(permit, &course, entry).await {
+                let sending = Instant::now();
+                let attempted = self.attempt(permit, &course, entry).await;
+                entry.waited(sending);
+                let failure = match attempted {
                     Attempted::Answered(answered) => return Ok(answered),
                     Attempted::Failed(failure) => failure,
                 };
@@ -97,7 +104,7 @@ impl Dispatcher<'_> {
     }
 
     /// Asks the strategy for the order of the candidates.
-    fn decide(&self, tier: Tier, candidates: &[Candidate], course: &Course<'_>, entry: &Entry) -> Vec<u32> {
+    fn decide(&self, tier: Tier, candidates: &[Candidate], course: &Course<'_>, entry: &mut Entry) -> Vec<u32> {
         let Order { endpoint, body, .. } = course.order;
         if endpoint.class == Class::Stored {
             // The same provider each time, or what was stored today is not found tomorrow.
@@ -113,7 +120,10 @@ impl Dispatcher<'_> {
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
         };
-        let decision = self.generation.fleet.strategy().decide(&facts, candidates);
+        let decision = self.generation.fleet.decide(&facts, candidates);
+        if self.generation.explain {
+            entry.decided(self.explain(tier, &decision));
+        }
         tracing::debug!(
             request_id = entry.id(),
             tier = tier.name(),
@@ -122,6 +132,26 @@ impl Dispatcher<'_> {
             "decided"
         );
         decision.order
+    }
+
+    /// The decision for whoever wants to know why.
+    fn explain(&self, tier: Tier, decision: &Decision) -> String {
+        const SHOWN: usize = 10;
+        let fleet = &self.generation.fleet;
+        let names = decision.order.iter().map(|&index| fleet.provider(index).config.name.as_str());
+        let shown: Vec<&str> = names.take(SHOWN).collect();
+        let more = decision.order.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(",+{more}") } else { String::new() };
+        let reason = match decision.origin {
+            Origin::Strategy { reason } => {
+                fleet.strategy().reason(reason).unwrap_or_else(|| format!("reason {reason}"))
+            }
+            Origin::Abstained => "no opinion: default order".to_owned(),
+            Origin::Refused => "no order for this request: default order".to_owned(),
+            Origin::Faulted => "the strategy broke: default order".to_owned(),
+        };
+        let (strategy, tier) = (fleet.strategy().name(), tier.name());
+        format!("strategy={strategy}; tier={tier}; order={}{more}; reason={reason}", shown.join(","))
     }
 
     /// The next provider of the order that has a slot. Those that went out meanwhile are dropped from `pending`; `None`
@@ -193,7 +223,7 @@ impl Dispatcher<'_> {
             must_answer: endpoint.class == Class::Generate,
             marks_end: matches!(endpoint.path.as_str(), "chat/completions" | "completions"),
         };
-        entry.attempted(&provider.config.name);
+        entry.attempted(Arc::clone(&provider));
         attempt(permit, plan).await
     }
 }

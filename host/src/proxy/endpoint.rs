@@ -72,6 +72,22 @@ pub struct Endpoint {
     pub class: Class,
 }
 
+/// What metrics call an endpoint: one of these, so that no client can make more of them.
+pub const LABELS: [&str; 12] = [
+    "chat/completions",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "moderations",
+    "audio",
+    "images",
+    "models",
+    "files",
+    "batches",
+    "other",
+];
+
 /// What sort of request goes to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -86,6 +102,14 @@ pub enum Class {
 }
 
 impl Endpoint {
+    /// Its place in [`LABELS`].
+    pub fn label(&self) -> usize {
+        let path = self.path.as_str();
+        let root = path.split('/').next().unwrap_or_default();
+        let is = |label: &str| path == label || root == label && root != "chat";
+        LABELS.iter().position(|label| is(label)).unwrap_or(LABELS.len() - 1)
+    }
+
     /// Reads a path; `None` when nothing is served there.
     pub fn of(method: &Method, path: &str) -> Option<Self> {
         let path = match path.strip_prefix("/v1/") {

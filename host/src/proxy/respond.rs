@@ -75,6 +75,10 @@ pub struct Tried {
     pub outcome: Outcome,
 }
 
+/// The code of an own error, beside the response: the label of metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Code(pub &'static str);
+
 /// An error as the client sees it.
 struct Face {
     status: StatusCode,
@@ -102,6 +106,8 @@ impl ProxyError {
             // The SDKs would repeat all our attempts twice.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
+        response.extensions_mut().insert(Code(face.code));
+        let headers = response.headers_mut();
         if closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

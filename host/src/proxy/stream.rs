@@ -20,6 +20,7 @@ use crate::provider::Permit;
 use crate::provider::client::AnswerBody;
 use crate::proxy::access::Entry;
 use crate::proxy::respond;
+use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
 use events::EventScanner;
 
@@ -29,6 +30,7 @@ pub struct Relay {
     held: VecDeque<Bytes>,
     source: Option<AnswerBody>,
     kind: Kind,
+    usage: UsageScanner,
     timer: Pin<Box<Sleep>>,
     permit: Option<Permit>,
     entry: Entry,
@@ -70,13 +72,18 @@ impl Relay {
         closer: Closer,
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(deadline));
-        Self { held, source: Some(source), kind, timer, permit: Some(permit), entry, closer }
+        let mut usage = UsageScanner::default();
+        if matches!(kind, Kind::Events { .. }) {
+            held.iter().for_each(|piece| usage.feed(piece));
+        }
+        Self { held, source: Some(source), kind, usage, timer, permit: Some(permit), entry, closer }
     }
 
     fn report(&mut self, outcome: Outcome) -> String {
         let Some(permit) = self.permit.take() else { return String::new() };
         let provider = permit.provider().config.name.clone();
         self.entry.ended(outcome);
+        self.entry.used(self.usage.found());
         permit.report(outcome);
         provider
     }
@@ -116,10 +123,11 @@ impl Body for Relay {
         let Some(source) = &mut this.source else { return Poll::Ready(None) };
         match source.poll_chunk(context) {
             Poll::Ready(Some(Ok(bytes))) => {
-                if let Kind::Events { scanner, idle, .. } = &mut this.kind
-                    && scanner.feed(&bytes).event
-                {
-                    this.timer.as_mut().reset(Instant::now() + *idle);
+                if let Kind::Events { scanner, idle, .. } = &mut this.kind {
+                    this.usage.feed(&bytes);
+                    if scanner.feed(&bytes).event {
+                        this.timer.as_mut().reset(Instant::now() + *idle);
+                    }
                 }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }

@@ -190,6 +190,20 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [OutcomeKind; 10] = [
+        OutcomeKind::Succeeded,
+        OutcomeKind::Rejected,
+        OutcomeKind::Unauthorized,
+        OutcomeKind::Declined,
+        OutcomeKind::NotFound,
+        OutcomeKind::Throttled,
+        OutcomeKind::Failed,
+        OutcomeKind::TimedOut,
+        OutcomeKind::Interrupted,
+        OutcomeKind::Cancelled,
+    ];
+
     /// The label in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {

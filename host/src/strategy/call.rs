@@ -109,6 +109,10 @@ impl Strategy for ComponentStrategy {
         &self.inner.name
     }
 
+    fn reason(&self, reason: u32) -> Option<String> {
+        self.inner.info.reasons.get(reason as usize).cloned()
+    }
+
     fn health(&self) -> StrategyHealth {
         let stats = self.stats();
         let faults = FaultKind::ALL.map(|kind| (kind.name(), stats.faults_of(kind)));

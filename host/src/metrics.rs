@@ -1,0 +1,321 @@
+//! What is counted and timed, for Prometheus.
+//!
+//! Whatever a request counts is resolved to its counter beforehand, per provider and generation, so that counting is an
+//! atomic addition. What can be read off the state at any time (slots, queue, health, strategies) is not counted at all
+//! but gathered at the scrape, see [`state`]. Labels come from fixed sets and from the configuration, never from a
+//! request. Names and units follow <https://prometheus.io/docs/practices/naming/>.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+};
+
+pub mod state;
+
+use crate::routing::OutcomeKind;
+use state::State;
+
+/// Prometheus's format of text.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Seconds of whole requests and attempts: tokens take their time.
+const LONG: [f64; 15] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+/// Seconds of waiting for a slot.
+const WAITS: [f64; 12] = [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// Seconds that the proxy itself takes.
+const SHORT: [f64; 12] =
+    [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5];
+/// Seconds of a strategy's call, which ends after 15 ms at the latest on a machine with time to spare.
+const CALLS: [f64; 12] =
+    [0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.015, 0.1];
+
+/// Everything that is counted while it happens.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    endpoints: &'static [&'static str],
+    requests: IntCounterVec,
+    durations: Vec<Histogram>,
+    overhead: Histogram,
+    queue_wait: Histogram,
+    strategy_calls: HistogramVec,
+    attempts: IntCounterVec,
+    attempt_durations: HistogramVec,
+    first_tokens: HistogramVec,
+    failovers: IntCounterVec,
+    ejections: IntCounterVec,
+    tokens: IntCounterVec,
+    reloads: [IntCounter; 2],
+    /// The providers that have series.
+    providers: Mutex<BTreeSet<String>>,
+}
+
+/// What is counted of one provider.
+#[derive(Debug)]
+pub struct ProviderMetrics {
+    name: String,
+    all: IntCounterVec,
+    endpoints: &'static [&'static str],
+    /// By endpoint and outcome; made when first needed, as most never are.
+    requests: Vec<OnceLock<IntCounter>>,
+    attempts: [IntCounter; OutcomeKind::ALL.len()],
+    /// From sending a request to the end of its attempt.
+    pub attempt_duration: Histogram,
+    /// From sending a request to the first event of a stream.
+    pub first_token: Histogram,
+    /// Attempts after another provider had been tried for the same request.
+    pub failovers: IntCounter,
+    /// Times that it was taken out.
+    pub ejections: IntCounter,
+    /// Tokens of prompts, as its answers say.
+    pub prompt_tokens: IntCounter,
+    /// Tokens of completions, as its answers say.
+    pub completion_tokens: IntCounter,
+}
+
+impl Metrics {
+    /// Metrics of requests for these endpoints.
+    pub fn new(endpoints: &'static [&'static str]) -> Self {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = sound(IntCounterVec::new(Opts::new(name, help), labels));
+            sound(registry.register(Box::new(counters.clone())));
+            counters
+        };
+        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            let histograms = sound(HistogramVec::new(options, labels));
+            sound(registry.register(Box::new(histograms.clone())));
+            histograms
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let histogram = sound(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())));
+            sound(registry.register(Box::new(histogram.clone())));
+            histogram
+        };
+        let durations = histograms(
+            "pointsman_request_duration_seconds",
+            "From a request's head to the end of its answer.",
+            &LONG,
+            &["endpoint"],
+        );
+        let reloads = counters("pointsman_config_reloads_total", "Reloads of the configuration.", &["result"]);
+        Self {
+            endpoints,
+            requests: counters(
+                "pointsman_requests_total",
+                "Requests that have ended, by the last provider tried (none if the proxy answered without) and how.",
+                &["endpoint", "provider", "outcome"],
+            ),
+            durations: endpoints.iter().map(|endpoint| durations.with_label_values(&[endpoint])).collect(),
+            overhead: histogram(
+                "pointsman_overhead_seconds",
+                "The proxy's own time per request that a provider answered, up to the head of the answer: without \
+                 the waits for the client's body, for slots and for providers.",
+                &SHORT,
+            ),
+            queue_wait: histogram("pointsman_queue_wait_seconds", "The wait for a slot of the queue.", &WAITS),
+            strategy_calls: histograms(
+                "pointsman_strategy_call_duration_seconds",
+                "A decision, with the wait for its turn.",
+                &CALLS,
+                &["strategy"],
+            ),
+            attempts: counters(
+                "pointsman_attempts_total",
+                "Attempts at a provider that have ended.",
+                &["provider", "outcome"],
+            ),
+            attempt_durations: histograms(
+                "pointsman_attempt_duration_seconds",
+                "From sending a request to a provider to the end of the attempt.",
+                &LONG,
+                &["provider"],
+            ),
+            first_tokens: histograms(
+                "pointsman_time_to_first_token_seconds",
+                "From sending a request to a provider to the first event of its stream.",
+                &LONG,
+                &["provider"],
+            ),
+            failovers: counters(
+                "pointsman_failovers_total",
+                "Attempts at a provider after another one had been tried for the same request.",
+                &["provider"],
+            ),
+            ejections: counters("pointsman_ejections_total", "Times a provider was taken out.", &["provider"]),
+            tokens: counters("pointsman_tokens_total", "Tokens, as far as answers name them.", &["provider", "kind"]),
+            reloads: [reloads.with_label_values(&["succeeded"]), reloads.with_label_values(&["failed"])],
+            providers: Mutex::default(),
+            registry,
+        }
+    }
+
+    /// The counters of one provider.
+    pub fn of_provider(&self, name: &str) -> ProviderMetrics {
+        self.providers.lock().insert(name.to_owned());
+        let one = [name];
+        ProviderMetrics {
+            name: name.to_owned(),
+            all: self.requests.clone(),
+            endpoints: self.endpoints,
+            requests: std::iter::repeat_with(OnceLock::new)
+                .take(self.endpoints.len() * OutcomeKind::ALL.len())
+                .collect(),
+            attempts: OutcomeKind::ALL.map(|kind| self.attempts.with_label_values(&[name, kind.name()])),
+            attempt_duration: self.attempt_durations.with_label_values(&one),
+            first_token: self.first_tokens.with_label_values(&one),
+            failovers: self.failovers.with_label_values(&one),
+            ejections: self.ejections.with_label_values(&one),
+            prompt_tokens: self.tokens.with_label_values(&[name, "prompt"]),
+            completion_tokens: self.tokens.with_label_values(&[name, "completion"]),
+        }
+    }
+
+    /// Drops the series of providers that are not among `names`, or each reload could add some for good.
+    pub fn keep(&self, names: &[&str]) {
+        let mut known = self.providers.lock();
+        let gone: Vec<String> = known.iter().filter(|name| !names.contains(&name.as_str())).cloned().collect();
+        for name in gone {
+            known.remove(&name);
+            // An error means that there was no such series.
+            let name = name.as_str();
+            let one = [name];
+            for endpoint in self.endpoints {
+                for kind in OutcomeKind::ALL {
+                    let _ = self.requests.remove_label_values(&[*endpoint, name, kind.name()]);
+                }
+            }
+            for kind in OutcomeKind::ALL {
+                let _ = self.attempts.remove_label_values(&[name, kind.name()]);
+            }
+            let _ = self.attempt_durations.remove_label_values(&one);
+            let _ = self.first_tokens.remove_label_values(&one);
+            let _ = self.failovers.remove_label_values(&one);
+            let _ = self.ejections.remove_label_values(&one);
+            let _ = self.tokens.remove_label_values(&[name, "prompt"]);
+            let _ = self.tokens.remove_label_values(&[name, "completion"]);
+        }
+    }
+
+    /// Counts a request that the proxy answered without any provider; `code` is its error's, from a fixed set.
+    pub fn answered_alone(&self, endpoint: usize, code: &'static str) {
+        self.requests.with_label_values(&[self.endpoints[endpoint], "", code]).inc();
+    }
+
+    /// Times a request.
+    pub fn request_took(&self, endpoint: usize, time: Duration) {
+        self.durations[endpoint].observe(time.as_secs_f64());
+    }
+
+    /// Times what the proxy itself did for a request.
+    pub fn overhead(&self, time: Duration) {
+        self.overhead.observe(time.as_secs_f64());
+    }
+
+    /// Times the wait for a slot of the queue.
+    pub fn queued(&self, time: Duration) {
+        self.queue_wait.observe(time.as_secs_f64());
+    }
+
+    /// Where the calls of a strategy are timed.
+    pub fn strategy_calls(&self, strategy: &str) -> Histogram {
+        self.strategy_calls.with_label_values(&[strategy])
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, well: bool) {
+        self.reloads[usize::from(!well)].inc();
+    }
+
+    /// All that was counted, and `state`, in Prometheus's format of text.
+    pub fn encode(&self, state: &State<'_>) -> Vec<u8> {
+        let mut families = self.registry.gather();
+        families.extend(state.gather());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut text = Vec::with_capacity(16 << 10);
+        // Writing to memory does not fail, and families without samples are left out by `gather`.
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+            tracing::error!(%error, "metrics cannot be encoded");
+        }
+        text
+    }
+}
+
+impl ProviderMetrics {
+    /// Counts a request whose last attempt was here.
+    pub fn request(&self, endpoint: usize, outcome: OutcomeKind) {
+        let place = endpoint * OutcomeKind::ALL.len() + outcome as usize;
+        let labels = [self.endpoints[endpoint], &self.name, outcome.name()];
+        self.requests[place].get_or_init(|| self.all.with_label_values(&labels)).inc();
+    }
+
+    /// Counts an attempt.
+    pub fn attempt(&self, outcome: OutcomeKind, time: Duration) {
+        self.attempts[outcome as usize].inc();
+        self.attempt_duration.observe(time.as_secs_f64());
+    }
+
+    /// Attempts so far, by outcome, in the order of [`OutcomeKind::ALL`].
+    pub fn attempts(&self) -> [u64; OutcomeKind::ALL.len()] {
+        self.attempts.each_ref().map(IntCounter::get)
+    }
+}
+
+/// The library refuses names that are no identifiers and names given twice. Ours are literals, and a test scrapes them.
+fn sound<T>(made: prometheus::Result<T>) -> T {
+    made.expect("the names of metrics are sound")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDPOINTS: [&str; 2] = ["chat/completions", "other"];
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.encode(&State::default())).expect("text")
+    }
+
+    #[test]
+    fn a_request_counts_once_for_its_provider_endpoint_and_outcome() {
+        let metrics = Metrics::new(&ENDPOINTS);
+        let provider = metrics.of_provider("a \"b\"");
+        provider.request(0, OutcomeKind::Succeeded);
+        provider.request(0, OutcomeKind::Succeeded);
+        provider.request(1, OutcomeKind::Interrupted);
+        metrics.answered_alone(1, "queue_full");
+        let text = text(&metrics);
+        for line in [
+            r#"pointsman_requests_total{endpoint="chat/completions",outcome="succeeded",provider="a \"b\""} 2"#,
+            r#"pointsman_requests_total{endpoint="other",outcome="interrupted",provider="a \"b\""} 1"#,
+            r#"pointsman_requests_total{endpoint="other",outcome="queue_full",provider=""} 1"#,
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn outcomes_stand_where_their_numbers_say() {
+        for (place, kind) in OutcomeKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+        }
+    }
+
+    #[test]
+    fn providers_that_are_gone_leave_no_series_behind() {
+        let metrics = Metrics::new(&ENDPOINTS);
+        for name in ["stays", "goes"] {
+            let provider = metrics.of_provider(name);
+            provider.request(0, OutcomeKind::Failed);
+            provider.attempt(OutcomeKind::Failed, Duration::ZERO);
+        }
+        metrics.keep(&["stays"]);
+        let text = text(&metrics);
+        assert!(text.contains("\"stays\"") && !text.contains("\"goes\""), "{text}");
+    }
+}

@@ -1,0 +1,177 @@
+//! `/metrics`, and what answers say of the decision behind them.
+
+use std::time::Duration;
+
+use harness::{Call, Gate, Mock, Proxy, Reply, eventually, stream_request};
+use http::Method;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_request_counts_once_and_each_of_its_attempts_too() {
+    let a = Mock::start("a", Reply::status(500)).await;
+    let b = Mock::start("b", Reply::chat("b")).await;
+    let proxy = Proxy::before([&a, &b]).await;
+    for _ in 0..3 {
+        assert_eq!(proxy.chat().await.status, 200);
+    }
+    for (series, value) in [
+        (r#"pointsman_requests_total{endpoint="chat/completions",outcome="succeeded",provider="b"}"#, 3.0),
+        (r#"pointsman_requests_total{endpoint="chat/completions",outcome="failed",provider="a"}"#, 0.0),
+        (r#"pointsman_attempts_total{outcome="failed",provider="a"}"#, 1.0),
+        (r#"pointsman_attempts_total{outcome="succeeded",provider="b"}"#, 3.0),
+        (r#"pointsman_failovers_total{provider="b"}"#, 1.0),
+        (r#"pointsman_ejections_total{provider="a"}"#, 1.0),
+        (r#"pointsman_provider_state{provider="a",state="ejected"}"#, 1.0),
+        (r#"pointsman_provider_state{provider="b",state="admitted"}"#, 1.0),
+        (r#"pointsman_request_duration_seconds_count{endpoint="chat/completions"}"#, 3.0),
+        ("pointsman_overhead_seconds_count", 3.0),
+        ("pointsman_queue_wait_seconds_count", 3.0),
+        (r#"pointsman_strategy_call_duration_seconds_count{strategy="failover"}"#, 3.0),
+        (r#"pointsman_config_info{strategy="failover"}"#, 1.0),
+        ("pointsman_config_generation", 1.0),
+    ] {
+        assert_eq!(proxy.metric(series).await, value, "{series}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_proxy_answers_by_itself_counts_by_its_code() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::before([&a]).await;
+    assert_eq!(proxy.post("/v1/embeddings", &json!(["no object"])).await.status, 400);
+    assert_eq!(proxy.get("/no/such/path/0123").await.status, 404);
+    assert_eq!(proxy.get("/v1/models").await.status, 200);
+    let text = proxy.get("/metrics").await.text();
+    for line in [
+        r#"pointsman_requests_total{endpoint="embeddings",outcome="not_an_object",provider=""} 1"#,
+        r#"pointsman_requests_total{endpoint="other",outcome="unknown_path",provider=""} 1"#,
+        r#"pointsman_requests_total{endpoint="models",outcome="succeeded",provider=""} 1"#,
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
+    }
+    assert!(!text.contains("0123"), "no label comes from a request");
+}
+
+#[tokio::test]
+async fn the_gauges_show_what_is_going_on_now() {
+    let gate = Gate::closed();
+    let a = Mock::start("a", Reply::chat("a").held_by(&gate)).await;
+    let limits = json!({"queue": {"max_concurrent": 2, "max_waiting": 5}});
+    let proxy = Proxy::builder().provider(&a, json!({"max_concurrent": 2})).set(limits).start().await;
+    let calls: Vec<_> = (0..3).map(|_| proxy.chat_meanwhile()).collect();
+    eventually("one waits", async || proxy.metric("pointsman_queue_waiting").await == 1.0).await;
+    for (series, value) in [
+        ("pointsman_queue_in_flight", 2.0),
+        ("pointsman_queue_max_concurrent", 2.0),
+        ("pointsman_queue_max_waiting", 5.0),
+        (r#"pointsman_provider_in_flight{provider="a"}"#, 2.0),
+        (r#"pointsman_provider_max_concurrent{provider="a"}"#, 2.0),
+    ] {
+        assert_eq!(proxy.metric(series).await, value, "{series}");
+    }
+    gate.open();
+    for call in calls {
+        assert_eq!(call.await.expect("answered").status, 200);
+    }
+    eventually("all is over", async || proxy.metric("pointsman_queue_in_flight").await == 0.0).await;
+    assert_eq!(proxy.metric(r#"pointsman_provider_in_flight{provider="a"}"#).await, 0.0);
+}
+
+#[tokio::test]
+async fn the_overhead_is_without_the_time_of_providers_and_queue() {
+    let a = Mock::start("a", Reply::chat("a").late(Duration::from_millis(400))).await;
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"queue": {"max_concurrent": 1}}));
+    let proxy = builder.start().await;
+    let calls = [proxy.chat_meanwhile(), proxy.chat_meanwhile()];
+    for call in calls {
+        assert_eq!(call.await.expect("answered").status, 200);
+    }
+    let overhead = proxy.metric("pointsman_overhead_seconds_sum").await;
+    assert!(overhead > 0.0 && overhead < 0.4, "{overhead} s");
+    let series = r#"pointsman_attempt_duration_seconds_sum{provider="a"}"#;
+    assert!(proxy.metric(series).await >= 0.8);
+    assert!(proxy.metric("pointsman_queue_wait_seconds_sum").await >= 0.39);
+}
+
+#[tokio::test]
+async fn tokens_and_the_first_event_of_streams_are_counted() {
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}});
+    let a = Mock::start("a", Reply::sse().word("one").event(&usage).done()).await;
+    let proxy = Proxy::before([&a]).await;
+    assert!(proxy.chat_call(&stream_request()).answer().await.complete);
+    let first = r#"pointsman_time_to_first_token_seconds_count{provider="a"}"#;
+    eventually("the stream is counted", async || proxy.metric(first).await == 1.0).await;
+    a.follow(Reply::json(200, &json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 20}})));
+    assert_eq!(proxy.chat().await.status, 200);
+    assert_eq!(proxy.metric(first).await, 1.0, "an answer that is no stream has no first event");
+    for (kind, tokens) in [("prompt", 17.0), ("completion", 25.0)] {
+        let series = format!("pointsman_tokens_total{{kind=\"{kind}\",provider=\"a\"}}");
+        eventually("tokens are counted", async || proxy.metric(&series).await == tokens).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_counts_as_cancelled() {
+    let a = Mock::start("a", Reply::silence()).await;
+    let proxy = Proxy::before([&a]).await;
+    let call = proxy.chat_meanwhile();
+    eventually("a works on it", async || a.serving() == 1).await;
+    call.abort();
+    let series = r#"pointsman_requests_total{endpoint="chat/completions",outcome="cancelled",provider="a"}"#;
+    eventually("it is counted", async || proxy.metric(series).await == 1.0).await;
+}
+
+#[tokio::test]
+async fn metrics_need_a_client_key_where_keys_are_set() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"api_keys": ["client-key"]}}));
+    let proxy = builder.start().await;
+    assert_eq!(proxy.get("/metrics").await.status, 401);
+    let call = proxy.call(Method::GET, "/metrics").header("authorization", "Bearer client-key");
+    let answer = call.answer().await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"), "{:?}", answer.headers);
+    assert_eq!(proxy.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_second_listener_serves_metrics_and_the_first_no_longer_does() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"admin": {"port": 0}}}));
+    let proxy = builder.start().await;
+    assert_eq!(proxy.chat().await.status, 200);
+    assert_eq!(proxy.get("/metrics").await.status, 404);
+    let text = Call::to(proxy.operators(), Method::GET, "/metrics").answer().await.text();
+    assert!(text.contains("pointsman_requests_total{"), "{text}");
+}
+
+#[tokio::test]
+async fn a_reload_counts_and_a_provider_that_is_gone_leaves_no_series() {
+    let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+    let mut proxy = Proxy::before([&a, &b]).await;
+    assert_eq!(proxy.chat().await.provider(), "a");
+    proxy.reload(json!({"providers": [harness::provider(&b, json!({}))]})).await.expect("a good configuration");
+    proxy.reload(json!({"queue": {"timeout": "soon"}})).await.expect_err("no number");
+    assert!(!proxy.get("/metrics").await.text().contains("provider=\"a\""));
+    for (series, value) in [
+        (r#"pointsman_config_reloads_total{result="succeeded"}"#, 1.0),
+        (r#"pointsman_config_reloads_total{result="failed"}"#, 1.0),
+        ("pointsman_config_last_reload_successful", 0.0),
+        ("pointsman_config_generation", 2.0),
+    ] {
+        assert_eq!(proxy.metric(series).await, value, "{series}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_names_its_decision_when_asked_to() {
+    let a = Mock::start("a", Reply::status(500)).await;
+    let b = Mock::start("b", Reply::chat("b")).await;
+    let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
+    let mut proxy = builder.set(json!({"monitoring": {"explain": true}})).start().await;
+    let answer = proxy.chat().await;
+    let decision = answer.header("x-pointsman-decision");
+    assert!(decision.starts_with("strategy=failover; tier=primary; order=a,b; reason="), "{decision}");
+    proxy.reload(json!({"monitoring": {"explain": false}})).await.expect("a good configuration");
+    assert_eq!(proxy.chat().await.header("x-pointsman-decision"), "");
+}
