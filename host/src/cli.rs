@@ -91,6 +91,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
         config.server.port = port;
     }
     start_logs(&config);
+    use_cache();
     run(async move {
         // Before anything slow, so that a signal is never missed.
         let signals = Signals::new()?;
@@ -109,6 +110,7 @@ fn run_check(file: &ConfigFile) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return wrong(&problems),
     };
+    use_cache();
     if let Err(problem) = app::load_strategy(&config) {
         return wrong(&problem.to_string());
     }
@@ -121,6 +123,7 @@ fn run_check(file: &ConfigFile) -> ExitCode {
 
 fn run_demo(port: Option<u16>) -> ExitCode {
     start_logs_for_demo();
+    use_cache();
     run(async move {
         let signals = Signals::new()?;
         let demo = demo::Demo::bind(port).await?;
@@ -148,6 +151,13 @@ fn summary(config: &Config) -> String {
         names.join(", "),
         config.strategy.name
     )
+}
+
+/// Keeps compiled strategies on disk, as far as the environment names a place.
+fn use_cache() {
+    if let Some(folder) = strategy::cache_folder(&environment) {
+        strategy::use_cache(&folder);
+    }
 }
 
 fn start_logs(config: &Config) {

@@ -4,7 +4,8 @@
 //! [`routing::Strategy`](crate::routing::Strategy) and always has an answer, whatever the guest does.
 //!
 //! A component goes from `component` (bytes, checked and compiled) over `instance` (one living guest, and the limits of
-//! each call) to `call` (the lock, and what is done about faults). Beside them stand `engine` (the compiler and the
+//! each call) to `call` (the lock, and what is done about faults). `cache` keeps compiled code, under a component's
+//! `digest`. Beside them stand `engine` (the compiler and the
 //! clock of deadlines), `wasi`, `limits` and `overtime` (the guest's
 //! world and its bounds), `output` (what it says), `fault` and
 //! `recovery` (how it breaks and comes back), `bindings` (the contract in Rust) and `builtin` (the components in the
@@ -25,8 +26,10 @@ use crate::routing::ProviderFacts;
 
 mod bindings;
 mod builtin;
+mod cache;
 mod call;
 mod component;
+mod digest;
 mod engine;
 mod fault;
 mod instance;
@@ -39,6 +42,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use cache::{cache_folder, use_cache};
 pub use call::ComponentStrategy;
 pub use component::LoadError;
 pub use fault::{Fault, FaultKind, Stats};

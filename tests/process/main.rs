@@ -1,5 +1,7 @@
 //! The real binary: exit codes, logs, where the configuration comes from, signals, and the demo.
 
+mod cache;
+
 use std::path::Path;
 use std::process::Command;
 

@@ -11,6 +11,8 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings::{feedback, host_log, meta, router};
+use super::cache;
+use super::digest::Digest;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::output::one_line;
@@ -128,15 +130,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 impl Blueprint {
-    /// Checks, compiles and links a component.
+    /// Checks, compiles and links a component. What has been compiled before comes from the cache, if there is one.
     ///
     /// # Errors
     ///
     /// Whatever shows without running it.
     pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         check_format(bytes)?;
+        let digest = Digest::of([bytes]);
         let component =
-            Component::from_binary(engine.wasm(), bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
+            cache::compiled(engine.wasm(), &digest, bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
         let exports = check_exports(&component)?;
         check_imports(&component)?;
 
