@@ -21,7 +21,7 @@ pub async fn health(State(proxy): State<Arc<Proxy>>, method: Method, headers: He
     let providers: Vec<Value> = fleet.providers().iter().map(|provider| state_of(fleet, provider)).collect();
     let strategy = fleet.strategy().health();
     let faults: serde_json::Map<String, Value> =
-        strategy.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
+        strategy.counters.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
     let body = json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),

@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, HealthCheck, LoadError, Problem};
 use crate::provider::{Fleet, Provider, client, health};
 use crate::proxy::{self, Proxy, request::Approach};
-use crate::routing::Strategy;
-use crate::{admin, drain, listener, strategy, telemetry};
+use crate::strategy::Succession;
+use crate::{admin, drain, listener, telemetry};
 
 /// A server that is bound and not yet running.
 pub struct App {
@@ -35,9 +35,9 @@ pub struct App {
 /// # Errors
 ///
 /// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_strategy(config: &Config) -> Result<Arc<dyn Strategy>, LoadError> {
+pub fn load_strategy(config: &Config) -> Result<Arc<Succession>, LoadError> {
     let facts = config.providers.iter().map(Provider::facts).collect();
-    match strategy::load(&config.strategy, facts) {
+    match Succession::start(&config.strategy, facts) {
         Ok(strategy) => Ok(strategy),
         Err(error) => {
             let line = config.strategy.line;

@@ -94,6 +94,14 @@ pub enum LoadError {
         /// How.
         fault: Fault,
     },
+    /// It started, and broke when it was tried with requests that nobody had sent.
+    #[error("fails when it is tried before use: {fault} (in {request})")]
+    Unfit {
+        /// What it was asked.
+        request: String,
+        /// How it broke.
+        fault: Fault,
+    },
     /// WebAssembly cannot be run on this machine.
     #[error("cannot run WebAssembly here: {0}")]
     Engine(String),
@@ -101,6 +109,8 @@ pub enum LoadError {
 
 /// A component that has been compiled, checked and linked: what instances are made of.
 pub struct Blueprint {
+    /// Of the component's bytes.
+    pub digest: Digest,
     /// The instance, all but made.
     pub pre: InstancePre<Sandbox>,
     /// The required interface.
@@ -150,6 +160,7 @@ impl Blueprint {
             let pre = linker.instantiate_pre(&component)?;
             let has = |interface: &str| exports.iter().any(|name| is_ours(name, interface));
             Ok(Blueprint {
+                digest,
                 router: router::GuestIndices::new(&pre)?,
                 meta: has("meta").then(|| meta::GuestIndices::new(&pre)).transpose()?,
                 feedback: has("feedback").then(|| feedback::GuestIndices::new(&pre)).transpose()?,
