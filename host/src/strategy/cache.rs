@@ -28,6 +28,12 @@ const MAGIC: &[u8; 16] = b"pointsman-code 1";
 /// Bytes before the code: [`MAGIC`] and a digest.
 const HEADER: usize = MAGIC.len() + 32;
 
+/// How the name of a file with code ends.
+const CODE: &str = ".code";
+
+/// How the name of a file begins that is still being written.
+const TEMPORARY: &str = ".pointsman-";
+
 /// Files kept; of more, those not used for longest go.
 const FILES: usize = 64;
 
@@ -207,7 +213,7 @@ impl Cache {
 
     /// Where the code of a component lies: named by the component and by all that its compilation depends on.
     fn path(&self, engine: &Engine, digest: &Digest) -> PathBuf {
-        self.folder.join(format!("{digest}-{:.16}.code", engine_digest(engine)))
+        self.folder.join(format!("{digest}-{:.16}{CODE}", engine_digest(engine)))
     }
 
     /// Removes what was used least recently beyond so many files and bytes, and what was left half written.
@@ -216,12 +222,17 @@ impl Cache {
         let now = SystemTime::now();
         let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in entries.flatten() {
-            let (path, Ok(found)) = (entry.path(), entry.metadata()) else { continue };
+            // The folder is the user's choice, and may hold other things.
+            let name = entry.file_name();
+            let Some(kind) = name.to_str().and_then(kind_of) else { continue };
+            let Ok(found) = entry.metadata() else { continue };
             let Ok(used) = found.modified() else { continue };
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("code") => kept.push((used, found.len(), path)),
-                Some("tmp") if now.duration_since(used).is_ok_and(|age| age > ABANDONED) => drop(fs::remove_file(path)),
-                _ => {}
+            match kind {
+                Kind::Code => kept.push((used, found.len(), entry.path())),
+                Kind::Temporary if now.duration_since(used).is_ok_and(|age| age > ABANDONED) => {
+                    drop(fs::remove_file(entry.path()));
+                }
+                Kind::Temporary => {}
             }
         }
         kept.sort_unstable_by(|one, two| two.cmp(one));
@@ -235,6 +246,22 @@ impl Cache {
     }
 }
 
+/// What a file of ours is.
+enum Kind {
+    Code,
+    Temporary,
+}
+
+/// Tells by its name whether a file is ours.
+fn kind_of(name: &str) -> Option<Kind> {
+    if name.starts_with(TEMPORARY) {
+        return Some(Kind::Temporary);
+    }
+    let (component, engine) = name.strip_suffix(CODE)?.split_once('-')?;
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (component.len() == 64 && engine.len() == 16 && is_hex(component) && is_hex(engine)).then_some(Kind::Code)
+}
+
 fn others_may_write(found: &fs::Metadata) -> bool {
     found.mode() & 0o022 != 0
 }
@@ -244,7 +271,7 @@ fn create_temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!(".{}-{number}.tmp", std::process::id()));
+        let path = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
         // A process of the same number may have left it behind, and in a container all have the same.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

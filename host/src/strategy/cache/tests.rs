@@ -144,20 +144,23 @@ fn what_was_not_used_for_longest_goes_first() {
     let (_folder, cache, path) = filled();
     fs::remove_file(path).expect("it is ours");
     let now = SystemTime::now();
-    let make = |name: &str, age: u64, size: usize| {
+    let code = |number: u32| format!("{number:064}-0123456789abcdef.code");
+    let make = |name: &str, age: u64| {
         let path = cache.folder.join(name);
-        fs::write(&path, vec![0; size]).expect("it is ours");
+        fs::write(&path, [0; 100]).expect("it is ours");
         let file = OpenOptions::new().write(true).open(path).expect("it is ours");
         file.set_modified(now - Duration::from_secs(age)).expect("it is ours");
     };
-    for (name, age) in [("new.code", 1), ("old.code", 300), ("older.code", 400), ("a.tmp", 5000), ("b.tmp", 50)] {
-        make(name, age, 100);
+    for (number, age) in [(1, 1), (2, 300), (3, 400)] {
+        make(&code(number), age);
     }
-    make("not ours.txt", 9999, 1);
+    for (name, age) in [(".pointsman-7-1", 5000), (".pointsman-7-2", 50), ("my own.code", 9999)] {
+        make(name, age);
+    }
     cache.prune(2, 1000);
-    assert_eq!(names(&cache), ["b.tmp", "new.code", "not ours.txt", "old.code"]);
+    assert_eq!(names(&cache), [".pointsman-7-2", &code(1), &code(2), "my own.code"]);
     cache.prune(2, 150);
-    assert_eq!(names(&cache), ["b.tmp", "new.code", "not ours.txt"]);
+    assert_eq!(names(&cache), [".pointsman-7-2", &code(1), "my own.code"]);
 }
 
 #[test]
