@@ -27,7 +27,7 @@ fn route(criterion: &mut Criterion) {
     }
 }
 
-fn load(name: &str, count: u32) -> std::sync::Arc<strategy::ComponentStrategy> {
+fn load(name: &str, count: u32) -> std::sync::Arc<strategy::Succession> {
     let provider = |index| ProviderFacts {
         name: format!("provider-{index}"),
         kind: "openai",
@@ -38,7 +38,7 @@ fn load(name: &str, count: u32) -> std::sync::Arc<strategy::ComponentStrategy> {
     };
     let source = StrategySource::BuiltIn(name.to_owned());
     let choice = StrategyChoice { name: name.to_owned(), source, config: serde_json::json!({}), line: 0 };
-    strategy::load(&choice, (0..count).map(provider).collect()).expect("a built-in strategy loads")
+    strategy::Succession::start(&choice, (0..count).map(provider).collect()).expect("a built-in strategy loads")
 }
 
 fn facts(seq: u32) -> Facts<'static> {

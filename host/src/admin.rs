@@ -175,7 +175,18 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
     let providers: Vec<Value> = fleet.providers().iter().map(|provider| state_of(fleet, provider)).collect();
     let strategy = fleet.strategy().health();
     let faults: serde_json::Map<String, Value> =
-        strategy.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
+        strategy.counters.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
+    let mut strategy_state = json!({
+        "name": strategy.name,
+        "state": strategy.state,
+        "component": format!("{} {}", strategy.component, strategy.version).trim(),
+        "sha256": strategy.digest,
+        "faults": faults,
+        "on_trial": strategy.on_trial,
+    });
+    if let Some(why) = strategy.rolled_back {
+        strategy_state["rolled_back"] = json!(why);
+    }
     let counts = operations.status.counts.lock().clone();
     let mut config = json!({
         "generation": generation.number,
@@ -190,7 +201,7 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
         "version": env!("CARGO_PKG_VERSION"),
         "draining": proxy.is_draining(),
         "config": config,
-        "strategy": {"name": fleet.strategy().name(), "state": strategy.state, "faults": faults},
+        "strategy": strategy_state,
         "queue": {"in_flight": proxy.queue().in_flight(), "waiting": proxy.queue().waiting()},
         "providers": providers,
     });

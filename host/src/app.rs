@@ -21,7 +21,9 @@ use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, request::Approach};
 use crate::queue::Queue;
-use crate::{drain, listener, strategy, telemetry};
+use crate::routing::ProviderFacts;
+use crate::strategy::{self, Succession};
+use crate::{drain, listener, telemetry};
 use reload::Reloader;
 pub use reload::Source;
 
@@ -55,19 +57,21 @@ pub struct Options {
 /// # Errors
 ///
 /// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_strategy(config: &Config) -> Result<Arc<strategy::ComponentStrategy>, LoadError> {
-    let facts = config.providers.iter().map(Provider::facts).collect();
-    match strategy::load(&config.strategy, facts) {
-        Ok(strategy) => Ok(strategy),
-        Err(error) => {
-            let line = config.strategy.line;
-            let message = format!("{} {}", config.strategy, proxy::respond::chain(&error));
-            let key = "routing.strategy".to_owned();
-            let file = config.file.clone();
-            let problem = Problem { file: file.clone(), line, key, message, help: None };
-            Err(LoadError { file, problems: vec![problem] })
-        }
-    }
+pub fn load_strategy(config: &Config) -> Result<Arc<Succession>, LoadError> {
+    Succession::start(&config.strategy, facts(config)).map_err(|error| strategy_problem(config, &error))
+}
+
+/// What strategies are told of the providers.
+fn facts(config: &Config) -> Vec<ProviderFacts> {
+    config.providers.iter().map(Provider::facts).collect()
+}
+
+/// A strategy that does not load, as a problem of the configuration that chose it.
+fn strategy_problem(config: &Config, error: &strategy::LoadError) -> LoadError {
+    let message = format!("{} {}", config.strategy, proxy::respond::chain(error));
+    let (file, key, line) = (config.file.clone(), "routing.strategy".to_owned(), config.strategy.line);
+    let problem = Problem { file: file.clone(), line, key, message, help: None };
+    LoadError { file, problems: vec![problem] }
 }
 
 impl App {

@@ -101,6 +101,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
         Err(problems) => return wrong(&problems.to_string()),
     };
     let logs = start_logs(&config);
+    use_cache();
     run(async move {
         // Before anything slow, so that a signal is never missed.
         let (signals, hangups) = (Signals::new()?, signal(SignalKind::hangup())?);
@@ -132,6 +133,7 @@ fn run_check(file: &ConfigFile) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return wrong(&problems),
     };
+    use_cache();
     if let Err(problem) = app::load_strategy(&config) {
         return wrong(&problem.to_string());
     }
@@ -144,6 +146,7 @@ fn run_check(file: &ConfigFile) -> ExitCode {
 
 fn run_demo(port: Option<u16>) -> ExitCode {
     start_logs_for_demo();
+    use_cache();
     run(async move {
         let signals = Signals::new()?;
         let demo = demo::Demo::bind(port).await?;
@@ -175,6 +178,13 @@ fn summary(config: &Config) -> String {
         names.join(", "),
         config.strategy.name
     )
+}
+
+/// Keeps compiled strategies on disk, as far as the environment names a place.
+fn use_cache() {
+    if let Some(folder) = strategy::cache_folder(&environment) {
+        strategy::use_cache(&folder);
+    }
 }
 
 fn start_logs(config: &Config) -> telemetry::Handle {

@@ -15,7 +15,8 @@ pub use tier::Tier;
 
 /// What orders the candidates of a request. A component is one implementer, the fake of a test another.
 pub trait Strategy: Send + Sync {
-    /// The name it goes by in the configuration and in logs.
+    /// The name it goes by in the configuration and in logs: of the one that decides now, which after a roll-back is
+    /// the previous one.
     fn name(&self) -> &str;
 
     /// Orders `candidates`, of which there is at least one, in the order of the configuration.
@@ -24,7 +25,7 @@ pub trait Strategy: Send + Sync {
     /// order and an [`Origin`] that says why. The order is always a permutation of the candidates' providers.
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision;
 
-    /// Its text for a decision's reason, if it has one.
+    /// What a decision's reason means, in its own words; `None` for a number that it has no words for.
     fn reason(&self, reason: u32) -> Option<String>;
 
     /// How it is, for operators.
@@ -34,11 +35,50 @@ pub trait Strategy: Send + Sync {
     fn learn(&self, report: Report);
 }
 
-/// How a strategy is.
+/// How a strategy is, for operators and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StrategyHealth {
-    /// In a word: `healthy` when it decides.
+    /// The name of the one that decides, as [`Strategy::name`]; the label of its counters.
+    pub name: String,
+    /// In a word: `healthy` when it decides, `rebuilding` while a broken instance is replaced, `backing_off` after too
+    /// many faults in a row.
     pub state: &'static str,
-    /// Faults since the start, by kind.
+    /// It is new, and the previous one stands by until it has proved itself.
+    pub on_trial: bool,
+    /// Why the one that the configuration names does not decide, if the previous one was brought back.
+    pub rolled_back: Option<String>,
+    /// The name that the component gives itself, or empty.
+    pub component: String,
+    /// The version that the component gives itself, or empty.
+    pub version: String,
+    /// The first 12 hexadecimal digits of the component's SHA-256.
+    pub digest: String,
+    /// What has happened under this name.
+    pub counters: StrategyCounters,
+    /// What had happened under other names that strategies of this process went by, so that metrics lose nothing when
+    /// a reload chooses another one.
+    pub former: Vec<(String, StrategyCounters)>,
+}
+
+/// What has happened under a strategy's name since the process started, over all reloads. Nothing here ever falls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StrategyCounters {
+    /// Decisions asked for.
+    pub calls: u64,
+    /// Errors that it returned.
+    pub refusals: u64,
+    /// Empty orders that it returned.
+    pub abstentions: u64,
+    /// Faults by kind; every kind is there.
     pub faults: Vec<(&'static str, u64)>,
+    /// Decisions that had to wait for another one to end.
+    pub lock_waits: u64,
+    /// Decisions that did not wait any longer, and got the default order.
+    pub lock_timeouts: u64,
+    /// Instances made to replace a broken one.
+    pub rebuilds: u64,
+    /// Instances made to replace one whose memory had come near its limit.
+    pub renewals: u64,
+    /// Reports of attempts that it wanted and did not get.
+    pub reports_dropped: u64,
 }

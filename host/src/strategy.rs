@@ -1,10 +1,12 @@
 //! Strategies: WebAssembly components that order the candidates of a request.
 //!
-//! The only place that knows Wasmtime. The rest of the host sees a [`ComponentStrategy`], which is a
+//! The only place that knows Wasmtime. The rest of the host sees a [`Succession`], which is a
 //! [`routing::Strategy`](crate::routing::Strategy) and always has an answer, whatever the guest does.
 //!
 //! A component goes from `component` (bytes, checked and compiled) over `instance` (one living guest, and the limits of
-//! each call) to `call` (the lock, and what is done about faults). Beside them stand `engine` (the compiler and the
+//! each call) and `call` (the lock, and what is done about faults) to `succession` (one component after the other, from
+//! reload to reload). `cache` keeps compiled code, under a component's `digest`; `probe` tries what is new before it is
+//! used. Beside them stand `engine` (the compiler and the
 //! clock of deadlines), `wasi`, `limits` and `overtime` (the guest's
 //! world and its bounds), `output` (what it says), `fault` and
 //! `recovery` (how it breaks and comes back), `bindings` (the contract in Rust) and `builtin` (the components in the
@@ -17,58 +19,35 @@
 //! | names an index twice, or one that was not offered | the default order | a fault is counted; it lives on |
 //! | traps, takes too long, or too much memory | the default order | a fault is counted; it is replaced |
 //! | is replaced for the third time in a row | the default order | none is made for 0.5 s, then 1 s, up to 30 s |
-
-use std::sync::Arc;
-
-use crate::config::{StrategyChoice, StrategySource};
-use crate::routing::ProviderFacts;
+//! | has its third fault in its first 10,000 calls after a reload | the default order | the previous one is back |
+//! | has used three quarters of its memory | its order | it is renewed: another one is made, then takes its place |
 
 mod bindings;
 mod builtin;
+mod cache;
 mod call;
 mod component;
+mod digest;
 mod engine;
 mod fault;
 mod instance;
 mod limits;
 mod output;
 mod overtime;
+mod probe;
 mod recovery;
+mod succession;
 mod wasi;
 
 #[cfg(test)]
 mod tests;
 
-pub use call::ComponentStrategy;
+pub use cache::{cache_folder, use_cache};
 pub use component::LoadError;
-pub use fault::{Fault, FaultKind, Stats};
-pub use instance::Info;
-pub use recovery::State;
+pub use fault::{Fault, FaultKind};
+pub use succession::Succession;
 
 /// The names of the strategies in the binary, sorted.
 pub fn builtins() -> &'static [&'static str] {
     builtin::NAMES
-}
-
-/// Loads the chosen strategy and starts it with these providers, which are all of them in the order of the
-/// configuration.
-///
-/// Compiles: takes from tens of milliseconds to seconds, and must not run on a Tokio worker that has other work.
-///
-/// # Errors
-///
-/// [`LoadError`], whose text follows the strategy's name.
-pub fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<ComponentStrategy>, LoadError> {
-    let engine = engine::Engine::shared()?;
-    let config = if choice.config.is_null() { "{}".to_owned() } else { choice.config.to_string() };
-    let setup = instance::Setup { providers, config };
-    let start = |bytes: &[u8]| ComponentStrategy::start(&choice.name, engine, bytes, setup);
-    let strategy = match &choice.source {
-        StrategySource::BuiltIn(name) => {
-            let not_built_in = || LoadError::NotBuiltIn { name: name.clone(), builtins: builtins() };
-            start(builtin::find(name).ok_or_else(not_built_in)?)?
-        }
-        StrategySource::File(path) => start(&component::read(path)?)?,
-    };
-    Ok(Arc::new(strategy))
 }

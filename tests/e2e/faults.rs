@@ -71,6 +71,60 @@ async fn a_panic_costs_nothing_but_the_default_order() {
     is_harmless("panic").await;
 }
 
+/// Every kind, and the deeds that lead to it.
+const FAULTS: [(&str, &[&str]); 4] = [
+    ("trapped", &["panic", "recurse", "exit"]),
+    ("deadline_exceeded", &["spin"]),
+    ("out_of_memory", &["hog_at_once"]),
+    ("illegal_decision", &["out_of_range", "duplicate", "million", "wild_list"]),
+];
+
+/// The faults that are counted after one request that makes a new fixture do `deed`.
+async fn after(deed: &str) -> [f64; 4] {
+    let stage = Stage::new(json!({})).await;
+    assert_eq!(stage.request(deed).await.status, 200, "{deed}");
+    let text = stage.proxy.get("/metrics").await.text();
+    FAULTS.map(|(kind, _)| {
+        let series = format!("pointsman_strategy_faults_total{{kind=\"{kind}\",strategy=\"fixture\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.and_then(|value| value.parse().ok()).expect("every kind is there")
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_is_counted_once_and_as_what_it_is() {
+    for (kind, deeds) in FAULTS {
+        for deed in deeds {
+            let mut counted = after(deed).await;
+            // On a busy machine a heavy deed may run out of time before it is done.
+            for _ in 0..10 {
+                if kind == "deadline_exceeded" || counted != [0.0, 1.0, 0.0, 0.0] {
+                    break;
+                }
+                counted = after(deed).await;
+            }
+            let expected = FAULTS.map(|(other, _)| if other == kind { 1.0 } else { 0.0 });
+            assert_eq!(counted, expected, "{deed}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_spins_delays_others_by_its_deadline_once() {
+    let stage = Stage::new(json!({})).await;
+    // The deadline of a call is 15 ms of processor time; the rest is what a busy machine takes.
+    let spin = stage.proxy.chat_call(&json!({"model": "do:spin", "messages": []})).answer();
+    let others = (0..20).map(|_| stage.proxy.chat_call(&harness::chat_request()).answer());
+    let (spun, others) = tokio::join!(spin, futures_util::future::join_all(others));
+    assert_eq!(spun.status, 200);
+    for other in others {
+        assert_eq!(other.status, 200);
+        assert!(other.took < Duration::from_secs(2), "{:?}", other.took);
+    }
+    let series = r#"pointsman_strategy_faults_total{kind="deadline_exceeded",strategy="fixture"}"#;
+    assert_eq!(stage.proxy.metric(series).await, 1.0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endless_loop_costs_nothing_but_the_default_order() {
     is_harmless("spin").await;

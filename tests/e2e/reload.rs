@@ -1,6 +1,6 @@
 //! Reloads: the next configuration without a lost request, or none at all.
 
-use harness::{Call, Gate, Mock, Proxy, Reply, eventually, provider};
+use harness::{Call, Gate, Mock, Proxy, Reply, eventually, misbehave, provider};
 use http::Method;
 use serde_json::json;
 
@@ -87,6 +87,49 @@ async fn the_strategy_changes_with_the_next_request() {
         proxy.chat().await;
     }
     assert_eq!((a.calls(), b.calls()), (8, 5));
+}
+
+#[tokio::test]
+async fn a_strategy_that_breaks_after_a_swap_gives_way_to_the_one_before() {
+    let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+    let mut proxy = Proxy::before([&a, &b]).await;
+    assert_eq!(proxy.chat().await.provider(), "a", "failover");
+    let strategies = json!({"backwards": {"path": misbehave(), "config": {}}});
+    let swap = json!({"routing": {"strategy": "backwards"}, "strategies": strategies});
+    assert_eq!(proxy.reload(swap).await.expect("it works when probed").strategy, "backwards");
+    assert_eq!(proxy.chat().await.provider(), "b", "the new one decides");
+    for _ in 0..3 {
+        let answer = proxy.chat_call(&json!({"model": "do:duplicate", "messages": []})).answer().await;
+        assert_eq!((answer.status, answer.provider()), (200, "a"), "the default order");
+    }
+    for _ in 0..10 {
+        assert_eq!(proxy.chat().await.provider(), "a", "failover again");
+    }
+    let strategy = proxy.get("/health").await.json()["strategy"].clone();
+    assert_eq!(strategy["name"], "failover");
+    assert!(strategy["rolled_back"].as_str().is_some_and(|why| why.contains("3 illegal_decision")), "{strategy}");
+    for (series, value) in [
+        (r#"pointsman_strategy_faults_total{kind="illegal_decision",strategy="backwards"}"#, 3.0),
+        (r#"pointsman_strategy_rolled_back{strategy="failover"}"#, 1.0),
+    ] {
+        assert_eq!(proxy.metric(series).await, value, "{series}");
+    }
+    // The same again is not tried again.
+    proxy.reload(json!({"timeouts": {"idle": 9}})).await.expect("a good configuration");
+    assert_eq!(proxy.chat().await.provider(), "a");
+}
+
+#[tokio::test]
+async fn a_strategy_that_breaks_when_probed_is_refused() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    for (deed, fault) in [("panic", "trapped"), ("spin", "ran longer"), ("out_of_range", "illegal decision")] {
+        let strategies = json!({"fixture": {"path": misbehave(), "config": {"on": "route", "do": deed}}});
+        let swap = json!({"routing": {"strategy": "fixture"}, "strategies": strategies});
+        let failure = proxy.reload(swap).await.expect_err("it breaks");
+        assert!(failure.text.contains("routing.strategy") && failure.text.contains(fault), "{}", failure.text);
+    }
+    assert_eq!(proxy.get("/health").await.json()["strategy"]["name"], "failover");
 }
 
 #[tokio::test]

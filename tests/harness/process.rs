@@ -51,6 +51,9 @@ impl Process {
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
+        // Not in the developer's home; and one for all tests, so that they compile a strategy once, as servers do that
+        // are started again and again, and meet each other there.
+        command.env("POINTSMAN_CACHE", profile_folder().join("process-cache"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

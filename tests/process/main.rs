@@ -1,5 +1,7 @@
 //! The real binary: exit codes, logs, where the configuration comes from, signals, and the demo.
 
+mod cache;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -168,7 +170,29 @@ async fn the_log_has_one_line_per_request_with_the_outcome_of_each_attempt() {
     let log = process.stderr();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("/chat/completions")).collect();
     assert_eq!(lines.len(), 1, "{log}");
-    assert!(lines[0].contains("a: failed, b: succeeded") && lines[0].contains("status=200"), "{log}");
+    let parts = ["status=200", "model=\"gpt-4\"", "provider=\"b\"", "attempts=\"a: failed (", " ms), b: succeeded ("];
+    for part in parts.into_iter().chain(["request_id=", "queue_ms=", "overhead_ms=", "completion_tokens=1"]) {
+        assert!(lines[0].contains(part), "{part} is missing in {}", lines[0]);
+    }
+}
+
+#[tokio::test]
+async fn latency_is_summed_up_once_per_interval() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let monitoring = "monitoring: {interval: 0.2, log_format: json}\nrouting: {health_check: {enabled: false}}\n";
+    let folder = folder_with(NAME, &a, monitoring);
+    let process = Process::serve(&folder.path().join(NAME));
+    for _ in 0..3 {
+        process.call(Method::POST, "/v1/chat/completions").await.json(&chat_request()).answer().await;
+    }
+    let summed = || {
+        let log = process.stderr();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let attempts = lines.filter(|line| line["share_percent"] == 100.0 && line["success_percent"] == 100.0);
+        attempts.map(|line| line["attempts"].as_u64().unwrap_or_default()).sum::<u64>()
+    };
+    eventually("three attempts are summed up", async || summed() == 3).await;
+    assert!(process.stderr().contains("% of all"), "{}", process.stderr());
 }
 
 #[tokio::test]

@@ -13,13 +13,14 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::load_strategy;
+use super::{facts, strategy_problem};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::provider::{Fleet, health, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
-use crate::{strategy, telemetry};
+use crate::strategy::Succession;
+use crate::telemetry;
 
 /// Reads the configuration anew.
 pub type Source = Arc<dyn Fn() -> Result<Config, LoadError> + Send + Sync>;
@@ -31,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What the task works with.
 pub struct Reloader {
     pub proxy: Arc<Proxy>,
-    pub strategy: Arc<strategy::ComponentStrategy>,
+    pub strategy: Arc<Succession>,
     pub source: Source,
     /// What is in force now.
     pub config: Config,
@@ -119,12 +120,13 @@ impl Reloader {
     }
 
     /// All that can fail, on a thread where it holds up no request.
-    async fn prepare(&self) -> anyhow::Result<(Config, Arc<Fleet>, Arc<strategy::ComponentStrategy>)> {
+    async fn prepare(&self) -> anyhow::Result<(Config, Arc<Fleet>, Arc<Succession>)> {
         let (source, predecessor) = (Arc::clone(&self.source), Arc::clone(&self.proxy.generation().fleet));
-        let metrics = Arc::clone(self.proxy.metrics());
+        let (metrics, running) = (Arc::clone(self.proxy.metrics()), Arc::clone(&self.strategy));
         let prepared = tokio::task::spawn_blocking(move || {
             let config = source()?;
-            let strategy = load_strategy(&config)?;
+            let strategy = running.reload(&config.strategy, facts(&config));
+            let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
             let fleet = Fleet::new(&config, strategy.clone(), &metrics, Some(&predecessor))?;
             Ok((config, fleet, strategy))
         });
@@ -132,7 +134,7 @@ impl Reloader {
     }
 
     /// Puts the next generation in force. Nothing here fails or waits.
-    fn swap(&mut self, config: Config, fleet: Arc<Fleet>, strategy: Arc<strategy::ComponentStrategy>) -> Reloaded {
+    fn swap(&mut self, config: Config, fleet: Arc<Fleet>, strategy: Arc<Succession>) -> Reloaded {
         let before = self.proxy.generation();
         let mut warnings = config.warnings.clone();
         warnings.extend(needs_restart(&self.config, &config));

@@ -2,10 +2,10 @@
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::sound;
-use crate::routing::StrategyHealth;
+use crate::routing::{StrategyCounters, StrategyHealth};
 
 /// The state at the time of a scrape.
 #[derive(Debug, Default)]
@@ -102,19 +102,57 @@ impl State<'_> {
     }
 
     fn gather_strategy(&self, register: &dyn Fn(Box<dyn Collector>)) {
-        let healthy = sound(GaugeVec::new(
-            Opts::new("pointsman_strategy_healthy", "Whether the strategy decides; otherwise it is the default order."),
-            &["strategy"],
-        ));
-        healthy.with_label_values(&[self.strategy]).set(if self.health.state == "healthy" { 1.0 } else { 0.0 });
-        register(Box::new(healthy));
-        let faults = sound(IntCounterVec::new(
-            Opts::new("pointsman_strategy_faults_total", "Calls in which the strategy broke."),
-            &["strategy", "kind"],
-        ));
-        for (kind, count) in &self.health.faults {
-            faults.with_label_values(&[self.strategy, kind]).inc_by(*count);
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let gauges = sound(IntGaugeVec::new(Opts::new(name, help), labels));
+            register(Box::new(gauges.clone()));
+            gauges
+        };
+        let health = &self.health;
+        let info = gauges(
+            "pointsman_strategy_info",
+            "The component that decides.",
+            &["strategy", "component", "version", "sha256"],
+        );
+        info.with_label_values(&[&health.name, &health.component, &health.version, &health.digest]).set(1);
+        for (name, help, value) in [
+            ("healthy", "Whether the strategy decides; otherwise it is the default order.", health.state == "healthy"),
+            ("on_trial", "Whether it is new, and the previous one stands by.", health.on_trial),
+            ("rolled_back", "Whether the previous one was brought back.", health.rolled_back.is_some()),
+        ] {
+            let gauges = gauges(&format!("pointsman_strategy_{name}"), help, &["strategy"]);
+            gauges.with_label_values(&[&health.name]).set(i64::from(value));
         }
-        register(Box::new(faults));
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters =
+                sound(IntCounterVec::new(Opts::new(format!("pointsman_strategy_{name}_total"), help), labels));
+            register(Box::new(counters.clone()));
+            counters
+        };
+        let faults = counters("faults", "Calls in which the strategy broke.", &["strategy", "kind"]);
+        type Read = fn(&StrategyCounters) -> u64;
+        let simple: [(&str, &str, Read); 8] = [
+            ("calls", "Decisions asked for.", |counters| counters.calls),
+            ("refusals", "Errors that it returned.", |counters| counters.refusals),
+            ("abstentions", "Empty orders that it returned.", |counters| counters.abstentions),
+            ("lock_waits", "Decisions that waited for another one to end.", |counters| counters.lock_waits),
+            ("lock_timeouts", "Decisions that waited too long, and got the default order.", |counters| {
+                counters.lock_timeouts
+            }),
+            ("rebuilds", "Instances made to replace a broken one.", |counters| counters.rebuilds),
+            ("renewals", "Instances made to replace one near its memory limit.", |counters| counters.renewals),
+            ("reports_dropped", "Reports of attempts that it wanted and did not get.", |counters| {
+                counters.reports_dropped
+            }),
+        ];
+        let families = simple.map(|(name, help, read)| (counters(name, help, &["strategy"]), read));
+        let here = (&health.name, &health.counters);
+        for (name, counts) in health.former.iter().map(|(name, counts)| (name, counts)).chain([here]) {
+            for (kind, count) in &counts.faults {
+                faults.with_label_values(&[name.as_str(), kind]).inc_by(*count);
+            }
+            for (family, read) in &families {
+                family.with_label_values(&[name]).inc_by(read(counts));
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::component::{Blueprint, LoadError};
 use super::engine::Engine;
 use super::fault::{Counters, Fault, FaultKind, Stats};
 use super::instance::{Answer, Broken, Info, Instance, OUTCOMES, Setup};
+use super::limits::MEMORY;
 use super::output::{Journal, Rate, Said};
 use super::recovery::{Next, Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
@@ -36,7 +37,7 @@ pub struct ComponentStrategy {
 struct Inner {
     name: String,
     engine: Arc<Engine>,
-    blueprint: Blueprint,
+    blueprint: Arc<Blueprint>,
     setup: Setup,
     info: Info,
     observes: bool,
@@ -46,11 +47,36 @@ struct Inner {
     recovery: Mutex<Recovery>,
     /// Reports for the next decision to hand over, oldest first.
     pending: Mutex<Vec<Report>>,
-    counters: Counters,
+    /// Shared with its predecessors and successors of the same name.
+    counters: Arc<Counters>,
+    /// Locked only where a fault is noted.
+    record: Mutex<Record>,
     /// The guest's own lines.
     journal: Journal,
     /// The host's lines about the guest.
     remarks: Rate,
+}
+
+/// The faults of one component with one configuration, however many share its name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record {
+    /// In the order of [`FaultKind::ALL`].
+    faults: [u64; 4],
+    /// The last one, in words.
+    pub last: String,
+}
+
+impl Record {
+    /// How many there were.
+    pub(super) fn total(&self) -> u64 {
+        self.faults.iter().sum()
+    }
+
+    /// The kinds that there were, without particulars: those may be for the log alone.
+    pub(super) fn kinds(&self) -> String {
+        let kinds = FaultKind::ALL.into_iter().zip(self.faults).filter(|(_, count)| *count > 0);
+        kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl ComponentStrategy {
@@ -58,9 +84,14 @@ impl ComponentStrategy {
     ///
     /// # Errors
     ///
-    /// When the component is not a strategy, breaks at its start, or rejects its configuration.
-    pub(super) fn start(name: &str, engine: Arc<Engine>, bytes: &[u8], setup: Setup) -> Result<Self, LoadError> {
-        let blueprint = Blueprint::new(&engine, bytes)?;
+    /// When the component breaks at its start, or rejects its configuration.
+    pub(super) fn start(
+        name: &str,
+        engine: Arc<Engine>,
+        blueprint: Arc<Blueprint>,
+        setup: Setup,
+        counters: Arc<Counters>,
+    ) -> Result<Self, LoadError> {
         let journal = Journal::new(name);
         let mut said = Said::default();
         let started = Instance::start(&engine, &blueprint, &setup, &mut said);
@@ -76,7 +107,8 @@ impl ComponentStrategy {
             slot: Mutex::new(Some(instance)),
             recovery: Mutex::default(),
             pending: Mutex::default(),
-            counters: Counters::default(),
+            counters,
+            record: Mutex::default(),
             journal,
             remarks: Rate::default(),
         };
@@ -88,11 +120,6 @@ impl ComponentStrategy {
         &self.inner.info
     }
 
-    /// Its text for a decision's reason, if it has one.
-    pub fn reason(&self, reason: u32) -> Option<&str> {
-        self.inner.info.reasons.get(reason as usize).map(String::as_str)
-    }
-
     /// What has happened to it since the start.
     pub fn stats(&self) -> Stats {
         self.inner.counters.read()
@@ -102,6 +129,21 @@ impl ComponentStrategy {
     pub fn state(&self) -> State {
         self.inner.recovery.lock().state()
     }
+
+    /// What its instances are made of.
+    pub(super) fn blueprint(&self) -> &Arc<Blueprint> {
+        &self.inner.blueprint
+    }
+
+    /// What its instances are started with.
+    pub(super) fn setup(&self) -> &Setup {
+        &self.inner.setup
+    }
+
+    /// Its own faults, whatever the counters of its name say.
+    pub(super) fn record(&self) -> Record {
+        self.inner.record.lock().clone()
+    }
 }
 
 impl Strategy for ComponentStrategy {
@@ -109,14 +151,23 @@ impl Strategy for ComponentStrategy {
         &self.inner.name
     }
 
-    fn reason(&self, reason: u32) -> Option<String> {
-        self.inner.info.reasons.get(reason as usize).cloned()
+    fn health(&self) -> StrategyHealth {
+        let Inner { name, info, blueprint, .. } = &*self.inner;
+        StrategyHealth {
+            name: name.clone(),
+            state: self.state().name(),
+            on_trial: false,
+            rolled_back: None,
+            component: info.name.clone(),
+            version: info.version.clone(),
+            digest: blueprint.digest.short(),
+            counters: self.stats().into(),
+            former: Vec::new(),
+        }
     }
 
-    fn health(&self) -> StrategyHealth {
-        let stats = self.stats();
-        let faults = FaultKind::ALL.map(|kind| (kind.name(), stats.faults_of(kind)));
-        StrategyHealth { state: self.state().name(), faults: faults.to_vec() }
+    fn reason(&self, reason: u32) -> Option<String> {
+        self.inner.info.reasons.get(reason as usize).cloned()
     }
 
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
@@ -124,7 +175,11 @@ impl Strategy for ComponentStrategy {
         let default_order = |origin| Decision::default_order(candidates, origin);
         Counters::count(&inner.counters.calls);
 
-        let Some(mut slot) = inner.slot.try_lock_for(LOCK_WAIT) else {
+        let lock = inner.slot.try_lock().or_else(|| {
+            Counters::count(&inner.counters.lock_waits);
+            inner.slot.try_lock_for(LOCK_WAIT)
+        });
+        let Some(mut slot) = lock else {
             Counters::count(&inner.counters.lock_timeouts);
             inner.remark(|name| tracing::warn!(strategy = name, "busy for too long: default order"));
             return default_order(Origin::Faulted);
@@ -138,6 +193,7 @@ impl Strategy for ComponentStrategy {
         let mut said = Said::default();
         let told = if inner.observes { inner.tell(instance) } else { Ok(()) };
         let answer = told.and_then(|()| instance.route(&inner.engine, facts, candidates, &mut said));
+        let full = instance.begins_renewal();
         let lost = match &answer {
             Err(Broken { usable: false, .. }) => slot.take(),
             _ => None,
@@ -145,15 +201,23 @@ impl Strategy for ComponentStrategy {
         // Nothing below may hold up other requests.
         drop(slot);
         inner.journal.write(said);
+        if full && lost.is_none() {
+            Inner::renew(inner);
+        }
         match answer {
-            Ok(Answer::Decided(decision)) => decision,
+            Ok(Answer::Decided(decision)) => {
+                if decision.origin == Origin::Abstained {
+                    Counters::count(&inner.counters.abstentions);
+                }
+                decision
+            }
             Ok(Answer::Refused(text)) => {
                 Counters::count(&inner.counters.refusals);
                 inner.remark(|name| tracing::warn!(strategy = name, "has no order for this request: {text}"));
                 default_order(Origin::Refused)
             }
             Err(Broken { fault, .. }) => {
-                inner.counters.fault(fault.kind());
+                inner.note(&fault);
                 match lost {
                     Some(instance) => Inner::replace(inner, &fault, instance.good_calls),
                     None => inner.remark(|name| tracing::warn!(strategy = name, "{fault}: default order")),
@@ -196,6 +260,14 @@ impl Inner {
         told
     }
 
+    /// Counts a fault.
+    fn note(&self, fault: &Fault) {
+        self.counters.fault(fault.kind());
+        let mut record = self.record.lock();
+        record.faults[fault.kind() as usize] += 1;
+        record.last = fault.to_string();
+    }
+
     /// Says what follows from a fault, and does it.
     fn replace(inner: &Arc<Self>, fault: &Fault, good_calls: u64) {
         match inner.recovery.lock().broke(Instant::now(), good_calls) {
@@ -215,23 +287,55 @@ impl Inner {
         }
     }
 
-    /// Makes a new instance on a thread of its own, of which there is at most one: a strategy may take seconds to
-    /// start, and there may be no Tokio runtime here.
+    /// Makes a new instance in place of a broken one, at most one at a time.
     fn rebuild(inner: &Arc<Self>) {
-        let rebuild = {
+        Self::make_instance(inner, |inner, made| match made {
+            Ok(instance) => inner.install(instance),
+            Err(error) => inner.give_up(&error),
+        });
+    }
+
+    /// Makes a successor of an instance that goes on answering until then. It marks itself, so there is at most one.
+    fn renew(inner: &Arc<Self>) {
+        Self::make_instance(inner, Self::install_successor);
+    }
+
+    /// Makes an instance and goes on with `then`, on a thread of its own: a strategy may take seconds to start, and there
+    /// may be no Tokio runtime here.
+    fn make_instance(inner: &Arc<Self>, then: fn(&Self, Result<Instance, LoadError>)) {
+        let make = {
             let inner = Arc::clone(inner);
             move || {
                 let mut said = Said::default();
                 let started = Instance::start(&inner.engine, &inner.blueprint, &inner.setup, &mut said);
                 inner.journal.write(said);
-                match started {
-                    Ok(instance) => inner.install(instance),
-                    Err(error) => inner.give_up(&error),
-                }
+                then(&inner, started);
             }
         };
-        if let Err(error) = thread::Builder::new().name("strategy-rebuild".to_owned()).spawn(rebuild) {
-            inner.give_up(&LoadError::Engine(error.to_string()));
+        if let Err(error) = thread::Builder::new().name("strategy-rebuild".to_owned()).spawn(make) {
+            then(inner, Err(LoadError::Engine(error.to_string())));
+        }
+    }
+
+    fn install_successor(&self, made: Result<Instance, LoadError>) {
+        let mut slot = self.slot.lock();
+        // The one to be succeeded may have broken meanwhile, and then what follows from that stands.
+        let Some(old) = slot.as_mut().filter(|old| old.is_being_renewed()) else { return };
+        match made {
+            Ok(mut successor) => {
+                successor.succeeds(old);
+                let old = mem::replace(old, successor);
+                // Giving its memory back takes time.
+                drop(slot);
+                Counters::count(&self.counters.renewals);
+                let (used, limit) = (old.memory() >> 20, MEMORY >> 20);
+                self.remark(|name| tracing::info!(strategy = name, "renewed: had {used} of {limit} MiB of memory"));
+            }
+            Err(error) => {
+                old.stays();
+                drop(slot);
+                self.remark(|name| tracing::warn!(strategy = name, "cannot be renewed: {error}"));
+            }
         }
     }
 
@@ -247,6 +351,9 @@ impl Inner {
 
     /// No instance could be made.
     fn give_up(&self, error: &LoadError) {
+        if let LoadError::Broke { fault, .. } = error {
+            self.note(fault);
+        }
         let pause = self.recovery.lock().failed(Instant::now());
         self.remark(|name| tracing::error!(strategy = name, "{error}: default order for {pause:?}"));
     }
@@ -264,6 +371,11 @@ impl Inner {
 
 #[cfg(test)]
 impl ComponentStrategy {
+    /// Whether a successor of the instance is being made.
+    pub(super) fn is_being_renewed(&self) -> bool {
+        self.inner.slot.lock().as_ref().is_some_and(Instance::is_being_renewed)
+    }
+
     /// Keeps the instance busy.
     pub(super) fn hold(&self) -> impl Drop {
         self.inner.slot.lock()

@@ -11,6 +11,8 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings::{feedback, host_log, meta, router};
+use super::cache;
+use super::digest::Digest;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::output::one_line;
@@ -92,6 +94,14 @@ pub enum LoadError {
         /// How.
         fault: Fault,
     },
+    /// It started, and broke when it was tried with requests that nobody had sent.
+    #[error("fails when it is tried before use: {fault} (in {request})")]
+    Unfit {
+        /// What it was asked.
+        request: String,
+        /// How it broke.
+        fault: Fault,
+    },
     /// WebAssembly cannot be run on this machine.
     #[error("cannot run WebAssembly here: {0}")]
     Engine(String),
@@ -99,6 +109,8 @@ pub enum LoadError {
 
 /// A component that has been compiled, checked and linked: what instances are made of.
 pub struct Blueprint {
+    /// Of the component's bytes.
+    pub digest: Digest,
     /// The instance, all but made.
     pub pre: InstancePre<Sandbox>,
     /// The required interface.
@@ -128,15 +140,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 impl Blueprint {
-    /// Checks, compiles and links a component.
+    /// Checks, compiles and links a component. What has been compiled before comes from the cache, if there is one.
     ///
     /// # Errors
     ///
     /// Whatever shows without running it.
     pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         check_format(bytes)?;
+        let digest = Digest::of([bytes]);
         let component =
-            Component::from_binary(engine.wasm(), bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
+            cache::compiled(engine.wasm(), &digest, bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
         let exports = check_exports(&component)?;
         check_imports(&component)?;
 
@@ -147,6 +160,7 @@ impl Blueprint {
             let pre = linker.instantiate_pre(&component)?;
             let has = |interface: &str| exports.iter().any(|name| is_ours(name, interface));
             Ok(Blueprint {
+                digest,
                 router: router::GuestIndices::new(&pre)?,
                 meta: has("meta").then(|| meta::GuestIndices::new(&pre)).transpose()?,
                 feedback: has("feedback").then(|| feedback::GuestIndices::new(&pre)).transpose()?,

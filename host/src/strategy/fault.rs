@@ -7,7 +7,7 @@ use wasmtime::{Trap, WasmBacktrace};
 
 use super::limits::OutOfMemory;
 use super::output::{Said, one_line};
-use crate::routing::IllegalDecision;
+use crate::routing::{IllegalDecision, StrategyCounters};
 
 /// The strategy broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,19 +103,25 @@ impl From<IllegalDecision> for Fault {
     }
 }
 
-/// What has happened to a strategy since the start, in all its instances.
+/// What has happened under a strategy's name since the start, in all components and instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Decisions asked for.
     pub calls: u64,
     /// Errors that the strategy returned.
     pub refusals: u64,
+    /// Empty orders that the strategy returned.
+    pub abstentions: u64,
     /// Faults, in the order of [`FaultKind::ALL`].
     pub faults: [u64; 4],
+    /// Decisions that found the instance locked.
+    pub lock_waits: u64,
     /// Decisions that were not waited for, because another call held the instance for too long.
     pub lock_timeouts: u64,
     /// Instances made to replace a broken one.
     pub rebuilds: u64,
+    /// Instances made to replace one whose memory had come near its limit.
+    pub renewals: u64,
     /// Reports of attempts that the strategy wanted and did not get.
     pub reports_dropped: u64,
 }
@@ -127,13 +133,26 @@ impl Stats {
     }
 }
 
-/// [`Stats`], being counted.
+impl From<Stats> for StrategyCounters {
+    fn from(stats: Stats) -> Self {
+        let faults = FaultKind::ALL.map(|kind| (kind.name(), stats.faults_of(kind))).to_vec();
+        let Stats { calls, refusals, abstentions, lock_waits, lock_timeouts, rebuilds, renewals, .. } = stats;
+        let reports_dropped = stats.reports_dropped;
+        Self { calls, refusals, abstentions, faults, lock_waits, lock_timeouts, rebuilds, renewals, reports_dropped }
+    }
+}
+
+/// [`Stats`], being counted. Successors of the same name count on: `/metrics` labels them by name, and a counter does
+/// not fall.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub calls: AtomicU64,
     pub refusals: AtomicU64,
+    pub abstentions: AtomicU64,
+    pub lock_waits: AtomicU64,
     pub lock_timeouts: AtomicU64,
     pub rebuilds: AtomicU64,
+    pub renewals: AtomicU64,
     pub reports_dropped: AtomicU64,
     faults: [AtomicU64; 4],
 }
@@ -152,9 +171,12 @@ impl Counters {
         Stats {
             calls: read(&self.calls),
             refusals: read(&self.refusals),
+            abstentions: read(&self.abstentions),
+            lock_waits: read(&self.lock_waits),
             faults: self.faults.each_ref().map(read),
             lock_timeouts: read(&self.lock_timeouts),
             rebuilds: read(&self.rebuilds),
+            renewals: read(&self.renewals),
             reports_dropped: read(&self.reports_dropped),
         }
     }

@@ -9,6 +9,7 @@ use super::bindings::{feedback, meta, router, types};
 use super::component::{Blueprint, LoadError};
 use super::engine::{Deadline, Engine};
 use super::fault::Fault;
+use super::limits::MEMORY;
 use super::output::{Said, one_line};
 use super::overtime::Overtime;
 use super::wasi::Sandbox;
@@ -24,7 +25,12 @@ const HANDLES: usize = 1000;
 /// Outcomes told in one call.
 pub const OUTCOMES: usize = 64;
 
-/// What an instance is started with.
+/// Calls that an instance must have answered well before it is renewed. A guest that fills its memory faster is broken,
+/// and making new instances would be all that the host did.
+const RENEWAL_CALLS: u64 = 1000;
+
+/// What an instance is started with. Not to be printed: a configuration may hold secrets.
+#[derive(Clone, PartialEq)]
 pub struct Setup {
     /// The providers, in the order of the configuration.
     pub providers: Vec<ProviderFacts>,
@@ -55,8 +61,21 @@ pub struct Instance {
     info: Info,
     /// Calls that went well.
     pub good_calls: u64,
+    /// When it is to be replaced before it fails.
+    renewal: Renewal,
     candidates: Vec<types::Candidate>,
     outcomes: Vec<types::Outcome>,
+}
+
+/// What decides about the renewal of an instance.
+#[derive(Debug)]
+struct Renewal {
+    /// Bytes of memory, of which an instance that has just started never has as many.
+    above: usize,
+    /// The number of good calls.
+    after: u64,
+    /// Its successor is being made.
+    under_way: bool,
 }
 
 /// What a strategy made of a request.
@@ -81,7 +100,11 @@ impl Instance {
         match started {
             Ok((router, feedback, info)) => {
                 let (candidates, outcomes) = (Vec::new(), Vec::new());
-                Ok(Self { store, router, feedback, info, good_calls: 0, candidates, outcomes })
+                let used = store.data().limits.used();
+                // From what it needed to start: one that is large from the start would else be renewed for ever.
+                let above = used + (MEMORY - used) / 4 * 3;
+                let renewal = Renewal { above, after: RENEWAL_CALLS, under_way: false };
+                Ok(Self { store, router, feedback, info, good_calls: 0, renewal, candidates, outcomes })
             }
             Err(Unstarted::Rejected(text)) => Err(LoadError::Rejected(text)),
             Err(Unstarted::Broke(during, error)) => Err(LoadError::Broke { during, fault: Fault::of(&error, said) }),
@@ -190,6 +213,35 @@ impl Instance {
         };
         *said = self.store.data_mut().output.take();
         called.map_err(|error| Broken { fault: Fault::of(&error, said), usable: false })
+    }
+
+    /// Whether the caller is the one who must have a successor made now: most of the memory is used up.
+    pub fn begins_renewal(&mut self) -> bool {
+        let Renewal { above, after, under_way } = self.renewal;
+        let begins = self.memory() > above && self.good_calls >= after && !under_way;
+        self.renewal.under_way |= begins;
+        begins
+    }
+
+    /// Whether a successor of this very instance is being made.
+    pub fn is_being_renewed(&self) -> bool {
+        self.renewal.under_way
+    }
+
+    /// No successor could be made; another is not tried at once.
+    pub fn stays(&mut self) {
+        self.renewal = Renewal { after: self.good_calls + RENEWAL_CALLS, under_way: false, ..self.renewal };
+    }
+
+    /// Takes the place of one that has not failed: its merits count.
+    pub fn succeeds(&mut self, predecessor: &Instance) {
+        self.good_calls = predecessor.good_calls;
+        self.renewal.after = self.good_calls + RENEWAL_CALLS;
+    }
+
+    /// Bytes of linear memory in use.
+    pub fn memory(&self) -> usize {
+        self.store.data().limits.used()
     }
 
     /// The limits of one call on the hot path.

@@ -3,7 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 /// All linear memories of one instance together.
-const MEMORY: usize = 64 << 20;
+pub const MEMORY: usize = 64 << 20;
 
 /// Elements of one table; interpreters need tens of thousands.
 const TABLE_ELEMENTS: usize = 200_000;
@@ -20,6 +20,13 @@ pub struct OutOfMemory;
 #[derive(Debug, Default)]
 pub struct Limits {
     used: usize,
+}
+
+impl Limits {
+    /// Bytes of linear memory, of which a guest never gives any back.
+    pub fn used(&self) -> usize {
+        self.used
+    }
 }
 
 impl ResourceLimiter for Limits {

@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::call::ComponentStrategy;
+use super::fault::Stats;
+use super::recovery::State;
 use super::*;
-use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, Report, Strategy, Tier};
+use crate::config::{StrategyChoice, StrategySource};
+use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, ProviderFacts, Report, Strategy, Tier};
 
 /// Longer than any deadline on a machine that does a hundred other things.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,7 +38,7 @@ fn built(fixture: &str) -> PathBuf {
     BUILT.get_or_init(build).join(format!("{fixture}.wasm"))
 }
 
-fn providers(count: u32) -> Vec<ProviderFacts> {
+pub(super) fn providers(count: u32) -> Vec<ProviderFacts> {
     let provider = |index| ProviderFacts {
         name: format!("p{index}"),
         kind: "openai",
@@ -46,26 +50,37 @@ fn providers(count: u32) -> Vec<ProviderFacts> {
     (0..count).map(provider).collect()
 }
 
-fn candidates(count: u32) -> Vec<Candidate> {
+pub(super) fn candidates(count: u32) -> Vec<Candidate> {
     (0..count).map(|provider| Candidate { provider, in_flight: 0, latency_us: 0, failure_permille: 0 }).collect()
 }
 
-fn builtin(name: &str, count: u32) -> Arc<ComponentStrategy> {
+fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<ComponentStrategy>, LoadError> {
+    Succession::start(choice, providers).map(|succession| succession.deciding())
+}
+
+pub(super) fn builtin_choice(name: &str) -> StrategyChoice {
     let source = StrategySource::BuiltIn(name.to_owned());
-    let choice = StrategyChoice { name: name.to_owned(), source, config: json!({}), line: 0 };
-    load(&choice, providers(count)).expect("a built-in strategy loads")
+    StrategyChoice { name: name.to_owned(), source, config: json!({}), line: 0 }
+}
+
+/// The fixture, commanded by its configuration.
+pub(super) fn choice(config: serde_json::Value) -> StrategyChoice {
+    StrategyChoice { name: "bad".to_owned(), source: StrategySource::File(built("misbehave")), config, line: 0 }
+}
+
+fn builtin(name: &str, count: u32) -> Arc<ComponentStrategy> {
+    load(&builtin_choice(name), providers(count)).expect("a built-in strategy loads")
 }
 
 fn misbehaving_with(config: serde_json::Value) -> Result<Arc<ComponentStrategy>, LoadError> {
-    let source = StrategySource::File(built("misbehave"));
-    load(&StrategyChoice { name: "bad".to_owned(), source, config, line: 0 }, providers(3))
+    load(&choice(config), providers(3))
 }
 
 fn misbehaving() -> Arc<ComponentStrategy> {
     misbehaving_with(json!({})).expect("misbehaves only when told to")
 }
 
-fn facts(model: &str, seq: u32) -> Facts<'_> {
+pub(super) fn facts(model: &str, seq: u32) -> Facts<'_> {
     Facts {
         seq,
         entropy: 7,
@@ -114,7 +129,7 @@ fn lines(strategy: &ComponentStrategy, deed: &str) -> Vec<(output::Level, String
     said.lines.into_iter().map(|line| (line.level, line.text)).collect()
 }
 
-fn eventually(what: &str, mut claim: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut claim: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !claim() {
         assert!(Instant::now() < end, "should come true: {what}");
@@ -133,9 +148,7 @@ fn every_built_in_strategy_loads_and_decides() {
 
 #[test]
 fn a_name_that_is_not_built_in_is_told_with_those_that_are() {
-    let source = StrategySource::BuiltIn("nope".to_owned());
-    let choice = StrategyChoice { name: "nope".to_owned(), source, config: json!({}), line: 0 };
-    let error = load(&choice, providers(1)).err().expect("should be refused").to_string();
+    let error = load(&builtin_choice("nope"), providers(1)).err().expect("should be refused").to_string();
     assert!(error.starts_with("no strategy `nope` is built in") && error.contains("round_robin"), "{error}");
 }
 
@@ -244,7 +257,7 @@ fn a_refusal_is_no_fault_and_its_text_is_cut() {
     let strategy = misbehaving();
     assert_eq!(ask(&strategy, "refuse").origin, Origin::Refused);
     assert_eq!(ask(&strategy, "empty").origin, Origin::Abstained);
-    assert_eq!(strategy.stats(), Stats { calls: 2, refusals: 1, ..Stats::default() });
+    assert_eq!(strategy.stats(), Stats { calls: 2, refusals: 1, abstentions: 1, ..Stats::default() });
     let refused = |text: String| Ok(instance::Answer::Refused(text));
     assert_eq!(answer(&strategy, "refuse").0.map_err(|broken| broken.fault), refused("I would rather not".to_owned()));
     let cut = format!("{}…", "x".repeat(1024));
@@ -346,8 +359,7 @@ fn a_start_may_reject_the_configuration_or_break() {
 fn a_component_of_another_world_is_refused_by_what_it_exports_and_imports() {
     let refused = |fixture| {
         let source = StrategySource::File(built(fixture));
-        let choice = StrategyChoice { name: "x".to_owned(), source, config: json!({}), line: 0 };
-        load(&choice, providers(1)).err().expect("should be refused")
+        load(&StrategyChoice { source, ..choice(json!({})) }, providers(1)).err().expect("should be refused")
     };
     let stranger = refused("stranger");
     assert!(matches!(stranger, LoadError::NotAStrategy { .. }), "{stranger}");
@@ -361,7 +373,7 @@ fn a_component_of_another_world_is_refused_by_what_it_exports_and_imports() {
 fn says_what_it_is() {
     let strategy = misbehaving();
     assert_eq!((strategy.info().name.as_str(), strategy.info().observes), ("misbehave", true));
-    assert_eq!((strategy.reason(1), strategy.reason(2)), (Some("backwards"), None));
+    assert_eq!((strategy.reason(1).as_deref(), strategy.reason(2)), (Some("backwards"), None));
     assert_eq!(strategy.name(), "bad");
 }
 

@@ -1,0 +1,305 @@
+//! Compiled code on disk: a component of an interpreted language compiles for tens of seconds, and loads in a fraction.
+//!
+//! What lies here is machine code that runs with the rights of this process, so where it comes from matters more than
+//! anything else about it. It is never a user's: the folder and each file must be this process's own and writable by
+//! nobody else, and a digest binds the code to the component and the engine that it was made from. A cache that is
+//! missing, full, damaged or not ours only means compiling.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::digest::Digest;
+
+/// The variable that names the folder, or says `off`.
+const VARIABLE: &str = "POINTSMAN_CACHE";
+
+/// What a file begins with. Another layout gets another number.
+const MAGIC: &[u8; 16] = b"pointsman-code 1";
+
+/// Bytes before the code: [`MAGIC`] and a digest.
+const HEADER: usize = MAGIC.len() + 32;
+
+/// How the name of a file with code ends.
+const CODE: &str = ".code";
+
+/// How the name of a file begins that is still being written.
+const TEMPORARY: &str = ".pointsman-";
+
+/// Files kept; of more, those not used for longest go.
+const FILES: usize = 64;
+
+/// Bytes kept in all files together; one file may have as many.
+const BYTES: u64 = 1 << 30;
+
+/// A temporary file as old as this was left behind by a process that has ended.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+static SHARED: OnceLock<Cache> = OnceLock::new();
+
+/// The folder for compiled code: `$POINTSMAN_CACHE`, of which `off` and nothing mean none; else `pointsman` in
+/// `$XDG_CACHE_HOME` or in `~/.cache`. `None` too when none of the variables is set.
+///
+/// Reads the environment through `variable`.
+pub fn cache_folder(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    if let Some(folder) = variable(VARIABLE) {
+        return (!folder.is_empty() && folder != "off").then(|| PathBuf::from(folder));
+    }
+    // XDG Base Directory Specification: relative paths are invalid and to be ignored.
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    caches.map(|caches| caches.join("pointsman"))
+}
+
+/// Keeps compiled code in `folder`, which is made if need be, for the rest of this process. To be called once, before
+/// the first strategy is loaded; a second call changes nothing.
+///
+/// Where the folder cannot be used, one warning in the log says why, and strategies are compiled at each start.
+pub fn use_cache(folder: &Path) {
+    match Cache::open(folder) {
+        Ok(cache) => drop(SHARED.set(cache)),
+        Err(unusable) => {
+            let folder = folder.display();
+            tracing::warn!("strategies are compiled at each start, as the cache {folder} cannot be used: {unusable}");
+        }
+    }
+}
+
+/// Compiles a component whose digest this is, or finds what was compiled before.
+pub fn compiled(engine: &Engine, digest: &Digest, bytes: &[u8]) -> wasmtime::Result<Component> {
+    let Some(cache) = SHARED.get() else { return Component::from_binary(engine, bytes) };
+    if let Some(component) = cache.load(engine, digest) {
+        return Ok(component);
+    }
+    let began = Instant::now();
+    let component = Component::from_binary(engine, bytes)?;
+    tracing::debug!("compiled component {} in {:?}", digest.short(), began.elapsed());
+    cache.store(engine, digest, &component);
+    Ok(component)
+}
+
+/// Why a folder cannot hold the cache.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it is not a folder")]
+    NotAFolder,
+    #[error("it belongs to user {owner}, and this process runs as user {us}")]
+    Foreign { owner: u32, us: u32 },
+    #[error("others may write to it (mode {mode:03o}); `chmod 700` it")]
+    Open { mode: u32 },
+}
+
+/// A folder that was found to be ours alone.
+struct Cache {
+    folder: PathBuf,
+    /// The user that files of ours belong to.
+    us: u32,
+}
+
+impl Cache {
+    fn open(folder: &Path) -> Result<Self, Unusable> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Links on the way are the user's business; from here on only the real folder counts.
+        let folder = folder.canonicalize()?;
+        let found = fs::symlink_metadata(&folder)?;
+        if !found.is_dir() {
+            return Err(Unusable::NotAFolder);
+        }
+        if others_may_write(&found) {
+            return Err(Unusable::Open { mode: found.mode() & 0o777 });
+        }
+        // What a file of ours belongs to is by definition who we are, and that we can make one is worth knowing too.
+        let (path, file) = create_temporary(&folder)?;
+        let us = file.metadata().map(|made| made.uid());
+        fs::remove_file(path)?;
+        let us = us?;
+        if found.uid() != us {
+            return Err(Unusable::Foreign { owner: found.uid(), us });
+        }
+        Ok(Self { folder, us })
+    }
+
+    /// The code of a component, if it lies here and is sound. A file that is not is removed.
+    fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+        let path = self.path(engine, digest);
+        let content = match self.read(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!("compiled code in {} is not used: {error}", path.display());
+                return None;
+            }
+        };
+        let component = check(engine, digest, &content).and_then(|code| {
+            // SAFETY: `deserialize` runs what it is given as machine code, so the bytes must be the unchanged output of
+            // `Component::serialize` of a compatible engine. They are: `read` took them from a regular file in a folder,
+            // both owned by this user and writable by nobody else, so only this user's processes can have written them,
+            // who could as well replace this binary; `store` writes nothing else under this name, which holds the hash
+            // of the engine's compatibility; `check` found them whole and made for this component by this engine; and
+            // they lie in our own memory, where nothing can change them any more. Wasmtime checks engine and version
+            // once more by itself.
+            #[expect(unsafe_code, reason = "compiled code cannot be loaded otherwise; see SAFETY above")]
+            let component = unsafe { Component::deserialize(engine, code) };
+            component.map_err(|error| format!("{error:#}"))
+        });
+        match component {
+            Ok(component) => Some(component),
+            Err(reason) => {
+                tracing::warn!("compiled code in {} is discarded: {reason}", path.display());
+                drop(fs::remove_file(path));
+                None
+            }
+        }
+    }
+
+    /// Reads a file that is regular, ours, and writable by nobody else.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let refused = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        // Before it is opened, as opening a pipe would wait for a writer; and afterwards, as only that is certain.
+        if !fs::symlink_metadata(path)?.is_file() {
+            return refused("it is not a regular file");
+        }
+        let file = File::open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return refused("it is not a regular file");
+        }
+        if found.uid() != self.us || others_may_write(&found) {
+            return refused("it is not this user's alone");
+        }
+        if found.len() > BYTES {
+            return refused("it is too large");
+        }
+        let mut content = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+        (&file).take(BYTES).read_to_end(&mut content)?;
+        // What was used last is kept longest. If this fails it is merely forgotten earlier.
+        drop(file.set_modified(SystemTime::now()));
+        Ok(content)
+    }
+
+    /// Keeps the code of a component.
+    fn store(&self, engine: &Engine, digest: &Digest, component: &Component) {
+        let path = self.path(engine, digest);
+        let write = || -> io::Result<()> {
+            let code = component.serialize().map_err(io::Error::other)?;
+            let (temporary, mut file) = create_temporary(&self.folder)?;
+            let written = file
+                .write_all(MAGIC)
+                .and_then(|()| file.write_all(seal(engine, digest, &code).bytes()))
+                .and_then(|()| file.write_all(&code))
+                // Whoever finds the name finds all of it, also after the power has failed.
+                .and_then(|()| file.sync_all())
+                .and_then(|()| fs::rename(&temporary, &path));
+            if written.is_err() {
+                drop(fs::remove_file(temporary));
+            }
+            written
+        };
+        match write() {
+            Ok(()) => self.prune(FILES, BYTES),
+            Err(error) => tracing::warn!("compiled code cannot be kept in {}: {error}", path.display()),
+        }
+    }
+
+    /// Where the code of a component lies: named by the component and by all that its compilation depends on.
+    fn path(&self, engine: &Engine, digest: &Digest) -> PathBuf {
+        self.folder.join(format!("{digest}-{:.16}{CODE}", engine_digest(engine)))
+    }
+
+    /// Removes what was used least recently beyond so many files and bytes, and what was left half written.
+    fn prune(&self, files: usize, bytes: u64) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let now = SystemTime::now();
+        let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for entry in entries.flatten() {
+            // The folder is the user's choice, and may hold other things.
+            let name = entry.file_name();
+            let Some(kind) = name.to_str().and_then(kind_of) else { continue };
+            let Ok(found) = entry.metadata() else { continue };
+            let Ok(used) = found.modified() else { continue };
+            match kind {
+                Kind::Code => kept.push((used, found.len(), entry.path())),
+                Kind::Temporary if now.duration_since(used).is_ok_and(|age| age > ABANDONED) => {
+                    drop(fs::remove_file(entry.path()));
+                }
+                Kind::Temporary => {}
+            }
+        }
+        kept.sort_unstable_by(|one, two| two.cmp(one));
+        let mut total = 0;
+        for (index, (_, size, path)) in kept.into_iter().enumerate() {
+            total += size;
+            if index >= files || total > bytes {
+                drop(fs::remove_file(path));
+            }
+        }
+    }
+}
+
+/// What a file of ours is.
+enum Kind {
+    Code,
+    Temporary,
+}
+
+/// Tells by its name whether a file is ours.
+fn kind_of(name: &str) -> Option<Kind> {
+    if name.starts_with(TEMPORARY) {
+        return Some(Kind::Temporary);
+    }
+    let (component, engine) = name.strip_suffix(CODE)?.split_once('-')?;
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (component.len() == 64 && engine.len() == 16 && is_hex(component) && is_hex(engine)).then_some(Kind::Code)
+}
+
+fn others_may_write(found: &fs::Metadata) -> bool {
+    found.mode() & 0o022 != 0
+}
+
+/// A new file that no other process or thread has.
+fn create_temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+        // A process of the same number may have left it behind, and in a container all have the same.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map(|file| (path, file)),
+        }
+    }
+}
+
+/// All that the machine code depends on besides the component.
+fn engine_digest(engine: &Engine) -> Digest {
+    let compatible = Digest::of_value(&engine.precompile_compatibility_hash());
+    Digest::of([&compatible.bytes()[..], env!("CARGO_PKG_VERSION").as_bytes()])
+}
+
+/// Binds code to what it was made from.
+fn seal(engine: &Engine, digest: &Digest, code: &[u8]) -> Digest {
+    Digest::of([&digest.bytes()[..], engine_digest(engine).bytes(), code])
+}
+
+/// The code in a file's content, or what is wrong with it.
+fn check<'c>(engine: &Engine, digest: &Digest, content: &'c [u8]) -> Result<&'c [u8], String> {
+    let (header, code) = content.split_at_checked(HEADER).ok_or("it is cut off")?;
+    let sealed = header.strip_prefix(MAGIC).ok_or("it begins with something else")?;
+    if sealed != seal(engine, digest, code).bytes() {
+        return Err("it is damaged".to_owned());
+    }
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! The strategy of a running server from one configuration to the next: what goes on, what is tried, what comes back.
+//!
+//! | a reload finds | what the next configuration uses |
+//! | --- | --- |
+//! | the same component, configuration and providers | the same living instance, with all it remembers |
+//! | other providers | a new instance of the same compiled component |
+//! | another component or configuration | that one, if it passes the `probe`; the previous one stands by |
+//! | the one that was rolled back, unchanged | the previous one still |
+//!
+//! The previous one stands by for the first 10,000 calls of the new one. The third fault among them brings it back, for
+//! good: only a changed file or configuration is tried again. Requests in flight keep the strategy they began with.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{mem, thread};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::call::ComponentStrategy;
+use super::component::{self, Blueprint, LoadError};
+use super::digest::Digest;
+use super::engine::Engine;
+use super::fault::Counters;
+use super::instance::{Info, Setup};
+use super::output::Journal;
+use super::{builtin, builtins, probe};
+use crate::config::{StrategyChoice, StrategySource};
+use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Report, Strategy, StrategyHealth};
+
+/// Calls after which a new strategy has proved itself.
+const TRIAL_CALLS: u64 = 10_000;
+
+/// The fault within them that brings the previous one back. As many as it takes to be left alone for a while.
+const TRIAL_FAULTS: u64 = 3;
+
+/// Names whose counters are kept. More than this would be a configuration that invents names.
+const NAMES: usize = 16;
+
+/// The strategy of one configuration.
+///
+/// It decides by way of one component, or, after a roll-back, of the previous configuration's. All that a decision pays
+/// for this is one atomic load, and while the new one is on trial a count.
+pub struct Succession {
+    engine: Arc<Engine>,
+    /// What this configuration wants to decide.
+    wanted: Wanted,
+    deciding: ArcSwap<ComponentStrategy>,
+    /// The name of the one that stands by, or has come back.
+    previous_name: String,
+    /// Whether calls are counted: a hint for `decide`; what counts is `standing`.
+    on_trial: AtomicBool,
+    /// Whether the previous one has come back.
+    has_rolled_back: AtomicBool,
+    calls: AtomicU64,
+    /// Locked by reloads, by the end of a trial, and to tell of it.
+    standing: Mutex<Standing>,
+    names: Arc<Names>,
+}
+
+/// What a configuration wants to decide.
+#[derive(PartialEq)]
+struct Wanted {
+    name: String,
+    digest: Digest,
+    setup: Setup,
+}
+
+impl Wanted {
+    /// Whether the component and its configuration are the same.
+    fn is_made_like(&self, digest: Digest, setup: &Setup) -> bool {
+        self.digest == digest && self.setup.config == setup.config
+    }
+}
+
+/// How far the one that a configuration wants has come.
+#[derive(Clone)]
+enum Standing {
+    /// It decides, and nobody stands by.
+    Settled,
+    /// It decides, and this one stands by.
+    OnTrial(Arc<ComponentStrategy>),
+    /// The previous one decides.
+    RolledBack { reason: String },
+}
+
+/// The counters of all names that strategies of this process have gone by, the latest last.
+#[derive(Default)]
+struct Names(Mutex<Vec<(String, Arc<Counters>)>>);
+
+impl Names {
+    /// Those of this name, which go on where they stand.
+    fn counters(&self, name: &str) -> Arc<Counters> {
+        let mut names = self.0.lock();
+        let known = names.iter().position(|(known, _)| known == name);
+        let entry = known.map(|index| names.remove(index)).unwrap_or_else(|| (name.to_owned(), Arc::default()));
+        let counters = Arc::clone(&entry.1);
+        names.push(entry);
+        if names.len() > NAMES {
+            names.remove(0);
+        }
+        counters
+    }
+}
+
+/// The bytes of the chosen component.
+fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadError> {
+    match &choice.source {
+        StrategySource::BuiltIn(name) => {
+            let not_built_in = || LoadError::NotBuiltIn { name: name.clone(), builtins: builtins() };
+            builtin::find(name).map(Cow::Borrowed).ok_or_else(not_built_in)
+        }
+        StrategySource::File(path) => component::read(path).map(Cow::Owned),
+    }
+}
+
+fn setup(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Setup {
+    let config = if choice.config.is_null() { "{}".to_owned() } else { choice.config.to_string() };
+    Setup { providers, config }
+}
+
+impl Succession {
+    /// Loads the strategy of a server's first configuration and starts it with these providers, which are all of them in
+    /// the order of the configuration.
+    ///
+    /// Compiles: takes from tens of milliseconds to seconds, and must not run on a Tokio worker that has other work.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], whose text follows the strategy's name.
+    pub fn start(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+        let engine = Engine::shared()?;
+        let blueprint = Arc::new(Blueprint::new(&engine, &read(choice)?)?);
+        let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, providers) };
+        let names = Arc::new(Names::default());
+        let counters = names.counters(&wanted.name);
+        let strategy =
+            ComponentStrategy::start(&wanted.name, Arc::clone(&engine), blueprint, wanted.setup.clone(), counters)?;
+        Ok(Self::new(engine, names, wanted, Arc::new(strategy), Standing::Settled))
+    }
+
+    /// The strategy for the next configuration; this one goes on as it is, with whatever becomes of the next.
+    ///
+    /// As [`Succession::start`], and in addition tries what is new with requests that nobody has sent.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], and nothing has changed.
+    pub fn reload(
+        self: &Arc<Self>,
+        choice: &StrategyChoice,
+        providers: Vec<ProviderFacts>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let bytes = read(choice)?;
+        let wanted =
+            Wanted { name: choice.name.clone(), digest: Digest::of([&*bytes]), setup: setup(choice, providers) };
+        let (living, standing) = (self.deciding.load_full(), self.standing.lock().clone());
+        let is_living = wanted.is_made_like(living.blueprint().digest, living.setup());
+        let is_given_up = matches!(standing, Standing::RolledBack { .. })
+            && wanted.is_made_like(self.wanted.digest, &self.wanted.setup);
+        if wanted == self.wanted {
+            return Ok(Arc::clone(self));
+        }
+        let (next, standing) = if is_given_up {
+            (self.adapted(&living, living.name(), &wanted.setup.providers)?, standing)
+        } else if is_living {
+            let next = self.adapted(&living, &wanted.name, &wanted.setup.providers)?;
+            // What is back in the configuration after a roll-back has long proved itself.
+            let standing = match standing {
+                Standing::OnTrial(previous) => self.standing_by(&previous, &wanted.setup.providers),
+                Standing::Settled | Standing::RolledBack { .. } => Standing::Settled,
+            };
+            (next, standing)
+        } else {
+            let next = self.tried(&wanted, &bytes, &living)?;
+            (next, self.standing_by(&living, &wanted.setup.providers))
+        };
+        Ok(Self::new(Arc::clone(&self.engine), Arc::clone(&self.names), wanted, next, standing))
+    }
+
+    fn new(
+        engine: Arc<Engine>,
+        names: Arc<Names>,
+        wanted: Wanted,
+        deciding: Arc<ComponentStrategy>,
+        standing: Standing,
+    ) -> Arc<Self> {
+        let previous_name = match &standing {
+            Standing::Settled => String::new(),
+            Standing::OnTrial(previous) => previous.name().to_owned(),
+            Standing::RolledBack { .. } => deciding.name().to_owned(),
+        };
+        Arc::new(Self {
+            engine,
+            wanted,
+            deciding: ArcSwap::new(deciding),
+            previous_name,
+            on_trial: AtomicBool::new(matches!(standing, Standing::OnTrial(_))),
+            has_rolled_back: AtomicBool::new(matches!(standing, Standing::RolledBack { .. })),
+            calls: AtomicU64::new(0),
+            standing: Mutex::new(standing),
+            names,
+        })
+    }
+
+    /// The strategy under this name and with these providers: itself if both are its own, else started anew.
+    fn adapted(
+        &self,
+        strategy: &Arc<ComponentStrategy>,
+        name: &str,
+        providers: &[ProviderFacts],
+    ) -> Result<Arc<ComponentStrategy>, LoadError> {
+        if strategy.name() == name && strategy.setup().providers == providers {
+            return Ok(Arc::clone(strategy));
+        }
+        let setup = Setup { providers: providers.to_vec(), config: strategy.setup().config.clone() };
+        let (engine, blueprint) = (Arc::clone(&self.engine), Arc::clone(strategy.blueprint()));
+        ComponentStrategy::start(name, engine, blueprint, setup, self.names.counters(name)).map(Arc::new)
+    }
+
+    /// A trial during which `previous` stands by, or none if it cannot work with these providers.
+    fn standing_by(&self, previous: &Arc<ComponentStrategy>, providers: &[ProviderFacts]) -> Standing {
+        match self.adapted(previous, previous.name(), providers) {
+            Ok(previous) => Standing::OnTrial(previous),
+            Err(error) => {
+                let strategy = previous.name();
+                tracing::warn!(strategy, "does not stand by for its successor, as with the new providers it {error}");
+                Standing::Settled
+            }
+        }
+    }
+
+    /// A strategy that has passed the probe.
+    fn tried(
+        &self,
+        wanted: &Wanted,
+        bytes: &[u8],
+        living: &ComponentStrategy,
+    ) -> Result<Arc<ComponentStrategy>, LoadError> {
+        let blueprint = if living.blueprint().digest == wanted.digest {
+            Arc::clone(living.blueprint())
+        } else {
+            Arc::new(Blueprint::new(&self.engine, bytes)?)
+        };
+        probe::probe(&self.engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
+        let (engine, setup) = (Arc::clone(&self.engine), wanted.setup.clone());
+        let counters = self.names.counters(&wanted.name);
+        ComponentStrategy::start(&wanted.name, engine, blueprint, setup, counters).map(Arc::new)
+    }
+
+    /// Counts a call of the one on trial, and draws the conclusion if it was the last or the fault too many.
+    #[cold]
+    fn judge(&self, strategy: &ComponentStrategy, decision: &Decision) {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        // Being busy is no fault, nor is the default order while a broken instance is replaced; the record knows.
+        if decision.origin == Origin::Faulted && strategy.record().total() >= TRIAL_FAULTS {
+            self.roll_back(strategy, calls);
+        } else if calls >= TRIAL_CALLS {
+            self.settle();
+        }
+    }
+
+    /// Brings the previous one back, once.
+    fn roll_back(&self, strategy: &ComponentStrategy, calls: u64) {
+        let mut standing = self.standing.lock();
+        let Standing::OnTrial(previous) = &*standing else { return };
+        let (record, previous) = (strategy.record(), Arc::clone(previous));
+        let reason = format!("{} in its first {calls} calls", record.kinds());
+        let (name, back) = (strategy.name(), describe(&previous));
+        *standing = Standing::RolledBack { reason: reason.clone() };
+        let tried = self.deciding.swap(previous);
+        self.has_rolled_back.store(true, Ordering::Relaxed);
+        self.on_trial.store(false, Ordering::Relaxed);
+        drop(standing);
+        tracing::error!(
+            strategy = name,
+            "rolled back to the previous one, {back}: the new one, {}, had {reason}; the last fault: {}; \
+             correct the component or its config and reload, unchanged it is not tried again",
+            describe(&tried),
+            record.last,
+        );
+    }
+
+    /// Lets the previous one go.
+    fn settle(&self) {
+        let mut standing = self.standing.lock();
+        if !matches!(*standing, Standing::OnTrial(_)) {
+            return;
+        }
+        let previous = mem::replace(&mut *standing, Standing::Settled);
+        self.on_trial.store(false, Ordering::Relaxed);
+        drop(standing);
+        // Giving back the memory of a large guest takes longer than a decision may.
+        drop(thread::Builder::new().name("strategy-retire".to_owned()).spawn(move || drop(previous)));
+    }
+}
+
+/// Name, version and digest.
+fn describe(strategy: &ComponentStrategy) -> String {
+    let Info { version, .. } = strategy.info();
+    let version = if version.is_empty() { String::new() } else { format!(" {version}") };
+    format!("`{}`{version} (sha256 {})", strategy.name(), strategy.blueprint().digest.short())
+}
+
+impl Strategy for Succession {
+    fn name(&self) -> &str {
+        if self.has_rolled_back.load(Ordering::Relaxed) { &self.previous_name } else { &self.wanted.name }
+    }
+
+    fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
+        let strategy = self.deciding.load();
+        let decision = strategy.decide(facts, candidates);
+        if self.on_trial.load(Ordering::Relaxed) {
+            self.judge(&strategy, &decision);
+        }
+        decision
+    }
+
+    fn health(&self) -> StrategyHealth {
+        // Under the lock, so that what decides and why are told of the same moment.
+        let standing = self.standing.lock();
+        let mut health = self.deciding.load().health();
+        match &*standing {
+            Standing::Settled => {}
+            Standing::OnTrial(_) => health.on_trial = true,
+            Standing::RolledBack { reason } => {
+                health.rolled_back = Some(format!("strategy `{}` had {reason}", self.wanted.name));
+            }
+        }
+        drop(standing);
+        let names = self.names.0.lock();
+        let others = names.iter().filter(|(name, _)| *name != health.name);
+        health.former = others.map(|(name, counters)| (name.clone(), counters.read().into())).collect();
+        health
+    }
+
+    fn learn(&self, report: Report) {
+        self.deciding.load().learn(report);
+    }
+
+    fn reason(&self, reason: u32) -> Option<String> {
+        self.deciding.load().reason(reason)
+    }
+}
+
+#[cfg(test)]
+impl Succession {
+    /// The one that decides.
+    pub(super) fn deciding(&self) -> Arc<ComponentStrategy> {
+        self.deciding.load_full()
+    }
+}
+
+#[cfg(test)]
+mod tests;
