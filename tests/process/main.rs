@@ -179,7 +179,7 @@ async fn the_log_has_one_line_per_request_with_the_outcome_of_each_attempt() {
 #[tokio::test]
 async fn latency_is_summed_up_once_per_interval() {
     let a = Mock::start("a", Reply::chat("a")).await;
-    let monitoring = "monitoring: {interval: 0.2, log_format: json}\nrouting: {health_check: {enabled: false}}\n";
+    let monitoring = "monitoring: {interval: 0.2, log_format: json}\n";
     let folder = folder_with(NAME, &a, monitoring);
     let process = Process::serve(&folder.path().join(NAME));
     for _ in 0..3 {
