@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::Method;
+use pointsman::listener::Settings;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -27,6 +30,7 @@ pub struct ProxyBuilder {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    settings: Arc<ArcSwap<Settings>>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
     _folder: TempDir,
@@ -96,10 +100,10 @@ impl ProxyBuilder {
         let error = bound.as_ref().err().map(|error| format!("{error:#}"));
         assert_eq!(error, None, "the app starts");
         let app = bound.expect("just checked");
-        let address = app.local_addr();
+        let (address, settings) = (app.local_addr(), app.settings());
         let (stop, stopped) = oneshot::channel();
         let running = crate::spawn(app.run(async move { drop(stopped.await) }));
-        Proxy { address, stop: Some(stop), running: Some(running), _folder: self.folder }
+        Proxy { address, settings, stop: Some(stop), running: Some(running), _folder: self.folder }
     }
 
     /// Loads the file at `path` and binds the app, whatever comes of it.
@@ -133,6 +137,11 @@ impl Proxy {
     /// The app before `mocks`, in this order, with the defaults of [`Proxy::builder`].
     pub async fn before<const N: usize>(mocks: [&Mock; N]) -> Self {
         mocks.iter().fold(Self::builder(), |builder, mock| builder.provider(mock, json!({}))).start().await
+    }
+
+    /// What the listener keeps to, to be changed while it runs.
+    pub fn listener_settings(&self) -> &ArcSwap<Settings> {
+        &self.settings
     }
 
     /// Where it listens.
