@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::config::LoadError;
-use crate::listener::Peer;
+use crate::listener::{Peer, Traffic};
 use crate::metrics::{self, state::ProviderState};
 use crate::provider::ejection::{Health, Standing};
 use crate::provider::{Fleet, Provider};
@@ -25,6 +25,7 @@ use crate::proxy::{Proxy, REQUEST_ID};
 pub struct Operations {
     proxy: Arc<Proxy>,
     status: Arc<Status>,
+    traffic: Arc<Traffic>,
     reloads: mpsc::Sender<ReloadRequest>,
 }
 
@@ -130,8 +131,8 @@ impl Status {
 
 impl Operations {
     /// The operations on `proxy`; `reloads` is where reloads are asked for.
-    pub fn new(proxy: Arc<Proxy>, reloads: mpsc::Sender<ReloadRequest>) -> Self {
-        Self { proxy, status: Arc::default(), reloads }
+    pub fn new(proxy: Arc<Proxy>, traffic: Arc<Traffic>, reloads: mpsc::Sender<ReloadRequest>) -> Self {
+        Self { proxy, status: Arc::default(), traffic, reloads }
     }
 
     /// How the reloads went.
@@ -157,7 +158,7 @@ impl Operations {
             }
             Operators::Clients if generation.api_keys.is_empty() => {
                 let peer = request.extensions().get::<Peer>();
-                let near = peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+                let near = peer.is_some_and(|peer| peer.is_loopback());
                 if near { Ok(()) } else { Err(ProxyError::NotFromHere) }
             }
             Operators::Clients if generation.admits(request.headers()) => Ok(()),
@@ -263,6 +264,7 @@ impl Operations {
             since: since.as_secs_f64(),
             reloaded_well: self.status.counts.lock().failure.is_none(),
             queue: [queue.in_flight(), queue.waiting(), queue.capacity(), queue.max_waiting()],
+            connections: [self.traffic.open() as u64, self.traffic.turned_away()],
             providers: providers.collect(),
             strategy: fleet.strategy().name(),
             health: fleet.strategy().health(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::any;
 use tokio::net::TcpListener;
@@ -16,6 +17,8 @@ mod reload;
 
 use crate::admin::{self, Operations, ReloadRequest};
 use crate::config::{Config, LoadError, Problem};
+use crate::listener::exposure::{Door, warn_if_open};
+use crate::listener::{Listening, Settings, Traffic, descriptors, tls};
 use crate::metrics::Metrics;
 use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
@@ -74,6 +77,26 @@ fn strategy_problem(config: &Config, error: &strategy::LoadError) -> LoadError {
     LoadError { file, problems: vec![problem] }
 }
 
+/// Loads the certificate of the listener, if it has one.
+///
+/// # Errors
+///
+/// [`LoadError`], in the form of the configuration's own problems.
+pub fn load_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {
+    let Some(files) = &config.server.tls else { return Ok(None) };
+    tls::load(files).map(Some).map_err(|error| {
+        let file = config.file.clone();
+        let problem = Problem {
+            file: file.clone(),
+            line: files.line,
+            key: error.key().to_owned(),
+            message: proxy::respond::chain(&error),
+            help: Some(error.help().to_owned()),
+        };
+        LoadError { file, problems: vec![problem] }
+    })
+}
+
 impl App {
     /// Loads the strategy, sets up the providers and binds the listener.
     ///
@@ -91,13 +114,13 @@ impl App {
     /// As [`App::bind`].
     pub async fn bind_with(config: Config, options: Options) -> anyhow::Result<Self> {
         // Compiling a component takes long enough to be felt by whatever else the runtime does.
-        let (config, strategy) = tokio::task::spawn_blocking(move || {
-            let strategy = load_strategy(&config);
-            (config, strategy)
+        let (config, strategy, tls) = tokio::task::spawn_blocking(move || {
+            let (strategy, tls) = (load_strategy(&config), load_tls(&config));
+            (config, strategy, tls)
         })
         .await
         .context("loading the strategy panicked")?;
-        let strategy = strategy?;
+        let (strategy, tls) = (strategy?, tls?);
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -105,18 +128,25 @@ impl App {
         let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
         let fleet = Fleet::new(&config, strategy.clone(), &metrics, None)?;
         fleet.take_over(None);
+        let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
         let generation = Generation::new(1, &config, fleet);
         let queue = Queue::new(&config.queue);
         let proxy = Proxy::new(generation, queue, metrics, options.approach, requests.clone(), draining.clone());
         let proxy = Arc::new(proxy);
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
+        warn_if_open(Door::Clients, address, !config.server.api_keys.is_empty());
         let operators = match &config.server.admin {
-            Some(admin) => Some(bind(&admin.host, admin.port, "server.admin").await?),
+            Some(admin) => {
+                let (listener, address) = bind(&admin.host, admin.port, "server.admin").await?;
+                warn_if_open(Door::Operators, address, admin.api_key.is_some());
+                Some((listener, address))
+            }
             None => None,
         };
+        descriptors::provide(config.server.max_connections.saturating_add(config.queue.max_concurrent) as u64);
         let (reload, reloads) = mpsc::channel(RELOADS);
-        let operations = Arc::new(Operations::new(proxy.clone(), reload));
+        let operations = Arc::new(Operations::new(proxy.clone(), doors.traffic.clone(), reload));
         let again = config.clone();
         let reloader = Reloader {
             proxy,
@@ -124,12 +154,18 @@ impl App {
             source: options.source.unwrap_or_else(|| Arc::new(move || Ok(again.clone()))),
             config,
             status: operations.status(),
+            doors,
             logs: options.logs,
             checks: draining.child_token(),
             tasks: TaskTracker::new(),
             draining,
         };
         Ok(Self { listener, address, operators, operations, reloader, requests, reloads })
+    }
+
+    /// What the listener for clients keeps to, swapped by a reload.
+    pub fn settings(&self) -> Arc<ArcSwap<Settings>> {
+        Arc::clone(&self.reloader.doors.clients)
     }
 
     /// The address it is bound to.
@@ -160,16 +196,20 @@ impl App {
         let generation = proxy.generation();
         let config = reloader.config.clone();
         reloader.start_checks(&generation.fleet, &config);
-        let serve = |listener, router| {
-            tasks.spawn(listener::serve(listener, router, connections.clone(), draining.clone(), close.clone()));
+        let Doors { clients: settings, operators: settings_of_operators, traffic } = reloader.doors.clone();
+        let scheme = if settings.load().tls.is_some() { "https" } else { "http" };
+        let serve = |socket, router, settings, traffic| {
+            let (connections, stop, close) = (connections.clone(), draining.clone(), close.clone());
+            tasks.spawn(listener::serve(Listening { socket, router, settings, traffic, connections, stop, close }));
         };
         let open = Router::new().route("/health", any(admin::health)).route("/ready", any(admin::ready));
         let closed = Router::new().route("/metrics", any(admin::metrics)).route("/admin/reload", any(admin::reload));
         let clients = open.clone().merge(closed.clone()).with_state(operations.clone());
-        serve(listener, clients.fallback(proxy::handle).with_state(proxy.clone()));
+        serve(listener, clients.fallback(proxy::handle).with_state(proxy.clone()), settings, traffic);
         if let Some((listener, address)) = operators {
             let operators = open.merge(closed).fallback(admin::unknown).layer(axum::Extension(admin::SecondListener));
-            serve(listener, operators.with_state(operations.clone()));
+            let router = operators.with_state(operations.clone());
+            serve(listener, router, settings_of_operators, Arc::default());
             tracing::info!("operators: http://{address}");
         }
         let strategy = generation.fleet.strategy().name().to_owned();
@@ -177,7 +217,7 @@ impl App {
             target: telemetry::LISTENING,
             providers = generation.fleet.providers().len(),
             strategy,
-            "listening on http://{address}"
+            "listening on {scheme}://{address}"
         );
         drop(generation);
         tasks.spawn(reloader.run(reloads));
@@ -188,6 +228,29 @@ impl App {
         tasks.close();
         tasks.wait().await;
         Ok(())
+    }
+}
+
+/// What the listeners keep to, and what the one for clients counts.
+#[derive(Clone)]
+struct Doors {
+    clients: Arc<ArcSwap<Settings>>,
+    /// As for clients, but for TLS: it is meant for this machine or a network of one's own.
+    operators: Arc<ArcSwap<Settings>>,
+    traffic: Arc<Traffic>,
+}
+
+impl Doors {
+    fn new(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let operators = ArcSwap::from_pointee(Settings::new(&config.server, None));
+        let clients = ArcSwap::from_pointee(Settings::new(&config.server, tls));
+        Self { clients: Arc::new(clients), operators: Arc::new(operators), traffic: Arc::default() }
+    }
+
+    /// For connections that come from now on.
+    fn change(&self, config: &Config, tls: Option<Arc<rustls::ServerConfig>>) {
+        self.clients.store(Arc::new(Settings::new(&config.server, tls)));
+        self.operators.store(Arc::new(Settings::new(&config.server, None)));
     }
 }
 

@@ -134,8 +134,13 @@ fn run_check(file: &ConfigFile) -> ExitCode {
         Err(problems) => return wrong(&problems),
     };
     use_cache();
-    if let Err(problem) = app::load_strategy(&config) {
-        return wrong(&problem.to_string());
+    let problems: Vec<_> = [app::load_strategy(&config).err(), app::load_tls(&config).err()]
+        .into_iter()
+        .flatten()
+        .map(|problem| problem.to_string())
+        .collect();
+    if !problems.is_empty() {
+        return wrong(&problems.join("\n"));
     }
     for warning in &config.warnings {
         say_error(&format!("warning: {warning}"));

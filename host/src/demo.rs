@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::listener::{Listening, Settings};
 use crate::{config, listener, strategy};
 
 /// The port that is tried when none is asked for.
@@ -142,7 +144,22 @@ async fn start(
         .route("/v1/chat/completions", post(chat))
         .route("/v1/embeddings", post(embeddings))
         .with_state(mock);
-    tasks.spawn(listener::serve(bound, router, tasks.clone(), stop.clone(), stop.clone()));
+    let settings = Settings {
+        max_header_bytes: 32 << 10,
+        max_connections: 1000,
+        header_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(75),
+        tls: None,
+    };
+    tasks.spawn(listener::serve(Listening {
+        socket: bound,
+        router,
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        traffic: Arc::default(),
+        connections: tasks.clone(),
+        stop: stop.clone(),
+        close: stop.clone(),
+    }));
     Ok(address)
 }
 

@@ -1,44 +1,126 @@
-//! The listener: accepts connections and serves HTTP/1.1 on each.
+//! The listener: accepts connections, as many as it may, and has each served by a task of its own.
 //!
-//! Own loop instead of axum's, for what axum does not let one set: the listen backlog, limits on the head of a request,
-//! and a way for a response body to say that its connection must not be used again.
+//! Own loop instead of axum's, for what axum does not let one set: the listen backlog, limits on connections, heads and
+//! idleness that a reload may change, TLS, and a way for a response body to say that its connection must not be used
+//! again. Nothing in the loop waits for a client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service as _;
+
+mod activity;
+mod connection;
+pub mod descriptors;
+pub mod exposure;
+mod farewell;
+pub mod tls;
+mod watched;
+
+use crate::config;
+use connection::Connection;
+use farewell::Farewells;
 
 /// Enough for a burst of connections: with fewer the kernel drops some, and their clients try again after a second.
 const BACKLOG: u32 = 4096;
-/// The head of a request must come within this time, and a connection without a request is closed after it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// A head of this size is refused with 431; by the way hyper reads, some of up to twice the size get through.
-const MAX_HEAD: usize = 32 << 10;
 /// How long to wait when the system is out of file descriptors, which only time can mend.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// At most one warning about connections that are turned away in this time.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// Lets a response end its connection: no further request is read from it.
+/// What a listener keeps to. A reload swaps it as a whole; each connection reads it once, when it is accepted.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A larger head is refused with 431; by the way hyper reads, some of up to twice the size get through. At least
+    /// 8 KiB.
+    pub max_header_bytes: usize,
+    /// More connections at once are turned away.
+    pub max_connections: usize,
+    /// From the first byte of a head to its end, and for a TLS handshake.
+    pub header_timeout: Duration,
+    /// How long a connection may be without a request.
+    pub idle_timeout: Duration,
+    /// With it the listener speaks TLS alone.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Settings {
+    /// The settings of a configuration; `tls` is what [`tls::load`] made of its files.
+    pub fn new(server: &config::Server, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        Self {
+            max_header_bytes: server.max_header_bytes,
+            max_connections: server.max_connections,
+            header_timeout: server.header_timeout,
+            idle_timeout: server.idle_timeout,
+            tls,
+        }
+    }
+}
+
+/// What a listener counts.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    open: AtomicUsize,
+    turned_away: AtomicU64,
+}
+
+impl Traffic {
+    /// Connections being served now.
+    pub fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Connections refused since the start, as there were too many.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Relaxed)
+    }
+}
+
+/// One connection among those that are counted.
+#[derive(Debug)]
+struct Admitted(Arc<Traffic>);
+
+impl Admitted {
+    fn new(traffic: &Arc<Traffic>) -> Self {
+        traffic.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(traffic))
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Lets a response end its connection: no further request is read from it. An extension of every request.
 #[derive(Clone, Debug, Default)]
 pub struct Closer(Arc<Notify>);
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 impl Closer {
     /// Closes the connection once the response in progress has been sent.
     pub fn close(&self) {
         self.0.notify_one();
+    }
+}
+
+/// Who is at the other end of the connection: an extension of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// Whether it is a process of this machine, as far as the address tells.
+    pub fn is_loopback(self) -> bool {
+        self.0.ip().to_canonical().is_loopback()
     }
 }
 
@@ -66,65 +148,93 @@ fn bind_address(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// A bound socket, with all that serving its connections takes.
+#[derive(Debug)]
+pub struct Listening {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What answers requests.
+    pub router: Router,
+    /// What a reload may change.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// What is counted.
+    pub traffic: Arc<Traffic>,
+    /// Tracks the connections, those being turned away included.
+    pub connections: TaskTracker,
+    /// Ends the accepting.
+    pub stop: CancellationToken,
+    /// Has the connections finish what they are doing, and then end.
+    pub close: CancellationToken,
+}
+
 /// Accepts connections until `stop` is cancelled; those accepted go on, tracked by `connections`, and finish what they
 /// are doing when `close` is cancelled.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    connections: TaskTracker,
-    stop: CancellationToken,
-    close: CancellationToken,
-) {
+pub async fn serve(listening: Listening) {
+    let Listening { socket, router, settings, traffic, connections, stop, close } = listening;
+    let farewells = Farewells::new(connections.clone(), close.clone());
+    let (mut crowded, mut starved) = (Seldom::default(), Seldom::default());
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                connections.spawn(serve_connection(stream, peer, router.clone(), close.clone()));
-            }
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // A connection that broke before it was accepted is nothing; a lack of descriptors passes.
+                if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) && starved.is_due() {
+                    tracing::warn!("no file descriptors are left: new connections wait; raise the limit (ulimit -n)");
+                }
                 tracing::debug!(%error, "accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
+        };
+        let now = settings.load();
+        if traffic.open() >= now.max_connections {
+            let turned_away = 1 + traffic.turned_away.fetch_add(1, Relaxed);
+            if crowded.is_due() {
+                let limit = now.max_connections;
+                tracing::warn!(
+                    turned_away,
+                    limit,
+                    "{limit} connections are open, new ones are turned away (server.max_connections); \
+                     {turned_away} so far"
+                );
+            }
+            if now.tls.is_none() {
+                farewells.say(stream, farewell::TOO_MANY);
+            }
+            continue;
+        }
+        let connection = Connection {
+            peer: Peer(peer),
+            router: router.clone(),
+            settings: Arc::clone(&now),
+            close: close.clone(),
+            farewells: farewells.clone(),
+            admitted: Admitted::new(&traffic),
+        };
+        // Two calls, so that a plain connection does not take the room of a TLS one.
+        if let Some(tls) = &now.tls {
+            connections.spawn(connection.serve_tls(stream, Arc::clone(tls)));
+        } else {
+            connections.spawn(connection.serve_plain(stream));
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, close: CancellationToken) {
-    // Small events must go out at once. A socket that refuses the option is one that has just been closed.
-    let _ = stream.set_nodelay(true);
-    let closer = Closer::default();
-    let extension = closer.clone();
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(extension.clone());
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().call(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
-                }
-                return;
-            }
-            () = closer.0.notified() => connection.as_mut().graceful_shutdown(),
-            () = close.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                if let Err(error) = connection.as_mut().await {
-                    tracing::debug!(%error, "connection ended");
-                }
-                return;
-            }
+/// Keeps what happens often from filling the log.
+#[derive(Debug, Default)]
+struct Seldom(Option<Instant>);
+
+impl Seldom {
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.0.is_none_or(|last| now.duration_since(last) >= BETWEEN_WARNINGS);
+        if due {
+            self.0 = Some(now);
         }
+        due
     }
 }

@@ -122,6 +122,11 @@ impl Process {
         assert!(sent.expect("kill can be called").success(), "pointsman still runs");
     }
 
+    /// Its id, for those who ask the system about it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_some()

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::Method;
 use pointsman::admin::{Failure, ReloadRequest, Reloaded};
+use pointsman::listener::Settings;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +32,7 @@ pub struct ProxyBuilder {
 pub struct Proxy {
     address: SocketAddr,
     operators: Option<SocketAddr>,
+    settings: Arc<ArcSwap<Settings>>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
     reloads: mpsc::Sender<ReloadRequest>,
@@ -101,10 +104,11 @@ impl ProxyBuilder {
         assert_eq!(error, None, "the app starts");
         let app = bound.expect("just checked");
         let (address, operators, reloads) = (app.local_addr(), app.operators_addr(), app.reloads());
+        let settings = app.settings();
         let (stop, stopped) = oneshot::channel();
         let running = crate::spawn(app.run(async move { drop(stopped.await) }));
         let (stop, running) = (Some(stop), Some(running));
-        Proxy { address, operators, stop, running, reloads, config: self.config, folder: self.folder }
+        Proxy { address, operators, settings, stop, running, reloads, config: self.config, folder: self.folder }
     }
 
     /// Loads the file at `path` and binds the app, whatever comes of it.
@@ -143,6 +147,11 @@ impl Proxy {
     /// The app before `mocks`, in this order, with the defaults of [`Proxy::builder`].
     pub async fn before<const N: usize>(mocks: [&Mock; N]) -> Self {
         mocks.iter().fold(Self::builder(), |builder, mock| builder.provider(mock, json!({}))).start().await
+    }
+
+    /// What the listener keeps to, to be changed while it runs.
+    pub fn listener_settings(&self) -> &ArcSwap<Settings> {
+        &self.settings
     }
 
     /// Where it listens.

@@ -58,6 +58,39 @@ impl Raw {
         }
     }
 
+    /// Reads one whole answer, whose length is announced, and forgets it.
+    pub async fn next_answer(&mut self) -> String {
+        let head = self.read_until("\r\n\r\n").await;
+        let length = head.to_ascii_lowercase().split_once("content-length: ").and_then(|(_, rest)| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<usize>().ok()
+        });
+        let start = head.find("\r\n\r\n").map_or(head.len(), |end| end + 4);
+        let end = start + length.unwrap_or_default();
+        let mut piece = [0; 4096];
+        while self.read.len() < end {
+            match within("the rest of an answer", self.stream.read(&mut piece)).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => self.read.extend_from_slice(&piece[..read]),
+            }
+        }
+        let rest = self.read.split_off(end.min(self.read.len()));
+        let answer = std::mem::replace(&mut self.read, rest);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Whether the proxy has closed the connection, cleanly or not; what came until then is kept.
+    pub fn has_closed(&mut self) -> bool {
+        let mut piece = [0; 4096];
+        loop {
+            match self.stream.try_read(&mut piece) {
+                Ok(0) => return true,
+                Ok(read) => self.read.extend_from_slice(&piece[..read]),
+                Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
     /// The status of the first answer, if one came.
     pub async fn status(&mut self) -> Option<u16> {
         let text = self.read_until("\r\n").await;

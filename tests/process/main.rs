@@ -1,6 +1,9 @@
 //! The real binary: exit codes, logs, where the configuration comes from, signals, and the demo.
 
 mod cache;
+// The kernel's files tell what a process takes.
+#[cfg(target_os = "linux")]
+mod connections;
 
 use std::path::Path;
 use std::process::Command;
@@ -96,6 +99,33 @@ fn serve_with_a_strategy_that_is_no_component_exits_2() {
     write(&folder.path().join("broken.wasm"), "no component");
     let (code, _, stderr) = run(Process::command(&["serve", "--config", file.to_str().expect("text"), "--port", "0"]));
     assert!(code == Some(2) && stderr.contains("broken.wasm"), "{code:?} {stderr}");
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_listed_with_the_other_problems() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join(NAME);
+    let provider = "providers:\n  - {name: a, base_url: 'http://127.0.0.1:9/v1', api_key: k}\n";
+    let broken = "routing: {strategy: ./broken.wasm}\n";
+    write(&file, &format!("{provider}{broken}server:\n  tls: {{cert: c.pem, key: k.pem}}\n"));
+    for name in ["broken.wasm", "c.pem", "k.pem"] {
+        write(&folder.path().join(name), "nothing of use");
+    }
+    let (code, _, stderr) = run(check(&file));
+    assert!(code == Some(2) && stderr.contains("broken.wasm"), "{code:?} {stderr}");
+    let expected = format!("{NAME}:5: server.tls.cert: {}/c.pem holds no certificate", folder.path().display());
+    assert!(stderr.contains(&expected) && stderr.contains("help: a PEM file"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_public_address_without_client_keys_is_a_loud_warning() {
+    for (server, loud) in [("{host: 0.0.0.0}", true), ("{host: 0.0.0.0, api_keys: [k]}", false), ("{}", false)] {
+        let a = Mock::start("a", Reply::chat("a")).await;
+        let folder = folder_with(NAME, &a, &format!("server: {server}\n"));
+        let process = Process::serve(&folder.path().join(NAME));
+        process.listening_line().await;
+        assert_eq!(process.stderr().contains("server.api_keys"), loud, "{server}: {}", process.stderr());
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{facts, strategy_problem};
+use super::{Doors, facts, load_tls, strategy_problem};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::provider::{Fleet, health, summary};
@@ -37,11 +37,20 @@ pub struct Reloader {
     /// What is in force now.
     pub config: Config,
     pub status: Arc<Status>,
+    pub doors: Doors,
     pub logs: telemetry::Handle,
     /// Ends the active checks and the summaries of the generation in force.
     pub checks: CancellationToken,
     pub tasks: TaskTracker,
     pub draining: CancellationToken,
+}
+
+/// All that a reload needs to take effect.
+struct Prepared {
+    config: Config,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    fleet: Arc<Fleet>,
+    strategy: Arc<Succession>,
 }
 
 /// The files that a configuration is made of, as they looked.
@@ -104,7 +113,7 @@ impl Reloader {
     async fn reload(&mut self, cause: &'static str) -> Result<Reloaded, Failure> {
         tracing::info!(cause, "reloading: {cause}");
         match self.prepare().await {
-            Ok((config, fleet, strategy)) => Ok(self.swap(config, fleet, strategy)),
+            Ok(prepared) => Ok(self.swap(prepared)),
             Err(error) => {
                 let failure = Failure::of(&error);
                 let in_force = self.proxy.generation().number;
@@ -120,26 +129,29 @@ impl Reloader {
     }
 
     /// All that can fail, on a thread where it holds up no request.
-    async fn prepare(&self) -> anyhow::Result<(Config, Arc<Fleet>, Arc<Succession>)> {
+    async fn prepare(&self) -> anyhow::Result<Prepared> {
         let (source, predecessor) = (Arc::clone(&self.source), Arc::clone(&self.proxy.generation().fleet));
         let (metrics, running) = (Arc::clone(self.proxy.metrics()), Arc::clone(&self.strategy));
         let prepared = tokio::task::spawn_blocking(move || {
             let config = source()?;
             let strategy = running.reload(&config.strategy, facts(&config));
             let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
+            let tls = load_tls(&config)?;
             let fleet = Fleet::new(&config, strategy.clone(), &metrics, Some(&predecessor))?;
-            Ok((config, fleet, strategy))
+            Ok(Prepared { config, tls, fleet, strategy })
         });
         prepared.await?
     }
 
     /// Puts the next generation in force. Nothing here fails or waits.
-    fn swap(&mut self, config: Config, fleet: Arc<Fleet>, strategy: Arc<Succession>) -> Reloaded {
+    fn swap(&mut self, prepared: Prepared) -> Reloaded {
+        let Prepared { config, tls, fleet, strategy } = prepared;
         let before = self.proxy.generation();
         let mut warnings = config.warnings.clone();
         warnings.extend(needs_restart(&self.config, &config));
         fleet.take_over(Some(&before.fleet));
         self.proxy.queue().resize(&config.queue);
+        self.doors.change(&config, tls);
         self.logs.set_level(config.monitoring.log_level);
         let next = Generation::new(before.number + 1, &config, Arc::clone(&fleet));
         let number = next.number;
@@ -179,7 +191,6 @@ fn needs_restart(before: &Config, after: &Config) -> Vec<String> {
     let changes = [
         ("server.host and server.port", address(before) != address(after)),
         ("server.admin", admin(before) != admin(after)),
-        ("server.tls", before.server.tls.is_some() != after.server.tls.is_some()),
         ("monitoring.log_format", before.monitoring.log_format != after.monitoring.log_format),
     ];
     let changed = changes.iter().filter(|(_, changed)| *changed);

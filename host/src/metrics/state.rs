@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::sound;
 use crate::routing::{StrategyCounters, StrategyHealth};
@@ -20,6 +20,8 @@ pub struct State<'a> {
     pub reloaded_well: bool,
     /// Requests in flight, requests that wait, and the limits of both.
     pub queue: [usize; 4],
+    /// Clients' connections that are open, and those that were turned away.
+    pub connections: [u64; 2],
     /// In the order of the configuration.
     pub providers: Vec<ProviderState<'a>>,
     /// The strategy's name.
@@ -83,6 +85,15 @@ impl State<'_> {
         gauge("pointsman_queue_waiting", "Requests that wait for a slot.", waiting);
         gauge("pointsman_queue_max_concurrent", "How many requests may be in flight.", max_concurrent);
         gauge("pointsman_queue_max_waiting", "How many requests may wait.", max_waiting);
+
+        let [open, turned_away] = self.connections;
+        gauge("pointsman_connections", "Connections of clients.", usize::try_from(open).unwrap_or(usize::MAX));
+        let refused = sound(IntCounter::new(
+            "pointsman_connections_turned_away_total",
+            "Connections beyond server.max_connections.",
+        ));
+        refused.inc_by(turned_away);
+        register(Box::new(refused));
 
         let in_flight = gauges("pointsman_provider_in_flight", "Requests that a provider works on.", &["provider"]);
         let slots = gauges("pointsman_provider_max_concurrent", "The limit of a provider that has one.", &["provider"]);

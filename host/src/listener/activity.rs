@@ -1,0 +1,233 @@
+//! What a connection is doing, and how long it may go on doing so: pure state and time, no sockets.
+//!
+//! A connection is idle (no request), receives a head, or is busy with a request; the first two have a deadline. The
+//! phase is told by those who see it change: [`super::watched::Watched`] sees bytes, [`InProgress`] lives as long as a
+//! request. All run in the connection's one task, so that whoever polls it sees the phase as it is.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// The bit of `Activity::mark` that says that a head has begun.
+const HEAD: u64 = 1;
+
+/// What one connection is doing.
+#[derive(Debug)]
+pub struct Activity {
+    opened: Instant,
+    /// Requests in progress; HTTP/1.1 has one at a time, but the body of one may be dropped after the next has begun.
+    busy: AtomicU32,
+    /// Since when it is idle or receives a head: milliseconds from `opened`, shifted left by one, and [`HEAD`].
+    mark: AtomicU64,
+}
+
+/// A request in progress, from its head to the end of its answer.
+#[derive(Debug)]
+pub struct InProgress(Arc<Activity>);
+
+/// Which deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// No request came.
+    Idle,
+    /// A head did not end.
+    Head,
+}
+
+/// How long each phase may last.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From the first byte of a head to its end.
+    pub head: Duration,
+    /// Without a request.
+    pub idle: Duration,
+}
+
+impl Activity {
+    /// A connection that has just become able to carry requests.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { opened: Instant::now(), busy: AtomicU32::new(0), mark: AtomicU64::new(0) })
+    }
+
+    /// Bytes came from the client. Those of a body, and those of a next request that comes early, change nothing.
+    pub fn received(&self) {
+        if !self.is_busy() && self.mark.load(Relaxed) & HEAD == 0 {
+            self.mark.store(self.now() | HEAD, Relaxed);
+        }
+    }
+
+    /// Bytes went to the client: what is left of an answer whose body has ended is not idleness.
+    pub fn sent(&self) {
+        if !self.is_busy() {
+            self.mark.store(self.now() | self.mark.load(Relaxed) & HEAD, Relaxed);
+        }
+    }
+
+    /// A head is complete.
+    pub fn begin(self: &Arc<Self>) -> InProgress {
+        self.busy.fetch_add(1, Relaxed);
+        InProgress(Arc::clone(self))
+    }
+
+    /// Whether a request is in progress.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed) > 0
+    }
+
+    fn now(&self) -> u64 {
+        // A connection that is open for 292 million years may be closed.
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX >> 1) << 1
+    }
+
+    /// When the present phase must be over; `None` while a request is in progress.
+    fn deadline(&self, limits: &Limits) -> Option<(Instant, Overdue)> {
+        if self.is_busy() {
+            return None;
+        }
+        let mark = self.mark.load(Relaxed);
+        let since = self.opened + Duration::from_millis(mark >> 1);
+        Some(if mark & HEAD == 0 { (since + limits.idle, Overdue::Idle) } else { (since + limits.head, Overdue::Head) })
+    }
+
+    /// Ready when the present phase has lasted too long. To be polled whenever the connection has been.
+    ///
+    /// The timer is set anew only when it is later than the deadline, or has fired: a connection that carries one
+    /// request after the other, each of whose heads comes at once, sets it once per `limits.idle`.
+    pub fn poll_overdue(
+        &self,
+        limits: &Limits,
+        mut timer: Pin<&mut Sleep>,
+        context: &mut Context<'_>,
+    ) -> Poll<Overdue> {
+        loop {
+            let Some((deadline, overdue)) = self.deadline(limits) else { return Poll::Pending };
+            if timer.is_elapsed() || timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(context));
+            if Instant::now() >= deadline {
+                return Poll::Ready(overdue);
+            }
+        }
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.mark.store(self.0.now(), Relaxed);
+        self.0.busy.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::{advance, sleep, sleep_until};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
+
+    /// The deadline, in seconds from `began`, that passes when nothing more happens.
+    async fn overdue(activity: &Activity, timer: Pin<&mut Sleep>, began: Instant) -> (Overdue, u64) {
+        let mut timer = timer;
+        let overdue = poll_fn(|context| activity.poll_overdue(&LIMITS, timer.as_mut(), context)).await;
+        (overdue, began.elapsed().as_secs())
+    }
+
+    /// Polls once, as the connection does after it has made progress.
+    async fn look(activity: &Activity, timer: Pin<&mut Sleep>) -> Option<Overdue> {
+        let mut timer = timer;
+        poll_fn(|context| match activity.poll_overdue(&LIMITS, timer.as_mut(), context) {
+            Poll::Ready(overdue) => Poll::Ready(Some(overdue)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_overdue_after_the_idle_timeout() {
+        let (activity, began) = (Activity::new(), Instant::now());
+        let mut timer = std::pin::pin!(sleep(LIMITS.idle));
+        assert_eq!(overdue(&activity, timer.as_mut(), began).await, (Overdue::Idle, 75));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_is_overdue_after_the_head_timeout_from_its_first_byte() {
+        let (activity, began) = (Activity::new(), Instant::now());
+        let mut timer = std::pin::pin!(sleep(LIMITS.idle));
+        assert_eq!(look(&activity, timer.as_mut()).await, None);
+        advance(Duration::from_secs(70)).await;
+        for _ in 0..9 {
+            activity.received();
+            assert_eq!(look(&activity, timer.as_mut()).await, None);
+            advance(Duration::from_secs(1)).await;
+        }
+        activity.received();
+        assert_eq!(overdue(&activity, timer.as_mut(), began).await, (Overdue::Head, 80));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_in_progress_is_never_overdue_and_idleness_counts_from_its_end() {
+        let (activity, began) = (Activity::new(), Instant::now());
+        let mut timer = std::pin::pin!(sleep(LIMITS.idle));
+        activity.received();
+        assert_eq!(look(&activity, timer.as_mut()).await, None);
+        let request = activity.begin();
+        for _ in 0..10 {
+            advance(Duration::from_secs(100)).await;
+            activity.received();
+            activity.sent();
+            assert_eq!(look(&activity, timer.as_mut()).await, None);
+        }
+        drop(request);
+        assert_eq!(overdue(&activity, timer.as_mut(), began).await, (Overdue::Idle, 1075));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_dropped_after_the_next_request_has_begun_does_not_make_it_idle() {
+        let activity = Activity::new();
+        let first = activity.begin();
+        let second = activity.begin();
+        drop(first);
+        assert!(activity.deadline(&LIMITS).is_none());
+        drop(second);
+        assert_eq!(activity.deadline(&LIMITS).map(|(_, overdue)| overdue), Some(Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_an_answer_that_is_still_being_sent_is_not_idleness() {
+        let (activity, began) = (Activity::new(), Instant::now());
+        let mut timer = std::pin::pin!(sleep(LIMITS.idle));
+        drop(activity.begin());
+        for _ in 0..5 {
+            advance(Duration::from_secs(60)).await;
+            activity.sent();
+            assert_eq!(look(&activity, timer.as_mut()).await, None);
+        }
+        assert_eq!(overdue(&activity, timer.as_mut(), began).await, (Overdue::Idle, 375));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_whose_heads_come_at_once_leave_the_timer_alone() {
+        let activity = Activity::new();
+        let mut timer = std::pin::pin!(sleep_until(Instant::now() + LIMITS.idle));
+        let set = timer.deadline();
+        for _ in 0..70 {
+            activity.received();
+            drop(activity.begin());
+            assert_eq!(look(&activity, timer.as_mut()).await, None);
+            assert_eq!(timer.deadline(), set);
+            advance(Duration::from_secs(1)).await;
+        }
+        advance(Duration::from_secs(10)).await;
+        assert_eq!(look(&activity, timer.as_mut()).await, None);
+        assert!(timer.deadline() > set, "it fired and was set for what is left");
+    }
+}

@@ -1,0 +1,159 @@
+//! One connection, from its first byte to its end.
+//!
+//! Nothing is set up before there is something to serve: hyper takes 16 KiB of buffers for a connection, which one that
+//! merely stands open does not need.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use super::activity::{Activity, Limits, Overdue};
+use super::farewell::{Farewells, WANTS_TLS};
+use super::watched::{Answering, Watched};
+use super::{Admitted, Closer, Peer, Settings};
+
+/// What a TLS connection begins with: the type of a handshake record (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+/// What a connection that has been idle for too long gets to say goodbye.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// A connection that has been accepted.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub peer: Peer,
+    pub router: Router,
+    pub settings: Arc<Settings>,
+    pub close: CancellationToken,
+    pub farewells: Farewells,
+    /// Held to the end.
+    pub admitted: Admitted,
+}
+
+impl Connection {
+    /// Serves plain HTTP.
+    pub async fn serve_plain(self, stream: TcpStream) {
+        let mut timer = std::pin::pin!(sleep(self.settings.idle_timeout));
+        if self.first_byte(&stream, timer.as_mut()).await.is_some() {
+            self.serve_http(stream, timer).await;
+        }
+    }
+
+    /// Serves HTTP over TLS.
+    pub async fn serve_tls(self, stream: TcpStream, config: Arc<rustls::ServerConfig>) {
+        let mut timer = std::pin::pin!(sleep(self.settings.idle_timeout));
+        match self.first_byte(&stream, timer.as_mut()).await {
+            Some(TLS_HANDSHAKE) => {}
+            Some(_) => return self.farewells.say(stream, WANTS_TLS),
+            None => return,
+        }
+        timer.as_mut().reset(Instant::now() + self.settings.header_timeout);
+        let shaken = tokio::select! {
+            shaken = TlsAcceptor::from(config).accept(stream) => shaken,
+            () = timer.as_mut() => Err(io::ErrorKind::TimedOut.into()),
+            () = self.close.cancelled() => return,
+        };
+        match shaken {
+            Ok(stream) => {
+                timer.as_mut().reset(Instant::now() + self.settings.idle_timeout);
+                self.serve_http(stream, timer).await;
+            }
+            Err(error) => tracing::debug!(peer = %self.peer.0, %error, "TLS handshake failed"),
+        }
+    }
+
+    /// Waits for the first byte, which stays unread; `None` when none comes in time.
+    ///
+    /// Not by `readable`, which is ready at once for a socket of which nothing is known yet.
+    async fn first_byte(&self, stream: &TcpStream, timer: Pin<&mut Sleep>) -> Option<u8> {
+        // Small events must go out at once. A socket that refuses the option is one that has just been closed.
+        let _ = stream.set_nodelay(true);
+        let mut first = [0];
+        let peeked = tokio::select! {
+            biased;
+            peeked = stream.peek(&mut first) => peeked.ok()?,
+            () = timer => return None,
+            () = self.close.cancelled() => return None,
+        };
+        (peeked > 0).then_some(first[0])
+    }
+
+    async fn serve_http<S>(self, stream: S, mut timer: Pin<&mut Sleep>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, router, settings, close, farewells: _, admitted: _admitted } = self;
+        let limits = Limits { head: settings.header_timeout, idle: settings.idle_timeout };
+        let max_head = settings.max_header_bytes;
+        // What a reload has replaced is not kept in memory by connections that live on.
+        drop(settings);
+        let (activity, closer) = (Activity::new(), Closer::default());
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            let in_progress = activity.begin();
+            request.extensions_mut().insert(closer.clone());
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().call(request);
+            async move { Ok::<_, std::convert::Infallible>(answer.await?.map(|body| Answering::new(body, in_progress))) }
+        });
+        let connection = http1::Builder::new()
+            // The deadlines here are finer, and take no timer per request.
+            .header_read_timeout(None)
+            .max_buf_size(max_head)
+            .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
+        let mut connection = std::pin::pin!(connection);
+        let mut closing = false;
+        loop {
+            let driven = std::future::poll_fn(|context| {
+                if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                    return Poll::Ready(Ok(ended));
+                }
+                activity.poll_overdue(&limits, timer.as_mut(), context).map(Err)
+            });
+            tokio::select! {
+                biased;
+                ended = driven => match ended {
+                    Ok(ended) => return log_end(peer.0, ended),
+                    Err(Overdue::Head) => {
+                        tracing::debug!(peer = %peer.0, "closed: the head of a request took too long");
+                        return;
+                    }
+                    Err(Overdue::Idle) => {
+                        connection.as_mut().graceful_shutdown();
+                        match tokio::time::timeout(CLOSING, connection.as_mut()).await {
+                            Ok(ended) => log_end(peer.0, ended),
+                            // A request that came in the last moment is not cut off.
+                            Err(_) if activity.is_busy() => log_end(peer.0, connection.await),
+                            Err(_) => {}
+                        }
+                        return;
+                    }
+                },
+                () = closer.0.notified() => connection.as_mut().graceful_shutdown(),
+                () = close.cancelled(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+fn log_end(peer: SocketAddr, ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
