@@ -238,3 +238,17 @@ impl Seldom {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_on_this_machine_is_known_by_either_form_of_its_address() {
+        for (address, loopback) in
+            [("127.0.0.1:1", true), ("[::1]:1", true), ("[::ffff:127.0.0.1]:1", true), ("10.0.0.1:1", false)]
+        {
+            assert_eq!(Peer(address.parse().unwrap()).is_loopback(), loopback, "{address}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! TLS on the listener: certificates from files, swapped at run time, and clients that get the handshake wrong.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use harness::{Mock, Proxy, ProxyBuilder, Raw, Reply, eventually, within};
 use pointsman::config::{LoadError, TlsFiles};
 use pointsman::listener::{Settings, tls};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,21 +39,27 @@ fn builder(a: &Mock, server: Value) -> (ProxyBuilder, Issued) {
     (builder.set(tls).set(json!({ "server": server })), issued)
 }
 
-/// Shakes hands as a client that trusts this certificate alone.
-async fn connect(
-    proxy: &Proxy,
-    trusted: &CertificateDer<'static>,
-    versions: &[&'static SupportedProtocolVersion],
-) -> std::io::Result<TlsStream<TcpStream>> {
+/// A client that trusts this certificate alone.
+fn client(trusted: &CertificateDer<'static>, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a sound certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("versions");
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// Shakes hands.
+async fn connect(
+    proxy: &Proxy,
+    trusted: &CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let config = client(trusted, versions);
     let stream = TcpStream::connect(proxy.address()).await.expect("the proxy accepts connections");
     let name = ServerName::try_from("localhost").expect("a name");
-    within("a handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
+    within("a handshake", TlsConnector::from(config).connect(name, stream)).await
 }
 
 /// Sends a request and reads until its answer's body has begun.
@@ -78,6 +85,41 @@ async fn requests_are_served_over_tls_1_2_and_1_3() {
             assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_request_that_comes_in_one_piece_with_the_end_of_the_handshake_is_served() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let (builder, issued) = builder(&a, json!({}));
+    let proxy = builder.start().await;
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut tls = ClientConnection::new(client(&issued.der, rustls::ALL_VERSIONS), name).expect("a client");
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("the proxy accepts connections");
+    let mut answer = String::new();
+    let mut asked = false;
+    while !answer.contains("\"queue\"") {
+        if !asked && !tls.is_handshaking() {
+            // The client's last message of the handshake has not been sent yet.
+            tls.writer().write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").expect("buffered");
+            asked = true;
+        }
+        let mut flight = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut flight).expect("a vector takes all");
+        }
+        stream.write_all(&flight).await.expect("the connection stands");
+        let mut bytes = Vec::new();
+        assert!(within("bytes", stream.read_buf(&mut bytes)).await.expect("bytes") > 0, "closed after {answer:?}");
+        let mut bytes = &bytes[..];
+        while !bytes.is_empty() {
+            tls.read_tls(&mut bytes).expect("from memory");
+            tls.process_new_packets().expect("sound TLS");
+        }
+        let mut plain = Vec::new();
+        drop(tls.reader().read_to_end(&mut plain));
+        answer.push_str(&String::from_utf8_lossy(&plain));
+    }
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]

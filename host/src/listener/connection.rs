@@ -3,7 +3,7 @@
 //! Nothing is set up before there is something to serve: hyper takes 16 KiB of buffers for a connection, which one that
 //! merely stands open does not need.
 
-use std::io;
+use std::io::{self, BufRead as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -68,9 +68,16 @@ impl Connection {
             () = self.close.cancelled() => return,
         };
         match shaken {
-            Ok(stream) => {
+            Ok(mut stream) => {
                 timer.as_mut().reset(Instant::now() + self.settings.idle_timeout);
-                self.serve_http(stream, timer).await;
+                // What came in one piece with the end of the handshake has been read from the socket already.
+                let holds_bytes = stream.get_mut().1.reader().fill_buf().is_ok();
+                if holds_bytes || self.first_byte(stream.get_ref().0, timer.as_mut()).await.is_some() {
+                    self.serve_http(stream, timer).await;
+                } else {
+                    // Without a close_notify some clients take an end for an attack.
+                    let _ = timeout(CLOSING, stream.shutdown()).await;
+                }
             }
             Err(error) => tracing::debug!(peer = %self.peer.0, %error, "TLS handshake failed"),
         }
@@ -133,7 +140,7 @@ impl Connection {
                     }
                     Err(Overdue::Idle) => {
                         connection.as_mut().graceful_shutdown();
-                        match tokio::time::timeout(CLOSING, connection.as_mut()).await {
+                        match timeout(CLOSING, connection.as_mut()).await {
                             Ok(ended) => log_end(peer.0, ended),
                             // A request that came in the last moment is not cut off.
                             Err(_) if activity.is_busy() => log_end(peer.0, connection.await),
