@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use harness::{Mock, Proxy, ProxyBuilder, Raw, Reply, eventually, within};
 use pointsman::config::{LoadError, TlsFiles};
-use pointsman::listener::{Settings, tls};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 use serde_json::{Value, json};
@@ -123,21 +122,23 @@ async fn a_request_that_comes_in_one_piece_with_the_end_of_the_handshake_is_serv
 }
 
 #[tokio::test]
-async fn a_swapped_certificate_serves_the_next_handshake_and_old_connections_live_on() {
+async fn a_reloaded_certificate_serves_the_next_handshake_and_old_connections_live_on() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let (builder, first) = builder(&a, json!({}));
     let folder = builder.folder().to_owned();
-    let proxy = builder.start().await;
+    let mut proxy = builder.start().await;
     let mut old = connect(&proxy, &first.der, rustls::ALL_VERSIONS).await.expect("a handshake");
     ask(&mut old).await;
     let second = issue(&folder);
-    let config = tls::load(&second.files).expect("a sound certificate");
-    let settings = proxy.listener_settings();
-    settings.rcu(|old| Settings { tls: Some(Arc::clone(&config)), ..old.as_ref().clone() });
+    proxy.reload(json!({})).await.expect("a sound certificate");
     let mut new = connect(&proxy, &second.der, rustls::ALL_VERSIONS).await.expect("a handshake");
     ask(&mut new).await;
     assert!(connect(&proxy, &first.der, rustls::ALL_VERSIONS).await.is_err(), "the first certificate is gone");
     ask(&mut old).await;
+    std::fs::write(&second.files.key, "no key").expect("writable");
+    let failure = proxy.reload(json!({})).await.expect_err("no key in it");
+    assert!(failure.text.contains("server.tls.key"), "{}", failure.text);
+    connect(&proxy, &second.der, rustls::ALL_VERSIONS).await.expect("the certificate before stays in force");
 }
 
 #[tokio::test]
