@@ -5,7 +5,7 @@ WASM := wasm32-wasip2
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p failover -p round_robin -p weighted -p grabby -p misbehave -p needy -p stranger
 
-.PHONY: help setup demo run test lint audit bench
+.PHONY: help setup demo run test lint audit bench fuzz
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
 	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
 	@echo "make bench  benchmarks of the parts"
+	@echo "make fuzz   fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each"
 
 # rust-toolchain.toml names the target, but not every rustup installs what it names.
 setup:
@@ -48,3 +49,20 @@ audit:
 
 bench: setup
 	$(CARGO) bench --locked -p pointsman
+
+# The pinned compiler, because the strategies need its target for the sandbox: RUSTC_BOOTSTRAP lets it instrument. No
+# sanitizer but coverage: what is ours has no unsafe code, and the runs are three times as many. Committed seeds are
+# copied, what is found beyond them stays in fuzz/found, what crashes in fuzz/artifacts.
+FUZZ_TARGETS ?= request_body sse config component
+FUZZ_SECONDS ?= 600
+FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
+
+fuzz: setup
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/found/$$target && cp fuzz/corpus/$$target/* fuzz/found/$$target/ || exit 1; \
+		case $$target in config) cp tests/config/*.yaml tests/config/valid/*.yaml fuzz/found/config/ || exit 1;; esac; \
+		dictionary=fuzz/dictionaries/$$target.dict; \
+		$(FUZZ) run -s none $$target fuzz/found/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+			-print_final_stats=1 $$(test ! -f $$dictionary || echo -dict=$$dictionary) || exit 1; \
+	done

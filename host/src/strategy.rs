@@ -22,6 +22,10 @@
 //! | has its third fault in its first 10,000 calls after a reload | the default order | the previous one is back |
 //! | has used three quarters of its memory | its order | it is renewed: another one is made, then takes its place |
 
+use std::sync::Arc;
+
+use crate::routing::{ProviderFacts, Strategy};
+
 mod bindings;
 mod builtin;
 mod cache;
@@ -50,4 +54,27 @@ pub use succession::Succession;
 /// The names of the strategies in the binary, sorted.
 pub fn builtins() -> &'static [&'static str] {
     builtin::NAMES
+}
+
+/// Starts a component that is in memory, alone: without a predecessor, and nobody stands by. `name` is what logs call it.
+///
+/// # Errors
+///
+/// [`LoadError`], whose text follows the strategy's name.
+pub fn load_component(
+    name: &str,
+    component: &[u8],
+    config: &serde_json::Value,
+    providers: Vec<ProviderFacts>,
+) -> Result<Arc<dyn Strategy>, LoadError> {
+    let engine = engine::Engine::shared()?;
+    let blueprint = Arc::new(component::Blueprint::new(&engine, component)?);
+    let setup = instance::Setup { providers, config: config.to_string() };
+    let strategy = call::ComponentStrategy::start(name, engine, blueprint, setup, Arc::default())?;
+    Ok(Arc::new(strategy))
+}
+
+/// The component of a built-in strategy, as its author would have built it.
+pub fn builtin_component(name: &str) -> Option<&'static [u8]> {
+    builtin::find(name)
 }

@@ -313,6 +313,12 @@ fn a_byte_order_mark_and_windows_line_ends_do_not_matter() {
 }
 
 #[test]
+fn a_last_line_that_nothing_ends_is_still_within_the_file() {
+    let error = parse("providers:\n  - a: b\nm", Path::new("x.yaml"), &|_| None, &BUILTINS).unwrap_err();
+    assert!(error.problems.iter().all(|problem| problem.line <= 3), "{error}");
+}
+
+#[test]
 fn large_files_are_answered_quickly() {
     let started = std::time::SystemTime::now();
     let keys: String = (0..100_000).map(|i| format!("k{i}: 1\n")).collect();

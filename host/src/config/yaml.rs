@@ -156,7 +156,9 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, 
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                let at = Place { line: error.marker().line(), ..Place::file() };
+                // At the end of a last line that nothing ends, the parser counts one more.
+                let line = error.marker().line().min(1 + text.matches(['\n', '\r']).count());
+                let at = Place { line, ..Place::file() };
                 let column = error.marker().col() + 1;
                 let message = format!("is not valid YAML: {} (column {column})", error.info());
                 return Err(tree.findings.problem(&at, message, None));

@@ -18,6 +18,7 @@ mod tag;
 mod tests;
 mod text;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -89,7 +90,8 @@ impl RequestBody {
     ///
     /// # Errors
     ///
-    /// When the form asks for an approach that is not available, or names the model or an approach twice.
+    /// When the form asks for an approach that is not available, names the model or an approach twice, or names a model
+    /// that is not UTF-8.
     pub fn multipart(bytes: Bytes, content_type: &str, default: Approach) -> Result<Self, BodyError> {
         let wanted = |name: &str| name == "model" || name == "stream" || OptiKey::named(name.as_bytes()).is_some();
         let mut edits = Vec::new();
@@ -109,6 +111,10 @@ impl RequestBody {
                 }
                 None if field.name == "stream" => streaming = text.trim().eq_ignore_ascii_case("true"),
                 None => {
+                    // Its spelling could not be kept where a prefix goes.
+                    if let Cow::Owned(_) = text {
+                        return Err(BodyError::NotAString { param: "model" });
+                    }
                     if found.replace((text.into_owned(), field.content)).is_some() {
                         return Err(BodyError::duplicate(b"model"));
                     }

@@ -589,6 +589,14 @@ mod forms {
     }
 
     #[test]
+    fn a_model_that_is_no_text_is_refused() {
+        let body = form(&[part("model", "none-\u{1}")]).into_bytes();
+        let body: Vec<u8> = body.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+        let error = RequestBody::multipart(body.into(), TYPE, Approach::Proxy).unwrap_err();
+        assert_eq!(error, BodyError::NotAString { param: "model" });
+    }
+
+    #[test]
     fn what_is_not_a_form_is_opaque() {
         let form = form(&[part("model", "m")]);
         for (body, content_type) in [

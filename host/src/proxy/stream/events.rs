@@ -10,6 +10,8 @@ use memchr::memchr2;
 const HEAD: usize = 24;
 /// `"finish_reason"`, a colon, perhaps spaces, and the quote of a value that is not null.
 const FINISH: &[u8] = b"\"finish_reason\":";
+/// At most so many spaces: what is kept of one piece for the next is bounded, and the cut must make no difference.
+const SPACES: usize = 8;
 
 /// Reads a stream piece by piece.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +68,8 @@ impl EventScanner {
             }
             let Some(length) = memchr2(b'\n', b'\r', &piece[at..]) else {
                 self.keep_head(&piece[at..]);
-                seen.event |= self.line_is_event();
+                // Without its colon the field's name may go on.
+                seen.event |= self.head[..self.head_len].contains(&b':') && self.line_is_event();
                 break;
             };
             let end = at + length;
@@ -133,11 +136,12 @@ impl FinishWatch {
         }
         self.tail.extend_from_slice(piece);
         for start in memchr::memmem::find_iter(&self.tail, FINISH) {
-            let value = self.tail[start + FINISH.len()..].iter().find(|byte| !byte.is_ascii_whitespace());
-            self.seen |= value == Some(&b'"');
+            let behind = self.tail[start + FINISH.len()..].iter().take(SPACES + 1);
+            let value = behind.copied().find(|byte| !byte.is_ascii_whitespace());
+            self.seen |= value == Some(b'"');
         }
         // Keep what may be the beginning of a match.
-        let keep = self.tail.len().saturating_sub(FINISH.len() + 8);
+        let keep = self.tail.len().saturating_sub(FINISH.len() + SPACES);
         self.tail.drain(..keep);
     }
 }
@@ -235,6 +239,29 @@ mod tests {
         assert!(!is_error(b"data: {\"error\": null, \"choices\": []}\n\n"));
         assert!(!is_error(b"data: {\"choices\": [{\"error\": 1}]}\n\n"));
         assert!(!is_error(b"data: [DONE]\n\n"));
+    }
+
+    #[test]
+    fn a_field_whose_name_begins_with_data_is_no_event_however_it_is_cut() {
+        let mut scanner = EventScanner::default();
+        let seen = b"database: 1\n\n".map(|byte| scanner.feed(&[byte]));
+        assert_eq!(seen, [Seen::default(); 13]);
+        assert!(scan("data\n").0.event, "a field without a colon has an empty value");
+    }
+
+    #[test]
+    fn a_finish_reason_behind_many_spaces_is_the_same_however_it_is_cut() {
+        for spaces in 0..20 {
+            let stream = format!("\"finish_reason\":{}\"stop\"", " ".repeat(spaces));
+            let mut whole = EventScanner::watching_finish();
+            whole.feed(stream.as_bytes());
+            let mut pieces = EventScanner::watching_finish();
+            stream.bytes().for_each(|byte| {
+                pieces.feed(&[byte]);
+            });
+            assert_eq!(whole.is_complete(), spaces <= SPACES, "{spaces}");
+            assert_eq!(whole.is_complete(), pieces.is_complete(), "{spaces}");
+        }
     }
 
     proptest! {
