@@ -5,7 +5,7 @@ WASM := wasm32-wasip2
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p failover -p round_robin -p weighted -p grabby -p misbehave -p needy -p stranger
 
-.PHONY: help setup demo run test lint audit bench fuzz
+.PHONY: help setup demo run test lint audit bench fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
 	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
 	@echo "make bench  benchmarks of the parts"
+	@echo "make soak   faults, reloads and SOAK_CLIENTS (500) clients for SOAK_SECONDS (1200)"
 	@echo "make fuzz   fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each"
 
 # rust-toolchain.toml names the target, but not every rustup installs what it names.
@@ -37,6 +38,7 @@ lint: setup
 	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete"; exit 1; }
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path strategies/examples/night_shift/Cargo.toml
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --locked --target $(WASM) $(GUESTS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
@@ -49,6 +51,12 @@ audit:
 
 bench: setup
 	$(CARGO) bench --locked -p pointsman
+
+# The tests with their own settings, the proxy as it is shipped.
+soak: setup
+	$(CARGO) build --release --locked -p pointsman
+	POINTSMAN_BINARY=$(CURDIR)/target/release/pointsman \
+		$(CARGO) test --workspace --locked --test chaos -- --ignored --nocapture long_storm
 
 # The pinned compiler, because the strategies need its target for the sandbox: RUSTC_BOOTSTRAP lets it instrument. No
 # sanitizer but coverage: what is ours has no unsafe code, and the runs are three times as many. Committed seeds are

@@ -22,6 +22,9 @@ pub use process::{Process, binary};
 pub use proxy::{KEY, Proxy, ProxyBuilder, provider};
 pub use raw::Raw;
 
+/// A text that every key in the tests contains, so that a key shows wherever it comes to light.
+pub const SECRET_MARK: &str = "zq7-s3cr3t";
+
 use std::future::Future;
 
 use tokio::task::JoinHandle;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::component::{cargo, profile_folder, workspace};
 use crate::{Call, eventually};
 
-/// The binary, built once with the profile of the tests.
+/// The binary: the one that `POINTSMAN_BINARY` names, or else built once with the profile of the tests.
 ///
 /// # Panics
 ///
@@ -20,6 +20,9 @@ use crate::{Call, eventually};
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
+        if let Some(given) = std::env::var_os("POINTSMAN_BINARY") {
+            return PathBuf::from(given);
+        }
         let profile = profile_folder();
         let mut build = cargo();
         // The whole workspace, and one of its tests: the same features of all dependencies as `cargo test --workspace`
