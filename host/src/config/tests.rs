@@ -314,8 +314,10 @@ fn a_byte_order_mark_and_windows_line_ends_do_not_matter() {
 
 #[test]
 fn a_last_line_that_nothing_ends_is_still_within_the_file() {
-    let error = parse("providers:\n  - a: b\nm", Path::new("x.yaml"), &|_| None, &BUILTINS).unwrap_err();
-    assert!(error.problems.iter().all(|problem| problem.line <= 3), "{error}");
+    for (text, lines) in [("providers:\n  - a: b\nm", 3), ("providers:\n  - ? ", 2)] {
+        let error = parse(text, Path::new("x.yaml"), &|_| None, &BUILTINS).unwrap_err();
+        assert!(error.problems.iter().all(|problem| problem.line <= lines), "{error}");
+    }
 }
 
 #[test]

@@ -152,13 +152,13 @@ fn is_number(text: &str) -> bool {
 pub(super) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
     let mut tree = Tree { findings, open: Vec::new(), anchors: HashMap::new(), root: None, cost: 0 };
     let mut documents = 0;
+    // At the end of a last line that nothing ends, the parser counts one more.
+    let last = 1 + text.matches(['\n', '\r']).count();
     for event in Parser::new_from_str(&with_legal_layout(text.strip_prefix('\u{feff}').unwrap_or(text))) {
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                // At the end of a last line that nothing ends, the parser counts one more.
-                let line = error.marker().line().min(1 + text.matches(['\n', '\r']).count());
-                let at = Place { line, ..Place::file() };
+                let at = Place { line: error.marker().line().min(last), ..Place::file() };
                 let column = error.marker().col() + 1;
                 let message = format!("is not valid YAML: {} (column {column})", error.info());
                 return Err(tree.findings.problem(&at, message, None));
@@ -167,12 +167,12 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, 
         if matches!(event, Event::DocumentStart(_)) {
             documents += 1;
             if documents > 1 {
-                let at = Place { line: span.start.line(), ..Place::file() };
+                let at = Place { line: span.start.line().min(last), ..Place::file() };
                 let help = "everything after `---` would be ignored; put it into one document".to_owned();
                 return Err(tree.findings.problem(&at, "must hold one YAML document, not several", Some(help)));
             }
         }
-        tree.event(event, span.start.line())?;
+        tree.event(event, span.start.line().min(last))?;
     }
     Ok(tree.root.filter(|root| !root.is_null()))
 }
