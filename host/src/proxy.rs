@@ -24,6 +24,7 @@ pub mod entropy;
 pub mod generation;
 pub mod headers;
 pub mod intake;
+pub mod masking;
 pub mod models;
 pub mod request;
 pub mod respond;

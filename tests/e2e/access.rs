@@ -4,7 +4,7 @@ use harness::{Mock, Proxy, Reply, chat_request};
 use serde_json::json;
 
 async fn locked(mock: &Mock) -> Proxy {
-    let keys = json!({"server": {"api_keys": ["first-client-key", "second-client-key"]}});
+    let keys = json!({"server": {"api_keys": ["first-client-zq7-s3cr3t-key", "second-client-zq7-s3cr3t-key"]}});
     Proxy::builder().provider(mock, json!({})).set(keys).start().await
 }
 
@@ -12,7 +12,11 @@ async fn locked(mock: &Mock) -> Proxy {
 async fn either_key_opens() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = locked(&a).await;
-    for key in ["Bearer first-client-key", "Bearer second-client-key", "bearer second-client-key"] {
+    for key in [
+        "Bearer first-client-zq7-s3cr3t-key",
+        "Bearer second-client-zq7-s3cr3t-key",
+        "bearer second-client-zq7-s3cr3t-key",
+    ] {
         let answer = proxy.chat_call(&chat_request()).header("authorization", key).answer().await;
         assert_eq!(answer.status, 200, "{key}");
     }
@@ -22,12 +26,18 @@ async fn either_key_opens() {
 async fn anything_else_gets_401_and_reaches_nobody() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = locked(&a).await;
-    let wrong =
-        ["", "Bearer", "Bearer ", "Bearer first-client-ke", "Bearer first-client-key2", "Basic first-client-key"];
+    let wrong = [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer first-client-zq7-s3cr3t-ke",
+        "Bearer first-client-zq7-s3cr3t-key2",
+        "Basic first-client-zq7-s3cr3t-key",
+    ];
     for key in wrong {
         let answer = proxy.chat_call(&chat_request()).header("authorization", key).answer().await;
         assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"), "{key:?}");
-        assert!(!answer.text().contains("first-client-key"));
+        assert!(!answer.text().contains("first-client-zq7-s3cr3t-key"));
     }
     assert_eq!((proxy.chat().await.status, a.calls()), (401, 0));
 }
@@ -48,7 +58,7 @@ async fn health_and_ready_need_no_key_and_hold_no_secrets() {
     for path in ["/health", "/ready"] {
         let answer = proxy.get(path).await;
         assert_eq!(answer.status, 200, "{path}");
-        for secret in [harness::KEY, "client-key", &a.address().to_string()] {
+        for secret in [harness::KEY, "client-zq7-s3cr3t-key", &a.address().to_string()] {
             assert!(!answer.text().contains(secret), "{path}: {}", answer.text());
         }
     }

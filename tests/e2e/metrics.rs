@@ -124,10 +124,11 @@ async fn a_client_that_leaves_counts_as_cancelled() {
 #[tokio::test]
 async fn metrics_need_a_client_key_where_keys_are_set() {
     let a = Mock::start("a", Reply::chat("a")).await;
-    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"api_keys": ["client-key"]}}));
+    let builder =
+        Proxy::builder().provider(&a, json!({})).set(json!({"server": {"api_keys": ["client-zq7-s3cr3t-key"]}}));
     let proxy = builder.start().await;
     assert_eq!(proxy.get("/metrics").await.status, 401);
-    let call = proxy.call(Method::GET, "/metrics").header("authorization", "Bearer client-key");
+    let call = proxy.call(Method::GET, "/metrics").header("authorization", "Bearer client-zq7-s3cr3t-key");
     let answer = call.answer().await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"), "{:?}", answer.headers);

@@ -126,9 +126,10 @@ async fn a_wrong_key_takes_no_slot() {
     let gate = Gate::closed();
     let a = Mock::start("a", Reply::chat("a").held_by(&gate)).await;
     let builder = Proxy::builder().provider(&a, json!({}));
-    let locked = json!({"queue": {"max_concurrent": 1, "timeout": 20}, "server": {"api_keys": ["client-key"]}});
+    let locked =
+        json!({"queue": {"max_concurrent": 1, "timeout": 20}, "server": {"api_keys": ["client-zq7-s3cr3t-key"]}});
     let proxy = builder.set(locked).start().await;
-    let call = proxy.chat_call(&harness::chat_request()).header("authorization", "Bearer client-key");
+    let call = proxy.chat_call(&harness::chat_request()).header("authorization", "Bearer client-zq7-s3cr3t-key");
     let busy = harness::spawn(call.answer());
     eventually("the only slot is taken", async || a.serving() == 1).await;
     assert_eq!(proxy.chat().await.status, 401);

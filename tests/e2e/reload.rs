@@ -232,28 +232,29 @@ async fn post_admin_reload_says_what_came_of_it() {
 #[tokio::test]
 async fn operators_need_a_client_key_where_keys_are_set() {
     let a = Mock::start("a", Reply::chat("a")).await;
-    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"api_keys": ["client-key"]}}));
+    let builder =
+        Proxy::builder().provider(&a, json!({})).set(json!({"server": {"api_keys": ["client-zq7-s3cr3t-key"]}}));
     let proxy = builder.start().await;
     let reload = || proxy.call(Method::POST, "/admin/reload");
     assert_eq!(reload().answer().await.status, 401);
     assert_eq!(reload().header("authorization", "Bearer wrong").answer().await.status, 401);
-    assert_eq!(reload().header("authorization", "Bearer client-key").answer().await.status, 200);
+    assert_eq!(reload().header("authorization", "Bearer client-zq7-s3cr3t-key").answer().await.status, 200);
 }
 
 #[tokio::test]
 async fn the_second_listener_serves_operators_and_the_first_no_longer_does() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let admin = json!({"port": 0, "api_key": "admin-key"});
-    let server = json!({"server": {"api_keys": ["client-key"], "admin": admin}});
+    let server = json!({"server": {"api_keys": ["client-zq7-s3cr3t-key"], "admin": admin}});
     let proxy = Proxy::builder().provider(&a, json!({})).set(server).start().await;
     let reload = || Call::to(proxy.operators(), Method::POST, "/admin/reload");
     assert_eq!(reload().answer().await.status, 401);
-    assert_eq!(reload().header("authorization", "Bearer client-key").answer().await.status, 401);
+    assert_eq!(reload().header("authorization", "Bearer client-zq7-s3cr3t-key").answer().await.status, 401);
     assert_eq!(reload().header("authorization", "Bearer admin-key").answer().await.status, 200);
     assert_eq!(Call::to(proxy.operators(), Method::GET, "/health").answer().await.status, 200);
     let chat = Call::to(proxy.operators(), Method::POST, "/v1/chat/completions").json(&harness::chat_request());
-    let answer = chat.header("authorization", "Bearer client-key").answer().await;
+    let answer = chat.header("authorization", "Bearer client-zq7-s3cr3t-key").answer().await;
     assert_eq!((answer.status, answer.code().as_str(), a.calls()), (404, "unknown_path", 0));
-    let first = proxy.call(Method::POST, "/admin/reload").header("authorization", "Bearer client-key");
+    let first = proxy.call(Method::POST, "/admin/reload").header("authorization", "Bearer client-zq7-s3cr3t-key");
     assert_eq!(first.answer().await.status, 404);
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::secrets::{claim_none, claim_none_in_headers};
 use crate::within;
 
 /// A request to be sent.
@@ -115,6 +116,7 @@ impl Call {
         let request = self.request.body(Full::new(self.body)).expect("the test writes legal requests");
         let response = sender.send_request(request).await.expect("the proxy answers");
         let (head, body) = response.into_parts();
+        claim_none_in_headers(&head.headers);
         Streaming { status: head.status.as_u16(), headers: head.headers, body, _connection: connection }
     }
 }
@@ -140,6 +142,8 @@ impl Session {
             sender.ready().await.expect("the connection stays");
             let (head, body) = sender.send_request(request).await.expect("the proxy answers").into_parts();
             let body = body.collect().await.expect("a whole body").to_bytes();
+            claim_none(&body);
+            claim_none_in_headers(&head.headers);
             let (status, headers) = (head.status.as_u16(), head.headers);
             Answer { status, headers, body, complete: true, took: began.elapsed() }
         })
@@ -153,7 +157,10 @@ impl Streaming {
         loop {
             let frame = within("the next piece of an answer", self.body.frame()).await?;
             match frame.map(http_body::Frame::into_data) {
-                Ok(Ok(data)) => return Some(Ok(data)),
+                Ok(Ok(data)) => {
+                    claim_none(&data);
+                    return Some(Ok(data));
+                }
                 Ok(Err(_trailers)) => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -194,6 +201,7 @@ impl Streaming {
                 Some(Err(_)) => break false,
             }
         };
+        claim_none(&body);
         let took = began.elapsed();
         Answer { status: self.status, headers: self.headers, body: body.into(), complete, took }
     }

@@ -12,6 +12,7 @@ mod panics;
 mod process;
 mod proxy;
 mod raw;
+mod secrets;
 
 pub use client::{Answer, Call, Session, Streaming};
 pub use component::{build_component, misbehave, workspace};
@@ -21,9 +22,7 @@ pub use mock::{Mock, Seen};
 pub use process::{Process, binary};
 pub use proxy::{KEY, Proxy, ProxyBuilder, provider};
 pub use raw::Raw;
-
-/// A text that every key in the tests contains, so that a key shows wherever it comes to light.
-pub const SECRET_MARK: &str = "zq7-s3cr3t";
+pub use secrets::{SECRET_MARK, holds_secret};
 
 use std::future::Future;
 

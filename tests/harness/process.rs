@@ -10,6 +10,7 @@ use http::Method;
 use parking_lot::Mutex;
 
 use crate::component::{cargo, profile_folder, workspace};
+use crate::secrets::holds_secret;
 use crate::{Call, eventually};
 
 /// The binary: the one that `POINTSMAN_BINARY` names, or else built once with the profile of the tests.
@@ -38,12 +39,17 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// A running `pointsman`; killed when dropped.
+/// Bytes of a pipe beyond which only its last thousand lines are kept, and the one that says where it listens.
+const KEPT: usize = 16 << 20;
+
+/// A running `pointsman`; killed when dropped, which fails the test if a key was in anything that it printed.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     stderr: Arc<Mutex<String>>,
     stdout: Arc<Mutex<String>>,
+    /// Lines that hold a key.
+    leaks: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -68,9 +74,10 @@ impl Process {
     /// When it cannot be started.
     pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the binary starts");
-        let stderr = collect(child.stderr.take().expect("piped"));
-        let stdout = collect(child.stdout.take().expect("piped"));
-        Self { child, stderr, stdout }
+        let leaks = Arc::default();
+        let stderr = collect(child.stderr.take().expect("piped"), &leaks);
+        let stdout = collect(child.stdout.take().expect("piped"), &leaks);
+        Self { child, stderr, stdout, leaks }
     }
 
     /// Starts `pointsman serve` with the configuration at `config` on a port that the system chooses.
@@ -148,18 +155,31 @@ impl Drop for Process {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        let leaked = self.leaks.lock().join("");
+        assert!(leaked.is_empty() || std::thread::panicking(), "pointsman printed a key: {leaked}");
     }
 }
 
 /// Reads a pipe to its end in a thread, so that the child never waits for a reader.
-fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+fn collect(pipe: impl Read + Send + 'static, leaks: &Arc<Mutex<Vec<String>>>) -> Arc<Mutex<String>> {
     let text = Arc::new(Mutex::new(String::new()));
-    let sink = Arc::clone(&text);
+    let (sink, leaks) = (Arc::clone(&text), Arc::clone(leaks));
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            sink.lock().push_str(&String::from_utf8_lossy(&line));
+            if holds_secret(&line) {
+                leaks.lock().push(String::from_utf8_lossy(&line).into_owned());
+            }
+            let mut sink = sink.lock();
+            if sink.len() > KEPT {
+                let listening = sink.lines().find(|line| line.contains("listening")).into_iter();
+                let last = sink.lines().skip(sink.lines().count().saturating_sub(1000));
+                let kept: String = listening.chain(last).flat_map(|line| [line, "\n"]).collect();
+                *sink = kept;
+            }
+            sink.push_str(&String::from_utf8_lossy(&line));
+            drop(sink);
             line.clear();
         }
     });

@@ -14,10 +14,12 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::{Answer, Call, Mock, Raw, Session, Streaming, chat_request, eventually, panics, stream_request, within};
+use crate::{
+    Answer, Call, Mock, Raw, Session, Streaming, chat_request, eventually, panics, secrets, stream_request, within,
+};
 
 /// The key of every provider in the configuration of a test; it may appear in no answer.
-pub const KEY: &str = "sk-provider-secret-0123456789";
+pub const KEY: &str = "sk-provider-zq7-s3cr3t-0123456789";
 
 /// Writes the configuration and starts the app.
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl ProxyBuilder {
     /// The app's own.
     pub async fn bind(&self, path: &Path) -> anyhow::Result<pointsman::app::App> {
         panics::watch();
+        secrets::watch_logs();
         let (path, environment) = (path.to_owned(), self.environment.clone());
         let source: pointsman::app::Source = Arc::new(move || {
             let lookup = |name: &str| environment.get(name).cloned();
@@ -302,6 +305,7 @@ impl Drop for Proxy {
             running.abort();
         }
         panics::assert_none();
+        secrets::assert_none_logged();
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::secrets::claim_none;
 use crate::within;
 
 /// A bare connection to the proxy.
@@ -37,7 +38,10 @@ impl Raw {
         let mut piece = [0; 4096];
         loop {
             match within("the connection's end", self.stream.read(&mut piece)).await {
-                Ok(0) | Err(_) => return String::from_utf8_lossy(&self.read).into_owned(),
+                Ok(0) | Err(_) => {
+                    claim_none(&self.read);
+                    return String::from_utf8_lossy(&self.read).into_owned();
+                }
                 Ok(read) => self.read.extend_from_slice(&piece[..read]),
             }
         }
@@ -47,6 +51,7 @@ impl Raw {
     pub async fn read_until(&mut self, text: &str) -> String {
         let mut piece = [0; 4096];
         loop {
+            claim_none(&self.read);
             let so_far = String::from_utf8_lossy(&self.read).into_owned();
             if so_far.contains(text) {
                 return so_far;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
-use memchr::memmem;
 use tokio::time::{Instant, timeout_at};
 
+use super::masking::{mask_headers, mask_text};
 use super::respond;
 use super::stream::{Kind, events};
 use crate::provider::Permit;
@@ -22,8 +22,6 @@ use crate::routing::{FailureKind, Next, Outcome, Phase};
 const MAX_HELD: usize = 1 << 20;
 /// A stream is held until its first event is whole, up to this size.
 const MAX_HELD_EVENTS: usize = 256 << 10;
-/// Shorter keys are not looked for in error texts: they would be found in words.
-const MIN_MASKED_KEY: usize = 4;
 
 /// What is to be sent, the same for every attempt but for the provider's own model and body.
 pub struct Plan<'a> {
@@ -96,11 +94,12 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     let deadline = permit.began() + timeouts.request;
     let is_head = plan.call.method == Method::HEAD;
     let provider = permit.provider().clone();
-    let answer = match timeout_at(deadline, provider.client.send(plan.call)).await {
+    let mut answer = match timeout_at(deadline, provider.client.send(plan.call)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return fail(permit, error),
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
     };
+    mask_headers(&mut answer.headers, &provider.config);
     let outcome = Outcome::of_status(answer.status.as_u16(), retry_after(&answer.headers));
     if outcome == Outcome::Succeeded {
         let opened = if is_event_stream(&answer.headers) {
@@ -274,7 +273,7 @@ async fn error_text(
         }
         held.push_back(chunk);
     }
-    let text = mask(join(held), provider.api_key.reveal());
+    let text = mask_text(join(held), provider);
     Ok(Answered { status, headers, content: Content::Whole(text), outcome })
 }
 
@@ -295,26 +294,6 @@ fn join(mut pieces: VecDeque<Bytes>) -> Bytes {
         whole.extend_from_slice(&piece);
     }
     whole.freeze()
-}
-
-/// The text with every occurrence of the key replaced by `***`.
-fn mask(text: Bytes, key: &str) -> Bytes {
-    if key.len() < MIN_MASKED_KEY {
-        return text;
-    }
-    let finder = memmem::Finder::new(key);
-    let mut masked = BytesMut::new();
-    let mut copied = 0;
-    for start in finder.find_iter(&text) {
-        masked.extend_from_slice(&text[copied..start]);
-        masked.extend_from_slice(b"***");
-        copied = start + key.len();
-    }
-    if copied == 0 {
-        return text;
-    }
-    masked.extend_from_slice(&text[copied..]);
-    masked.freeze()
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
@@ -387,13 +366,5 @@ mod tests {
         for nonsense in ["-1", "soon", "NaN", "inf", "", "1e400"] {
             assert_eq!(retry_after(&headers("retry-after", nonsense)), None, "{nonsense}");
         }
-    }
-
-    #[test]
-    fn masks_every_occurrence_of_the_key_and_touches_nothing_else() {
-        let text = Bytes::from_static(b"key sk-secret is bad, sk-secret!");
-        assert_eq!(mask(text.clone(), "sk-secret"), "key *** is bad, ***!");
-        assert_eq!(mask(text.clone(), "sk-other"), text);
-        assert_eq!(mask(text.clone(), "is"), text, "too short to be told from a word");
     }
 }
