@@ -128,6 +128,7 @@ impl App {
         let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
         let fleet = Fleet::new(&config, strategy.clone(), &metrics, None)?;
         fleet.take_over(None);
+        descriptors::provide();
         let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
         let generation = Generation::new(1, &config, fleet);
@@ -144,7 +145,6 @@ impl App {
             }
             None => None,
         };
-        descriptors::provide(config.server.max_connections.saturating_add(config.queue.max_concurrent) as u64);
         let (reload, reloads) = mpsc::channel(RELOADS);
         let operations = Arc::new(Operations::new(proxy.clone(), doors.traffic.clone(), reload));
         let again = config.clone();
@@ -242,15 +242,22 @@ struct Doors {
 
 impl Doors {
     fn new(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let operators = ArcSwap::from_pointee(Settings::new(&config.server, None));
-        let clients = ArcSwap::from_pointee(Settings::new(&config.server, tls));
-        Self { clients: Arc::new(clients), operators: Arc::new(operators), traffic: Arc::default() }
+        let [clients, operators] = Self::settings(config, tls).map(|settings| Arc::new(ArcSwap::new(settings)));
+        Self { clients, operators, traffic: Arc::default() }
     }
 
     /// For connections that come from now on.
     fn change(&self, config: &Config, tls: Option<Arc<rustls::ServerConfig>>) {
-        self.clients.store(Arc::new(Settings::new(&config.server, tls)));
-        self.operators.store(Arc::new(Settings::new(&config.server, None)));
+        let [clients, operators] = Self::settings(config, tls);
+        self.clients.store(clients);
+        self.operators.store(operators);
+    }
+
+    fn settings(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> [Arc<Settings>; 2] {
+        let max_connections = descriptors::affordable(config.server.max_connections, config.queue.max_concurrent);
+        let clients = Settings { max_connections, ..Settings::new(&config.server, tls) };
+        let operators = Settings { tls: None, ..clients.clone() };
+        [Arc::new(clients), Arc::new(operators)]
     }
 }
 

@@ -22,7 +22,7 @@ fn resident(process: &Process) -> u64 {
 
 #[tokio::test]
 async fn two_thousand_connections_are_held_in_little_memory_and_others_are_served() {
-    pointsman::listener::descriptors::provide(CONNECTIONS);
+    pointsman::listener::descriptors::provide();
     let a = Mock::start("a", Reply::chat("a")).await;
     let folder = super::folder_with(super::NAME, &a, "server: {header_timeout: 60}\n");
     let process = Process::serve(&folder.path().join(super::NAME));

@@ -23,7 +23,7 @@ const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than the 60 s for which common load balancers keep their connections: they, not we, close them.
 const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-const MAX_CONNECTIONS: u32 = 10_000;
+const MAX_CONNECTIONS: u32 = 20_000;
 const MAX_HEADER_BYTES: u64 = 32 << 10;
 const SLOT_WAIT: Duration = Duration::from_millis(500);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -181,7 +181,7 @@ fn the_defaults_are_those_of_the_specification() {
     assert_eq!((interval, explain), (seconds(60.0), false));
     let server = config.server;
     assert_eq!((server.host.as_str(), server.port, server.api_keys.len()), ("127.0.0.1", 8000, 0));
-    assert_eq!((server.max_body_bytes, server.max_header_bytes, server.max_connections), (32 << 20, 32 << 10, 10_000));
+    assert_eq!((server.max_body_bytes, server.max_header_bytes, server.max_connections), (32 << 20, 32 << 10, 20_000));
     assert_eq!((server.header_timeout, server.idle_timeout), (seconds(10.0), seconds(75.0)));
     assert_eq!((server.drain_timeout, server.watch), (seconds(30.0), true));
     assert!(server.tls.is_none() && server.admin.is_none());

@@ -3,20 +3,33 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Beyond the connections of clients and to providers: files, the runtime's own, and connections being turned away.
-const RESERVE: u64 = super::farewell::MOST as u64 + 128;
+const RESERVE: usize = super::farewell::MOST + 128;
 
-/// Raises this process's limit as far as it may, and warns when fewer than `connections` could be open at once.
-pub fn provide(connections: u64) {
-    let limit = raise();
-    let needed = connections.saturating_add(RESERVE);
-    if let Some(limit) = limit.filter(|limit| *limit < needed) {
-        tracing::warn!(
-            limit,
-            needed,
-            "the system allows {limit} open files, but server.max_connections and queue.max_concurrent may need \
-             {needed}: raise the limit (ulimit -n, LimitNOFILE= of systemd) or lower server.max_connections"
-        );
+/// What a limit that leaves fewer connections than this deserves: a warning.
+const FEW: usize = 4096;
+
+/// Raises this process's limit of open files as far as it may.
+pub fn provide() {
+    raise();
+}
+
+/// How many of `wanted` connections of clients the limit leaves room for, beside `requests` connections to providers.
+pub fn affordable(wanted: usize, requests: usize) -> usize {
+    within(getrlimit(Resource::Nofile).current, wanted, requests)
+}
+
+fn within(limit: Option<u64>, wanted: usize, requests: usize) -> usize {
+    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return wanted };
+    let room = limit.saturating_sub(requests.saturating_add(RESERVE)).max(1);
+    if room >= wanted {
+        return wanted;
     }
+    if room < FEW {
+        tracing::warn!(limit, "the system allows {limit} open files, so {room} connections: raise it (ulimit -n)");
+    } else {
+        tracing::info!(limit, "the system allows {limit} open files, so {room} connections");
+    }
+    room
 }
 
 /// The soft limit after it has been raised to the hard one; `None` is without limit.
@@ -38,6 +51,14 @@ fn raise() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_leave_room_for_everything_else() {
+        assert_eq!(within(None, 20_000, 100), 20_000);
+        assert_eq!(within(Some(1_048_576), 20_000, 100), 20_000);
+        assert_eq!(within(Some(20_000), 20_000, 100), 20_000 - 100 - RESERVE);
+        assert_eq!(within(Some(10), 20_000, 100), 1);
+    }
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {
