@@ -131,7 +131,7 @@ impl App {
         descriptors::provide();
         let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
-        let generation = Generation::new(1, &config, fleet);
+        let generation = Generation::new(1, &config, fleet, config.server.admin.is_some());
         let queue = Queue::new(&config.queue);
         let proxy = Proxy::new(generation, queue, metrics, options.approach, requests.clone(), draining.clone());
         let proxy = Arc::new(proxy);
@@ -155,6 +155,7 @@ impl App {
             config,
             status: operations.status(),
             doors,
+            second_listener: operators.is_some(),
             logs: options.logs,
             checks: draining.child_token(),
             tasks: TaskTracker::new(),

@@ -216,6 +216,15 @@ async fn a_changed_file_is_followed_by_itself() {
 }
 
 #[tokio::test]
+async fn a_second_listener_that_comes_with_a_reload_locks_nobody_out() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    let reloaded = proxy.reload(json!({"server": {"admin": {"port": 0}}})).await.expect("a good configuration");
+    assert!(reloaded.warnings.iter().any(|warning| warning.contains("server.admin")), "{:?}", reloaded.warnings);
+    assert_eq!(proxy.get("/metrics").await.status, 200, "the next start will move it");
+}
+
+#[tokio::test]
 async fn post_admin_reload_says_what_came_of_it() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let mut proxy = Proxy::before([&a]).await;

@@ -38,6 +38,8 @@ pub struct Reloader {
     pub config: Config,
     pub status: Arc<Status>,
     pub doors: Doors,
+    /// Whether there is a second listener, which is bound at the start alone.
+    pub second_listener: bool,
     pub logs: telemetry::Handle,
     /// Ends the active checks and the summaries of the generation in force.
     pub checks: CancellationToken,
@@ -153,7 +155,7 @@ impl Reloader {
         self.proxy.queue().resize(&config.queue);
         self.doors.change(&config, tls);
         self.logs.set_level(config.monitoring.log_level);
-        let next = Generation::new(before.number + 1, &config, Arc::clone(&fleet));
+        let next = Generation::new(before.number + 1, &config, Arc::clone(&fleet), self.second_listener);
         let number = next.number;
         self.proxy.succeed(next);
         self.start_checks(&fleet, &config);

@@ -47,11 +47,12 @@ pub enum Operators {
 }
 
 impl Generation {
-    /// The generation of `config`, in force from now on.
-    pub fn new(number: u64, config: &Config, fleet: Arc<Fleet>) -> Self {
+    /// The generation of `config`, in force from now on. A second listener that the configuration names counts only if
+    /// there is one: it is bound at the start alone.
+    pub fn new(number: u64, config: &Config, fleet: Arc<Fleet>, second_listener: bool) -> Self {
         let operators = match &config.server.admin {
-            Some(admin) => Operators::SecondListener(admin.api_key.clone()),
-            None => Operators::Clients,
+            Some(admin) if second_listener => Operators::SecondListener(admin.api_key.clone()),
+            _ => Operators::Clients,
         };
         Self {
             number,
