@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::routing::{Candidate, Facts, ProviderFacts, Strategy as _, Tier};
+use pointsman::routing::{Candidate, Facts, ProviderFacts, Tier};
 use pointsman::strategy;
 
 fuzz_target!(|bytes: &[u8]| {
