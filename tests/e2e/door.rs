@@ -156,3 +156,18 @@ async fn half_a_request(proxy: &Proxy) -> Raw {
     raw.send("GET /health").await;
     raw
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_holds_no_slot_for_good() {
+    // Far more than the sockets' buffers take.
+    let flood = (0..400).fold(Reply::sse(), |reply, _| reply.word(&"x".repeat(64 << 10)));
+    let (a, proxy) = behind(json!({"idle_timeout": 0.5}), flood.done()).await;
+    let mut deaf = proxy.raw().await;
+    let body = r#"{"model": "gpt-4", "stream": true, "messages": []}"#;
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    deaf.send(head + body).await;
+    eventually("the answer has begun", async || a.calls() == 1).await;
+    eventually("its slot is free", async || proxy.get("/health").await.json()["queue"]["in_flight"] == 0).await;
+    eventually("the provider's connection is closed", async || a.serving() == 0).await;
+    drop(deaf);
+}

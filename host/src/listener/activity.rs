@@ -1,6 +1,7 @@
 //! What a connection is doing, and how long it may go on doing so: pure state and time, no sockets.
 //!
-//! A connection is idle (no request), receives a head, or is busy with a request; the first two have a deadline. The
+//! A connection is idle (no request), receives a head, or is busy with a request; the first two have a deadline, and so
+//! has an answer that the client does not read, which holds slots and a provider's connection. The
 //! phase is told by those who see it change: [`super::watched::Watched`] sees bytes, [`InProgress`] lives as long as a
 //! request. All run in the connection's one task, so that whoever polls it sees the phase as it is.
 
@@ -24,6 +25,8 @@ pub struct Activity {
     busy: AtomicU32,
     /// Since when it is idle or receives a head: milliseconds from `opened`, shifted left by one, and [`HEAD`].
     mark: AtomicU64,
+    /// Since when the client takes no bytes that wait for it: milliseconds from `opened` and one more; 0 when it does.
+    stalled: AtomicU64,
 }
 
 /// A request in progress, from its head to the end of its answer.
@@ -37,6 +40,8 @@ pub enum Overdue {
     Idle,
     /// A head did not end.
     Head,
+    /// An answer was not read.
+    Unread,
 }
 
 /// How long each phase may last.
@@ -44,14 +49,19 @@ pub enum Overdue {
 pub struct Limits {
     /// From the first byte of a head to its end.
     pub head: Duration,
-    /// Without a request.
+    /// Without a request, and without reading an answer that waits.
     pub idle: Duration,
 }
 
 impl Activity {
     /// A connection that has just become able to carry requests.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { opened: Instant::now(), busy: AtomicU32::new(0), mark: AtomicU64::new(0) })
+        Arc::new(Self {
+            opened: Instant::now(),
+            busy: AtomicU32::new(0),
+            mark: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
+        })
     }
 
     /// Bytes came from the client. Those of a body, and those of a next request that comes early, change nothing.
@@ -61,8 +71,18 @@ impl Activity {
         }
     }
 
+    /// Bytes wait for the client, which does not take them.
+    pub fn stalled(&self) {
+        if self.stalled.load(Relaxed) == 0 {
+            self.stalled.store((self.now() >> 1) + 1, Relaxed);
+        }
+    }
+
     /// Bytes went to the client: what is left of an answer whose body has ended is not idleness.
     pub fn sent(&self) {
+        if self.stalled.load(Relaxed) != 0 {
+            self.stalled.store(0, Relaxed);
+        }
         if !self.is_busy() {
             self.mark.store(self.now() | self.mark.load(Relaxed) & HEAD, Relaxed);
         }
@@ -84,8 +104,11 @@ impl Activity {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX >> 1) << 1
     }
 
-    /// When the present phase must be over; `None` while a request is in progress.
+    /// When the present phase must be over; `None` while a request is in progress and its answer is read.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, Overdue)> {
+        if let Some(since) = self.stalled.load(Relaxed).checked_sub(1) {
+            return Some((self.opened + Duration::from_millis(since) + limits.idle, Overdue::Unread));
+        }
         if self.is_busy() {
             return None;
         }
@@ -212,6 +235,24 @@ mod tests {
             assert_eq!(look(&activity, timer.as_mut()).await, None);
         }
         assert_eq!(overdue(&activity, timer.as_mut(), began).await, (Overdue::Idle, 375));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_is_overdue_from_the_last_byte_that_was() {
+        let (activity, began) = (Activity::new(), Instant::now());
+        let mut timer = std::pin::pin!(sleep(LIMITS.idle));
+        let _request = activity.begin();
+        for _ in 0..10 {
+            advance(Duration::from_secs(60)).await;
+            activity.stalled();
+            assert_eq!(look(&activity, timer.as_mut()).await, None);
+            advance(Duration::from_secs(40)).await;
+            activity.sent();
+            assert_eq!(look(&activity, timer.as_mut()).await, None);
+        }
+        activity.stalled();
+        activity.stalled();
+        assert_eq!(overdue(&activity, timer.as_mut(), began).await, (Overdue::Unread, 1075));
     }
 
     #[tokio::test(start_paused = true)]

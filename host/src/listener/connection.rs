@@ -138,6 +138,10 @@ impl Connection {
                         tracing::debug!(peer = %peer.0, "closed: the head of a request took too long");
                         return;
                     }
+                    Err(Overdue::Unread) => {
+                        tracing::debug!(peer = %peer.0, "closed: the client does not read its answer");
+                        return;
+                    }
                     Err(Overdue::Idle) => {
                         connection.as_mut().graceful_shutdown();
                         match timeout(CLOSING, connection.as_mut()).await {

@@ -27,7 +27,7 @@ fn within(limit: Option<u64>, wanted: usize, requests: usize) -> usize {
     if room < FEW {
         tracing::warn!(limit, "the system allows {limit} open files, so {room} connections: raise it (ulimit -n)");
     } else {
-        tracing::info!(limit, "the system allows {limit} open files, so {room} connections");
+        tracing::debug!(limit, "the system allows {limit} open files, so {room} connections");
     }
     room
 }

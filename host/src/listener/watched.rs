@@ -26,8 +26,10 @@ impl<S> Watched<S> {
     }
 
     fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.activity.sent();
+        match written {
+            Poll::Ready(Ok(1..)) => self.activity.sent(),
+            Poll::Pending => self.activity.stalled(),
+            Poll::Ready(_) => {}
         }
         written
     }
