@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod reload;
+mod watch;
 
 use crate::admin::{self, Operations, ReloadRequest};
 use crate::config::{Config, LoadError, Problem};

@@ -4,15 +4,14 @@
 //! is never more than one reload at a time. Everything that can fail is done first; then one pointer is swapped.
 //! Requests in flight finish with what they began with.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::watch::{self, Look};
 use super::{Doors, facts, load_tls, strategy_problem};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
@@ -24,10 +23,6 @@ use crate::telemetry;
 
 /// Reads the configuration anew.
 pub type Source = Arc<dyn Fn() -> Result<Config, LoadError> + Send + Sync>;
-
-/// How often the files are looked at. A change is acted on when it has not gone on for as long, so a file that is still
-/// being written is left alone.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// What the task works with.
 pub struct Reloader {
@@ -55,66 +50,69 @@ struct Prepared {
     strategy: Arc<Succession>,
 }
 
-/// The files that a configuration is made of, as they looked.
-type Look = Vec<(PathBuf, Option<Print>)>;
-
-/// Tells a file from an earlier version of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Print {
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl Reloader {
     /// Reloads whenever asked to, or when a file has changed, until the server goes down.
     pub async fn run(mut self, mut requests: mpsc::Receiver<ReloadRequest>) {
-        let mut seen = look(files(&self.config)).await;
-        let mut unsettled: Option<Look> = None;
-        let mut ticks = interval(LOOK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let files = Arc::new(ArcSwap::from_pointee(watch::files(&self.config)));
+        let mut looks = match watch::start(Arc::clone(&files)) {
+            Ok(looks) => looks,
+            Err(error) => {
+                tracing::warn!(%error, "changes of files are not followed: {error}");
+                return self.run_unwatched(requests).await;
+            }
+        };
+        let mut seen = looks.borrow_and_update().clone();
         let draining = self.draining.clone();
         loop {
-            let (cause, mut waiting) = tokio::select! {
+            let (cause, waiting) = tokio::select! {
                 () = draining.cancelled() => return,
                 request = requests.recv() => match request {
-                    Some(request) => (request.cause, vec![request]),
+                    Some(request) => (request.cause, Some(request)),
                     None => return,
                 },
-                _ = ticks.tick(), if self.config.server.watch => {
-                    let now = look(files(&self.config)).await;
-                    let settled = now != seen && unsettled.as_ref() == Some(&now);
-                    unsettled = (now != seen).then_some(now);
-                    if !settled {
+                // The thread lives as long as its receiver.
+                _ = looks.changed() => {
+                    if *looks.borrow_and_update() == seen {
                         continue;
                     }
-                    ("a file has changed", Vec::new())
+                    ("a file has changed", None)
                 }
             };
-            // Whoever asked meanwhile gets the same answer.
-            while let Ok(request) = requests.try_recv() {
-                waiting.push(request);
-            }
-            // Before it is read: what changes from here on is another change.
-            seen = look(files(&self.config)).await;
-            let outcome = self.reload(cause).await;
-            if outcome.is_ok() {
-                let now = look(files(&self.config)).await;
-                // A file that was not looked at before is as new as it was read.
-                seen = now.into_iter().map(|(file, print)| known(&seen, file, print)).collect();
-            }
-            unsettled = None;
-            for request in waiting {
-                // Nobody may be waiting any more.
-                request.answer(outcome.clone());
-            }
+            seen = self.reload_for(cause, waiting, &mut requests).await;
+            files.store(Arc::new(watch::files(&self.config)));
         }
     }
 
-    async fn reload(&mut self, cause: &'static str) -> Result<Reloaded, Failure> {
+    async fn run_unwatched(mut self, mut requests: mpsc::Receiver<ReloadRequest>) {
+        let draining = self.draining.clone();
+        while let Some(Some(request)) = draining.run_until_cancelled(requests.recv()).await {
+            self.reload_for(request.cause, Some(request), &mut requests).await;
+        }
+    }
+
+    /// Reloads, and answers whoever asked for it, also meanwhile; how the files looked that were read.
+    async fn reload_for(
+        &mut self,
+        cause: &'static str,
+        first: Option<ReloadRequest>,
+        requests: &mut mpsc::Receiver<ReloadRequest>,
+    ) -> Look {
+        let mut waiting: Vec<ReloadRequest> = first.into_iter().collect();
+        while let Ok(request) = requests.try_recv() {
+            waiting.push(request);
+        }
+        let (looked, outcome) = self.reload(cause).await;
+        for request in waiting {
+            // Nobody may be waiting any more.
+            request.answer(outcome.clone());
+        }
+        looked
+    }
+
+    async fn reload(&mut self, cause: &'static str) -> (Look, Result<Reloaded, Failure>) {
         tracing::info!(cause, "reloading: {cause}");
-        match self.prepare().await {
+        let (looked, prepared) = self.prepare().await;
+        let outcome = match prepared {
             Ok(prepared) => Ok(self.swap(prepared)),
             Err(error) => {
                 let failure = Failure::of(&error);
@@ -127,22 +125,34 @@ impl Reloader {
                 self.status.failed(failure.clone());
                 Err(failure)
             }
-        }
+        };
+        (looked, outcome)
     }
 
-    /// All that can fail, on a thread where it holds up no request.
-    async fn prepare(&self) -> anyhow::Result<Prepared> {
+    /// All that can fail, on a thread where it holds up no request; beside it how the files looked before they were read,
+    /// since what changes from then on is another change.
+    async fn prepare(&self) -> (Look, anyhow::Result<Prepared>) {
         let (source, predecessor) = (Arc::clone(&self.source), Arc::clone(&self.proxy.generation().fleet));
         let (metrics, running) = (Arc::clone(self.proxy.metrics()), Arc::clone(&self.strategy));
+        let known = watch::files(&self.config);
         let prepared = tokio::task::spawn_blocking(move || {
-            let config = source()?;
-            let strategy = running.reload(&config.strategy, facts(&config));
-            let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
-            let tls = load_tls(&config)?;
-            let fleet = Fleet::new(&config, strategy.clone(), &metrics, Some(&predecessor))?;
-            Ok(Prepared { config, tls, fleet, strategy })
+            let looked = Look::at(&known);
+            let prepare = || {
+                let config = source()?;
+                let strategy = running.reload(&config.strategy, facts(&config));
+                let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
+                let tls = load_tls(&config)?;
+                let fleet = Fleet::new(&config, strategy.clone(), &metrics, Some(&predecessor))?;
+                Ok(Prepared { config, tls, fleet, strategy })
+            };
+            let prepared: anyhow::Result<Prepared> = prepare();
+            let looked = match &prepared {
+                Ok(prepared) => looked.over(Look::at(&watch::files(&prepared.config))),
+                Err(_) => looked,
+            };
+            (looked, prepared)
         });
-        prepared.await?
+        prepared.await.unwrap_or_else(|error| (Look::default(), Err(error.into())))
     }
 
     /// Puts the next generation in force. Nothing here fails or waits.
@@ -197,41 +207,4 @@ fn needs_restart(before: &Config, after: &Config) -> Vec<String> {
     ];
     let changed = changes.iter().filter(|(_, changed)| *changed);
     changed.map(|(key, _)| format!("{key}: the change takes effect at the next start only")).collect()
-}
-
-/// The files that a configuration is made of.
-fn files(config: &Config) -> Vec<PathBuf> {
-    let mut files = vec![config.file.clone()];
-    if let crate::config::StrategySource::File(file) = &config.strategy.source {
-        files.push(file.clone());
-    }
-    if let Some(tls) = &config.server.tls {
-        files.extend([tls.cert.clone(), tls.key.clone()]);
-    }
-    files
-}
-
-/// Looks at files, where a slow file system holds up no request.
-async fn look(files: Vec<PathBuf>) -> Look {
-    let look = || files.into_iter().map(|file| (print(&file), file)).map(|(print, file)| (file, print)).collect();
-    // The task neither panics nor is aborted.
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
-}
-
-/// `None` when there is no such file, or it cannot be looked at.
-fn print(file: &Path) -> Option<Print> {
-    use std::os::unix::fs::MetadataExt as _;
-    let found = std::fs::metadata(file).ok()?;
-    Some(Print {
-        inode: found.ino(),
-        length: found.len(),
-        modified: (found.mtime(), found.mtime_nsec()),
-        changed: (found.ctime(), found.ctime_nsec()),
-    })
-}
-
-/// What was seen of a file before, or else what is seen now.
-fn known(seen: &Look, file: PathBuf, now: Option<Print>) -> (PathBuf, Option<Print>) {
-    let before = seen.iter().find(|(other, _)| *other == file).map(|(_, print)| *print);
-    (file, before.unwrap_or(now))
 }

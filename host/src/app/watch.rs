@@ -1,0 +1,133 @@
+//! Looking at the files that a configuration is made of, to see when they change.
+//!
+//! They are looked at rather than watched: notifications of the system miss some file systems and mounts. A thread of its
+//! own does it, as a file system that hangs must not hold up a request, and twice a second is too often for a task that
+//! would keep threads of the runtime's pool from ending.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::config::{Config, StrategySource};
+
+/// How often the files are looked at. A change counts when it has not gone on for as long, so a file that is still being
+/// written is left alone.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Files, and how they looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look(Vec<(PathBuf, Option<Print>)>);
+
+/// Tells a file from an earlier version of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Print {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Look {
+    /// How these files look now. Waits for the file system.
+    pub fn at(files: &[PathBuf]) -> Self {
+        Self(files.iter().map(|file| (file.clone(), print(file))).collect())
+    }
+
+    /// This look at other files: those of it that were looked at before count as they looked then.
+    pub fn over(&self, later: Self) -> Self {
+        let known = |file: &Path| self.0.iter().find(|(other, _)| other == file).map(|(_, print)| *print);
+        let merged = later.0.into_iter().map(|(file, print)| (known(&file).unwrap_or(print), file));
+        Self(merged.map(|(print, file)| (file, print)).collect())
+    }
+}
+
+/// The files of a configuration that wants them to be watched.
+pub fn files(config: &Config) -> Vec<PathBuf> {
+    if !config.server.watch {
+        return Vec::new();
+    }
+    let mut files = vec![config.file.clone()];
+    if let StrategySource::File(file) = &config.strategy.source {
+        files.push(file.clone());
+    }
+    if let Some(tls) = &config.server.tls {
+        files.extend([tls.cert.clone(), tls.key.clone()]);
+    }
+    files
+}
+
+/// Starts to look at `files`, whichever they are at the time. The receiver gets each look that differs from the one
+/// before and has been the same twice in a row; the thread ends soon after the receiver is dropped.
+///
+/// # Errors
+///
+/// When the system gives no thread.
+pub fn start(files: Arc<ArcSwap<Vec<PathBuf>>>) -> std::io::Result<watch::Receiver<Look>> {
+    let (looks, receiver) = watch::channel(Look::at(&files.load()));
+    thread::Builder::new().name("file-watch".to_owned()).spawn(move || {
+        let mut latest = looks.borrow().clone();
+        while !looks.is_closed() {
+            thread::sleep(PAUSE);
+            let now = Look::at(&files.load());
+            if now == latest {
+                looks.send_if_modified(|seen| {
+                    let differs = *seen != now;
+                    seen.clone_from(&now);
+                    differs
+                });
+            }
+            latest = now;
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// `None` when there is no such file, or it cannot be looked at.
+fn print(file: &Path) -> Option<Print> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(file).ok()?;
+    Some(Print {
+        inode: found.ino(),
+        length: found.len(),
+        modified: (found.mtime(), found.mtime_nsec()),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_or_replaced_looks_different_and_a_missing_one_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        let look = || Look::at(std::slice::from_ref(&file));
+        let missing = look();
+        std::fs::write(&file, "one").unwrap();
+        let written = look();
+        assert!(missing != written && written == look());
+        let other = folder.path().join("b");
+        std::fs::write(&other, "two").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        assert_ne!(written, look());
+    }
+
+    #[test]
+    fn a_file_that_changed_while_it_was_read_still_counts_as_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        std::fs::write(&old, "1").unwrap();
+        let before = Look::at(std::slice::from_ref(&old));
+        std::fs::write(&old, "22").unwrap();
+        std::fs::write(&new, "").unwrap();
+        let after = Look::at(&[old, new]);
+        let seen = before.over(after.clone());
+        assert_ne!(seen, after);
+        assert_eq!(after.over(after.clone()), after);
+    }
+}
