@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use http::request::Parts;
 use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
 use tokio::time::Instant;
@@ -124,9 +125,11 @@ pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Respon
     let mut entry = Entry::new(id.clone(), method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
     // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
     // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
-    let closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
+    let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
     let closer = request.extensions().get::<Closer>().cloned().unwrap_or_default();
-    let mut response = match proxy.serve(request, &mut entry).await {
+    let (head, body) = request.into_parts();
+    let mut body = Some(body);
+    let mut response = match proxy.serve(head, &mut body, &mut entry).await {
         Ok(Answer::Own(response)) => response,
         Ok(Answer::Provider(answered)) => return pass_on(*answered, entry, closer, closes),
         Err(error) => {
@@ -135,6 +138,10 @@ pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Respon
             response
         }
     };
+    if let Some(unread) = body {
+        // The HTTP library would close the connection without a word, and the client send its next request into it.
+        closes |= !intake::discard(unread).await;
+    }
     if closes {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -155,15 +162,15 @@ enum Answer {
 }
 
 impl Proxy {
-    async fn serve(&self, request: Request, entry: &mut Entry) -> Result<Answer, ProxyError> {
+    /// Takes `body` when it reads it.
+    async fn serve(&self, head: Parts, body: &mut Option<Body>, entry: &mut Entry) -> Result<Answer, ProxyError> {
         if self.is_draining() {
             return Err(ProxyError::Draining);
         }
         let generation = self.generation();
-        if !generation.admits(request.headers()) {
+        if !generation.admits(&head.headers) {
             return Err(ProxyError::WrongKey);
         }
-        let (head, body) = request.into_parts();
         let path = head.uri.path();
         let endpoint = Endpoint::of(&head.method, path).ok_or_else(|| ProxyError::UnknownPath(path.to_owned()))?;
         entry.at(endpoint.label());
@@ -171,6 +178,7 @@ impl Proxy {
             return models::answer(&generation, &endpoint.path).await.map(Answer::Own);
         }
         let arriving = Instant::now();
+        let body = body.take().unwrap_or_default();
         let bytes = intake::read(body, &head.headers, generation.max_body_bytes).await?;
         entry.waited(arriving);
         let mut headers = headers::to_provider(head.headers);

@@ -71,3 +71,21 @@ async fn without_keys_in_the_configuration_everyone_is_let_in() {
     let answer = proxy.chat_call(&chat_request()).header("authorization", "Bearer anything").answer().await;
     assert_eq!(answer.status, 200);
 }
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_401_whose_body_came_late_and_says_so_when_it_does_not() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"api_keys": ["client-key"]}}));
+    let proxy = builder.start().await;
+    let mut raw = proxy.raw().await;
+    for _ in 0..3 {
+        raw.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n").await;
+        tokio::task::yield_now().await;
+        raw.send("{}").await;
+        let answer = raw.next_answer().await;
+        assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("connection: close"), "{answer}");
+    }
+    raw.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").await;
+    let answer = raw.read_to_close().await;
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
+}

@@ -21,6 +21,10 @@ const PER_KIB: Duration = Duration::from_secs(1);
 const MAX_DISCARDED: u64 = 64 << 20;
 /// How long that may take.
 const MAX_DISCARDING: Duration = Duration::from_secs(5);
+/// How much is read of a request that is answered without its body.
+const MAX_REST: usize = 64 << 10;
+/// How long that may take.
+const MAX_REST_TIME: Duration = Duration::from_millis(500);
 /// What is set aside for a body at once on the client's word.
 const MAX_RESERVED: u64 = 1 << 20;
 
@@ -94,6 +98,21 @@ async fn next(body: &mut Body, pace: &mut Pace) -> Result<Option<Bytes>, ProxyEr
             },
         }
     }
+}
+
+/// Reads what is left of a request that is answered without it, if it is little and there at once: then the connection
+/// can go on. Whether it has come to its end.
+pub async fn discard(mut body: Body) -> bool {
+    let end = Instant::now() + MAX_REST_TIME;
+    let mut discarded = 0;
+    while discarded <= MAX_REST {
+        match timeout_at(end, body.frame()).await {
+            Ok(None) => return true,
+            Ok(Some(Ok(frame))) => discarded += frame.data_ref().map_or(0, Bytes::len),
+            Ok(Some(Err(_))) | Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Reads on for a while without keeping anything.
