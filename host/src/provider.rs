@@ -125,8 +125,8 @@ impl Provider {
 }
 
 impl Fleet {
-    /// Makes the fleet of a configuration. Providers that `predecessor` has too, by name and destination, keep their
-    /// record; all others start admitted. Nothing changes for the predecessor until [`Fleet::take_over`].
+    /// Makes the fleet of a configuration. Providers that are known, by name and destination, keep their record; all
+    /// others start admitted. Nothing changes for the predecessor until [`Fleet::take_over`].
     ///
     /// # Errors
     ///
@@ -141,13 +141,12 @@ impl Fleet {
         let mut clients = predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default();
         let mut providers = Vec::with_capacity(config.providers.len());
         for (index, provider) in (0_u32..).zip(&config.providers) {
-            let known = predecessor.and_then(|fleet| fleet.same(provider));
             providers.push(Arc::new(Provider {
                 index,
                 config: provider.clone(),
                 client: clients.client_for(provider)?,
                 metrics: metrics.of_provider(&provider.name),
-                record: known.map_or_else(|| board.welcome(), |known| Arc::clone(&known.record)),
+                record: board.record_of(provider),
             }));
         }
         clients.keep_for(&config.providers);

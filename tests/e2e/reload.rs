@@ -170,6 +170,27 @@ async fn slots_taken_before_count_after() {
 }
 
 #[tokio::test]
+async fn a_provider_that_is_taken_out_and_put_in_again_gets_no_more_than_its_limit() {
+    let gate = Gate::closed();
+    let a = Mock::start("a", Reply::chat("a").held_by(&gate)).await;
+    let b = Mock::start("b", Reply::chat("b")).await;
+    let narrow = || provider(&a, json!({"max_concurrent": 2}));
+    let mut proxy = Proxy::builder().provider(&a, json!({"max_concurrent": 2})).start().await;
+    let early: Vec<_> = (0..2).map(|_| proxy.chat_meanwhile()).collect();
+    eventually("a is full", async || a.serving() == 2).await;
+    proxy.reload(json!({"providers": [provider(&b, json!({}))]})).await.expect("a good configuration");
+    assert_eq!(proxy.chat().await.provider(), "b");
+    proxy.reload(json!({"providers": [narrow()]})).await.expect("a good configuration");
+    let late: Vec<_> = (0..3).map(|_| proxy.chat_meanwhile()).collect();
+    eventually("they wait", async || proxy.get("/health").await.json()["queue"]["in_flight"] == 5).await;
+    gate.open();
+    for call in early.into_iter().chain(late) {
+        assert_eq!(call.await.expect("answered").status, 200);
+    }
+    assert_eq!(a.most_at_once(), 2);
+}
+
+#[tokio::test]
 async fn the_queue_grows_for_those_who_wait() {
     let gate = Gate::closed();
     let a = Mock::start("a", Reply::chat("a").held_by(&gate)).await;

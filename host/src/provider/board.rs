@@ -2,7 +2,8 @@
 //!
 //! A reload makes a new [`Fleet`](super::Fleet); the providers in it that were there before keep their [`Record`]: their
 //! health, latency, slots and what they work on. Requests that began before the reload report to the same records, so
-//! nothing is forgotten and nothing counted twice.
+//! nothing is forgotten and nothing counted twice. A provider that is taken out and put in again while requests are still
+//! at it is the same one, or it would be given more than its limit.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
@@ -11,8 +12,11 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use url::Url;
+
 use super::ejection::Health;
 use super::latency::Latency;
+use crate::config::{self, ProviderKind};
 use crate::slots::Slots;
 
 /// The records of all providers, and their health as one immutable [`Snapshot`] behind one `ArcSwap`.
@@ -20,7 +24,21 @@ use crate::slots::Slots;
 pub struct Board {
     snapshot: ArcSwap<Snapshot>,
     /// Who sits where. Its lock serialises writers of the snapshot; readers never take it.
-    seats: Mutex<Vec<Weak<Record>>>,
+    seats: Mutex<Vec<(Identity, Weak<Record>)>>,
+}
+
+/// What makes two configurations' providers the same: name, destination, dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    name: String,
+    base_url: Url,
+    kind: ProviderKind,
+}
+
+impl Identity {
+    fn of(provider: &config::Provider) -> Self {
+        Self { name: provider.name.clone(), base_url: provider.base_url.clone(), kind: provider.kind }
+    }
 }
 
 /// What is known of one provider beside its health, which stands in the snapshot.
@@ -56,11 +74,16 @@ impl Board {
         self.snapshot.load()
     }
 
-    /// The record of a provider that nothing is known of: admitted, without a limit. Takes the seat of one that is gone
-    /// if there is any, so that the board does not grow with every reload.
-    pub fn welcome(&self) -> Arc<Record> {
+    /// The record of a provider. One that nothing is known of is admitted and without a limit; it takes the seat of one
+    /// that is gone if there is any, so that the board does not grow with every reload.
+    pub fn record_of(&self, provider: &config::Provider) -> Arc<Record> {
+        let identity = Identity::of(provider);
         let mut seats = self.seats.lock();
-        let free = seats.iter().position(|record| record.strong_count() == 0);
+        let known = seats.iter().find(|(known, record)| *known == identity && record.strong_count() > 0);
+        if let Some(record) = known.and_then(|(_, record)| record.upgrade()) {
+            return record;
+        }
+        let free = seats.iter().position(|(_, record)| record.strong_count() == 0);
         let seat = free.unwrap_or(seats.len());
         let record = Arc::new(Record {
             seat,
@@ -73,10 +96,11 @@ impl Board {
         health.resize_with(health.len().max(seat + 1), Health::default);
         health[seat] = Health::default();
         self.snapshot.store(Arc::new(Snapshot { health }));
-        if seat == seats.len() {
-            seats.push(Weak::new());
+        let taken = (identity, Arc::downgrade(&record));
+        match seats.get_mut(seat) {
+            Some(free) => *free = taken,
+            None => seats.push(taken),
         }
-        seats[seat] = Arc::downgrade(&record);
         record
     }
 
@@ -102,13 +126,27 @@ impl Board {
 mod tests {
     use super::*;
 
+    fn provider(name: &str) -> config::Provider {
+        let text = format!("providers: [{{name: {name}, base_url: 'http://a/v1', api_key: k}}]");
+        let config = config::parse(&text, "x.yaml".as_ref(), &|_| None, &["round_robin"]).expect("valid");
+        config.providers.into_iter().next().expect("one")
+    }
+
     #[test]
     fn a_seat_is_taken_again_once_nobody_works_with_it() {
         let board = Board::default();
-        let (first, second) = (board.welcome(), board.welcome());
+        let (first, second) = (board.record_of(&provider("a")), board.record_of(&provider("b")));
         assert_eq!((first.seat, second.seat), (0, 1));
         drop(first);
-        assert_eq!(board.welcome().seat, 0);
+        assert_eq!(board.record_of(&provider("c")).seat, 0);
         assert_eq!(board.snapshot().health.len(), 2);
+    }
+
+    #[test]
+    fn a_provider_is_the_same_as_long_as_somebody_works_with_it() {
+        let board = Board::default();
+        let first = board.record_of(&provider("a"));
+        assert!(Arc::ptr_eq(&first, &board.record_of(&provider("a"))));
+        assert!(!Arc::ptr_eq(&first, &board.record_of(&provider("b"))));
     }
 }
