@@ -2,7 +2,7 @@
 //!
 //! A provider notices a little late that the proxy has closed a connection, and the slot may be in use again before it
 //! does. So more in flight than allowed is a suspicion first, and a breach unless, soon after, as many of those that
-//! were there turn out to have been left. A reply is over before its last byte is written, so completion needs no
+//! were there turn out to have been left, also those whose reply was written before that was noticed. A reply is over before its last byte is written, so completion needs no
 //! such grace.
 
 use std::collections::{HashMap, HashSet};
@@ -87,7 +87,19 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// The proxy had closed the connection, as it turned out after the visit had ended by itself.
+    pub fn had_left(&self, id: u64) {
+        self.book.lock().left.insert(id);
+    }
+}
+
 impl Visit {
+    /// Its number in the book.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The proxy closed the connection.
     pub fn left(self) {
         let mut book = self.ledger.book.lock();

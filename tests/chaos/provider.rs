@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::ask::{Ask, Dice, Kind, excerpt};
 use crate::ledger::Ledger;
@@ -222,14 +222,24 @@ async fn serve(desk: &Desk, mut stream: TcpStream) {
         return;
     }
     let mut buffer = BytesMut::new();
+    let mut latest: Option<(u64, Instant)> = None;
     loop {
         let (mut reader, mut writer) = stream.split();
-        let Some((line, headers, body)) = read_request(&mut reader, &mut buffer).await else { return };
+        let Some((line, headers, body)) = read_request(&mut reader, &mut buffer).await else {
+            // The proxy keeps idle connections for 4 s: this one was closed while, or just after, the reply was written.
+            if let Some((id, at)) = latest
+                && at.elapsed() < Duration::from_secs(1)
+            {
+                desk.stage.ledger.had_left(id);
+            }
+            return;
+        };
         let visit = if line.starts_with("GET") {
             None
         } else {
             Some(desk.stage.ledger.enter(desk.index, desk.limit, desk.stage.total))
         };
+        latest = None;
         let after = if visit.is_none() {
             let models = br#"{"object":"list","data":[{"id":"gpt-4","object":"model"}]}"#;
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", models.len());
@@ -238,6 +248,7 @@ async fn serve(desk: &Desk, mut stream: TcpStream) {
         } else {
             let ask = desk.check(&line, &headers, &body);
             let mut visit = visit;
+            let id = visit.as_ref().map(crate::ledger::Visit::id);
             let (after, left) = tokio::select! {
                 after = desk.answer(&mut writer, ask.as_ref(), &mut visit) => (after.unwrap_or(After::Close), false),
                 () = leaves(&mut reader, &mut buffer) => (After::Close, true),
@@ -247,6 +258,7 @@ async fn serve(desk: &Desk, mut stream: TcpStream) {
             {
                 visit.left();
             }
+            latest = id.map(|id| (id, Instant::now()));
             after
         };
         match after {
