@@ -111,9 +111,14 @@ impl Crowd {
             let began = Instant::now();
             if dice.chance(self.leavers) {
                 let patience = Duration::from_millis(dice.below(400) as u64);
-                if timeout(patience, self.exchange(&mut connection, &ask)).await.is_err() {
-                    self.tally.count("result: client left");
-                    connection = None;
+                match timeout(patience, self.exchange(&mut connection, &ask)).await {
+                    // It stayed after all. A cut answer ends its connection, which is not to be asked again.
+                    Ok(Ok(got)) if !self.judge(&ask, &got) && got.complete => {}
+                    Ok(_) => connection = None,
+                    Err(_) => {
+                        self.tally.count("result: client left");
+                        connection = None;
+                    }
                 }
                 continue;
             }

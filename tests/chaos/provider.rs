@@ -250,7 +250,11 @@ async fn serve(desk: &Desk, mut stream: TcpStream) {
             let mut visit = visit;
             let id = visit.as_ref().map(crate::ledger::Visit::id);
             let (after, left) = tokio::select! {
-                after = desk.answer(&mut writer, ask.as_ref(), &mut visit) => (after.unwrap_or(After::Close), false),
+                // What cannot be written has nobody to read it: the proxy has left.
+                after = desk.answer(&mut writer, ask.as_ref(), &mut visit) => match after {
+                    Ok(after) => (after, false),
+                    Err(_) => (After::Close, true),
+                },
                 () = leaves(&mut reader, &mut buffer) => (After::Close, true),
             };
             if let Some(visit) = visit
