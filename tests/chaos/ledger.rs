@@ -2,8 +2,8 @@
 //!
 //! A provider notices a little late that the proxy has closed a connection, and the slot may be in use again before it
 //! does. So more in flight than allowed is a suspicion first, and a breach unless, soon after, as many of those that
-//! were there turn out to have been left, also those whose reply was written before that was noticed. A reply is over before its last byte is written, so completion needs no
-//! such grace.
+//! were there turn out to have been left, also those whose reply was written before that was noticed. A reply is over
+//! before its last byte is written, so completion needs no such grace.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ struct Book {
 pub struct Visit {
     ledger: Arc<Ledger>,
     id: u64,
+    is_suspect: bool,
 }
 
 impl Ledger {
@@ -46,6 +47,7 @@ impl Ledger {
         book.most = book.most.max(book.open.len());
         let here: Vec<u64> = book.open.iter().filter(|(_, at)| **at == provider).map(|(id, _)| *id).collect();
         let everywhere = book.open.len();
+        let is_suspect = limit.is_some_and(|limit| here.len() > limit) || everywhere > total;
         if let Some(limit) = limit
             && here.len() > limit
         {
@@ -56,7 +58,7 @@ impl Ledger {
             self.suspect(format!("{everywhere} in flight at all providers, limit {total}"), all, total);
         }
         drop(book);
-        Visit { ledger: Arc::clone(self), id }
+        Visit { ledger: Arc::clone(self), id, is_suspect }
     }
 
     fn suspect(self: &Arc<Self>, what: String, those: Vec<u64>, limit: usize) {
@@ -98,6 +100,11 @@ impl Visit {
     /// Its number in the book.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether there were more than allowed when it came.
+    pub fn is_suspect(&self) -> bool {
+        self.is_suspect
     }
 
     /// The proxy closed the connection.

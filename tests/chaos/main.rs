@@ -66,7 +66,6 @@ async fn weather(size: Size, rounds: u32, time: Duration) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "its ledger of limits has only just been made exact; `make soak` first, then back into `make test`"]
 async fn a_storm_of_faults_loses_no_request_and_leaves_nothing_behind() {
     let size = Size { seed: seed(), clients: 100, total: 60 };
     println!("{}", weather(size, 3, Duration::from_secs(4)).await);

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ask::{Ask, Dice, Kind, excerpt};
 use crate::ledger::Ledger;
@@ -25,6 +25,9 @@ use crate::tally::Tally;
 pub const MODEL: &str = "gpt-4";
 /// The other.
 pub const MAPPED: &str = "mapped-\u{e9}";
+
+/// Enough for the end of a connection that is closed already to be noticed.
+const NOTICED: Duration = Duration::from_millis(5);
 
 /// What goes wrong with one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,14 +252,23 @@ async fn serve(desk: &Desk, mut stream: TcpStream) {
             let ask = desk.check(&line, &headers, &body);
             let mut visit = visit;
             let id = visit.as_ref().map(crate::ledger::Visit::id);
-            let (after, left) = tokio::select! {
+            let is_suspect = visit.as_ref().is_some_and(crate::ledger::Visit::is_suspect);
+            // One too many may have left before its request was read.
+            let gone = is_suspect && timeout(NOTICED, leaves(&mut reader, &mut buffer)).await.is_ok();
+            let (after, mut left) = tokio::select! {
+                biased;
+                () = leaves(&mut reader, &mut buffer), if !gone => (After::Close, true),
                 // What cannot be written has nobody to read it: the proxy has left.
-                after = desk.answer(&mut writer, ask.as_ref(), &mut visit) => match after {
+                after = desk.answer(&mut writer, ask.as_ref(), &mut visit), if !gone => match after {
                     Ok(after) => (after, false),
                     Err(_) => (After::Close, true),
                 },
-                () = leaves(&mut reader, &mut buffer) => (After::Close, true),
+                else => (After::Close, true),
             };
+            // Or while it got an answer that is about to break: the proxy cannot know that yet.
+            if visit.is_some() && !left && !matches!(after, After::Next) {
+                left = timeout(NOTICED, leaves(&mut reader, &mut buffer)).await.is_ok();
+            }
             if let Some(visit) = visit
                 && left
             {
