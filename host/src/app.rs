@@ -34,6 +34,9 @@ pub use reload::Source;
 /// Reloads that may be asked for while one is going on; they are all answered by the next.
 const RELOADS: usize = 16;
 
+/// Between two looks for connections to providers that nobody needs any more.
+const BETWEEN_SWEEPS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A server that is bound and not yet running.
 pub struct App {
     listener: TcpListener,
@@ -222,6 +225,7 @@ impl App {
             "listening on {scheme}://{address}"
         );
         drop(generation);
+        tasks.spawn(close_idle_connections(proxy.clone(), draining.clone()));
         tasks.spawn(reloader.run(reloads));
         shutdown.await;
         // New connections are refused from here on, and requests on old ones get 503.
@@ -230,6 +234,13 @@ impl App {
         tasks.close();
         tasks.wait().await;
         Ok(())
+    }
+}
+
+/// Until `stop`; then they end with the process.
+async fn close_idle_connections(proxy: Arc<Proxy>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(BETWEEN_SWEEPS)).await.is_some() {
+        proxy.generation().fleet.close_idle_connections();
     }
 }
 

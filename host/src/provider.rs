@@ -138,7 +138,7 @@ impl Fleet {
         predecessor: Option<&Fleet>,
     ) -> Result<Arc<Self>, client::SetupError> {
         let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
-        let mut clients = predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default();
+        let clients = predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default();
         let mut providers = Vec::with_capacity(config.providers.len());
         for (index, provider) in (0_u32..).zip(&config.providers) {
             providers.push(Arc::new(Provider {
@@ -149,7 +149,6 @@ impl Fleet {
                 record: board.record_of(provider),
             }));
         }
-        clients.keep_for(&config.providers);
         Ok(Arc::new(Self {
             eligible: Eligible::new(&config.providers, predecessor.map(|fleet| &fleet.eligible)),
             providers,
@@ -161,6 +160,11 @@ impl Fleet {
             strategy_calls: metrics.strategy_calls(strategy.name()),
             strategy,
         }))
+    }
+
+    /// Closes connections to providers that nobody has needed for a while; to be called every second or so.
+    pub fn close_idle_connections(&self) {
+        self.clients.sweep();
     }
 
     /// Puts the limits of this configuration in force. Called once, when requests begin to use it.

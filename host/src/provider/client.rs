@@ -1,33 +1,40 @@
 //! The only HTTP client: sends one request to one provider, and says precisely what went wrong.
 //!
-//! `reqwest` stays behind this file. Bodies are reference counted bytes, so an attempt costs no copy; redirects are not
-//! followed and nothing is decompressed.
+//! Over hyper's connections and a pool of our own ([`pool`]): what forwarding costs is decided here. Bodies are reference
+//! counted bytes, so an attempt costs no copy; redirects are not followed, nothing is decompressed, and HTTP/1.1 is
+//! spoken: one request per connection, so that closing the connection cancels exactly that request.
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+pub mod connect;
+pub mod pool;
 
 use super::dialect::Dialect;
 use crate::config;
 use crate::routing::{FailureKind, Outcome, Phase};
-
-/// An idle connection is closed after this long: below the 5 s after which common servers (uvicorn, Node) close theirs,
-/// so that a request is not sent into a connection that is just being closed.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+use connect::{ConnectError, Origin};
+use pool::{Connection, Pool, Unsent};
 
 /// Sends requests to one provider.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    pool: Arc<Pool>,
+    connect_timeout: Duration,
     dialect: Dialect,
-    key: (HeaderName, HeaderValue),
-    extra: HeaderMap,
+    /// What every request carries: the host, the key, what else the configuration wants.
+    own: HeaderMap,
 }
 
 /// One request to a provider.
@@ -60,9 +67,14 @@ pub struct Answer {
     pub body: AnswerBody,
 }
 
-/// The body of an answer.
+/// The body of an answer, with the connection that it comes from. Dropped before its end it closes the connection.
 #[derive(Debug)]
-pub struct AnswerBody(reqwest::Body);
+pub struct AnswerBody {
+    incoming: Incoming,
+    /// `None` at the end.
+    connection: Option<Box<Connection>>,
+    pool: Arc<Pool>,
+}
 
 /// Why there is no answer, or no more of it.
 #[derive(Debug, thiserror::Error)]
@@ -82,16 +94,20 @@ pub struct AttemptError {
 pub enum SetupError {
     /// TLS, its root certificates for the most part.
     #[error("cannot set up TLS for outgoing connections")]
-    Tls(#[source] reqwest::Error),
-    /// A key that no header can carry; the configuration refuses it before.
-    #[error("the key of provider {0} cannot be sent in a header")]
-    Key(String),
+    Tls(#[source] rustls::Error),
+    /// What no header can carry, or a URL that is none of http; the configuration refuses both before.
+    #[error("the key, a header or the URL of provider {0} cannot be used")]
+    Provider(String),
 }
 
-/// Makes clients; those with the same connect timeout share one pool of connections.
+/// Makes clients; those of one origin share one pool of connections, over all reloads.
 #[derive(Clone, Debug, Default)]
-pub struct Clients {
-    by_connect_timeout: HashMap<Duration, reqwest::Client>,
+pub struct Clients(Arc<Mutex<Pools>>);
+
+#[derive(Debug, Default)]
+struct Pools {
+    tls: Option<Arc<rustls::ClientConfig>>,
+    by_origin: HashMap<Origin, Arc<Pool>>,
 }
 
 impl Clients {
@@ -99,45 +115,59 @@ impl Clients {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine or the key does not allow it.
-    pub fn client_for(&mut self, provider: &config::Provider) -> Result<Client, SetupError> {
-        let connect = provider.timeouts.connect;
-        let http = match self.by_connect_timeout.get(&connect) {
-            Some(shared) => shared.clone(),
-            None => {
-                let built = reqwest::Client::builder()
-                    .connect_timeout(connect)
-                    .pool_idle_timeout(IDLE_CONNECTION)
-                    .redirect(reqwest::redirect::Policy::none())
-                    .retry(reqwest::retry::never())
-                    .tcp_nodelay(true)
-                    .http1_only()
-                    .no_proxy()
-                    .build()
-                    .map_err(SetupError::Tls)?;
-                self.by_connect_timeout.insert(connect, built.clone());
-                built
-            }
-        };
-        let key = Dialect::key_header(provider).map_err(|_invalid| SetupError::Key(provider.name.clone()))?;
-        let mut extra = HeaderMap::new();
+    /// [`SetupError`] when the machine or the provider's configuration does not allow it.
+    pub fn client_for(&self, provider: &config::Provider) -> Result<Client, SetupError> {
+        let unusable = || SetupError::Provider(provider.name.clone());
+        let origin = Origin::of(&provider.base_url).ok_or_else(unusable)?;
+        let mut own = HeaderMap::new();
+        own.insert(header::HOST, HeaderValue::try_from(origin.authority()).map_err(|_invalid| unusable())?);
+        let (name, value) = Dialect::key_header(provider).map_err(|_invalid| unusable())?;
+        own.insert(name, value);
         for (name, value) in &provider.headers {
             let (Ok(name), Ok(mut value)) =
                 (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.reveal()))
             else {
-                return Err(SetupError::Key(provider.name.clone()));
+                return Err(unusable());
             };
             value.set_sensitive(true);
-            extra.insert(name, value);
+            own.insert(name, value);
         }
-        Ok(Client { http, dialect: Dialect::new(provider), key, extra })
+        let pool = self.0.lock().pool(origin)?;
+        let connect_timeout = provider.timeouts.connect;
+        Ok(Client { pool, connect_timeout, dialect: Dialect::new(provider), own })
     }
 
-    /// Forgets the pools that none of `providers` uses.
-    pub fn keep_for(&mut self, providers: &[config::Provider]) {
-        self.by_connect_timeout
-            .retain(|connect, _| providers.iter().any(|provider| provider.timeouts.connect == *connect));
+    /// Closes connections that have been idle for too long, and forgets pools that nobody uses any more.
+    pub fn sweep(&self) {
+        let mut pools = self.0.lock();
+        pools.by_origin.retain(|_, pool| Arc::strong_count(pool) > 1);
+        for pool in pools.by_origin.values() {
+            pool.sweep();
+        }
     }
+}
+
+impl Pools {
+    fn pool(&mut self, origin: Origin) -> Result<Arc<Pool>, SetupError> {
+        let tls = match &self.tls {
+            Some(tls) => tls,
+            None => self.tls.insert(Arc::new(tls_config()?)),
+        };
+        let pool = self.by_origin.entry(origin);
+        Ok(Arc::clone(pool.or_insert_with_key(|origin| Arc::new(Pool::new(origin.clone(), Arc::clone(tls))))))
+    }
+}
+
+/// TLS as the machine's own root certificates have it.
+fn tls_config() -> Result<rustls::ClientConfig, SetupError> {
+    let cryptography = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(cryptography)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_platform_verifier())
+        .map_err(SetupError::Tls)?
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 impl Client {
@@ -147,32 +177,47 @@ impl Client {
     ///
     /// [`AttemptError`]: connecting, sending or the head of the answer failed.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
-        let url = self.dialect.url(call.endpoint, call.query, call.model);
-        let is_post = call.method == Method::POST;
-        let mut request = reqwest::Request::new(call.method, url);
+        let mut request = http::Request::new(Full::new(call.body));
+        *request.uri_mut() = self.dialect.target(call.endpoint, call.query, call.model);
         let headers = request.headers_mut();
         headers.clone_from(call.headers);
-        headers.insert(self.key.0.clone(), self.key.1.clone());
-        for (name, value) in &self.extra {
+        for (name, value) in &self.own {
             headers.insert(name.clone(), value.clone());
         }
-        if is_post && call.body.is_empty() {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        if call.method == Method::POST && request.body().is_end_stream() {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        if !call.body.is_empty() {
-            *request.body_mut() = Some(call.body.into());
-        }
-        let response = self.http.execute(request).await.map_err(AttemptError::of_head)?;
-        let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        *request.method_mut() = call.method;
+        let (response, connection) = self.exchange(request).await?;
+        let (head, incoming) = response.into_parts();
         let framed = head.headers.contains_key(header::CONTENT_LENGTH)
             || head.headers.contains_key(header::TRANSFER_ENCODING)
             || head.version > Version::HTTP_11;
         Ok(Answer {
             status: head.status,
-            ends_with_connection: !framed && !body.is_end_stream(),
+            ends_with_connection: !framed && !incoming.is_end_stream(),
             headers: head.headers,
-            body: AnswerBody(body),
+            body: AnswerBody { incoming, connection: Some(connection), pool: Arc::clone(&self.pool) },
         })
+    }
+
+    /// On an idle connection or a new one; on a new one too if the idle one had ended before a byte went out.
+    async fn exchange(
+        &self,
+        mut request: http::Request<Full<Bytes>>,
+    ) -> Result<(http::Response<Incoming>, Box<Connection>), AttemptError> {
+        while let Some(mut connection) = self.pool.take().await {
+            match connection.exchange(request).await {
+                Ok(response) => return Ok((response, connection)),
+                Err(Unsent { request: Some(unsent), .. }) => request = unsent,
+                Err(Unsent { request: None, error }) => return Err(AttemptError::of_head(error, true)),
+            }
+        }
+        let mut connection = self.pool.open(self.connect_timeout).await.map_err(AttemptError::of_connect)?;
+        match connection.exchange(request).await {
+            Ok(response) => Ok((response, connection)),
+            Err(Unsent { request, error }) => Err(AttemptError::of_head(error, request.is_none())),
+        }
     }
 
     /// `GET models` with the provider's key, as the active check and the list of models send it.
@@ -198,8 +243,16 @@ impl AnswerBody {
     /// The next piece of the body, `None` at its end. Trailers are dropped.
     pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
         loop {
-            match std::task::ready!(Pin::new(&mut self.0).poll_frame(context)) {
-                None => return Poll::Ready(None),
+            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            match ready!(connection.poll_body(&mut self.incoming, context)) {
+                None => {
+                    if let Some(mut connection) = self.connection.take()
+                        && connection.is_usable(context)
+                    {
+                        self.pool.put(connection);
+                    }
+                    return Poll::Ready(None);
+                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(AttemptError::of_body(error)))),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
@@ -231,58 +284,38 @@ impl AttemptError {
         Self { outcome: Outcome::Failed(kind), sent: true, source: None }
     }
 
-    fn of_head(error: reqwest::Error) -> Self {
-        let sent = !error.is_connect();
-        let outcome = if error.is_connect() && error.is_timeout() {
-            Outcome::TimedOut { phase: Phase::Connect }
-        } else if error.is_connect() {
-            Outcome::Failed(connect_failure(&error))
-        } else if is_malformed(&error) {
-            Outcome::Failed(FailureKind::Malformed)
-        } else {
-            Outcome::Failed(FailureKind::Reset)
+    fn of_connect(error: ConnectError) -> Self {
+        let outcome = match &error {
+            ConnectError::TimedOut => Outcome::TimedOut { phase: Phase::Connect },
+            ConnectError::Name(..) => Outcome::Failed(FailureKind::UnknownHost),
+            ConnectError::Tcp(_, io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+                Outcome::Failed(FailureKind::Refused)
+            }
+            ConnectError::Tls(io) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                Outcome::Failed(FailureKind::Tls)
+            }
+            ConnectError::Tcp(..) | ConnectError::Tls(_) | ConnectError::Http(_) => {
+                Outcome::Failed(FailureKind::Unreachable)
+            }
         };
-        Self { outcome, sent, source: Some(error.without_url().into()) }
+        Self { outcome, sent: false, source: Some(error.into()) }
     }
 
-    fn of_body(error: reqwest::Error) -> Self {
+    fn of_head(error: hyper::Error, sent: bool) -> Self {
+        let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::Reset };
+        Self { outcome: Outcome::Failed(kind), sent, source: Some(error.into()) }
+    }
+
+    fn of_body(error: hyper::Error) -> Self {
         let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::CutShort };
-        Self { outcome: Outcome::Failed(kind), sent: true, source: Some(error.without_url().into()) }
+        Self { outcome: Outcome::Failed(kind), sent: true, source: Some(error.into()) }
     }
 }
 
-/// The errors behind an error.
-fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |&error| error.source())
-}
-
-fn connect_failure(error: &reqwest::Error) -> FailureKind {
-    for cause in chain(error) {
-        if cause.is::<rustls::Error>() {
-            return FailureKind::Tls;
-        }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            if io.kind() == std::io::ErrorKind::ConnectionRefused {
-                return FailureKind::Refused;
-            }
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return FailureKind::Tls;
-            }
-        }
-        // The resolver's error has no public type.
-        if cause.to_string().starts_with("dns error") {
-            return FailureKind::UnknownHost;
-        }
-    }
-    FailureKind::Unreachable
-}
-
-fn is_malformed(error: &reqwest::Error) -> bool {
-    chain(error).any(|cause| {
-        let framing = cause.downcast_ref::<std::io::Error>();
-        cause.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_parse())
-            || framing.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidInput)
-    })
+/// Whether what came is no HTTP, rather than too little of it.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let framing = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    error.is_parse() || framing.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidInput)
 }
 
 /// Chooses the cryptography of outgoing TLS; without effect after the first time.
@@ -290,3 +323,6 @@ pub fn set_up_tls() {
     // An error only says that it has been chosen before.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+#[cfg(test)]
+mod tests;

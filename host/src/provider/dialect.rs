@@ -1,8 +1,9 @@
 //! How a provider wants to be addressed: its URLs and the header that carries its key.
 
+use http::Uri;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use url::Url;
+use url::{Position, Url};
 
 use crate::config::{Provider, ProviderKind};
 
@@ -21,6 +22,9 @@ const DEPLOYMENT_ENDPOINTS: [&str; 8] = [
     "images/edits",
 ];
 
+/// What clients ask for most.
+const USUAL_ENDPOINTS: [&str; 5] = ["chat/completions", "completions", "embeddings", "responses", "messages"];
+
 /// A provider's addresses, worked out once.
 #[derive(Clone, Debug)]
 pub struct Dialect {
@@ -30,6 +34,8 @@ pub struct Dialect {
     path: String,
     /// Azure's `api-version`, where the URL must carry one.
     api_version: Option<String>,
+    /// The targets of the endpoints that most requests go to, where they are the same for all of them.
+    usual: Vec<(&'static str, Uri)>,
 }
 
 impl Dialect {
@@ -43,11 +49,27 @@ impl Dialect {
             ProviderKind::Azure if path.ends_with("/openai/v1") => (path, None),
             ProviderKind::Azure => (path.strip_suffix("/openai").unwrap_or(path), Some(provider.api_version.clone())),
         };
-        Self { path: path.to_owned(), base, api_version }
+        let mut dialect = Self { path: path.to_owned(), base, api_version, usual: Vec::new() };
+        if dialect.api_version.is_none() {
+            dialect.usual = USUAL_ENDPOINTS.map(|endpoint| (endpoint, dialect.target(endpoint, None, ""))).into();
+        }
+        dialect
     }
 
-    /// The URL of `endpoint` (without leading slash or `v1/`) for `model`, with the client's query.
-    pub fn url(&self, endpoint: &str, query: Option<&str>, model: &str) -> Url {
+    /// The request target (RFC 9112, 3.2.1) of `endpoint` (without leading slash or `v1/`) for `model`, with the client's
+    /// query.
+    pub fn target(&self, endpoint: &str, query: Option<&str>, model: &str) -> Uri {
+        if query.is_none()
+            && let Some((_, target)) = self.usual.iter().find(|(usual, _)| *usual == endpoint)
+        {
+            return target.clone();
+        }
+        let url = self.url(endpoint, query, model);
+        // A URL's path and query hold nothing that a target may not.
+        Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).unwrap_or_default()
+    }
+
+    fn url(&self, endpoint: &str, query: Option<&str>, model: &str) -> Url {
         let (mut url, path) = (self.base.clone(), &self.path);
         let Some(version) = &self.api_version else {
             url.set_path(&format!("{path}/{endpoint}"));

@@ -1,0 +1,163 @@
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+async fn provider() -> (TcpListener, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let client = client_of(&format!("http://{}/v1", listener.local_addr().expect("bound")));
+    (listener, client)
+}
+
+fn client_of(base: &str) -> Client {
+    let text = format!("providers: [{{name: a, base_url: '{base}', api_key: key}}]");
+    let config = config::parse(&text, "x.yaml".as_ref(), &|_| None, &["round_robin"]).expect("valid");
+    Clients::default().client_for(&config.providers[0]).expect("usable")
+}
+
+async fn get(client: &Client) -> Result<Bytes, AttemptError> {
+    let mut answer = client.list_models().await?;
+    let mut whole = Vec::new();
+    while let Some(chunk) = answer.body.chunk().await {
+        whole.extend_from_slice(&chunk?);
+    }
+    Ok(whole.into())
+}
+
+async fn hear(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a request"));
+    }
+    String::from_utf8(head).expect("text")
+}
+
+#[tokio::test]
+async fn requests_one_after_the_other_share_a_connection() {
+    let (listener, client) = provider().await;
+    let (answers, ()) = tokio::join!(async { [get(&client).await, get(&client).await] }, async {
+        let (mut stream, _) = listener.accept().await.expect("connected");
+        for _ in 0..2 {
+            let head = hear(&mut stream).await;
+            assert!(head.starts_with("GET /v1/models HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("authorization: Bearer key\r\n"), "{head}");
+            let host = format!("host: {}\r\n", listener.local_addr().expect("bound"));
+            assert!(head.contains(&host), "{head}");
+            stream.write_all(ANSWER).await.expect("written");
+        }
+    });
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|body| body == "ok")));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_not_used_again() {
+    let (listener, client) = provider().await;
+    for _ in 0..3 {
+        let (answer, mut stream) = tokio::join!(get(&client), async {
+            let (mut stream, _) = listener.accept().await.expect("a connection of its own");
+            hear(&mut stream).await;
+            stream.write_all(ANSWER).await.expect("written");
+            stream
+        });
+        assert_eq!(answer.expect("whole"), "ok");
+        stream.shutdown().await.expect("closed");
+        drop(stream);
+        // The end reaches this process when its runtime looks for events.
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_dropped_takes_its_connection_along() {
+    let (listener, client) = provider().await;
+    let (answer, mut stream) = tokio::join!(client.list_models(), async {
+        let (mut stream, _) = listener.accept().await.expect("connected");
+        hear(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").await.expect("written");
+        stream
+    });
+    drop(answer.expect("a head"));
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_takes_its_connection_along() {
+    let (listener, client) = provider().await;
+    let mut stream = tokio::select! {
+        _ = client.list_models() => panic!("nobody answered"),
+        stream = async {
+            let (mut stream, _) = listener.accept().await.expect("connected");
+            hear(&mut stream).await;
+            stream
+        } => stream,
+    };
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_closes_the_connection_is_whole_and_the_last() {
+    let (listener, client) = provider().await;
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"[..],
+        b"HTTP/1.0 200 OK\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ] {
+        let (body, ()) = tokio::join!(get(&client), async {
+            let (mut stream, _) = listener.accept().await.expect("a connection of its own");
+            hear(&mut stream).await;
+            stream.write_all(answer).await.expect("written");
+        });
+        assert_eq!(body.expect("whole"), "ok");
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_after_a_while_and_by_sweeping() {
+    let (listener, client) = provider().await;
+    let (answer, mut stream) = tokio::join!(get(&client), async {
+        let (mut stream, _) = listener.accept().await.expect("connected");
+        hear(&mut stream).await;
+        stream.write_all(ANSWER).await.expect("written");
+        stream
+    });
+    assert_eq!(answer.expect("whole"), "ok");
+    client.pool.sweep();
+    let kept = tokio::time::timeout(Duration::from_millis(20), stream.read(&mut [0; 1])).await;
+    assert!(kept.is_err(), "still open");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(4)).await;
+    client.pool.sweep();
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_connecting_is_told_apart() {
+    let (listener, plain) = provider().await;
+    let address = listener.local_addr().expect("bound");
+    let over_tls = client_of(&format!("https://{address}"));
+    let (failed, ()) = tokio::join!(get(&over_tls), async {
+        let (mut stream, _) = listener.accept().await.expect("connected");
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("written");
+    });
+    drop(listener);
+    let nowhere = client_of("http://no-such-host.invalid");
+    let failures = [failed, get(&plain).await, get(&nowhere).await];
+    let kinds = failures.map(|failed| failed.map_err(|error| (error.outcome, error.sent)));
+    let failed = |kind| Err((Outcome::Failed(kind), false));
+    assert_eq!(kinds, [failed(FailureKind::Tls), failed(FailureKind::Refused), failed(FailureKind::UnknownHost)]);
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried() {
+    // `localhost` is ::1 as well on most machines, where nobody listens.
+    let (listener, _) = provider().await;
+    let client = client_of(&format!("http://localhost:{}/v1", listener.local_addr().expect("bound").port()));
+    let (answer, ()) = tokio::join!(get(&client), async {
+        let (mut stream, _) = listener.accept().await.expect("connected");
+        assert!(hear(&mut stream).await.contains("host: localhost:"));
+        stream.write_all(ANSWER).await.expect("written");
+    });
+    assert_eq!(answer.expect("whole"), "ok");
+}
