@@ -21,6 +21,9 @@ use crate::proxy::generation::{Operators, shows_one_of};
 use crate::proxy::respond::{self, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
 
+/// Where operators go; every other path is a client's.
+pub const PATHS: [&str; 4] = ["/health", "/ready", "/metrics", "/admin/reload"];
+
 /// What operators see and do.
 pub struct Operations {
     proxy: Arc<Proxy>,
@@ -224,8 +227,8 @@ pub async fn metrics(State(operations): State<Arc<Operations>>, request: Request
     let id = operations.proxy.request_id(request.headers());
     let reads = request.method() == Method::GET || request.method() == Method::HEAD;
     let answer = match operations.admits(&request) {
-        Err(error) => error.into_response(0),
-        Ok(()) if !reads => ProxyError::WrongMethod("GET").into_response(0),
+        Err(error) => own(error),
+        Ok(()) if !reads => own(ProxyError::WrongMethod("GET")),
         Ok(()) => {
             let text = operations.metrics();
             ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
@@ -238,8 +241,8 @@ pub async fn metrics(State(operations): State<Arc<Operations>>, request: Request
 pub async fn reload(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
     let answer = match operations.admits(&request) {
-        Err(error) => error.into_response(0),
-        Ok(()) if request.method() != Method::POST => ProxyError::WrongMethod("POST").into_response(0),
+        Err(error) => own(error),
+        Ok(()) if request.method() != Method::POST => own(ProxyError::WrongMethod("POST")),
         Ok(()) => operations.reload().await,
     };
     named(answer, id)
@@ -274,11 +277,11 @@ impl Operations {
     async fn reload(&self) -> Response {
         let (request, outcome) = ReloadRequest::awaited("POST /admin/reload");
         if self.reloads.send(request).await.is_err() {
-            return ProxyError::Draining.into_response(0);
+            return own(ProxyError::Draining);
         }
         match outcome.await {
             // The task ended with the request still waiting: the server goes down.
-            Err(_dropped) => ProxyError::Draining.into_response(0),
+            Err(_dropped) => own(ProxyError::Draining),
             Ok(Err(failure)) => {
                 let generation = self.proxy.generation().number;
                 let text = failure.text.trim_end();
@@ -304,16 +307,21 @@ impl Operations {
 /// What the second listener says to every other path.
 pub async fn unknown(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
-    named(ProxyError::NotForOperators(request.uri().path().to_owned()).into_response(0), id)
+    named(own(ProxyError::NotForOperators(request.uri().path().to_owned())), id)
 }
 
 fn reads(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCode, body: Value) -> Response {
     let answer = if method == Method::GET || method == Method::HEAD {
         (status, Json(body)).into_response()
     } else {
-        ProxyError::WrongMethod("GET").into_response(0)
+        own(ProxyError::WrongMethod("GET"))
     };
     named(answer, proxy.request_id(headers))
+}
+
+/// The proxy's own no.
+fn own(error: ProxyError) -> Response {
+    error.into_response(0).map(Body::new)
 }
 
 fn named(mut response: Response, id: String) -> Response {

@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::any;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,11 +21,11 @@ mod watch;
 use crate::admin::{self, Operations, ReloadRequest};
 use crate::config::{Config, LoadError, Problem};
 use crate::listener::exposure::{Door, warn_if_open};
-use crate::listener::{Listening, Settings, Traffic, descriptors, tls};
+use crate::listener::{Closer, Listening, Peer, Settings, Site, Traffic, descriptors, tls};
 use crate::metrics::Metrics;
 use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
-use crate::proxy::{self, Proxy, request::Approach};
+use crate::proxy::{self, Proxy, reply::Reply, request::Approach};
 use crate::queue::Queue;
 use crate::routing::ProviderFacts;
 use crate::strategy::{self, Succession};
@@ -203,18 +205,29 @@ impl App {
         reloader.start_checks(&generation.fleet, &config);
         let Doors { clients: settings, operators: settings_of_operators, traffic } = reloader.doors.clone();
         let scheme = if settings.load().tls.is_some() { "https" } else { "http" };
-        let serve = |socket, router, settings, traffic| {
-            let (connections, stop, close) = (connections.clone(), draining.clone(), close.clone());
-            tasks.spawn(listener::serve(Listening { socket, router, settings, traffic, connections, stop, close }));
-        };
         let open = Router::new().route("/health", any(admin::health)).route("/ready", any(admin::ready));
         let closed = Router::new().route("/metrics", any(admin::metrics)).route("/admin/reload", any(admin::reload));
-        let clients = open.clone().merge(closed.clone()).with_state(operations.clone());
-        serve(listener, clients.fallback(proxy::handle).with_state(proxy.clone()), settings, traffic);
+        let operations_of_clients = open.clone().merge(closed.clone()).with_state(operations.clone());
+        tasks.spawn(listener::serve(Listening {
+            socket: listener,
+            site: Front { proxy: proxy.clone(), operations: operations_of_clients },
+            settings,
+            traffic,
+            connections: connections.clone(),
+            stop: draining.clone(),
+            close: close.clone(),
+        }));
         if let Some((listener, address)) = operators {
             let operators = open.merge(closed).fallback(admin::unknown).layer(axum::Extension(admin::SecondListener));
-            let router = operators.with_state(operations.clone());
-            serve(listener, router, settings_of_operators, Arc::default());
+            tasks.spawn(listener::serve(Listening {
+                socket: listener,
+                site: operators.with_state(operations.clone()),
+                settings: settings_of_operators,
+                traffic: Arc::default(),
+                connections: connections.clone(),
+                stop: draining.clone(),
+                close: close.clone(),
+            }));
             tracing::info!("operators: http://{address}");
         }
         let strategy = generation.fleet.strategy().name().to_owned();
@@ -241,6 +254,25 @@ impl App {
 async fn close_idle_connections(proxy: Arc<Proxy>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(BETWEEN_SWEEPS)).await.is_some() {
         proxy.generation().fleet.close_idle_connections();
+    }
+}
+
+/// What clients reach: the proxy, and what there is for operators beside it.
+#[derive(Clone)]
+struct Front {
+    proxy: Arc<Proxy>,
+    operations: Router,
+}
+
+impl Site for Front {
+    type Body = Reply;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
+        if admin::PATHS.contains(&request.uri().path()) {
+            self.operations.answer(request, peer, closer).await.map(Reply::Operations)
+        } else {
+            proxy::handle(&self.proxy, request, closer).await
+        }
     }
 }
 

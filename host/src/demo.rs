@@ -153,7 +153,7 @@ async fn start(
     };
     tasks.spawn(listener::serve(Listening {
         socket: bound,
-        router,
+        site: router,
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         traffic: Arc::default(),
         connections: tasks.clone(),

@@ -4,6 +4,7 @@
 //! idleness that a reload may change, TLS, and a way for a response body to say that its connection must not be used
 //! again. Nothing in the loop waits for a client.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -11,12 +12,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
 
 mod activity;
 mod connection;
@@ -102,7 +108,7 @@ impl Drop for Admitted {
     }
 }
 
-/// Lets a response end its connection: no further request is read from it. An extension of every request.
+/// Lets a response end its connection: no further request is read from it.
 #[derive(Clone, Debug, Default)]
 pub struct Closer(Arc<Notify>);
 
@@ -113,7 +119,7 @@ impl Closer {
     }
 }
 
-/// Who is at the other end of the connection: an extension of every request.
+/// Who is at the other end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
@@ -148,13 +154,40 @@ fn bind_address(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What answers the requests of a listener.
+pub trait Site: Clone + Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static;
+
+    /// Answers a request that came from `peer`; `closer` ends the connection that it came by.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        closer: &Closer,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// A router finds the peer among the extensions of its requests.
+impl Site for Router {
+    type Body = axum::body::Body;
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: Peer, _closer: &Closer) -> Response<Self::Body> {
+        request.extensions_mut().insert(peer);
+        match self.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// A bound socket, with all that serving its connections takes.
 #[derive(Debug)]
-pub struct Listening {
+pub struct Listening<S> {
     /// The socket.
     pub socket: TcpListener,
     /// What answers requests.
-    pub router: Router,
+    pub site: S,
     /// What a reload may change.
     pub settings: Arc<ArcSwap<Settings>>,
     /// What is counted.
@@ -169,8 +202,8 @@ pub struct Listening {
 
 /// Accepts connections until `stop` is cancelled; those accepted go on, tracked by `connections`, and finish what they
 /// are doing when `close` is cancelled.
-pub async fn serve(listening: Listening) {
-    let Listening { socket, router, settings, traffic, connections, stop, close } = listening;
+pub async fn serve<S: Site>(listening: Listening<S>) {
+    let Listening { socket, site, settings, traffic, connections, stop, close } = listening;
     let farewells = Farewells::new(connections.clone(), close.clone());
     let (mut crowded, mut starved) = (Seldom::default(), Seldom::default());
     loop {
@@ -209,7 +242,7 @@ pub async fn serve(listening: Listening) {
         }
         let connection = Connection {
             peer: Peer(peer),
-            router: router.clone(),
+            site: site.clone(),
             settings: Arc::clone(&now),
             close: close.clone(),
             farewells: farewells.clone(),

@@ -19,6 +19,7 @@ pub mod ejection;
 pub mod eligible;
 pub mod health;
 pub mod latency;
+pub mod masking;
 pub mod permit;
 pub mod summary;
 
@@ -31,6 +32,7 @@ use board::{Board, Record};
 use client::{Client, Clients};
 use ejection::{CheckResult, Health, Policy, Standing};
 use eligible::{Eligible, EligibleSet};
+use masking::Masks;
 pub use permit::Permit;
 
 /// One callable destination and what is known of it.
@@ -42,6 +44,8 @@ pub struct Provider {
     pub config: config::Provider,
     /// Sends requests to it.
     pub client: Client,
+    /// Takes its secrets out of what it says.
+    pub masks: Masks,
     /// What is counted of it.
     pub metrics: ProviderMetrics,
     record: Arc<Record>,
@@ -145,6 +149,7 @@ impl Fleet {
                 index,
                 config: provider.clone(),
                 client: clients.client_for(provider)?,
+                masks: Masks::of(provider),
                 metrics: metrics.of_provider(&provider.name),
                 record: board.record_of(provider),
             }));

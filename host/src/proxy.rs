@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::body::Body;
-use axum::extract::{Request, State};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,8 +25,8 @@ pub mod entropy;
 pub mod generation;
 pub mod headers;
 pub mod intake;
-pub mod masking;
 pub mod models;
+pub mod reply;
 pub mod request;
 pub mod respond;
 pub mod stream;
@@ -43,6 +43,7 @@ use dispatch::{Dispatcher, Order};
 use endpoint::{Class, Endpoint};
 use entropy::Entropy;
 use generation::Generation;
+use reply::Reply;
 use request::{Approach, BodyError, RequestBody};
 use respond::ProxyError;
 use stream::Relay;
@@ -119,14 +120,13 @@ impl Proxy {
 }
 
 /// Handles a request for any endpoint of the OpenAI API.
-pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response<Body> {
+pub async fn handle(proxy: &Proxy, request: Request<Incoming>, closer: &Closer) -> Response<Reply> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut entry = Entry::new(id.clone(), method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
     // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
     // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
     let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
-    let closer = request.extensions().get::<Closer>().cloned().unwrap_or_default();
     let (head, body) = request.into_parts();
     let mut body = Some(body);
     let mut response = match proxy.serve(head, &mut body, &mut entry).await {
@@ -150,20 +150,20 @@ pub async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Respon
     }
     let code = response.extensions().get::<respond::Code>().map(|code| code.0);
     entry.answered(response.status(), code);
-    response
+    response.map(Reply::Own)
 }
 
 /// What a request is answered with.
 enum Answer {
     /// By the proxy itself.
-    Own(Response<Body>),
+    Own(Response<Full<Bytes>>),
     /// By a provider.
     Provider(Box<Answered>),
 }
 
 impl Proxy {
     /// Takes `body` when it reads it.
-    async fn serve(&self, head: Parts, body: &mut Option<Body>, entry: &mut Entry) -> Result<Answer, ProxyError> {
+    async fn serve(&self, head: Parts, body: &mut Option<Incoming>, entry: &mut Entry) -> Result<Answer, ProxyError> {
         if self.is_draining() {
             return Err(ProxyError::Draining);
         }
@@ -178,8 +178,10 @@ impl Proxy {
             return models::answer(&generation, &endpoint.path).await.map(Answer::Own);
         }
         let arriving = Instant::now();
-        let body = body.take().unwrap_or_default();
-        let bytes = intake::read(body, &head.headers, generation.max_body_bytes).await?;
+        let bytes = match body.take() {
+            Some(body) => intake::read(body, &head.headers, generation.max_body_bytes).await?,
+            None => Bytes::new(),
+        };
         entry.waited(arriving);
         let mut headers = headers::to_provider(head.headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
@@ -244,7 +246,7 @@ async fn json(bytes: Bytes, approach: Approach) -> Result<RequestBody, BodyError
 }
 
 /// Turns a provider's answer into the client's.
-fn pass_on(answered: Answered, mut entry: Entry, closer: Closer, closes: bool) -> Response<Body> {
+fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) -> Response<Reply> {
     let Answered { status, headers, content, outcome } = answered;
     let is_whole = matches!(content, Content::Whole(_));
     let mut headers = headers::to_client(headers);
@@ -269,12 +271,12 @@ fn pass_on(answered: Answered, mut entry: Entry, closer: Closer, closes: bool) -
                 entry.used(Usage::of(&bytes));
             }
             entry.ended(outcome);
-            Body::new(Whole::new(bytes, entry))
+            Reply::Whole(Whole::new(bytes, entry))
         }
         Content::Passing(Passing { held, source, kind, deadline, permit }) => {
-            let relay = Relay::new(held, source, kind, deadline, permit, entry, closer);
+            let relay = Relay::new(held, source, kind, deadline, permit, entry, closer.clone());
             debug_assert!(!relay.is_end_stream(), "a relay knows its end only when it comes");
-            Body::new(relay)
+            Reply::Relay(Box::new(relay))
         }
     };
     let mut response = Response::new(body);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,12 +19,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower_service::Service as _;
 
 use super::activity::{Activity, Limits, Overdue};
 use super::farewell::{Farewells, WANTS_TLS};
 use super::watched::{Answering, Watched};
-use super::{Admitted, Closer, Peer, Settings};
+use super::{Admitted, Closer, Peer, Settings, Site};
 
 /// What a TLS connection begins with: the type of a handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -34,9 +32,9 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// A connection that has been accepted.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Connection<T> {
     pub peer: Peer,
-    pub router: Router,
+    pub site: T,
     pub settings: Arc<Settings>,
     pub close: CancellationToken,
     pub farewells: Farewells,
@@ -44,7 +42,7 @@ pub(super) struct Connection {
     pub admitted: Admitted,
 }
 
-impl Connection {
+impl<T: Site> Connection<T> {
     /// Serves plain HTTP.
     pub async fn serve_plain(self, stream: TcpStream) {
         let mut timer = std::pin::pin!(sleep(self.settings.idle_timeout));
@@ -103,18 +101,16 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, router, settings, close, farewells: _, admitted: _admitted } = self;
+        let Self { peer, site, settings, close, farewells: _, admitted: _admitted } = self;
         let limits = Limits { head: settings.header_timeout, idle: settings.idle_timeout };
         let max_head = settings.max_header_bytes;
         // What a reload has replaced is not kept in memory by connections that live on.
         drop(settings);
         let (activity, closer) = (Activity::new(), Closer::default());
-        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        let service = service_fn(|request: hyper::Request<Incoming>| {
             let in_progress = activity.begin();
-            request.extensions_mut().insert(closer.clone());
-            request.extensions_mut().insert(peer);
-            let answer = router.clone().call(request);
-            async move { Ok::<_, std::convert::Infallible>(answer.await?.map(|body| Answering::new(body, in_progress))) }
+            let answer = site.answer(request, peer, &closer);
+            async move { Ok::<_, std::convert::Infallible>(answer.await.map(|body| Answering::new(body, in_progress))) }
         });
         let connection = http1::Builder::new()
             // The deadlines here are finer, and take no timer per request.

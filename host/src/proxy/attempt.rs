@@ -11,7 +11,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::masking::{mask_headers, mask_text};
 use super::respond;
 use super::stream::{Kind, events};
 use crate::provider::Permit;
@@ -99,7 +98,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         Ok(Err(error)) => return fail(permit, error),
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
     };
-    mask_headers(&mut answer.headers, &provider.config);
+    provider.masks.mask_headers(&mut answer.headers);
     let outcome = Outcome::of_status(answer.status.as_u16(), retry_after(&answer.headers));
     if outcome == Outcome::Succeeded {
         let opened = if is_event_stream(&answer.headers) {
@@ -273,7 +272,7 @@ async fn error_text(
         }
         held.push_back(chunk);
     }
-    let text = mask_text(join(held), provider);
+    let text = permit.provider().masks.mask_text(join(held));
     Ok(Answered { status, headers, content: Content::Whole(text), outcome })
 }
 

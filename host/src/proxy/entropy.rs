@@ -31,6 +31,12 @@ impl Entropy {
 
     /// A new request id.
     pub fn request_id(&self) -> String {
-        format!("req_{:016x}{:016x}", self.next(), self.next())
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let bits = u128::from(self.next()) << 64 | u128::from(self.next());
+        let digit = |at: u32| char::from(DIGITS[(bits >> (4 * at)) as usize & 15]);
+        let mut id = String::with_capacity(36);
+        id.push_str("req_");
+        id.extend((0..32).rev().map(digit));
+        id
     }
 }

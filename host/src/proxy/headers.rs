@@ -1,68 +1,65 @@
 //! Which headers are passed on, in both directions.
 
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, HeaderMap, HeaderName};
+
+/// Room for what is added to a message on its way.
+const ADDED: usize = 6;
 
 /// Headers about one connection (RFC 9110, 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    EXPECT,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "expect"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// What the client says to the proxy alone. `Accept-Encoding` is among it: the proxy reads answers (the first event of
-/// a stream, keys echoed in errors), so it asks for them as they are.
-const FOR_THE_PROXY: [HeaderName; 7] = [
-    AUTHORIZATION,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    COOKIE,
-    HOST,
-    // Follows from the body, which may have been spliced.
-    CONTENT_LENGTH,
-    ACCEPT_ENCODING,
-];
+/// a stream, keys echoed in errors), so it asks for them as they are. The length follows from the body, which may have
+/// been spliced.
+fn is_for_the_proxy(name: &str) -> bool {
+    matches!(name, "accept-encoding" | "api-key" | "authorization" | "content-length" | "cookie" | "host" | "x-api-key")
+}
 
 /// The client's headers, as far as providers get them.
-pub fn to_provider(mut headers: HeaderMap) -> HeaderMap {
-    remove_hop_by_hop(&mut headers);
-    for name in &FOR_THE_PROXY {
-        headers.remove(name);
-    }
-    headers
+pub fn to_provider(headers: HeaderMap) -> HeaderMap {
+    without(headers, |name| is_hop_by_hop(name) || is_for_the_proxy(name))
 }
 
 /// A provider's headers, as far as clients get them.
-pub fn to_client(mut headers: HeaderMap) -> HeaderMap {
-    remove_hop_by_hop(&mut headers);
-    headers
+pub fn to_client(headers: HeaderMap) -> HeaderMap {
+    without(headers, is_hop_by_hop)
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
+fn without(headers: HeaderMap, is_dropped: impl Fn(&str) -> bool) -> HeaderMap {
+    let named = named_by_connection(&headers);
+    let mut kept = HeaderMap::with_capacity(headers.len() + ADDED);
+    let mut name = None;
+    let mut keep = false;
+    // Only the first of several values brings its name along.
+    for (next, value) in headers {
+        if let Some(next) = next {
+            keep = !is_dropped(next.as_str()) && !named.contains(&next);
+            name = Some(next);
+        }
+        if keep && let Some(name) = &name {
+            kept.append(name.clone(), value);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    kept
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -89,5 +86,16 @@ mod tests {
             ("traceparent", "00-1"),
         ]);
         assert_eq!(to_provider(client), map(&[("openai-organization", "org"), ("traceparent", "00-1")]));
+    }
+
+    #[test]
+    fn every_value_of_a_header_is_passed_on_in_order_or_none() {
+        let mut provider = map(&[("x-one", "1"), ("trailer", "x"), ("content-length", "7")]);
+        for (name, value) in [("x-one", "2"), ("trailer", "y"), ("x-one", "3")] {
+            provider.append(name, HeaderValue::from_static(value));
+        }
+        let client = to_client(provider);
+        assert_eq!(client.get_all("x-one").iter().collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert_eq!(client.len(), 4);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -33,7 +33,11 @@ const MAX_RESERVED: u64 = 1 << 20;
 /// # Errors
 ///
 /// [`ProxyError::TooLarge`], [`ProxyError::CutOff`] or [`ProxyError::TooSlow`].
-pub async fn read(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, ProxyError> {
+pub async fn read(
+    mut body: impl Body<Data = Bytes> + Unpin,
+    headers: &HeaderMap,
+    limit: usize,
+) -> Result<Bytes, ProxyError> {
     let mut pace = Pace::new();
     let announced = announced(headers);
     if announced.is_some_and(|length| length > limit as u64) {
@@ -82,7 +86,7 @@ impl Pace {
 }
 
 /// The next piece with bytes in it.
-async fn next(body: &mut Body, pace: &mut Pace) -> Result<Option<Bytes>, ProxyError> {
+async fn next(body: &mut (impl Body<Data = Bytes> + Unpin), pace: &mut Pace) -> Result<Option<Bytes>, ProxyError> {
     loop {
         match timeout_at(pace.deadline(), body.frame()).await {
             Err(_elapsed) => return Err(ProxyError::TooSlow),
@@ -102,7 +106,7 @@ async fn next(body: &mut Body, pace: &mut Pace) -> Result<Option<Bytes>, ProxyEr
 
 /// Reads what is left of a request that is answered without it, if it is little and there at once: then the connection
 /// can go on. Whether it has come to its end.
-pub async fn discard(mut body: Body) -> bool {
+pub async fn discard(mut body: impl Body<Data = Bytes> + Unpin) -> bool {
     let end = Instant::now() + MAX_REST_TIME;
     let mut discarded = 0;
     while discarded <= MAX_REST {
@@ -116,7 +120,7 @@ pub async fn discard(mut body: Body) -> bool {
 }
 
 /// Reads on for a while without keeping anything.
-async fn refuse(body: &mut Body, limit: usize, announced: Option<u64>) -> ProxyError {
+async fn refuse(body: &mut (impl Body<Data = Bytes> + Unpin), limit: usize, announced: Option<u64>) -> ProxyError {
     if announced.is_none_or(|length| length <= limit as u64 + MAX_DISCARDED) {
         let end = Instant::now() + MAX_DISCARDING;
         let mut discarded = 0;
@@ -148,7 +152,7 @@ mod tests {
             sleep(pause).await;
             Some((Ok::<_, std::convert::Infallible>(vec![b'x'; size]), sent + 1))
         });
-        let read = read(Body::from_stream(drip), &HeaderMap::new(), 1 << 20).await;
+        let read = read(axum::body::Body::from_stream(drip), &HeaderMap::new(), 1 << 20).await;
         let outcome = match read {
             Ok(body) => Ok(body.len()),
             Err(ProxyError::TooSlow) => Err("slow_body"),

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -25,7 +25,7 @@ const MAX_LIST: usize = 4 << 20;
 /// # Errors
 ///
 /// [`ProxyError::UnknownModel`] when no provider lists the id.
-pub async fn answer(generation: &Generation, path: &str) -> Result<Response<Body>, ProxyError> {
+pub async fn answer(generation: &Generation, path: &str) -> Result<Response<Full<Bytes>>, ProxyError> {
     let models = union(generation).await;
     let answer = match path.strip_prefix("models/") {
         None => json!({"object": "list", "data": models}),
@@ -34,7 +34,7 @@ pub async fn answer(generation: &Generation, path: &str) -> Result<Response<Body
             models.into_iter().find(|model| model["id"] == id.as_str()).ok_or(ProxyError::UnknownModel(id))?
         }
     };
-    let mut response = Response::new(Body::from(answer.to_string()));
+    let mut response = Response::new(Full::from(answer.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

@@ -6,10 +6,10 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use http_body_util::Full;
 use serde_json::json;
 
 use super::request::BodyError;
@@ -91,11 +91,11 @@ struct Face {
 
 impl ProxyError {
     /// The response; `attempts` is how many the proxy has made for the request.
-    pub fn into_response(self, attempts: usize) -> Response<Body> {
+    pub fn into_response(self, attempts: usize) -> Response<Full<Bytes>> {
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow);
         let face = self.face();
         let body = error_json(&face.message, face.kind, face.param.as_deref(), face.code);
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Full::new(body));
         *response.status_mut() = face.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

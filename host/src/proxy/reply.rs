@@ -1,0 +1,62 @@
+//! The body of an answer, in each of its kinds: one type, so that none of them needs a box of its own.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+
+use super::stream::Relay;
+use super::whole::Whole;
+
+/// The body of an answer.
+#[expect(clippy::large_enum_variant, reason = "one that is whole is moved twice, which costs less than a box")]
+pub enum Reply {
+    /// The proxy's own.
+    Own(Full<Bytes>),
+    /// A provider's, all of it.
+    Whole(Whole),
+    /// A provider's, as it comes. Boxed, or each answer that is whole would take its room.
+    Relay(Box<Relay>),
+    /// An answer to operators.
+    Operations(axum::body::Body),
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        fn poll<B>(body: &mut B, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>>
+        where
+            B: Body<Data = Bytes> + Unpin,
+        {
+            Pin::new(body).poll_frame(context)
+        }
+        match self.get_mut() {
+            Reply::Own(body) => poll(body, context).map_err(Into::into),
+            Reply::Whole(body) => poll(body, context).map_err(Into::into),
+            Reply::Relay(body) => poll(&mut **body, context).map_err(Into::into),
+            Reply::Operations(body) => poll(body, context).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Reply::Own(body) => body.is_end_stream(),
+            Reply::Whole(body) => body.is_end_stream(),
+            Reply::Relay(body) => body.is_end_stream(),
+            Reply::Operations(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Reply::Own(body) => body.size_hint(),
+            Reply::Whole(body) => body.size_hint(),
+            Reply::Relay(body) => body.size_hint(),
+            Reply::Operations(body) => body.size_hint(),
+        }
+    }
+}
