@@ -123,7 +123,7 @@ impl Proxy {
 pub async fn handle(proxy: &Proxy, request: Request<Incoming>, closer: &Closer) -> Response<Reply> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut entry = Entry::new(id.clone(), method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
+    let mut entry = Entry::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
     // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
     // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
     let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
@@ -145,7 +145,7 @@ pub async fn handle(proxy: &Proxy, request: Request<Incoming>, closer: &Closer) 
     if closes {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::try_from(entry.id()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let code = response.extensions().get::<respond::Code>().map(|code| code.0);
@@ -183,7 +183,8 @@ impl Proxy {
             None => Bytes::new(),
         };
         entry.waited(arriving);
-        let mut headers = headers::to_provider(head.headers);
+        let mut headers = head.headers;
+        headers::to_provider(&mut headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
         entry.asked_for(body.model());
         if generation.fleet.eligible(body.model()).providers().is_empty() {
@@ -247,9 +248,9 @@ async fn json(bytes: Bytes, approach: Approach) -> Result<RequestBody, BodyError
 
 /// Turns a provider's answer into the client's.
 fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) -> Response<Reply> {
-    let Answered { status, headers, content, outcome } = answered;
+    let Answered { status, mut headers, content, outcome } = answered;
     let is_whole = matches!(content, Content::Whole(_));
-    let mut headers = headers::to_client(headers);
+    headers::to_client(&mut headers);
     headers.remove(SET_COOKIE);
     if is_whole {
         headers.remove(CONTENT_LENGTH);

@@ -20,6 +20,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 
 pub mod connect;
 pub mod pool;
+mod wake;
 
 use super::dialect::Dialect;
 use crate::config;
@@ -206,7 +207,7 @@ impl Client {
         &self,
         mut request: http::Request<Full<Bytes>>,
     ) -> Result<(http::Response<Incoming>, Box<Connection>), AttemptError> {
-        while let Some(mut connection) = self.pool.take().await {
+        while let Some(mut connection) = self.pool.take() {
             match connection.exchange(request).await {
                 Ok(response) => return Ok((response, connection)),
                 Err(Unsent { request: Some(unsent), .. }) => request = unsent,
@@ -246,9 +247,7 @@ impl AnswerBody {
             let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
             match ready!(connection.poll_body(&mut self.incoming, context)) {
                 None => {
-                    if let Some(mut connection) = self.connection.take()
-                        && connection.is_usable(context)
-                    {
+                    if let Some(connection) = self.connection.take() {
                         self.pool.put(connection);
                     }
                     return Poll::Ready(None);

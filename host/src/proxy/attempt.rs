@@ -314,8 +314,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// What clients play or save while it comes.
 fn is_media(headers: &HeaderMap) -> bool {
-    let media = ["audio/", "image/", "video/", "application/octet-stream", "text/event-stream"];
-    media.iter().any(|media| starts_with_ignoring_case(content_type(headers), media))
+    let (media, kind) =
+        (["audio/", "image/", "video/", "application/octet-stream", "text/event-stream"], content_type(headers));
+    media.iter().any(|media| starts_with_ignoring_case(kind, media))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

@@ -2,9 +2,6 @@
 
 use http::header::{CONNECTION, HeaderMap, HeaderName};
 
-/// Room for what is added to a message on its way.
-const ADDED: usize = 6;
-
 /// Headers about one connection (RFC 9110, 7.6.1), beside those that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
@@ -29,37 +26,25 @@ fn is_for_the_proxy(name: &str) -> bool {
     matches!(name, "accept-encoding" | "api-key" | "authorization" | "content-length" | "cookie" | "host" | "x-api-key")
 }
 
-/// The client's headers, as far as providers get them.
-pub fn to_provider(headers: HeaderMap) -> HeaderMap {
-    without(headers, |name| is_hop_by_hop(name) || is_for_the_proxy(name))
+/// Takes out of a client's headers what providers do not get.
+pub fn to_provider(headers: &mut HeaderMap) {
+    take_out(headers, |name| is_hop_by_hop(name) || is_for_the_proxy(name));
 }
 
-/// A provider's headers, as far as clients get them.
-pub fn to_client(headers: HeaderMap) -> HeaderMap {
-    without(headers, is_hop_by_hop)
+/// Takes out of a provider's headers what clients do not get.
+pub fn to_client(headers: &mut HeaderMap) {
+    take_out(headers, is_hop_by_hop);
 }
 
-fn without(headers: HeaderMap, is_dropped: impl Fn(&str) -> bool) -> HeaderMap {
-    let named = named_by_connection(&headers);
-    let mut kept = HeaderMap::with_capacity(headers.len() + ADDED);
-    let mut name = None;
-    let mut keep = false;
-    // Only the first of several values brings its name along.
-    for (next, value) in headers {
-        if let Some(next) = next {
-            keep = !is_dropped(next.as_str()) && !named.contains(&next);
-            name = Some(next);
-        }
-        if keep && let Some(name) = &name {
-            kept.append(name.clone(), value);
-        }
+fn take_out(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
+    let mut dropped: Vec<HeaderName> = headers.keys().filter(|name| is_dropped(name.as_str())).cloned().collect();
+    for value in headers.get_all(CONNECTION) {
+        let named = value.to_str().unwrap_or_default().split(',');
+        dropped.extend(named.filter_map(|name| name.trim().parse().ok()));
     }
-    kept
-}
-
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+    for name in dropped {
+        headers.remove(name);
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_clients_credentials_and_connection_headers_stay_here() {
-        let client = map(&[
+        let mut client = map(&[
             ("authorization", "Bearer client"),
             ("api-key", "x"),
             ("x-api-key", "x"),
@@ -85,7 +70,8 @@ mod tests {
             ("openai-organization", "org"),
             ("traceparent", "00-1"),
         ]);
-        assert_eq!(to_provider(client), map(&[("openai-organization", "org"), ("traceparent", "00-1")]));
+        to_provider(&mut client);
+        assert_eq!(client, map(&[("openai-organization", "org"), ("traceparent", "00-1")]));
     }
 
     #[test]
@@ -94,8 +80,8 @@ mod tests {
         for (name, value) in [("x-one", "2"), ("trailer", "y"), ("x-one", "3")] {
             provider.append(name, HeaderValue::from_static(value));
         }
-        let client = to_client(provider);
-        assert_eq!(client.get_all("x-one").iter().collect::<Vec<_>>(), ["1", "2", "3"]);
-        assert_eq!(client.len(), 4);
+        to_client(&mut provider);
+        assert_eq!(provider.get_all("x-one").iter().collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert_eq!(provider.len(), 4);
     }
 }

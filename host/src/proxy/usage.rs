@@ -4,7 +4,9 @@
 //! In a JSON text a quoted `"usage"` is a key or a whole string value, never part of a longer text, whose quotes would be
 //! escaped; what is no object with such figures is not taken for one.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::FinderRev;
 use serde::Deserialize;
 
 /// Where the figures stand.
@@ -26,7 +28,7 @@ pub struct Usage {
 impl Usage {
     /// The figures of a whole answer, be it one JSON text or a stream of events.
     pub fn of(answer: &[u8]) -> Option<Self> {
-        let at = memmem::rfind(answer, KEY)?;
+        let at = last_key(answer)?;
         Self::after_key(&answer[at + KEY.len()..])
     }
 
@@ -40,6 +42,11 @@ impl Usage {
         let usage: Usage = serde_json::Deserializer::from_slice(object).into_iter().next()?.ok()?;
         (usage != Usage::default()).then_some(usage)
     }
+}
+
+fn last_key(text: &[u8]) -> Option<usize> {
+    static FINDER: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(KEY));
+    FINDER.rfind(text)
 }
 
 /// Looks for the figures in a stream as it passes.
@@ -66,7 +73,7 @@ impl UsageScanner {
     }
 
     fn look(&mut self, text: &[u8]) {
-        if let Some(at) = memmem::rfind(text, KEY) {
+        if let Some(at) = last_key(text) {
             match Usage::after_key(&text[at + KEY.len()..]) {
                 Some(usage) => self.found = Some(usage),
                 // Cut off perhaps; an event ends with its line.

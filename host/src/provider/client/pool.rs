@@ -5,7 +5,7 @@
 //! at.
 
 use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::connect::{ConnectError, Origin, Stream};
+use super::wake::Together;
 
 /// An idle connection is closed after this long: below the 5 s after which common servers (uvicorn, Node) close theirs,
 /// so that a request is not sent into a connection that is just being closed.
@@ -40,8 +41,11 @@ pub struct Pool {
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// What reads and writes; `None` once the connection has ended.
-    driver: Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    driver: Option<Driver>,
+    together: Together,
 }
+
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
 /// A request that could not be sent.
 pub struct Unsent {
@@ -63,11 +67,10 @@ impl Pool {
     }
 
     /// The connection that was used last, if it is still whole.
-    pub async fn take(&self) -> Option<Box<Connection>> {
+    pub fn take(&self) -> Option<Box<Connection>> {
         loop {
             let (since, mut connection) = self.idle.lock().pop()?;
-            let is_usable = poll_fn(|context| Poll::Ready(connection.is_usable(context)));
-            if since.elapsed() < IDLE && is_usable.await {
+            if since.elapsed() < IDLE && connection.is_usable() {
                 return Some(connection);
             }
         }
@@ -83,12 +86,15 @@ impl Pool {
         let stream = opened.map_err(|_elapsed| ConnectError::TimedOut)??;
         let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(ConnectError::Http)?;
-        Ok(Box::new(Connection { sender, driver: Some(driver) }))
+        Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default() }))
     }
 
-    /// Keeps a connection for the next request.
-    pub fn put(&self, connection: Box<Connection>) {
-        self.idle.lock().push((Instant::now(), connection));
+    /// Keeps a connection for the next request, if it can carry one.
+    pub fn put(&self, mut connection: Box<Connection>) {
+        connection.together.forget();
+        if connection.is_usable() {
+            self.idle.lock().push((Instant::now(), connection));
+        }
     }
 
     /// Closes what has been idle for too long.
@@ -101,14 +107,24 @@ impl Pool {
     }
 }
 
+/// Reads and writes what can be. How a connection ended is told by what it carried.
+fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
+    if let Some(alive) = driver
+        && Pin::new(alive).poll(context).is_ready()
+    {
+        *driver = None;
+    }
+}
+
 impl Connection {
-    /// Reads and writes what can be. How a connection ended is told by what it carried.
-    fn drive(&mut self, context: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver
-            && Pin::new(driver).poll(context).is_ready()
-        {
-            self.driver = None;
-        }
+    /// Whether the next request can be sent on it, as far as anybody can know.
+    fn is_usable(&mut self) -> bool {
+        let Self { sender, driver, together } = self;
+        let _pending = together.poll_quietly(|context| {
+            drive(driver, context);
+            Poll::<()>::Pending
+        });
+        driver.is_some() && sender.is_ready()
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -117,13 +133,15 @@ impl Connection {
     ///
     /// [`Unsent`], with the request if the connection had ended before any of it was sent.
     pub async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Unsent> {
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        poll_fn(|context| {
-            self.drive(context);
-            answer.as_mut().poll(context)
-        })
-        .await
-        .map_err(|mut failed| Unsent { request: failed.take_message(), error: failed.into_error() })
+        let Self { sender, driver, together } = self;
+        let mut answer = pin!(sender.try_send_request(request));
+        let answered = poll_fn(|context| {
+            together.poll(context, |context| {
+                drive(driver, context);
+                answer.as_mut().poll(context)
+            })
+        });
+        answered.await.map_err(|mut failed| Unsent { request: failed.take_message(), error: failed.into_error() })
     }
 
     /// The next frame of the answer's body.
@@ -132,17 +150,14 @@ impl Connection {
         body: &mut Incoming,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // Asking first tells the connection that there is somebody to read for.
-        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
-            return Poll::Ready(frame);
-        }
-        self.drive(context);
-        Pin::new(body).poll_frame(context)
-    }
-
-    /// Whether the next request can be sent on it, as far as anybody can know.
-    pub fn is_usable(&mut self, context: &mut Context<'_>) -> bool {
-        self.drive(context);
-        self.driver.is_some() && self.sender.is_ready()
+        let Self { driver, together, .. } = self;
+        together.poll(context, |context| {
+            // Asking first tells the connection that there is somebody to read for.
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
+                return Poll::Ready(frame);
+            }
+            drive(driver, context);
+            Pin::new(&mut *body).poll_frame(context)
+        })
     }
 }

@@ -4,8 +4,10 @@
 //! and however often a tag is opened and not closed, each byte is looked at a fixed number of times.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use memchr::{memchr2, memmem};
+use memchr::memchr2;
+use memchr::memmem::Finder;
 
 use super::error::BodyError;
 use super::scan::{Elements, Members};
@@ -19,7 +21,8 @@ const CLOSE: &[u8] = b"</optillm_approach>";
 
 /// Whether looking for tags is worth it: it is not for nearly all requests, and this costs them one fast search.
 pub(super) fn may_contain(json: &[u8]) -> bool {
-    memmem::find(json, b"optillm_approach").is_some()
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("optillm_approach"));
+    FINDER.find(json).is_some()
 }
 
 /// Cuts the tags out of the system and user messages in the array at `messages`, and returns what the first one names.
