@@ -4,6 +4,7 @@
 //! of the queue; what is right with it goes to [`dispatch`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -35,7 +36,7 @@ pub mod whole;
 
 use crate::listener::Closer;
 use crate::metrics::Metrics;
-use crate::queue::{NoSlot, Queue};
+use crate::queue::{NoSlot, Queue, QueuePermit};
 use crate::routing::Outcome;
 use access::Entry;
 use attempt::{Answered, Content, Passing};
@@ -149,7 +150,7 @@ pub async fn handle(proxy: &Proxy, request: Request<Incoming>, closer: &Closer) 
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let code = response.extensions().get::<respond::Code>().map(|code| code.0);
-    entry.answered(response.status(), code);
+    entry.answered(response.status(), code, Instant::now());
     response.map(Reply::Own)
 }
 
@@ -177,12 +178,12 @@ impl Proxy {
         if endpoint.class == Class::Models {
             return models::answer(&generation, &endpoint.path).await.map(Answer::Own);
         }
-        let arriving = Instant::now();
         let bytes = match body.take() {
-            Some(body) => intake::read(body, &head.headers, generation.max_body_bytes).await?,
+            Some(body) => intake::read(body, &head.headers, generation.max_body_bytes, entry.began()).await?,
             None => Bytes::new(),
         };
-        entry.waited(arriving);
+        let arrived = Instant::now();
+        entry.waited(arrived - entry.began());
         let mut headers = head.headers;
         headers::to_provider(&mut headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
@@ -190,17 +191,26 @@ impl Proxy {
         if generation.fleet.eligible(body.model()).providers().is_empty() {
             return Err(ProxyError::UnknownModel(body.model().to_owned()));
         }
-        let queued = Instant::now();
-        let deadline = queued + generation.queue_timeout;
-        let permit = self.queue.enter(deadline).await.map_err(|none| match none {
-            NoSlot::TimedOut => ProxyError::QueueTimeout(generation.queue_timeout),
-            NoSlot::Full => ProxyError::QueueFull(self.queue.max_waiting()),
-        })?;
-        entry.hold(permit, queued);
+        let deadline = arrived + generation.queue_timeout;
+        let (permit, wait) = self.enter_queue(deadline).await?;
+        entry.hold(permit, wait);
         let query = head.uri.query().map(str::to_owned);
         let order = Order { method: head.method, endpoint, query, headers, body, deadline };
         let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy };
         dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
+    }
+
+    /// Takes a slot of the queue, and says how long that took.
+    async fn enter_queue(&self, deadline: Instant) -> Result<(QueuePermit, Duration), ProxyError> {
+        if let Some(permit) = self.queue.try_enter() {
+            return Ok((permit, Duration::ZERO));
+        }
+        let queued = Instant::now();
+        match self.queue.enter(deadline).await {
+            Ok(permit) => Ok((permit, queued.elapsed())),
+            Err(NoSlot::TimedOut) => Err(ProxyError::QueueTimeout(self.generation().queue_timeout)),
+            Err(NoSlot::Full) => Err(ProxyError::QueueFull(self.queue.max_waiting())),
+        }
     }
 
     /// Reads what routing needs from the body.
@@ -265,13 +275,14 @@ fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) 
     if closes {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
-    entry.answered(status, None);
+    let now = Instant::now();
+    entry.answered(status, None, now);
     let body = match content {
         Content::Whole(bytes) => {
             if outcome == Outcome::Succeeded {
                 entry.used(Usage::of(&bytes));
             }
-            entry.ended(outcome);
+            entry.ended(outcome, now);
             Reply::Whole(Whole::new(bytes, entry))
         }
         Content::Passing(Passing { held, source, kind, deadline, permit }) => {

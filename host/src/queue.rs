@@ -48,14 +48,19 @@ impl Queue {
         self.max_waiting.store(limits.max_waiting, Relaxed);
     }
 
+    /// Takes a slot if one is free and nobody waits for it.
+    pub fn try_enter(&self) -> Option<QueuePermit> {
+        self.slots.try_take().map(|slot| QueuePermit { _slot: slot })
+    }
+
     /// Waits for a slot until `deadline`. Dropping the future leaves the queue.
     ///
     /// # Errors
     ///
     /// [`NoSlot`] when the deadline passes first, or at once when too many wait.
     pub async fn enter(&self, deadline: Instant) -> Result<QueuePermit, NoSlot> {
-        if let Some(slot) = self.slots.try_take() {
-            return Ok(QueuePermit { _slot: slot });
+        if let Some(permit) = self.try_enter() {
+            return Ok(permit);
         }
         let _waiting = Waiting::begin(&self.waiting, self.max_waiting.load(Relaxed))?;
         match timeout_at(deadline, self.slots.take()).await {

@@ -107,14 +107,13 @@ impl Entry {
         self.model = model.chars().filter(|c| !c.is_control()).take(200).collect();
     }
 
-    /// Notes that from `since` until now somebody else was waited for.
-    pub fn waited(&mut self, since: Instant) {
-        self.waited += since.elapsed();
+    /// Notes that somebody else was waited for.
+    pub fn waited(&mut self, wait: Duration) {
+        self.waited += wait;
     }
 
-    /// Keeps the queue's slot, which was waited for since `since`, until the request is over.
-    pub fn hold(&mut self, permit: QueuePermit, since: Instant) {
-        let wait = since.elapsed();
+    /// Keeps the queue's slot, which was waited for, until the request is over.
+    pub fn hold(&mut self, permit: QueuePermit, wait: Duration) {
         self.metrics.queued(wait);
         self.waited += wait;
         self.queued = Some(wait);
@@ -141,10 +140,10 @@ impl Entry {
     }
 
     /// Notes how the latest attempt ended.
-    pub fn ended(&mut self, outcome: Outcome) {
+    pub fn ended(&mut self, outcome: Outcome, now: Instant) {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.kind = outcome.kind();
-            attempt.took = attempt.began.elapsed();
+            attempt.took = now - attempt.began;
         }
     }
 
@@ -164,10 +163,10 @@ impl Entry {
     }
 
     /// Notes the status of the answer, and the code if it is an error of the proxy's own.
-    pub fn answered(&mut self, status: http::StatusCode, error: Option<&'static str>) {
+    pub fn answered(&mut self, status: http::StatusCode, error: Option<&'static str>, now: Instant) {
         self.status = Some(status.as_u16());
         self.error = error;
-        let until_now = self.began.elapsed();
+        let until_now = now - self.began;
         self.first_byte = Some(until_now);
         if !self.attempts.is_empty() {
             let own = until_now.saturating_sub(self.waited);
@@ -176,8 +175,8 @@ impl Entry {
         }
     }
 
-    fn count(&self) {
-        self.metrics.request_took(self.endpoint, self.began.elapsed());
+    fn count(&self, duration: Duration) {
+        self.metrics.request_took(self.endpoint, duration);
         let Some(last) = self.attempts.last() else {
             let outcome = if self.status.is_some() { "succeeded" } else { OutcomeKind::Cancelled.name() };
             return self.metrics.answered_alone(self.endpoint, self.error.unwrap_or(outcome));
@@ -213,13 +212,13 @@ fn rounded(duration: Duration) -> f64 {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.count();
+        let duration = self.began.elapsed();
+        self.count(duration);
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
         }
         // 499: the client left before there was an answer, as nginx counts it.
         let status = self.status.unwrap_or(499);
-        let duration = self.began.elapsed();
         let (method, path) = (&self.method, &self.path);
         let usage = self.usage.unwrap_or_default();
         tracing::info!(

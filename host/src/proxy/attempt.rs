@@ -99,7 +99,8 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
     };
     provider.masks.mask_headers(&mut answer.headers);
-    let outcome = Outcome::of_status(answer.status.as_u16(), retry_after(&answer.headers));
+    let wait = if answer.status.is_success() { None } else { retry_after(&answer.headers) };
+    let outcome = Outcome::of_status(answer.status.as_u16(), wait);
     if outcome == Outcome::Succeeded {
         let opened = if is_event_stream(&answer.headers) {
             open_stream(answer, &mut permit, deadline, timeouts.idle, plan.marks_end).await

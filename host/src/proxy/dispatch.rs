@@ -80,14 +80,14 @@ impl Dispatcher<'_> {
             loop {
                 let waiting = Instant::now();
                 let permit = self.next_permit(&mut pending, tier, order).await;
-                entry.waited(waiting);
+                entry.waited(waiting.elapsed());
                 let Some(permit) = permit? else { break };
                 let index = permit.provider().index;
                 pending.retain(|&other| other != index);
                 course.tried.push(index);
                 let sending = Instant::now();
                 let attempted = self.attempt(permit, &course, entry).await;
-                entry.waited(sending);
+                entry.waited(sending.elapsed());
                 let failure = match attempted {
                     Attempted::Answered(answered) => return Ok(answered),
                     Attempted::Failed(failure) => failure,
@@ -251,7 +251,7 @@ impl Course<'_> {
     /// Notes a failed attempt; a warning for those that an operator can mend.
     fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry) {
         let Failure { outcome, not_found, detail, .. } = failure;
-        entry.ended(outcome);
+        entry.ended(outcome, Instant::now());
         let (request_id, attempt) = (entry.id(), entry.attempts());
         let detail = detail.as_deref();
         match outcome.next() {

@@ -28,7 +28,7 @@ const MAX_REST_TIME: Duration = Duration::from_millis(500);
 /// What is set aside for a body at once on the client's word.
 const MAX_RESERVED: u64 = 1 << 20;
 
-/// Reads the whole body.
+/// Reads the whole body, of a request whose head came at `began`.
 ///
 /// # Errors
 ///
@@ -37,8 +37,9 @@ pub async fn read(
     mut body: impl Body<Data = Bytes> + Unpin,
     headers: &HeaderMap,
     limit: usize,
+    began: Instant,
 ) -> Result<Bytes, ProxyError> {
-    let mut pace = Pace::new();
+    let mut pace = Pace { began, received: 0 };
     let announced = announced(headers);
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(refuse(&mut body, limit, announced).await);
@@ -74,12 +75,11 @@ struct Pace {
 }
 
 impl Pace {
-    fn new() -> Self {
-        Self { began: Instant::now(), received: 0 }
-    }
-
     /// When the next piece must have come.
     fn deadline(&self) -> Instant {
+        if self.received == 0 {
+            return self.began + PAUSE;
+        }
         let kib = u32::try_from(self.received >> 10).unwrap_or(u32::MAX);
         (Instant::now() + PAUSE).min(self.began + PAUSE + PER_KIB * kib)
     }
@@ -152,7 +152,7 @@ mod tests {
             sleep(pause).await;
             Some((Ok::<_, std::convert::Infallible>(vec![b'x'; size]), sent + 1))
         });
-        let read = read(axum::body::Body::from_stream(drip), &HeaderMap::new(), 1 << 20).await;
+        let read = read(axum::body::Body::from_stream(drip), &HeaderMap::new(), 1 << 20, began).await;
         let outcome = match read {
             Ok(body) => Ok(body.len()),
             Err(ProxyError::TooSlow) => Err("slow_body"),

@@ -82,7 +82,7 @@ impl Relay {
     fn report(&mut self, outcome: Outcome) -> String {
         let Some(permit) = self.permit.take() else { return String::new() };
         let provider = permit.provider().config.name.clone();
-        self.entry.ended(outcome);
+        self.entry.ended(outcome, Instant::now());
         self.entry.used(self.usage.found());
         permit.report(outcome);
         provider
