@@ -46,7 +46,6 @@ impl Ticks {
     /// Microseconds since `earlier`.
     pub fn since(self, earlier: Self) -> f64 {
         let ticks = self.0.saturating_sub(earlier.0);
-        #[expect(clippy::cast_precision_loss, reason = "ticks of a run are far below 2^52")]
         let (ticks, per_second) = (ticks as f64, rustix::param::clock_ticks_per_second() as f64);
         ticks / per_second * 1e6
     }

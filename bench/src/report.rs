@@ -58,7 +58,6 @@ impl Report {
     ) -> anyhow::Result<Self> {
         let (processor, count) = machine::describe();
         let bytes = std::fs::metadata(&options.pointsman)?.len();
-        #[expect(clippy::cast_precision_loss, reason = "megabytes")]
         let binary_mb = bytes as f64 / f64::from(1 << 20);
         let goals = goals::judge(&results, &startup, binary_mb);
         warnings.extend(noise(&results));
@@ -112,7 +111,7 @@ fn noise(results: &Results) -> Vec<String> {
             let share = results.spread(target, measure, "load_core_share");
             *target != "direct" && share.is_some_and(|share| share.median > SATURATED)
         };
-        let limited: Vec<&str> = results.targets().into_iter().filter(|target| busy(&target)).collect();
+        let limited: Vec<&str> = results.targets().into_iter().filter(|target| busy(target)).collect();
         if !limited.is_empty() {
             let limited = limited.join(", ");
             warnings.push(format!("{measure}: load and mock were at the limit of their core, so that the {unit} a second of {limited} are lower bounds; CPU per request is not affected"));

@@ -207,5 +207,7 @@ pub fn version(program: &Path, argument: &str) -> String {
     // nginx says it on stderr.
     let text = [said.stdout, said.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown").trim().to_owned()
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown").trim();
+    // envoy begins with its own path.
+    line.trim_start_matches(&*program.to_string_lossy()).trim().to_owned()
 }

@@ -92,9 +92,6 @@ mod tests {
 
     #[test]
     fn chunks_are_joined_however_they_are_cut() {
-        let whole = b"5\r\nhello\r\nA;x=1\r\n over there\r\n0\r\n\r\n";
-        let expected = Some((b"hello over ther".to_vec(), false));
-        assert_ne!(read(&[whole]).ok(), expected, "a size that is wrong is not forgiven");
         let whole: &[u8] = b"5\r\nhello\r\nB;x=1\r\n over there\r\n0\r\ntrailer: 1\r\n\r\n";
         assert_eq!(read(&[whole]).unwrap(), (b"hello over there".to_vec(), true));
         let bytes: Vec<&[u8]> = whole.chunks(1).collect();
@@ -110,6 +107,7 @@ mod tests {
     #[test]
     fn what_is_no_chunk_is_refused() {
         assert!(read(&[b"hello"]).is_err());
+        assert!(read(&[b"5\r\nhello over there"]).is_err(), "a size that is too small");
         assert!(read(&[b"0\r\n\r\nHTTP/1.1 200 OK"]).is_err());
     }
 }
