@@ -5,7 +5,7 @@ WASM := wasm32-wasip2
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p failover -p round_robin -p weighted -p grabby -p misbehave -p needy -p stranger
 
-.PHONY: help setup demo run test lint audit bench fuzz soak
+.PHONY: help setup demo run test lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
@@ -13,7 +13,7 @@ help:
 	@echo "make test   run every test (needs python3 with venv, and PyPI, for the official openai client)"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
 	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
-	@echo "make bench  benchmarks of the parts"
+	@echo "make bench  the proxy beside nginx, haproxy and envoy, 20 minutes (make bench-quick: two; make bench-parts: Criterion)"
 	@echo "make soak   faults, reloads and SOAK_CLIENTS (500) clients for SOAK_SECONDS (1200)"
 	@echo "make fuzz   fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each"
 
@@ -49,7 +49,15 @@ audit:
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
 	$(CARGO) deny --workspace check advisories
 
-bench: setup
+# One package after the other: together they would share features, and the proxy not be what is shipped.
+BENCH_FLAGS ?=
+
+bench bench-quick: setup
+	$(CARGO) build --release --locked -p pointsman
+	$(CARGO) build --release --locked -p pointsman-bench
+	target/release/pointsman-bench run $(if $(filter bench-quick,$@),--quick) $(BENCH_FLAGS)
+
+bench-parts: setup
 	$(CARGO) bench --locked -p pointsman
 
 # The tests with their own settings, the proxy as it is shipped.

@@ -1,0 +1,83 @@
+//! What is measured, how often and for how long, in the full form and in the quick one.
+
+use crate::load::Pattern;
+use crate::wire::Events;
+
+/// One way to load a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// Its name in the report.
+    pub name: &'static str,
+    /// At once.
+    pub connections: usize,
+    /// Bytes of the request's body.
+    pub body: usize,
+    /// Whether and what to stream.
+    pub events: Option<Events>,
+    /// When to ask.
+    pub pattern: Pattern,
+    /// Seconds that count.
+    pub seconds: f64,
+    /// In so many rounds, the first ones.
+    pub rounds: usize,
+    /// Also with the other forms of Pointsman.
+    pub forms: bool,
+}
+
+/// Before anything counts: connections are made and their buffers have grown.
+pub const WARM_UP: f64 = 0.4;
+/// Of the measure of slow streams.
+pub const SLOW_STREAMS: usize = 1000;
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name in the report.
+    pub name: &'static str,
+    /// How often everything is measured.
+    pub rounds: usize,
+    /// What is measured in a round, in this order.
+    pub measures: Vec<Measure>,
+}
+
+const PLAIN: Measure = Measure {
+    name: "1k",
+    connections: 64,
+    body: 1 << 10,
+    events: None,
+    pattern: Pattern::Closed,
+    seconds: 3.0,
+    rounds: usize::MAX,
+    forms: false,
+};
+/// Of 50 ms between two events, so that all are alive at once for seconds.
+const SLOW: Measure = Measure {
+    name: "slow",
+    connections: SLOW_STREAMS,
+    events: Some(Events { count: 60, gap: 50_000 }),
+    pattern: Pattern::Once,
+    ..PLAIN
+};
+const PACED: Measure = Measure { name: "paced", events: Some(Events { count: 200, gap: 5000 }), ..PLAIN };
+const BURST: Measure = Measure { name: "burst", events: Some(Events { count: 50, gap: 0 }), ..PLAIN };
+const LARGE: Measure = Measure { name: "32k", body: 32 << 10, ..PLAIN };
+/// Of few connections, as 64 such requests at once are more than the socket buffers of most machines hold.
+const HUGE: Measure = Measure { name: "1m", body: 1 << 20, connections: 8, ..PLAIN };
+const RATE_500: Measure = Measure { name: "rate500", pattern: Pattern::Rate(500.0), ..PLAIN };
+const RATE_2000: Measure = Measure { name: "rate2000", pattern: Pattern::Rate(2000.0), ..PLAIN };
+
+impl Plan {
+    /// Everything, at least 3 s a sample: CPU time is counted in ticks of 10 ms.
+    pub fn full() -> Self {
+        // The largest bodies last: memory that they leave behind is no part of what a stream takes.
+        let measures = vec![Measure { forms: true, ..PLAIN }, SLOW, LARGE, PACED, BURST, RATE_500, RATE_2000, HUGE];
+        Self { name: "full", rounds: 5, measures }
+    }
+
+    /// What matters most, in about two minutes.
+    pub fn quick() -> Self {
+        let short = |measure| Measure { seconds: 1.5, ..measure };
+        let measures = vec![short(PLAIN), Measure { rounds: 1, ..SLOW }, short(LARGE), short(PACED), short(RATE_500)];
+        Self { name: "quick", rounds: 3, measures }
+    }
+}

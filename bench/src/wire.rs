@@ -1,0 +1,104 @@
+//! What is said on the wire: the requests, and the answers that load and mock have agreed on.
+//!
+//! Everything is built once, before the first request: what the benchmark itself spends on a request must be small
+//! beside what is measured.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+pub mod answer;
+pub mod chunks;
+pub mod script;
+
+use script::Script;
+
+/// The header by which the load tells the mock what to stream: `EVENTS GAP`, the gap in microseconds.
+pub const WISH: &str = "x-bench";
+/// The header by which the mock says which of its two providers has answered.
+pub const ORIGIN: &str = "x-bench-provider";
+
+/// The body of an answer that is not a stream, 620 bytes.
+pub static ANSWER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    const HEAD: &str = r#"{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":""#;
+    const TAIL: &str = r#""},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":240,"completion_tokens":60,"total_tokens":300}}"#;
+    let text = prose(620 - HEAD.len() - TAIL.len());
+    format!("{HEAD}{text}{TAIL}").into_bytes()
+});
+
+/// One event of a stream, about 200 bytes.
+pub const EVENT: &[u8] = b"data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" the points are set\"},\"finish_reason\":null}]}\n\n";
+/// The end of every stream.
+pub const LAST: &[u8] = b"data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+/// A stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Before the one that ends it.
+    pub count: u32,
+    /// Microseconds between two of them; 0: as fast as they can be written, each on its own.
+    pub gap: u32,
+}
+
+impl Events {
+    /// Reads the value of the header [`WISH`].
+    pub fn parse(value: &str) -> Option<Self> {
+        let (count, gap) = value.split_once(' ')?;
+        Some(Self { count: count.parse().ok()?, gap: gap.parse().ok()? })
+    }
+}
+
+/// What the body of the answer must be.
+pub fn script(events: Option<Events>) -> Script {
+    match events {
+        None => Script { repeated: &ANSWER, times: 1, last: b"" },
+        Some(Events { count, .. }) => Script { repeated: EVENT, times: count, last: LAST },
+    }
+}
+
+/// A request with a body of `body` bytes (at least 200), head and all.
+pub fn request(host: SocketAddr, body: usize, events: Option<Events>) -> Vec<u8> {
+    let wish = events.map_or(String::new(), |Events { count, gap }| format!("{WISH}: {count} {gap}\r\n"));
+    let stream = events.is_some();
+    let start = format!(r#"{{"model":"gpt-4o","stream":{stream},"messages":[{{"role":"user","content":""#);
+    let end = r#""}],"temperature":0.7}"#;
+    let text = prose(body.saturating_sub(start.len() + end.len()));
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nuser-agent: OpenAI/Python 2.0.0\r\n\
+         accept: application/json\r\ncontent-type: application/json\r\nauthorization: Bearer sk-of-the-client\r\n\
+         {wish}content-length: {}\r\n\r\n{start}{text}{end}",
+        start.len() + text.len() + end.len()
+    )
+    .into_bytes()
+}
+
+/// Text as prompts have it, with an escape now and then, `length` bytes as written in JSON.
+fn prose(length: usize) -> String {
+    const SENTENCE: &str = r#"The signalman said \"proceed\" and\nwrote it down; "#;
+    let mut text = SENTENCE.repeat(length / SENTENCE.len());
+    // Not cut off in an escape.
+    text.extend(std::iter::repeat_n('.', length - text.len()));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_have_the_size_asked_for_and_are_json() {
+        let request = request(([127, 0, 0, 1], 80).into(), 1024, Some(Events { count: 7, gap: 5000 }));
+        let body = &request[memchr::memmem::find(&request, b"\r\n\r\n").unwrap() + 4..];
+        assert_eq!(body.len(), 1024);
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(body).unwrap()["stream"], true);
+        assert_eq!(ANSWER.len(), 620);
+        serde_json::from_slice::<serde_json::Value>(&ANSWER).unwrap();
+    }
+
+    #[test]
+    fn a_wish_is_read_as_it_was_written() {
+        assert_eq!(Events::parse("200 5000"), Some(Events { count: 200, gap: 5000 }));
+        assert_eq!(Events::parse("many"), None);
+    }
+}
