@@ -83,6 +83,10 @@ impl UsageScanner {
                 None => {}
             }
         }
+        // Nearly every piece ends with an event, that is with a line.
+        if text.ends_with(b"\n") {
+            return;
+        }
         let cut = (1..KEY.len()).rev().find(|&length| text.ends_with(&KEY[..length]));
         self.carried.extend_from_slice(cut.map_or(&[][..], |length| &KEY[..length]));
     }
