@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::Guard;
+use http::HeaderValue;
 use prometheus::Histogram;
 use tokio::time::Instant;
 
@@ -42,6 +43,8 @@ pub struct Provider {
     pub index: u32,
     /// What the operator wrote.
     pub config: config::Provider,
+    /// Its name as a header names it, if one can.
+    pub name_header: Option<HeaderValue>,
     /// Sends requests to it.
     pub client: Client,
     /// Takes its secrets out of what it says.
@@ -148,6 +151,7 @@ impl Fleet {
             providers.push(Arc::new(Provider {
                 index,
                 config: provider.clone(),
+                name_header: HeaderValue::try_from(provider.name.as_str()).ok(),
                 client: clients.client_for(provider)?,
                 masks: Masks::of(provider),
                 metrics: metrics.of_provider(&provider.name),

@@ -54,6 +54,9 @@ use whole::Whole;
 /// The header that names a request, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The header that names the provider that answered.
+const PROVIDER: HeaderName = HeaderName::from_static("x-pointsman-provider");
+
 /// A larger body is scanned on a thread of its own: even a hostile one of this size takes no more than a few ms.
 const SCANNED_IN_PLACE: usize = 1 << 20;
 
@@ -299,8 +302,8 @@ fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) 
 
 /// Says which provider answered, or failed last, and after how many attempts.
 fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
-    if let Some(Ok(name)) = entry.provider().map(HeaderValue::try_from) {
-        headers.insert("x-pointsman-provider", name);
+    if let Some(name) = entry.provider().and_then(|provider| provider.name_header.clone()) {
+        headers.insert(PROVIDER, name);
     }
     if let Some(Ok(decision)) = entry.decision().map(HeaderValue::try_from) {
         headers.insert("x-pointsman-decision", decision);

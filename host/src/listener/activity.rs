@@ -8,7 +8,7 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Activity {
     busy: AtomicU32,
     /// Since when it is idle or receives a head: milliseconds from `opened`, shifted left by one, and [`HEAD`].
     mark: AtomicU64,
+    /// That is, since now: whoever looks next reads the clock, once for all that has happened.
+    marks_now: AtomicBool,
     /// Since when the client takes no bytes that wait for it: milliseconds from `opened` and one more; 0 when it does.
     stalled: AtomicU64,
 }
@@ -60,6 +62,7 @@ impl Activity {
             opened: Instant::now(),
             busy: AtomicU32::new(0),
             mark: AtomicU64::new(0),
+            marks_now: AtomicBool::new(false),
             stalled: AtomicU64::new(0),
         })
     }
@@ -67,7 +70,8 @@ impl Activity {
     /// Bytes came from the client. Those of a body, and those of a next request that comes early, change nothing.
     pub fn received(&self) {
         if !self.is_busy() && self.mark.load(Relaxed) & HEAD == 0 {
-            self.mark.store(self.now() | HEAD, Relaxed);
+            self.mark.store(HEAD, Relaxed);
+            self.marks_now.store(true, Relaxed);
         }
     }
 
@@ -84,7 +88,7 @@ impl Activity {
             self.stalled.store(0, Relaxed);
         }
         if !self.is_busy() {
-            self.mark.store(self.now() | self.mark.load(Relaxed) & HEAD, Relaxed);
+            self.marks_now.store(true, Relaxed);
         }
     }
 
@@ -112,7 +116,11 @@ impl Activity {
         if self.is_busy() {
             return None;
         }
-        let mark = self.mark.load(Relaxed);
+        let mut mark = self.mark.load(Relaxed);
+        if self.marks_now.swap(false, Relaxed) {
+            mark = self.now() | mark & HEAD;
+            self.mark.store(mark, Relaxed);
+        }
         let since = self.opened + Duration::from_millis(mark >> 1);
         Some(if mark & HEAD == 0 { (since + limits.idle, Overdue::Idle) } else { (since + limits.head, Overdue::Head) })
     }
@@ -142,7 +150,8 @@ impl Activity {
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.mark.store(self.0.now(), Relaxed);
+        self.0.mark.store(0, Relaxed);
+        self.0.marks_now.store(true, Relaxed);
         self.0.busy.fetch_sub(1, Relaxed);
     }
 }

@@ -153,8 +153,8 @@ impl Entry {
     }
 
     /// The provider of the latest attempt.
-    pub fn provider(&self) -> Option<&str> {
-        self.attempts.last().map(|attempt| attempt.provider.config.name.as_str())
+    pub fn provider(&self) -> Option<&Provider> {
+        self.attempts.last().map(|attempt| &*attempt.provider)
     }
 
     /// Notes the figures that the answer names.
@@ -224,7 +224,7 @@ impl Drop for Entry {
         tracing::info!(
             request_id = self.id,
             model = self.model,
-            provider = self.provider(),
+            provider = self.provider().map(|provider| provider.config.name.as_str()),
             attempts = self.story(),
             status,
             error = self.error,
