@@ -13,7 +13,7 @@ help:
 	@echo "make test   run every test (needs python3 with venv, and PyPI, for the official openai client)"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
 	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
-	@echo "make bench  the proxy beside nginx, haproxy and envoy, 20 minutes (make bench-quick: two; make bench-parts: Criterion)"
+	@echo "make bench  the proxy beside nginx, haproxy and envoy, a quarter of an hour (bench-quick: two minutes; bench-parts: Criterion)"
 	@echo "make soak   faults, reloads and SOAK_CLIENTS (500) clients for SOAK_SECONDS (1200)"
 	@echo "make fuzz   fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each"
 

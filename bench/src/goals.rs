@@ -59,6 +59,7 @@ pub fn judge(results: &Results, startup: &Startup, binary_mb: f64) -> Vec<Goal> 
         less("p50 above nginx's, 500/s", "µs", over_nginx("rate500"), 100.0, 0.0),
         less("p50 above nginx's, 2,000/s", "µs", over_nginx("rate2000"), 100.0, 0.0),
         less("resident memory, idle", "MB", results.spread(US, "1k", "rss_idle_mb"), 25.0, 12.0),
+        less("resident memory, idle after a cold start", "MB", Some(startup.cold_rss_mb), 25.0, 12.0),
         less("resident memory, loaded", "MB", results.spread(US, "1k", "rss_loaded_mb"), 40.0, 25.0),
         less("resident memory per live stream", "KB", results.spread(US, "slow", "kb_per_stream"), 35.0, 25.0),
         less("1,000 providers instead of 2", "µs more", many, 10.0, 5.0),

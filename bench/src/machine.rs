@@ -96,6 +96,11 @@ pub fn rss_kib(pids: &[u32]) -> u64 {
     pids.iter().filter_map(of).sum()
 }
 
+/// KiB as MB of 2^20 bytes.
+pub fn mebibytes(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
 /// Where what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cores {

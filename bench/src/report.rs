@@ -114,7 +114,7 @@ fn noise(results: &Results) -> Vec<String> {
         let limited: Vec<&str> = results.targets().into_iter().filter(|target| busy(target)).collect();
         if !limited.is_empty() {
             let limited = limited.join(", ");
-            warnings.push(format!("{measure}: load and mock were at the limit of their core, so that the {unit} a second of {limited} are lower bounds; CPU per request is not affected"));
+            warnings.push(format!("{measure}: load and mock were at the limit of their core, so that the {unit} a second of {limited} are lower bounds"));
         }
     }
     warnings
@@ -145,6 +145,9 @@ pub fn print(report: &Report) {
         report.results.rounds
     ));
     say(&table::figures(&report.results).to_string());
+    if let Some(forms) = table::forms(&report.results) {
+        say(&forms.to_string());
+    }
     say(&format!(
         "Start to listening: cold {}, warm {} ms\n",
         table::cell(report.startup.cold, 0),

@@ -1,6 +1,6 @@
 //! A run: starts everything, takes the samples round by round, and hands them on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,7 +17,7 @@ use crate::process::{Process, output};
 use crate::report::{self, Report};
 use crate::results::{Record, Results};
 use crate::startup;
-use crate::targets::{self, Form, Running, Scene, Target};
+use crate::targets::{self, Form, OTHER_FORMS, Running, Scene, Target};
 use crate::{Options, check_stop, note};
 
 /// After a start, before the memory is looked at: checks of health have had their answers.
@@ -130,17 +130,20 @@ struct Round<'a> {
 impl Round<'_> {
     fn run(&self, results: &mut Results) -> anyhow::Result<()> {
         let mut targets = self.targets.to_vec();
-        // Each is the first one once, and none always follows the same.
+        // None is always the first one, nor does one always follow the same.
         targets.rotate_left(self.round % self.targets.len());
+        if self.round % 2 == 1 {
+            targets.reverse();
+        }
         let running = targets.iter().map(|&target| Ok((target, targets::start(target, self.scene)?)));
         let running: Vec<(Target, Running)> = running.collect::<anyhow::Result<_>>()?;
         sleep(SETTLE);
-        let idle: Vec<u64> = running.iter().map(|(_, at)| machine::rss_kib(&at.pids)).collect();
+        let idle: Vec<u64> = running.iter().map(|(_, at)| machine::rss_kib(&at.pids(self.scene))).collect();
         for measure in self.plan.measures.iter().filter(|measure| self.round < measure.rounds) {
             for ((target, at), &idle) in running.iter().zip(&idle) {
                 let mut record = self.sample(*target, at, measure, &running)?;
                 if measure.name == "1k" {
-                    record.figures.insert("rss_idle_mb", mebibytes(idle));
+                    record.figures.insert("rss_idle_mb", machine::mebibytes(idle));
                 }
                 if *target == Target::Direct {
                     // The mock's memory, which is not the cost of anything.
@@ -148,7 +151,7 @@ impl Round<'_> {
                 }
                 results.records.push(record);
             }
-            for form in [Form::AccessLog, Form::ManyProviders, Form::TwoWorkers] {
+            for form in OTHER_FORMS {
                 if measure.forms {
                     let target = Target::Pointsman(form);
                     let at = targets::start(target, self.scene)?;
@@ -170,42 +173,27 @@ impl Round<'_> {
         check_stop()?;
         let (name, scene) = (target.name(), self.scene);
         let calibration_ms = self.calibrate()?;
-        let once = measure.pattern == Pattern::Once;
-        let job = Job {
-            address: at.address,
-            watched: at.pids.clone(),
-            mock: scene.mock,
-            connections: measure.connections,
-            body: measure.body,
-            events: measure.events,
-            pattern: measure.pattern,
-            warm_up: if once { 0.0 } else { WARM_UP },
-            seconds: measure.seconds,
-        };
-        let rss_before = machine::rss_kib(&at.pids);
-        let ours = || {
-            let others = running.iter().flat_map(|(_, other)| &other.pids).filter(|pid| !at.pids.contains(pid));
-            let pids: Vec<u32> = others.chain(&at.pids).copied().chain([scene.mock]).collect();
-            // The mock is among the targets already, as `direct`.
-            let pids: std::collections::BTreeSet<u32> = pids.into_iter().collect();
-            let pids: Vec<u32> = pids.into_iter().collect();
-            anyhow::Ok(Ticks::of_all(&pids)?.and(Ticks::of_this()?))
-        };
+        let pids = at.pids(scene);
+        let job = job(measure, at, scene, &pids);
+        let rss_before = machine::rss_kib(&pids);
+        // The mock is among the targets, as `direct`; the one under test need not be among those that run all the time.
+        let all: BTreeSet<u32> = running.iter().flat_map(|(_, other)| other.pids(scene)).chain(pids.clone()).collect();
+        let all: Vec<u32> = all.into_iter().collect();
+        let ours = || anyhow::Ok(Ticks::of_all(&all)?.and(Ticks::of_this()?));
         let (begun, busy_before, ours_before) = (tokio::time::Instant::now(), self.busy()?, ours()?);
         let mut command = machine::pinned(&[scene.cores.load], &this_program()?);
         command.arg("load").arg(serde_json::to_string(&job)?);
         let printed = output(command).with_context(|| {
-            let log = at.log_tail();
-            format!(
-                "{name}, measure {}, round {}{}{log}",
-                measure.name,
-                self.round + 1,
-                if log.is_empty() { "" } else { "; its log:\n" }
-            )
+            let (round, log) = (self.round + 1, at.log_tail());
+            let log = if log.is_empty() { log } else { format!("; its log:\n{log}\n") };
+            format!("{name}, measure {}, round {round}{log}", measure.name)
         })?;
         let span = begun.elapsed().as_secs_f64();
         let (busy, ours) = (self.busy()?.since(busy_before), ours()?.since(ours_before));
         let sample: Sample = serde_json::from_str(&printed).context("what the load printed")?;
+        ensure!(at.pids(scene) == pids, "{name}: its processes are others than before the sample");
+        let unseen = measure.pattern == Pattern::Closed && sample.watched_us == 0.0;
+        ensure!(!unseen, "{name} answered without any CPU time: not all of its processes were seen");
         check_shares(target, &sample)?;
         let figures = figures(measure, &sample, rss_before);
         let shown: Vec<String> = figures.iter().map(|(name, value)| format!("{name} {value:.1}")).collect();
@@ -237,6 +225,20 @@ impl Round<'_> {
         let Cores { proxy, load } = self.scene.cores;
         let first = Ticks::of_core(proxy)?;
         if proxy == load { Ok(first) } else { Ok(first.and(Ticks::of_core(load)?)) }
+    }
+}
+
+fn job(measure: &Measure, at: &Running, scene: &Scene, pids: &[u32]) -> Job {
+    Job {
+        address: at.address,
+        watched: pids.to_vec(),
+        mock: scene.mock,
+        connections: measure.connections,
+        body: measure.body,
+        events: measure.events,
+        pattern: measure.pattern,
+        warm_up: if measure.pattern == Pattern::Once { 0.0 } else { WARM_UP },
+        seconds: measure.seconds,
     }
 }
 
@@ -279,7 +281,7 @@ fn figures(measure: &Measure, sample: &Sample, rss_before: u64) -> BTreeMap<&'st
         }
     }
     if measure.name == "1k" {
-        figures.insert("rss_loaded_mb", mebibytes(sample.rss_peak_kib));
+        figures.insert("rss_loaded_mb", machine::mebibytes(sample.rss_peak_kib));
     }
     figures.insert("load_core_share", (sample.mock_us + sample.load_us) / 1e6 / sample.seconds);
     figures.insert("proxy_cores", sample.watched_us / 1e6 / sample.seconds);
@@ -288,10 +290,6 @@ fn figures(measure: &Measure, sample: &Sample, rss_before: u64) -> BTreeMap<&'st
 
 fn count(number: u64) -> f64 {
     number as f64
-}
-
-fn mebibytes(kib: u64) -> f64 {
-    count(kib) / 1024.0
 }
 
 #[cfg(test)]

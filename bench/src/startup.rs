@@ -1,5 +1,6 @@
 //! From the start of the process to the line in its log that says it listens.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::machine;
 use crate::process::Process;
 use crate::stats::Spread;
 use crate::targets::{self, Form, Scene};
@@ -15,28 +17,35 @@ use crate::targets::{self, Form, Scene};
 /// Starts of each kind.
 const STARTS: usize = 7;
 
-/// What a start takes, ms.
+/// What starts take.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Startup {
-    /// Without compiled strategies on disk: the first start ever.
+    /// Milliseconds without compiled strategies on disk: the first start ever.
     pub cold: Spread,
-    /// With them.
+    /// Resident memory after such a start, MB: what the compiler used stays with the process.
+    pub cold_rss_mb: Spread,
+    /// Milliseconds with them.
     pub warm: Spread,
 }
 
 /// Starts Pointsman again and again, on all cores, as its users do.
 pub fn measure(scene: &Scene) -> anyhow::Result<Startup> {
-    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    let (mut cold, mut cold_rss, mut warm) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
         let cache = tempfile::tempdir_in(&scene.folder)?;
-        cold.push(start(scene, cache.path())?);
-        warm.push(start(scene, cache.path())?);
+        let (took, rss) = start(scene, cache.path())?;
+        cold.push(took);
+        cold_rss.push(rss);
+        warm.push(start(scene, cache.path())?.0);
     }
+    // So that none of the rounds has to compile.
+    start(scene, &scene.cache)?;
     let spread = |values| Spread::of(values).context("no start");
-    Ok(Startup { cold: spread(cold)?, warm: spread(warm)? })
+    Ok(Startup { cold: spread(cold)?, cold_rss_mb: spread(cold_rss)?, warm: spread(warm)? })
 }
 
-fn start(scene: &Scene, cache: &std::path::Path) -> anyhow::Result<f64> {
+/// Milliseconds until it listened, and MB that it then held.
+fn start(scene: &Scene, cache: &Path) -> anyhow::Result<(f64, f64)> {
     let folder = tempfile::tempdir_in(&scene.folder)?;
     // Two workers, and both cores.
     let mut command = targets::pointsman(scene, Form::TwoWorkers, 0, folder.path())?;
@@ -52,5 +61,6 @@ fn start(scene: &Scene, cache: &std::path::Path) -> anyhow::Result<f64> {
     })?;
     // It must not be ended while it still starts: what it keeps on disk would be missing for the next.
     sleep(Duration::from_millis(50));
-    took.map(|took| took.as_secs_f64() * 1e3).context("it listens")
+    let took = took.context("it listens")?.as_secs_f64() * 1e3;
+    Ok((took, machine::mebibytes(machine::rss_kib(&machine::tree(process.id())))))
 }

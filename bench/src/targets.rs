@@ -32,6 +32,9 @@ pub enum Target {
     Envoy,
 }
 
+/// What is measured beside the plain form, at 1 KB.
+pub const OTHER_FORMS: [Form; 3] = [Form::AccessLog, Form::ManyProviders, Form::TwoWorkers];
+
 /// How Pointsman runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -47,7 +50,7 @@ pub enum Form {
 
 impl Target {
     /// Its name in tables and in the report.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Pointsman(Form::Plain) => "pointsman",
@@ -92,12 +95,16 @@ pub struct Scene {
 pub struct Running {
     /// Where.
     pub address: SocketAddr,
-    /// Its processes.
-    pub pids: Vec<u32>,
+    /// `None` for the mock, which is there all the time.
     process: Option<Process>,
 }
 
 impl Running {
+    /// Its processes just now: nginx listens before it has its worker.
+    pub fn pids(&self, scene: &Scene) -> Vec<u32> {
+        self.process.as_ref().map_or(vec![scene.mock], |process| machine::tree(process.id()))
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         self.process.as_ref().map_or(String::new(), Process::log_tail)
@@ -111,7 +118,7 @@ pub fn start(target: Target, scene: &Scene) -> anyhow::Result<Running> {
     let cores = [scene.cores.proxy];
     let command = match target {
         Target::Direct => {
-            return Ok(Running { address: scene.providers.a, pids: vec![scene.mock], process: None });
+            return Ok(Running { address: scene.providers.a, process: None });
         }
         Target::Pointsman(form) => pointsman(scene, form, port, &folder)?,
         Target::Nginx => {
@@ -139,7 +146,7 @@ pub fn start(target: Target, scene: &Scene) -> anyhow::Result<Running> {
     let mut process = Process::start(target.name(), command, &folder)?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     process.wait_until(|| TcpStream::connect(address).is_ok())?;
-    Ok(Running { address, pids: machine::tree(process.id()), process: Some(process) })
+    Ok(Running { address, process: Some(process) })
 }
 
 /// The command that runs Pointsman in a form.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::results::Results;
 use crate::stats::Spread;
+use crate::targets::{Form, OTHER_FORMS, Target};
 
 /// Rows of cells, the first one being the head.
 #[derive(Debug)]
@@ -91,9 +92,29 @@ const ROWS: &[(&str, &str, &str, Kind, usize)] = &[
     ("1,000 streams, all begun, ms", "slow", "all_begun_ms", Kind::Plain, 0),
 ];
 
+/// The other forms of Pointsman beside the plain one; `None` when they were not measured.
+pub fn forms(results: &Results) -> Option<Table> {
+    const PLAIN: &str = Target::Pointsman(Form::Plain).name();
+    let mut table = Table::new(["1 KB", "CPU µs/request", "more than plain", "requests/s", "RSS loaded, MB"]);
+    let targets = results.targets();
+    let forms: Vec<&str> = OTHER_FORMS.map(|form| Target::Pointsman(form).name()).into_iter().collect();
+    if !forms.iter().any(|form| targets.contains(form)) {
+        return None;
+    }
+    for name in [PLAIN].into_iter().chain(forms) {
+        let more = results.difference(name, PLAIN, "1k", "cpu_us").filter(|_| name != PLAIN);
+        let spread = |figure| results.spread(name, "1k", figure);
+        let cells = [(spread("cpu_us"), 1), (more, 1), (spread("per_second"), 0), (spread("rss_loaded_mb"), 1)];
+        let cells = cells.map(|(spread, digits)| spread.map_or("–".to_owned(), |spread| cell(spread, digits)));
+        table.row([name.to_owned()].into_iter().chain(cells));
+    }
+    Some(table)
+}
+
 /// All figures of all targets; rows without any are left out.
 pub fn figures(results: &Results) -> Table {
-    let targets = results.targets();
+    let forms = OTHER_FORMS.map(|form| Target::Pointsman(form).name());
+    let targets: Vec<&str> = results.targets().into_iter().filter(|name| !forms.contains(name)).collect();
     let mut table = Table::new([""].into_iter().chain(targets.iter().copied()));
     for (title, measure, figure, kind, digits) in ROWS {
         let of = |target: &&str| match kind {
