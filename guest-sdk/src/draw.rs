@@ -56,7 +56,9 @@ pub(crate) fn without_replacement<T>(mut weighted: Vec<(f64, T)>, mut point: f64
         rest[..=drawn].rotate_right(1);
     }
     if weighted.len() > DRAWN_PLACES {
-        weighted[DRAWN_PLACES..].sort_by_key(|(weight, _)| *weight <= 0.0);
+        // Not sorted: there are two places to go, and the code of a stable sort is larger than a strategy.
+        let (some, none): (Vec<_>, Vec<_>) = weighted.drain(DRAWN_PLACES..).partition(|(weight, _)| *weight > 0.0);
+        weighted.extend(some.into_iter().chain(none));
     }
     weighted.into_iter().map(|(_, item)| item)
 }
