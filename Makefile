@@ -5,12 +5,14 @@ WASM := wasm32-wasip2
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p failover -p round_robin -p weighted -p grabby -p misbehave -p needy -p stranger
 
-.PHONY: help setup demo run test lint audit bench bench-quick bench-parts fuzz soak
+.PHONY: help setup demo run test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
-	@echo "make test   run every test (needs python3 with venv, and PyPI, for the official openai client)"
+	@echo "make test   run every test (needs python3 with venv, PyPI for the official openai client, and valgrind)"
+	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind; part of make test)"
+	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
 	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
 	@echo "make bench  the proxy beside nginx, haproxy and envoy, a quarter of an hour (bench-quick: two minutes; bench-parts: Criterion)"
@@ -32,6 +34,17 @@ run: setup
 test: setup
 	$(CARGO) test --workspace --locked
 	$(CARGO) test --locked --manifest-path strategies/examples/night_shift/Cargo.toml --target-dir target/examples
+	@$(MAKE) --no-print-directory guard
+
+# What is on record are the instructions of one platform; elsewhere there is nothing to compare with.
+guard guard-record: setup
+ifeq ($(shell uname -sm),Linux x86_64)
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: install the package valgrind (apt-get install valgrind)"; exit 1; }
+	$(CARGO) build --profile guard --locked -p pointsman
+	$(CARGO) run --profile guard --locked -p guard -- $(if $(filter guard,$@),check,record)
+else
+	@echo "guard: nothing is counted here, since the counts on record are those of Linux on x86-64"
+endif
 
 lint: setup
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }

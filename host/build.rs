@@ -1,7 +1,8 @@
 //! Builds the strategies of `strategies/` as components and writes the table of them that `strategy/builtin.rs` includes.
 //!
 //! With the profile, the lock file and the toolchain of this workspace, so that the binary and the strategies in it are
-//! built by one command; in a target directory of its own, because the outer build holds the lock of the other.
+//! built by one command; in a target directory of its own, because the outer build holds the lock of the other, and one
+//! for all profiles of the host, because they are the same components in each.
 
 use std::env;
 use std::ffi::OsString;
@@ -29,7 +30,9 @@ fn build() -> Result<(), String> {
     let names = strategies(root)?;
     watch(root, &names);
 
-    let target_dir = out.join("strategies");
+    let target_dir = shared(&out).join("strategies");
+    // For the tests, whose components are made of the same.
+    println!("cargo::rustc-env=STRATEGIES_TARGET_DIR={}", target_dir.display());
     compile(root, &target_dir, &names)?;
 
     let built = target_dir.join(TARGET).join("strategy");
@@ -40,7 +43,10 @@ fn build() -> Result<(), String> {
         if !file.is_file() {
             return Err(format!("strategies/{name} did not become {}; is it a cdylib?", file.display()));
         }
-        let _ = writeln!(components, "    include_bytes!({:?}),", file.display().to_string());
+        // A copy, since the next build of another profile may write there.
+        let copy = out.join(format!("{name}.wasm"));
+        fs::copy(&file, &copy).map_err(|error| format!("cannot copy {}: {error}", file.display()))?;
+        let _ = writeln!(components, "    include_bytes!({:?}),", copy.display().to_string());
     }
     let _ = writeln!(
         table,
@@ -49,6 +55,13 @@ fn build() -> Result<(), String> {
     let _ =
         writeln!(table, "/// Their components, in the same order.\nstatic COMPONENTS: &[&[u8]] = &[\n{components}];");
     fs::write(out.join("builtins.rs"), table).map_err(|error| format!("cannot write the table: {error}"))
+}
+
+/// The folder above those of the profiles, if `out` lies where cargo puts it: TARGET/PROFILE/build/PACKAGE/out.
+fn shared(out: &Path) -> &Path {
+    let mut above = out.ancestors().skip(2);
+    let is_usual = above.next().and_then(Path::file_name).is_some_and(|name| name == "build");
+    above.nth(1).filter(|_| is_usual).unwrap_or(out)
 }
 
 /// The folders of `strategies/` that are crates, sorted. A folder is named like its package.

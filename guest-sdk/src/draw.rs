@@ -55,8 +55,11 @@ pub(crate) fn without_replacement<T>(mut weighted: Vec<(f64, T)>, mut point: f64
         // Moves the drawn one forward and keeps the others in their order.
         rest[..=drawn].rotate_right(1);
     }
-    if weighted.len() > DRAWN_PLACES {
-        weighted[DRAWN_PLACES..].sort_by_key(|(weight, _)| *weight <= 0.0);
+    let undrawn = weighted.get(DRAWN_PLACES..).unwrap_or_default();
+    if undrawn.iter().any(|(weight, _)| *weight <= 0.0) {
+        // Not sorted: there are but two places to go, and the code of a stable sort is larger than a strategy.
+        let (some, none): (Vec<_>, Vec<_>) = weighted.drain(DRAWN_PLACES..).partition(|(weight, _)| *weight > 0.0);
+        weighted.extend(some.into_iter().chain(none));
     }
     weighted.into_iter().map(|(_, item)| item)
 }
@@ -104,5 +107,8 @@ mod tests {
     fn what_has_no_weight_comes_last_in_its_own_order() {
         assert_eq!(drawn(&[0.0, 1.0, f64::NAN, 1.0], 0.9), [3, 1, 0, 2]);
         assert_eq!(drawn(&[0.0, -1.0], 0.5), [0, 1]);
+        let mut many = [1.0; 12];
+        (many[8], many[10]) = (0.0, -1.0);
+        assert_eq!(drawn(&many, 0.0)[8..], [9, 11, 8, 10]);
     }
 }

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn built(fixture: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
-        let target_dir = concat!(env!("OUT_DIR"), "/strategies");
+        let target_dir = env!("STRATEGIES_TARGET_DIR");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         cargo.args(["build", "--locked", "--profile", "strategy", "--target", "wasm32-wasip2"]);

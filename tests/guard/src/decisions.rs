@@ -1,0 +1,72 @@
+//! Decisions alone: the strategy in its sandbox and its host, without a server around them.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use pointsman::config::{StrategyChoice, StrategySource};
+use pointsman::routing::{Candidate, Facts, ProviderFacts, Strategy as _, Tier};
+use pointsman::strategy::{self, Succession};
+
+use crate::valgrind::{self, instructions};
+
+/// What this binary is told to make decisions with.
+pub const COMMAND: &str = "decide";
+
+const PROVIDERS: u32 = 10;
+
+/// Runs this binary under valgrind: the instructions of `times` decisions, with those of its start.
+pub fn run(this: &Path, cache: &Path, out: &Path, times: u32) -> anyhow::Result<u64> {
+    let mut command = valgrind::command(this, out);
+    command.arg(COMMAND).arg(cache).arg(times.to_string());
+    if !command.status()?.success() {
+        bail!("decisions cannot be made");
+    }
+    instructions(out)
+}
+
+/// Makes `times` decisions.
+pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
+    strategy::use_cache(cache);
+    let name = "weighted".to_owned();
+    let source = StrategySource::BuiltIn(name.clone());
+    let choice = StrategyChoice { name, source, config: serde_json::json!({}), line: 0 };
+    let strategy = Succession::start(&choice, (0..PROVIDERS).map(provider).collect())?;
+    let candidates: Vec<Candidate> = (0..PROVIDERS)
+        .map(|provider| Candidate { provider, in_flight: provider % 7, latency_us: 900, failure_permille: 1 })
+        .collect();
+    let mut firsts = vec![0_u32; candidates.len()];
+    for seq in 0..times {
+        let decision = strategy.decide(&facts(seq), &candidates);
+        let first = decision.order.first().context("there is always one")?;
+        firsts[*first as usize] += 1;
+    }
+    // A strategy that faults would be quick.
+    if times >= 100 && firsts.contains(&0) {
+        bail!("the decisions are not spread over all providers: {firsts:?}");
+    }
+    Ok(())
+}
+
+fn provider(index: u32) -> ProviderFacts {
+    ProviderFacts {
+        name: format!("provider-{index}"),
+        kind: "openai",
+        weight: 1.0 + f64::from(index % 3),
+        fallback_only: false,
+        max_concurrent: 0,
+        models: Vec::new(),
+    }
+}
+
+fn facts(seq: u32) -> Facts<'static> {
+    Facts {
+        seq,
+        entropy: seq.wrapping_mul(0x9E37_79B9),
+        now_ms: 1_764_000_000_000,
+        tier: Tier::Primary,
+        attempts: 0,
+        model: "gpt-4o-mini",
+        streaming: false,
+        body_bytes: 1_000,
+    }
+}
