@@ -109,7 +109,8 @@ impl<T: Site> Connection<T> {
         let (activity, closer) = (Activity::new(), Closer::default());
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let in_progress = activity.begin();
-            let answer = site.answer(request, peer, &closer);
+            // Boxed: the HTTP library keeps room for it as long as the connection lasts, also while a stream runs.
+            let answer = Box::pin(site.answer(request, peer, &closer));
             async move { Ok::<_, std::convert::Infallible>(answer.await.map(|body| Answering::new(body, in_progress))) }
         });
         let connection = http1::Builder::new()

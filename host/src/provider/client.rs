@@ -214,7 +214,9 @@ impl Client {
                 Err(Unsent { request: None, error }) => return Err(AttemptError::of_head(error, true)),
             }
         }
-        let mut connection = self.pool.open(self.connect_timeout).await.map_err(AttemptError::of_connect)?;
+        // Boxed: rare, and large.
+        let opened = Box::pin(self.pool.open(self.connect_timeout)).await;
+        let mut connection = opened.map_err(AttemptError::of_connect)?;
         match connection.exchange(request).await {
             Ok(response) => Ok((response, connection)),
             Err(Unsent { request, error }) => Err(AttemptError::of_head(error, request.is_none())),
