@@ -30,10 +30,19 @@ pub struct Report {
     machine: Machine,
     versions: Vec<(String, String)>,
     startup: Startup,
-    goals: Vec<(&'static str, Goal)>,
+    goals: Vec<Judged>,
     warnings: Vec<String>,
     #[serde(flatten)]
     results: Results,
+}
+
+#[derive(Debug, Serialize)]
+struct Judged {
+    #[serde(flatten)]
+    goal: Goal,
+    verdict: &'static str,
+    /// Others were at work in most samples, and it is a figure that they change: unlike memory and sizes.
+    doubtful: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,6 +70,13 @@ impl Report {
         let binary_mb = bytes as f64 / f64::from(1 << 20);
         let goals = goals::judge(&results, &startup, binary_mb);
         warnings.extend(noise(&results));
+        let foreign = Spread::of(results.records.iter().map(|record| record.foreign_cores));
+        let disturbed = foreign.is_some_and(|foreign| foreign.median > DISTURBED);
+        let judge = |goal: Goal| Judged {
+            verdict: goal.verdict(),
+            doubtful: disturbed && goal.measured.is_some() && !["MB", "KB"].contains(&goal.unit),
+            goal,
+        };
         Ok(Self {
             form,
             machine: Machine {
@@ -72,7 +88,7 @@ impl Report {
             },
             versions: versions(options, targets),
             startup,
-            goals: goals.into_iter().map(|goal| (goal.verdict(), goal)).collect(),
+            goals: goals.into_iter().map(judge).collect(),
             warnings,
             results,
         })
@@ -154,6 +170,9 @@ pub fn print(report: &Report) {
         table::cell(report.startup.warm, 0)
     ));
     say(&goals(report).to_string());
+    if report.goals.iter().any(|goal| goal.doubtful) {
+        say("? others were at work during most samples: measure again on an idle machine");
+    }
     for warning in &report.warnings {
         say(&format!("! {warning}"));
     }
@@ -161,7 +180,7 @@ pub fn print(report: &Report) {
 
 fn goals(report: &Report) -> Table {
     let mut table = Table::new(["goal", "measured", "", "goal", "stretch", ""]);
-    for (verdict, goal) in &report.goals {
+    for Judged { goal, verdict, doubtful } in &report.goals {
         let measured = goal.measured.map_or("–".to_owned(), |spread| table::cell(spread, 2));
         let sign = if goal.more { "≥" } else { "≤" };
         table.row([
@@ -170,7 +189,7 @@ fn goals(report: &Report) -> Table {
             goal.unit.to_owned(),
             format!("{sign} {}", goal.goal),
             format!("{sign} {}", goal.stretch),
-            (*verdict).to_owned(),
+            if *doubtful { format!("{verdict}?") } else { (*verdict).to_owned() },
         ]);
     }
     table.row(["one strategy call", "–", "µs", "≤ 1", "≤ 0.6", "make bench-parts"].map(str::to_owned));
