@@ -212,12 +212,12 @@ impl Fleet {
         self.strategy.as_ref()
     }
 
-    /// Asks the strategy, and times it.
-    pub fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
-        let began = Instant::now();
+    /// Asks the strategy at `now`, times it, and says when it had answered.
+    pub fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate], now: Instant) -> (Decision, Instant) {
         let decision = self.strategy.decide(facts, candidates);
-        self.strategy_calls.observe(began.elapsed().as_secs_f64());
-        decision
+        let decided = Instant::now();
+        self.strategy_calls.observe((decided - now).as_secs_f64());
+        (decision, decided)
     }
 
     /// The health of all at this moment, also of those that other configurations named.
@@ -243,8 +243,7 @@ impl Fleet {
     }
 
     /// The candidates that `tier` offers of `eligible`, in the order of the configuration, less those in `tried`.
-    pub fn offer(&self, tier: Tier, eligible: &EligibleSet, tried: &[u32]) -> Vec<Candidate> {
-        let now = Instant::now();
+    pub fn offer(&self, tier: Tier, eligible: &EligibleSet, tried: &[u32], now: Instant) -> Vec<Candidate> {
         let snapshot = self.snapshot();
         let offered = eligible.providers().iter().map(|&index| self.provider(index)).filter(|provider| {
             let health = snapshot.of(&provider.record);
@@ -255,7 +254,9 @@ impl Fleet {
             };
             fits && !tried.contains(&provider.index)
         });
-        offered.map(|provider| provider.candidate()).collect()
+        let mut candidates = Vec::with_capacity(eligible.providers().len());
+        candidates.extend(offered.map(|provider| provider.candidate()));
+        candidates
     }
 
     /// The shortest wait until one of `eligible` is no longer throttled; `None` unless all are throttled.
@@ -267,26 +268,25 @@ impl Fleet {
         waits.reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
     }
 
-    /// Takes a slot of a provider if one is free.
+    /// Takes a slot of a provider if one is free, for an attempt that begins `now`.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] says why it may not be used now.
-    pub fn try_permit(self: &Arc<Self>, index: u32, tier: Tier) -> Result<Permit, Unavailable> {
+    pub fn try_permit(self: &Arc<Self>, index: u32, tier: Tier, now: Instant) -> Result<Permit, Unavailable> {
         let slot = self.provider(index).record.slots.try_take().ok_or(Unavailable::Saturated)?;
-        self.start(index, tier, slot).ok_or(Unavailable::Out)
+        self.start(index, tier, slot, now).ok_or(Unavailable::Out)
     }
 
     /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
     pub async fn permit(self: &Arc<Self>, index: u32, tier: Tier) -> Option<Permit> {
         let slot = self.provider(index).record.slots.take().await;
-        self.start(index, tier, slot)
+        self.start(index, tier, slot, Instant::now())
     }
 
     /// Looks again at the health of a provider whose slot was just taken, as it may have changed during the wait.
-    fn start(self: &Arc<Self>, index: u32, tier: Tier, slot: Slot) -> Option<Permit> {
+    fn start(self: &Arc<Self>, index: u32, tier: Tier, slot: Slot, now: Instant) -> Option<Permit> {
         let provider = self.provider(index);
-        let now = Instant::now();
         let snapshot = self.snapshot();
         let health = snapshot.of(&provider.record);
         let mut trial = false;
@@ -308,27 +308,27 @@ impl Fleet {
                 }
             }
         }
-        Some(Permit::new(Arc::clone(self), Arc::clone(provider), slot, trial))
+        Some(Permit::new(Arc::clone(self), Arc::clone(provider), slot, trial, now))
     }
 
     /// Takes in the outcome of an attempt. Called by its permit alone.
-    fn learn(&self, provider: &Provider, outcome: Outcome, epoch: u64, report: Report) {
+    fn learn(&self, provider: &Provider, outcome: Outcome, epoch: u64, report: Report, now: Instant) {
         if self.track_latency {
             provider.record.latency.record(&report);
         }
         self.strategy.learn(report);
-        self.update(provider, |health, now| health.after_attempt(outcome, epoch, now, self.policy));
+        self.update(provider, now, |health| health.after_attempt(outcome, epoch, now, self.policy));
     }
 
     /// Takes in the result of an active check.
     pub fn checked(&self, provider: &Provider, result: &CheckResult) {
-        self.update(provider, |health, now| health.after_check(result, now, self.policy));
+        let now = Instant::now();
+        self.update(provider, now, |health| health.after_check(result, now, self.policy));
     }
 
     /// Applies one transition, if it changes anything.
-    fn update(&self, provider: &Provider, transition: impl Fn(&Health, Instant) -> Option<Health>) {
-        let now = Instant::now();
-        if let Some((before, after)) = self.board.update(&provider.record, |health| transition(health, now)) {
+    fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) {
+        if let Some((before, after)) = self.board.update(&provider.record, transition) {
             if after.epoch() != before.epoch() && after.ejected_until().is_some() {
                 provider.metrics.ejections.inc();
             }

@@ -198,7 +198,7 @@ impl Proxy {
         let (permit, wait) = self.enter_queue(deadline).await?;
         entry.hold(permit, wait);
         let query = head.uri.query().map(str::to_owned);
-        let order = Order { method: head.method, endpoint, query, headers, body, deadline };
+        let order = Order { method: head.method, endpoint, query, headers, body, admitted: arrived + wait, deadline };
         let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy };
         dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
     }

@@ -30,9 +30,8 @@ pub struct Permit {
 
 impl Permit {
     /// Starts an attempt: `slot` is the provider's; `trial` says whether its trial was claimed.
-    pub(super) fn new(fleet: Arc<Fleet>, provider: Arc<Provider>, slot: Slot, trial: bool) -> Self {
+    pub(super) fn new(fleet: Arc<Fleet>, provider: Arc<Provider>, slot: Slot, trial: bool, began: Instant) -> Self {
         let epoch = fleet.snapshot().of(provider.record()).epoch();
-        let began = Instant::now();
         Self { fleet, provider, _slot: slot, trial, epoch, began, first_byte: None, streams: false, reported: false }
     }
 
@@ -66,17 +65,18 @@ impl Permit {
         if std::mem::replace(&mut self.reported, true) {
             return;
         }
+        let now = Instant::now();
         let report = Report {
             provider: self.provider.index,
             kind: outcome.kind(),
             first_byte: self.first_byte.map(|at| at - self.began).unwrap_or_default(),
-            total: self.began.elapsed(),
+            total: now - self.began,
         };
         self.provider.metrics.attempt(report.kind, report.total);
         if self.streams {
             self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());
         }
-        self.fleet.learn(&self.provider, outcome, self.epoch, report);
+        self.fleet.learn(&self.provider, outcome, self.epoch, report, now);
         if self.trial {
             self.provider.record.trial.store(false, Relaxed);
         }

@@ -130,13 +130,13 @@ impl Entry {
         self.decision.as_deref()
     }
 
-    /// Notes that an attempt began; its outcome is noted by [`Entry::ended`].
-    pub fn attempted(&mut self, provider: Arc<Provider>) {
+    /// Notes that an attempt began at `began`; its outcome is noted by [`Entry::ended`].
+    pub fn attempted(&mut self, provider: Arc<Provider>, began: Instant) {
         if !self.attempts.is_empty() {
             provider.metrics.failovers.inc();
         }
         let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
-        self.attempts.push(Attempt { provider, kind, began: Instant::now(), took });
+        self.attempts.push(Attempt { provider, kind, began, took });
     }
 
     /// Notes how the latest attempt ended.

@@ -35,6 +35,8 @@ pub struct Order {
     pub headers: HeaderMap,
     /// The client's body.
     pub body: RequestBody,
+    /// When it was given its slot of the queue.
+    pub admitted: Instant,
     /// The end of its wait for slots.
     pub deadline: Instant,
 }
@@ -70,30 +72,37 @@ impl Dispatcher<'_> {
         let eligible = Arc::clone(self.generation.fleet.eligible(order.body.model()));
         let mut course =
             Course { order, eligible, tried: Vec::new(), failed: Vec::new(), not_found: None, any_healthy: false };
+        // The clock is read where time has passed, and nowhere else.
+        let mut now = order.admitted;
         for tier in Tier::ALL {
-            let candidates = self.generation.fleet.offer(tier, &course.eligible, &course.tried);
+            let candidates = self.generation.fleet.offer(tier, &course.eligible, &course.tried, now);
             if candidates.is_empty() {
                 continue;
             }
             course.any_healthy |= tier != Tier::LastResort;
-            let mut pending = self.decide(tier, &candidates, &course, entry);
+            let (mut pending, decided) = self.decide(tier, &candidates, &course, entry, now);
+            now = decided;
             loop {
-                let waiting = Instant::now();
-                let permit = self.next_permit(&mut pending, tier, order).await;
-                entry.waited(waiting.elapsed());
+                let permit = self.next_permit(&mut pending, tier, order, now).await;
+                let began = match &permit {
+                    Ok(Some(permit)) => permit.began(),
+                    Ok(None) | Err(_) => Instant::now(),
+                };
+                entry.waited(began - now);
+                now = began;
                 let Some(permit) = permit? else { break };
                 let index = permit.provider().index;
                 pending.retain(|&other| other != index);
                 course.tried.push(index);
-                let sending = Instant::now();
                 let attempted = self.attempt(permit, &course, entry).await;
-                entry.waited(sending.elapsed());
+                now = Instant::now();
+                entry.waited(now - began);
                 let failure = match attempted {
                     Attempted::Answered(answered) => return Ok(answered),
                     Attempted::Failed(failure) => failure,
                 };
                 let sent = failure.sent;
-                course.note(&self.generation.fleet.provider(index).config.name, failure, entry);
+                course.note(&self.generation.fleet.provider(index).config.name, failure, entry, now);
                 // What is stored at one provider is not at another, and must not be done twice.
                 if order.endpoint.class == Class::Stored && sent {
                     return course.end(&self.generation.fleet);
@@ -103,12 +112,19 @@ impl Dispatcher<'_> {
         course.end(&self.generation.fleet)
     }
 
-    /// Asks the strategy for the order of the candidates.
-    fn decide(&self, tier: Tier, candidates: &[Candidate], course: &Course<'_>, entry: &mut Entry) -> Vec<u32> {
+    /// Asks the strategy, at `now`, for the order of the candidates, and says when it had answered.
+    fn decide(
+        &self,
+        tier: Tier,
+        candidates: &[Candidate],
+        course: &Course<'_>,
+        entry: &mut Entry,
+        now: Instant,
+    ) -> (Vec<u32>, Instant) {
         let Order { endpoint, body, .. } = course.order;
         if endpoint.class == Class::Stored {
             // The same provider each time, or what was stored today is not found tomorrow.
-            return Decision::default_order(candidates, Origin::Abstained).order;
+            return (Decision::default_order(candidates, Origin::Abstained).order, now);
         }
         let facts = Facts {
             seq: course.eligible.next_seq(tier),
@@ -120,7 +136,7 @@ impl Dispatcher<'_> {
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
         };
-        let decision = self.generation.fleet.decide(&facts, candidates);
+        let (decision, decided) = self.generation.fleet.decide(&facts, candidates, now);
         if self.generation.explain {
             entry.decided(self.explain(tier, &decision));
         }
@@ -131,7 +147,7 @@ impl Dispatcher<'_> {
             origin = ?decision.origin,
             "decided"
         );
-        decision.order
+        (decision.order, decided)
     }
 
     /// The decision for whoever wants to know why.
@@ -165,12 +181,13 @@ impl Dispatcher<'_> {
         pending: &mut Vec<u32>,
         tier: Tier,
         order: &Order,
+        mut now: Instant,
     ) -> Result<Option<Permit>, ProxyError> {
         let timed_out = || ProxyError::QueueTimeout(self.generation.queue_timeout);
         let mut at = 0;
         while at < pending.len() {
             let index = pending[at];
-            match self.generation.fleet.try_permit(index, tier) {
+            match self.generation.fleet.try_permit(index, tier, now) {
                 Ok(permit) => return Ok(Some(permit)),
                 Err(Unavailable::Out) => {
                     pending.remove(at);
@@ -192,6 +209,7 @@ impl Dispatcher<'_> {
                 }
                 Err(_elapsed) => at += 1,
             }
+            now = Instant::now();
         }
         while !pending.is_empty() {
             let waits = pending.iter().map(|&index| self.generation.fleet.permit(index, tier).boxed());
@@ -223,7 +241,7 @@ impl Dispatcher<'_> {
             must_answer: endpoint.class == Class::Generate,
             marks_end: matches!(endpoint.path.as_str(), "chat/completions" | "completions"),
         };
-        entry.attempted(Arc::clone(&provider));
+        entry.attempted(Arc::clone(&provider), permit.began());
         attempt(permit, plan).await
     }
 }
@@ -249,9 +267,9 @@ impl Course<'_> {
     }
 
     /// Notes a failed attempt; a warning for those that an operator can mend.
-    fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry) {
+    fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry, now: Instant) {
         let Failure { outcome, not_found, detail, .. } = failure;
-        entry.ended(outcome, Instant::now());
+        entry.ended(outcome, now);
         let (request_id, attempt) = (entry.id(), entry.attempts());
         let detail = detail.as_deref();
         match outcome.next() {

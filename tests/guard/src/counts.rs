@@ -58,7 +58,7 @@ impl Counts {
             let (Some(&now), Some(&then)) = (self.0.get(name), expected.0.get(name)) else {
                 return Some(format!("{name} is not both counted and on record: `make guard-record`"));
             };
-            let percent = (now as f64 / then as f64 - 1.0) * 100.0;
+            let percent = (now as f64 - then as f64) * 100.0 / then as f64;
             let more = if percent > 0.0 { "more" } else { "fewer" };
             (percent.abs() > TOLERANCE).then(|| {
                 let percent = percent.abs();
