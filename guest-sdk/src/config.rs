@@ -136,6 +136,7 @@ mod tests {
         let config = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let place = match error.path().to_string() {
                 path if path == "." => "config".to_owned(),
+                path if path.starts_with('[') => format!("config{path}"),
                 path => format!("config.{path}"),
             };
             format!("{place}: {}", without_position(error.inner()))
