@@ -343,7 +343,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         match self.peek() {
             Some(b'"') => visitor.visit_enum(Variant { name: self.string()?, content: None }),
             Some(b'{') => self.nested("}", |mut items| {
-                let name = items.key()?.unwrap_or_default();
+                let name = items.key()?.ok_or_else(|| Error::new("expected value"))?;
                 visitor.visit_enum(Variant { name, content: Some(items.value()?) })
             }),
             _ => Err(Error::new("expected value")),

@@ -107,7 +107,9 @@ fn count() -> anyhow::Result<Counts> {
         let out = folder.join(format!("{name}.out"));
         let once = run(scenario, &out, times).with_context(|| format!("counting {name}"))?;
         let twice = run(scenario, &out, 2 * times).with_context(|| format!("counting {name}"))?;
-        let each = twice.saturating_sub(once) / u64::from(times);
+        let repeated =
+            twice.checked_sub(once).context("twice as many repetitions cost less: something else was counted")?;
+        let each = repeated / u64::from(times);
         say(&format!("guard: {each} instructions per {name}"));
         counts.set(name, each);
     }
