@@ -92,8 +92,12 @@ impl<'a> Candidates<'a> {
 
     /// Goes through them in the order of the configuration.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Candidate<'a>> + Clone + use<'a> {
-        let providers = self.providers;
-        self.facts.iter().map(move |facts| Candidate { provider: &providers[facts.provider as usize], facts })
+        let this = *self;
+        self.facts.iter().map(move |facts| this.of(facts))
+    }
+
+    fn of(self, facts: &'a wit::Candidate) -> Candidate<'a> {
+        Candidate { provider: &self.providers[facts.provider as usize], facts }
     }
 
     /// The candidate that is provider `index`; `None` if that one is not offered this time.
@@ -139,9 +143,9 @@ impl<'a> Candidates<'a> {
     /// with which the next one is drawn.
     ///
     /// A weight of 0, or one that is not finite or below 0, comes last, in the order of the configuration.
-    pub fn weighted_by(&self, seq: u32, mut weight: impl FnMut(Candidate<'a>) -> f64) -> Order<'a> {
-        draw::without_replacement(self.iter().map(|c| (weight(c), c)).collect(), draw::golden_ratio_point(seq))
-            .collect()
+    pub fn weighted_by(&self, seq: u32, weight: impl FnMut(Candidate<'a>) -> f64) -> Order<'a> {
+        let places = draw::without_replacement(self.iter().map(weight), draw::golden_ratio_point(seq));
+        places.into_iter().map(|place| self.of(&self.facts[place])).collect()
     }
 
     /// Affinity: the same key meets the same candidate first, as long as it is offered, and when it is not only its own

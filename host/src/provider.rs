@@ -18,6 +18,7 @@ pub mod client;
 pub mod dialect;
 pub mod ejection;
 pub mod eligible;
+pub mod gauge;
 pub mod health;
 pub mod latency;
 pub mod masking;
@@ -33,6 +34,7 @@ use board::{Board, Record};
 use client::{Client, Clients};
 use ejection::{CheckResult, Health, Policy, Standing};
 use eligible::{Eligible, EligibleSet};
+use gauge::GaugeRef;
 use masking::Masks;
 pub use permit::Permit;
 
@@ -57,6 +59,8 @@ pub struct Provider {
 /// All providers of one configuration.
 pub struct Fleet {
     providers: Vec<Arc<Provider>>,
+    /// One for each of them.
+    places: Vec<Place>,
     clients: Clients,
     eligible: Eligible,
     /// Shared with the fleets before and after.
@@ -88,7 +92,7 @@ pub enum Unavailable {
 impl Provider {
     /// Requests it works on.
     pub fn in_flight(&self) -> u32 {
-        u32::try_from(self.record.slots.taken()).unwrap_or(u32::MAX)
+        self.record.gauge.in_flight()
     }
 
     /// Whether a slot is free right now.
@@ -103,7 +107,7 @@ impl Provider {
 
     /// Its measured latency and failures.
     pub fn latency(&self) -> &latency::Latency {
-        &self.record.latency
+        &self.record.gauge.latency
     }
 
     /// What strategies are told of it once.
@@ -120,15 +124,12 @@ impl Provider {
             models: config.models.clone(),
         }
     }
+}
 
-    fn candidate(&self) -> Candidate {
-        Candidate {
-            provider: self.index,
-            in_flight: self.in_flight(),
-            latency_us: self.record.latency.first_byte_us(),
-            failure_permille: self.record.latency.failure_permille(),
-        }
-    }
+/// What an offer must know of a provider, beside what it must know of the next one.
+struct Place {
+    seat: usize,
+    gauge: GaugeRef,
 }
 
 impl Fleet {
@@ -158,7 +159,10 @@ impl Fleet {
                 record: board.record_of(provider),
             }));
         }
+        let place =
+            |provider: &Arc<Provider>| Place { seat: provider.record.seat(), gauge: provider.record.gauge.clone() };
         Ok(Arc::new(Self {
+            places: providers.iter().map(place).collect(),
             eligible: Eligible::new(&config.providers, predecessor.map(|fleet| &fleet.eligible)),
             providers,
             clients,
@@ -242,20 +246,30 @@ impl Fleet {
         }
     }
 
+    /// Whether the health of a provider lets it be offered in `tier`.
+    fn is_offered(&self, tier: Tier, snapshot: &Snapshot, provider: &Provider, now: Instant) -> bool {
+        let health = snapshot.of(&provider.record);
+        match tier {
+            Tier::Primary | Tier::Fallback => self.is_available(health, provider, now),
+            Tier::LastResort => health.throttled_for(now).is_none(),
+        }
+    }
+
     /// The candidates that `tier` offers of `eligible`, in the order of the configuration, less those in `tried`.
     pub fn offer(&self, tier: Tier, eligible: &EligibleSet, tried: &[u32], now: Instant) -> Vec<Candidate> {
         let snapshot = self.snapshot();
-        let offered = eligible.providers().iter().map(|&index| self.provider(index)).filter(|provider| {
-            let health = snapshot.of(&provider.record);
-            let fits = match tier {
-                Tier::Primary => !provider.config.fallback_only && self.is_available(health, provider, now),
-                Tier::Fallback => provider.config.fallback_only && self.is_available(health, provider, now),
-                Tier::LastResort => health.throttled_for(now).is_none(),
-            };
-            fits && !tried.contains(&provider.index)
-        });
-        let mut candidates = Vec::with_capacity(eligible.providers().len());
-        candidates.extend(offered.map(|provider| provider.candidate()));
+        let eligible = eligible.in_tier(tier);
+        let mut candidates = Vec::with_capacity(eligible.len());
+        candidates.extend(eligible.iter().filter_map(|&index| {
+            let Place { seat, gauge } = &self.places[index as usize];
+            let fits = snapshot.is_well(*seat) || self.is_offered(tier, &snapshot, self.provider(index), now);
+            (fits && !tried.contains(&index)).then(|| Candidate {
+                provider: index,
+                in_flight: gauge.in_flight(),
+                latency_us: gauge.latency.first_byte_us(),
+                failure_permille: gauge.latency.failure_permille(),
+            })
+        }));
         candidates
     }
 
@@ -314,7 +328,7 @@ impl Fleet {
     /// Takes in the outcome of an attempt. Called by its permit alone.
     fn learn(&self, provider: &Provider, outcome: Outcome, epoch: u64, report: Report, now: Instant) {
         if self.track_latency {
-            provider.record.latency.record(&report);
+            provider.record.gauge.latency.record(&report);
         }
         self.strategy.learn(report);
         self.update(provider, now, |health| health.after_attempt(outcome, epoch, now, self.policy));

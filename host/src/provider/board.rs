@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::ejection::Health;
-use super::latency::Latency;
+use super::gauge::{GaugeRef, Gauges};
 use crate::config::{self, ProviderKind};
 use crate::slots::Slots;
 
@@ -24,7 +24,13 @@ use crate::slots::Slots;
 pub struct Board {
     snapshot: ArcSwap<Snapshot>,
     /// Who sits where. Its lock serialises writers of the snapshot; readers never take it.
-    seats: Mutex<Vec<(Identity, Weak<Record>)>>,
+    seats: Mutex<Seats>,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    taken: Vec<(Identity, Weak<Record>)>,
+    gauges: Gauges,
 }
 
 /// What makes two configurations' providers the same: name, destination, dialect.
@@ -50,7 +56,8 @@ pub struct Record {
     pub(super) slots: Arc<Slots>,
     /// Whether the one trial request of a probing provider is under way.
     pub(super) trial: AtomicBool,
-    pub(super) latency: Latency,
+    /// What it works on, and its latency.
+    pub(super) gauge: GaugeRef,
     /// Wakes its active check when it was ejected.
     pub(super) ejected: Notify,
 }
@@ -59,12 +66,31 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     health: Vec<Health>,
+    /// Of whom nothing is held against, whatever the time. For nearly all providers nearly always the whole answer.
+    well: Vec<bool>,
 }
 
 impl Snapshot {
+    fn new(health: Vec<Health>) -> Self {
+        let well = health.iter().map(Health::is_well).collect();
+        Self { health, well }
+    }
+
     /// The health of one provider.
     pub fn of(&self, record: &Record) -> &Health {
         &self.health[record.seat]
+    }
+
+    /// Whether the provider in a seat is admitted and not throttled, now and until the next snapshot.
+    pub fn is_well(&self, seat: usize) -> bool {
+        self.well.get(seat).is_some_and(|well| *well)
+    }
+}
+
+impl Record {
+    /// The place of its health in a snapshot.
+    pub fn seat(&self) -> usize {
+        self.seat
     }
 }
 
@@ -79,27 +105,30 @@ impl Board {
     pub fn record_of(&self, provider: &config::Provider) -> Arc<Record> {
         let identity = Identity::of(provider);
         let mut seats = self.seats.lock();
-        let known = seats.iter().find(|(known, record)| *known == identity && record.strong_count() > 0);
+        let Seats { taken, gauges } = &mut *seats;
+        let known = taken.iter().find(|(known, record)| *known == identity && record.strong_count() > 0);
         if let Some(record) = known.and_then(|(_, record)| record.upgrade()) {
             return record;
         }
-        let free = seats.iter().position(|(_, record)| record.strong_count() == 0);
-        let seat = free.unwrap_or(seats.len());
+        let free = taken.iter().position(|(_, record)| record.strong_count() == 0);
+        let seat = free.unwrap_or(taken.len());
+        let gauge = gauges.at(seat);
+        gauge.latency.reset();
         let record = Arc::new(Record {
             seat,
             slots: Slots::new(None),
             trial: AtomicBool::new(false),
-            latency: Latency::default(),
+            gauge,
             ejected: Notify::new(),
         });
         let mut health = self.snapshot.load().health.clone();
         health.resize_with(health.len().max(seat + 1), Health::default);
         health[seat] = Health::default();
-        self.snapshot.store(Arc::new(Snapshot { health }));
-        let taken = (identity, Arc::downgrade(&record));
-        match seats.get_mut(seat) {
-            Some(free) => *free = taken,
-            None => seats.push(taken),
+        self.snapshot.store(Arc::new(Snapshot::new(health)));
+        let sits = (identity, Arc::downgrade(&record));
+        match taken.get_mut(seat) {
+            Some(free) => *free = sits,
+            None => taken.push(sits),
         }
         record
     }
@@ -114,7 +143,7 @@ impl Board {
         let after = transition(&before)?;
         let mut health = snapshot.health.clone();
         health[record.seat] = after.clone();
-        self.snapshot.store(Arc::new(Snapshot { health }));
+        self.snapshot.store(Arc::new(Snapshot::new(health)));
         if after.epoch() != before.epoch() {
             record.ejected.notify_one();
         }

@@ -84,6 +84,11 @@ impl Health {
         }
     }
 
+    /// Whether nothing is held against it, whatever the time: neither ejected nor probing, and never throttled since.
+    pub fn is_well(&self) -> bool {
+        self.ejected_until.is_none() && self.throttled_until.is_none()
+    }
+
     /// How long the provider is still throttled, if it is.
     pub fn throttled_for(&self, now: Instant) -> Option<Duration> {
         self.throttled_until.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero())

@@ -14,6 +14,9 @@ use crate::routing::Tier;
 #[derive(Debug)]
 pub struct EligibleSet {
     providers: Vec<u32>,
+    /// Of them, those that are not `fallback_only`, and those that are.
+    primary: Vec<u32>,
+    fallback: Vec<u32>,
     decisions: Arc<[AtomicU32; Tier::ALL.len()]>,
 }
 
@@ -21,6 +24,15 @@ impl EligibleSet {
     /// Indices in the order of the configuration.
     pub fn providers(&self) -> &[u32] {
         &self.providers
+    }
+
+    /// Of them, those that a tier may offer, health aside.
+    pub fn in_tier(&self, tier: Tier) -> &[u32] {
+        match tier {
+            Tier::Primary => &self.primary,
+            Tier::Fallback => &self.fallback,
+            Tier::LastResort => &self.providers,
+        }
     }
 
     /// The number of the next decision for this set in `tier`, from 0.
@@ -53,7 +65,9 @@ impl Eligible {
                 let names: Vec<String> = indices.iter().map(|&index| providers[index as usize].name.clone()).collect();
                 let before = predecessor.and_then(|before| before.counts.get(&names).cloned()).unwrap_or_default();
                 let decisions = Arc::clone(counts.entry(names).or_insert(before));
-                Arc::new(EligibleSet { providers: indices.clone(), decisions })
+                let (fallback, primary) =
+                    indices.iter().copied().partition(|&index| providers[index as usize].fallback_only);
+                Arc::new(EligibleSet { providers: indices.clone(), primary, fallback, decisions })
             };
             Arc::clone(sets.entry(indices.clone()).or_insert_with(make))
         };

@@ -44,6 +44,12 @@ impl Latency {
         }
     }
 
+    /// Forgets everything.
+    pub fn reset(&self) {
+        self.first_byte_us.store(0, Relaxed);
+        self.failures.store(0, Relaxed);
+    }
+
     /// Average time to the first body byte in µs; 0 before the first success.
     pub fn first_byte_us(&self) -> u32 {
         self.first_byte_us.load(Relaxed)

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
+use super::gauge::InFlight;
 use super::{Fleet, Provider};
 use crate::routing::{Outcome, Report};
 use crate::slots::Slot;
@@ -17,8 +18,10 @@ use crate::slots::Slot;
 pub struct Permit {
     fleet: Arc<Fleet>,
     provider: Arc<Provider>,
-    /// Released last, by the fields' own drop: the outcome is known before the slot is free.
+    /// Released by the fields' own drop: the outcome is known before the slot is free, and whoever sees that nothing is in
+    /// flight finds a slot.
     _slot: Slot,
+    _in_flight: InFlight,
     /// Whether this is the one trial of a probing provider.
     trial: bool,
     epoch: u64,
@@ -32,7 +35,19 @@ impl Permit {
     /// Starts an attempt: `slot` is the provider's; `trial` says whether its trial was claimed.
     pub(super) fn new(fleet: Arc<Fleet>, provider: Arc<Provider>, slot: Slot, trial: bool, began: Instant) -> Self {
         let epoch = fleet.snapshot().of(provider.record()).epoch();
-        Self { fleet, provider, _slot: slot, trial, epoch, began, first_byte: None, streams: false, reported: false }
+        let in_flight = InFlight::at(&provider.record().gauge);
+        Self {
+            fleet,
+            provider,
+            _slot: slot,
+            _in_flight: in_flight,
+            trial,
+            epoch,
+            began,
+            first_byte: None,
+            streams: false,
+            reported: false,
+        }
     }
 
     /// The provider that this permit is for.

@@ -56,8 +56,7 @@ impl Decision {
         // Marks instead of nested searches: a thousand candidates must not cost a million comparisons.
         let mut named = vec![false; candidates.len()];
         for &index in &order {
-            // Candidates stand in the order of the configuration, hence sorted by index.
-            let Ok(position) = candidates.binary_search_by_key(&index, |candidate| candidate.provider) else {
+            let Some(position) = position(index, candidates) else {
                 return Err(IllegalDecision { index, twice: false });
             };
             if std::mem::replace(&mut named[position], true) {
@@ -69,6 +68,16 @@ impl Decision {
             order.extend(left_out.map(|(candidate, _)| candidate.provider));
         }
         Ok(Self { order, origin: Origin::Strategy { reason } })
+    }
+}
+
+/// Where a provider stands among the candidates, which are in the order of the configuration, hence sorted by index.
+fn position(index: u32, candidates: &[Candidate]) -> Option<usize> {
+    // Where it must be if none before it is left out, as is the rule.
+    let expected = index.checked_sub(candidates.first()?.provider)? as usize;
+    match candidates.get(expected) {
+        Some(candidate) if candidate.provider == index => Some(expected),
+        _ => candidates.binary_search_by_key(&index, |candidate| candidate.provider).ok(),
     }
 }
 

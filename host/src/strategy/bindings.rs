@@ -1,6 +1,8 @@
 //! What `wit/strategy.wit` means in Rust, and the translation from and to [`crate::routing`].
 //!
-//! The types are generated from the contract itself, so that a host that has drifted from it does not compile.
+//! The functions are generated from the contract itself, so that a host that has drifted from it does not compile.
+
+pub mod types;
 
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
@@ -12,9 +14,10 @@ wasmtime::component::bindgen!({
     world: "strategy-full",
     // Parameters are borrowed: a call copies the model's name into the guest, not into a `String` first.
     ownership: Borrowing { duplicate_if_necessary: false },
+    with: { "pointsman:strategy/types": types },
 });
 
-pub use self::pointsman::strategy::{host_log, types};
+pub use self::pointsman::strategy::host_log;
 pub use exports::pointsman::strategy::{feedback, meta, router};
 
 /// `wasi:clocks/wall-clock.datetime`.
@@ -51,13 +54,6 @@ impl<'a> From<&routing::Facts<'a>> for types::Request<'a> {
             streaming: facts.streaming,
             body_bytes: facts.body_bytes,
         }
-    }
-}
-
-impl From<&routing::Candidate> for types::Candidate {
-    fn from(candidate: &routing::Candidate) -> Self {
-        let &routing::Candidate { provider, in_flight, latency_us, failure_permille } = candidate;
-        types::Candidate { provider, in_flight, latency_us, failure_permille }
     }
 }
 

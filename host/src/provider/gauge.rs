@@ -1,0 +1,78 @@
+//! What changes with every request to a provider and is told to strategies with every decision.
+//!
+//! The gauges of many providers lie side by side, so that offering a thousand of them reads memory from end to end
+//! instead of following a thousand pointers.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::latency::Latency;
+
+/// Gauges in one piece of memory.
+const TRAY: usize = 64;
+
+/// What is measured of one provider.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    in_flight: AtomicU32,
+    /// How fast and how well.
+    pub latency: Latency,
+}
+
+impl Gauge {
+    /// Requests that it works on.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+}
+
+/// A request that a provider works on, from now until this is dropped.
+#[derive(Debug)]
+pub struct InFlight(GaugeRef);
+
+impl InFlight {
+    /// Counts it.
+    pub fn at(gauge: &GaugeRef) -> Self {
+        gauge.in_flight.fetch_add(1, Relaxed);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A gauge among those that lie beside it.
+#[derive(Clone, Debug)]
+pub struct GaugeRef {
+    tray: Arc<[Gauge; TRAY]>,
+    place: usize,
+}
+
+impl Deref for GaugeRef {
+    type Target = Gauge;
+
+    fn deref(&self) -> &Gauge {
+        &self.tray[self.place]
+    }
+}
+
+/// The gauges of all seats of a board. What has been given out stays where it is.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    trays: Vec<Arc<[Gauge; TRAY]>>,
+}
+
+impl Gauges {
+    /// The gauge of a seat; always the same one.
+    pub fn at(&mut self, seat: usize) -> GaugeRef {
+        let (number, place) = (seat / TRAY, seat % TRAY);
+        while self.trays.len() <= number {
+            self.trays.push(Arc::new(std::array::from_fn(|_| Gauge::default())));
+        }
+        GaugeRef { tray: Arc::clone(&self.trays[number]), place }
+    }
+}

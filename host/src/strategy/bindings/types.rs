@@ -1,0 +1,198 @@
+//! The interface `types` of the contract, written out so that candidates can be handed over in one piece.
+//!
+//! A component whose idea of these types differs does not load, as each is checked against the component's own.
+
+use wasmtime::Result;
+use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext};
+use wasmtime::component::{ComponentType, HasData, Lift, Linker, Lower};
+
+pub use unlinked::{Host, HostWithStore, add_to_linker};
+
+#[expect(dead_code, reason = "the generated code names them in functions that the host does not call")]
+mod unlinked {
+    use super::{HasData, Linker, Result};
+
+    pub trait Host {}
+    pub trait HostWithStore<T>: HasData {}
+
+    pub fn add_to_linker<T: 'static, D: HostWithStore<T>>(
+        _: &mut Linker<T>,
+        _: fn(&mut T) -> D::Data<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// `setup`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub struct Setup<'a> {
+    pub providers: &'a [Provider<'a>],
+    pub config: &'a str,
+}
+
+/// `provider`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub struct Provider<'a> {
+    pub name: &'a str,
+    pub kind: &'a str,
+    pub weight: f64,
+    #[component(name = "fallback-only")]
+    pub fallback_only: bool,
+    #[component(name = "max-concurrent")]
+    pub max_concurrent: u32,
+    pub models: &'a [&'a str],
+}
+
+/// `tier`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Tier {
+    #[component(name = "primary")]
+    Primary,
+    #[component(name = "fallback")]
+    Fallback,
+    #[component(name = "last-resort")]
+    LastResort,
+}
+
+/// `request`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub struct Request<'a> {
+    pub seq: u32,
+    pub entropy: u32,
+    #[component(name = "now-ms")]
+    pub now_ms: u64,
+    pub tier: Tier,
+    pub attempts: u32,
+    pub model: &'a str,
+    pub streaming: bool,
+    #[component(name = "body-bytes")]
+    pub body_bytes: u32,
+}
+
+/// `candidate`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub struct FieldByField {
+    provider: u32,
+    #[component(name = "in-flight")]
+    in_flight: u32,
+    #[component(name = "latency-us")]
+    latency_us: u32,
+    #[component(name = "failure-permille")]
+    failure_permille: u32,
+}
+
+/// `candidate`, of which lists are written as bytes. Field by field, as a derived type is, Wasmtime looks up the guest's
+/// memory four times for each candidate, and that was most of what a decision over many candidates cost.
+#[derive(Clone, Copy)]
+pub struct Candidate(crate::routing::Candidate);
+
+impl From<&crate::routing::Candidate> for Candidate {
+    fn from(candidate: &crate::routing::Candidate) -> Self {
+        Self(*candidate)
+    }
+}
+
+impl Candidate {
+    fn field_by_field(self) -> FieldByField {
+        let crate::routing::Candidate { provider, in_flight, latency_us, failure_permille } = self.0;
+        FieldByField { provider, in_flight, latency_us, failure_permille }
+    }
+}
+
+#[expect(unsafe_code, reason = "the trait is unsafe; all that it promises is what the derived type promises")]
+// SAFETY: the layout, the check against the component's type and the flat form are those of the derived type.
+unsafe impl ComponentType for Candidate {
+    type Lower = <FieldByField as ComponentType>::Lower;
+    const ABI: CanonicalAbiInfo = FieldByField::ABI;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        FieldByField::typecheck(ty, types)
+    }
+}
+
+#[expect(unsafe_code, reason = "the trait is unsafe; what is written where is checked like everything in safe code")]
+// SAFETY: everything goes through the derived type but a list, for which exactly its bytes are written: four
+// little-endian `u32` in the order of the fields are the canonical form of a record of four `u32`.
+unsafe impl Lower for Candidate {
+    fn linear_lower_to_flat<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        dst: &mut std::mem::MaybeUninit<Self::Lower>,
+    ) -> Result<()> {
+        self.field_by_field().linear_lower_to_flat(cx, ty, dst)
+    }
+
+    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
+        self.field_by_field().linear_lower_to_memory(cx, ty, offset)
+    }
+
+    fn linear_store_list_to_memory<T>(
+        cx: &mut LowerContext<'_, T>,
+        _: InterfaceType,
+        offset: usize,
+        items: &[Self],
+    ) -> Result<()> {
+        let (places, _) = cx.as_slice_mut()[offset..][..items.len() * Self::SIZE32].as_chunks_mut::<16>();
+        for (place, Candidate(candidate)) in places.iter_mut().zip(items) {
+            let fields = [candidate.provider, candidate.in_flight, candidate.latency_us, candidate.failure_permille];
+            for (bytes, field) in place.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
+                *bytes = field.to_le_bytes();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `decision`
+#[derive(Clone, ComponentType, Lift)]
+#[component(record)]
+pub struct Decision {
+    pub order: Vec<u32>,
+    pub reason: u32,
+}
+
+/// `outcome-kind`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub enum OutcomeKind {
+    #[component(name = "succeeded")]
+    Succeeded,
+    #[component(name = "rejected")]
+    Rejected,
+    #[component(name = "unauthorized")]
+    Unauthorized,
+    #[component(name = "declined")]
+    Declined,
+    #[component(name = "not-found")]
+    NotFound,
+    #[component(name = "throttled")]
+    Throttled,
+    #[component(name = "failed")]
+    Failed,
+    #[component(name = "timed-out")]
+    TimedOut,
+    #[component(name = "interrupted")]
+    Interrupted,
+    #[component(name = "cancelled")]
+    Cancelled,
+}
+
+/// `outcome`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub struct Outcome {
+    pub provider: u32,
+    pub kind: OutcomeKind,
+    #[component(name = "first-byte-us")]
+    pub first_byte_us: u32,
+    #[component(name = "total-us")]
+    pub total_us: u32,
+}
