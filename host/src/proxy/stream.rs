@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
@@ -17,21 +17,34 @@ pub mod events;
 
 use crate::listener::Closer;
 use crate::provider::Permit;
-use crate::provider::client::AnswerBody;
+use crate::provider::client::{AnswerBody, AttemptError};
 use crate::proxy::access::Entry;
 use crate::proxy::respond;
 use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
 use events::EventScanner;
 
+/// Pieces of at most this size are put together,
+const SMALL: usize = 2 << 10;
+/// up to this size.
+const GATHERED: usize = 16 << 10;
+
 /// An answer on its way to the client.
 pub struct Relay {
     /// What was read while it was not yet clear whether to answer with this attempt.
     held: VecDeque<Bytes>,
     source: Option<AnswerBody>,
+    /// What came behind the pieces that were passed on as one.
+    behind: Option<Option<Result<Bytes, AttemptError>>>,
+    /// The last piece came without waiting, so there may be more.
+    in_burst: bool,
     kind: Kind,
     usage: UsageScanner,
+    /// When the next event, or the whole, must have come. Only a timer that goes off is set anew, not one for each event.
+    due: Instant,
     timer: Pin<Box<Sleep>>,
+    /// There was an event since the clock was read.
+    has_moved: bool,
     permit: Option<Permit>,
     entry: Entry,
     closer: Closer,
@@ -76,7 +89,72 @@ impl Relay {
         if matches!(kind, Kind::Events { .. }) {
             held.iter().for_each(|piece| usage.feed(piece));
         }
-        Self { held, source: Some(source), kind, usage, timer, permit: Some(permit), entry, closer }
+        Self {
+            held,
+            source: Some(source),
+            behind: None,
+            in_burst: false,
+            kind,
+            usage,
+            due: deadline,
+            timer,
+            has_moved: false,
+            permit: Some(permit),
+            entry,
+            closer,
+        }
+    }
+
+    /// The next piece. Small ones that have already arrived come as one: what the server does for each costs more than the
+    /// copy. The first piece of a burst goes alone, as nearly always no other is there.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
+        if let Some(behind) = self.behind.take() {
+            return Poll::Ready(behind);
+        }
+        let Some(source) = &mut self.source else { return Poll::Ready(None) };
+        let polled = source.poll_chunk(context);
+        let was_in_burst = std::mem::replace(&mut self.in_burst, polled.is_ready());
+        let piece = match ready!(polled) {
+            Some(Ok(piece)) if was_in_burst && piece.len() <= SMALL => piece,
+            other => return Poll::Ready(other),
+        };
+        let mut gathered = BytesMut::new();
+        loop {
+            match source.poll_chunk(context) {
+                Poll::Ready(Some(Ok(more))) if more.len() <= SMALL && gathered.len() + more.len() <= GATHERED => {
+                    if gathered.is_empty() {
+                        gathered.reserve(2 * SMALL);
+                        gathered.extend_from_slice(&piece);
+                    }
+                    gathered.extend_from_slice(&more);
+                }
+                Poll::Ready(behind) => {
+                    self.behind = Some(behind);
+                    break;
+                }
+                Poll::Pending => {
+                    self.in_burst = false;
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Some(Ok(if gathered.is_empty() { piece } else { gathered.freeze() })))
+    }
+
+    /// Whether the time for the next event, or for the whole, is over.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Kind::Events { idle, .. } = &self.kind
+            && std::mem::take(&mut self.has_moved)
+        {
+            self.due = Instant::now() + *idle;
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= self.due {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.due);
+        }
     }
 
     fn report(&mut self, outcome: Outcome) -> String {
@@ -92,6 +170,7 @@ impl Relay {
     fn interrupted(&mut self, cause: Outcome) -> Result<Frame<Bytes>, CutShort> {
         // Dropping the source closes the provider's connection.
         self.source = None;
+        self.behind = None;
         let provider = self.report(Outcome::Interrupted);
         tracing::warn!(
             request_id = self.entry.id(),
@@ -120,14 +199,14 @@ impl Body for Relay {
         if let Some(bytes) = this.held.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        let Some(source) = &mut this.source else { return Poll::Ready(None) };
-        match source.poll_chunk(context) {
+        if this.source.is_none() {
+            return Poll::Ready(None);
+        }
+        match this.poll_piece(context) {
             Poll::Ready(Some(Ok(bytes))) => {
-                if let Kind::Events { scanner, idle, .. } = &mut this.kind {
+                if let Kind::Events { scanner, .. } = &mut this.kind {
                     this.usage.feed(&bytes);
-                    if scanner.feed(&bytes).event {
-                        this.timer.as_mut().reset(Instant::now() + *idle);
-                    }
+                    this.has_moved |= scanner.feed(&bytes).event;
                 }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -148,7 +227,7 @@ impl Body for Relay {
                 Poll::Ready(Some(this.interrupted(cause)))
             }
             Poll::Pending => {
-                ready!(this.timer.as_mut().poll(context));
+                ready!(this.poll_overdue(context));
                 let phase = match this.kind {
                     Kind::Events { .. } => Phase::Idle,
                     Kind::Bytes => Phase::Request,

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::FinderRev;
+use memchr::memmem::{Finder, FinderRev};
 use serde::Deserialize;
 
 /// Where the figures stand.
@@ -28,8 +28,7 @@ pub struct Usage {
 impl Usage {
     /// The figures of a whole answer, be it one JSON text or a stream of events.
     pub fn of(answer: &[u8]) -> Option<Self> {
-        let at = last_key(answer)?;
-        Self::after_key(&answer[at + KEY.len()..])
+        last_keys(answer).find_map(|at| Self::after_key(&answer[at + KEY.len()..]))
     }
 
     /// Reads the figures that follow the key.
@@ -44,9 +43,14 @@ impl Usage {
     }
 }
 
-fn last_key(text: &[u8]) -> Option<usize> {
-    static FINDER: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(KEY));
-    FINDER.rfind(text)
+/// Where the key stands, the last one first; at most so many.
+fn last_keys(text: &[u8]) -> impl Iterator<Item = usize> {
+    const LOOKED_AT: usize = 8;
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
+    static REVERSE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(KEY));
+    // Forwards is many times faster than backwards, and mostly there is none.
+    let end = FINDER.find(text).map_or(0, |_| text.len());
+    REVERSE.rfind_iter(&text[..end]).take(LOOKED_AT)
 }
 
 /// Looks for the figures in a stream as it passes.
@@ -73,15 +77,20 @@ impl UsageScanner {
     }
 
     fn look(&mut self, text: &[u8]) {
-        if let Some(at) = last_key(text) {
-            match Usage::after_key(&text[at + KEY.len()..]) {
-                Some(usage) => self.found = Some(usage),
-                // Cut off perhaps; an event ends with its line.
-                None if text.len() - at < MAX_OBJECT && !text[at..].contains(&b'\n') => {
-                    return self.carried.extend_from_slice(&text[at..]);
-                }
-                None => {}
+        let mut unclear = None;
+        for at in last_keys(text) {
+            if let Some(usage) = Usage::after_key(&text[at + KEY.len()..]) {
+                self.found = Some(usage);
+                break;
             }
+            unclear = unclear.or(Some(at));
+        }
+        // Cut off perhaps; an event ends with its line.
+        if let Some(at) = unclear
+            && text.len() - at < MAX_OBJECT
+            && !text[at..].contains(&b'\n')
+        {
+            return self.carried.extend_from_slice(&text[at..]);
         }
         // Nearly every piece ends with an event, that is with a line.
         if text.ends_with(b"\n") {
@@ -116,6 +125,8 @@ mod tests {
         let embeddings = br#"{"data": [], "usage": {"prompt_tokens": 12, "total_tokens": 12}}"#;
         assert_eq!(Usage::of(embeddings), Some(Usage { prompt_tokens: Some(12), completion_tokens: None }));
         assert_eq!(Usage::of(STREAM.as_bytes()), Some(FIGURES));
+        let followed = r#"{"usage":{"prompt_tokens":12,"completion_tokens":34}}{"usage":null}"#;
+        assert_eq!(Usage::of(followed.as_bytes()), Some(FIGURES));
     }
 
     #[test]
