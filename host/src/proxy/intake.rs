@@ -25,8 +25,9 @@ const MAX_DISCARDING: Duration = Duration::from_secs(5);
 const MAX_REST: usize = 64 << 10;
 /// How long that may take.
 const MAX_REST_TIME: Duration = Duration::from_millis(500);
-/// What is set aside for a body at once on the client's word.
-const MAX_RESERVED: u64 = 1 << 20;
+/// What is set aside for a body at once on the client's word: address space, no memory until it comes. A body that
+/// outgrows it is copied.
+const MAX_RESERVED: u64 = 16 << 20;
 
 /// Reads the whole body, of a request whose head came at `began`.
 ///
