@@ -30,6 +30,8 @@ fn load(component: &[u8]) {
         fallback_only: false,
         max_concurrent: 0,
         models: vec!["m".to_owned()],
+        price: None,
+        labels: Vec::new(),
     };
     let providers = (0..3).map(provider).collect();
     let strategy = match strategy::load_component("fuzz", component, &serde_json::json!({}), providers) {
@@ -52,6 +54,7 @@ fn load(component: &[u8]) {
             model: "m",
             streaming: false,
             body_bytes: 2,
+            affinity: 0,
         };
         let mut order = strategy.decide(&facts, &candidates).order;
         order.sort_unstable();

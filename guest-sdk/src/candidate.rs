@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::bindings::pointsman::strategy::types as wit;
-use crate::{Order, Provider, ProviderIndex, draw, rendezvous};
+use crate::{Order, Price, Provider, ProviderIndex, draw, rendezvous};
 
 /// One provider that may be chosen now.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,16 @@ impl<'a> Candidate<'a> {
     /// The models it is configured to serve; empty means any.
     pub fn models(self) -> &'a [String] {
         &self.provider.models
+    }
+
+    /// What it costs, if the configuration says so.
+    pub fn price(self) -> Option<Price> {
+        self.provider.price
+    }
+
+    /// What the configuration says about it under `labels`.
+    pub fn label(self, key: &str) -> Option<&'a str> {
+        self.provider.labels.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
     /// Requests that it works on at this moment, streams that still run included.
@@ -159,6 +169,29 @@ impl<'a> Candidates<'a> {
         let mut scored: Vec<_> = self.iter().map(|c| (rendezvous::score(key, c.name(), c.weight()), c)).collect();
         scored.sort_by(|(left, _), (right, _)| right.total_cmp(left));
         scored.into_iter().map(|(_, candidate)| candidate).collect()
+    }
+
+    /// Of two candidates drawn by chance the one with the smaller key comes first, then the other, then the rest, the
+    /// smallest key first. Draws with `entropy`, usually [`Request::entropy`](crate::Request::entropy).
+    ///
+    /// The power of two choices (Mitzenmacher 2001): nearly as even as always taking the least, and without the herd
+    /// that forms when several proxies, each seeing its own part, all take the same one.
+    pub fn best_of_two<K: Ord>(&self, entropy: u32, mut key: impl FnMut(Candidate<'a>) -> K) -> Order<'a> {
+        let len = self.len();
+        let mut keyed: Vec<_> = self.iter().map(|candidate| (key(candidate), candidate)).collect();
+        if len > 1 {
+            // One place of all, and one of the others: the halves of `entropy` as fractions.
+            let below = |half: u32, count: usize| (half as usize * count) >> 16;
+            let first = below(entropy & 0xFFFF, len);
+            let second = (first + 1 + below(entropy >> 16, len - 1)) % len;
+            keyed.swap(0, first);
+            keyed.swap(1, if second == 0 { first } else { second });
+            if keyed[1].0 < keyed[0].0 {
+                keyed.swap(0, 1);
+            }
+            keyed[2..].sort_by(|(left, _), (right, _)| left.cmp(right));
+        }
+        keyed.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
     /// The smallest key first; ties in the order of the configuration. To let ties take turns, sort a

@@ -66,7 +66,7 @@ mod setup;
 mod strategy;
 pub mod testing;
 
-pub use bindings::pointsman::strategy::types::{Outcome, OutcomeKind, Provider, ProviderIndex, Request, Tier};
+pub use bindings::pointsman::strategy::types::{Outcome, OutcomeKind, Price, Provider, ProviderIndex, Request, Tier};
 pub use candidate::{Candidate, Candidates};
 pub use config::NoConfig;
 pub use decision::Decision;

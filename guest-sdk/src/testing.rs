@@ -99,6 +99,7 @@ impl<S: Strategy> Harness<S> {
                 model: "model".to_owned(),
                 streaming: false,
                 body_bytes: 0,
+                affinity: 0,
             },
         })
     }

@@ -35,6 +35,8 @@ fn load(name: &str, count: u32) -> std::sync::Arc<strategy::Succession> {
         fallback_only: false,
         max_concurrent: 0,
         models: Vec::new(),
+        price: None,
+        labels: Vec::new(),
     };
     let source = StrategySource::BuiltIn(name.to_owned());
     let choice = StrategyChoice { name: name.to_owned(), source, config: serde_json::json!({}), line: 0 };
@@ -51,6 +53,7 @@ fn facts(seq: u32) -> Facts<'static> {
         model: "gpt-4o-mini",
         streaming: true,
         body_bytes: 2_000,
+        affinity: 0,
     }
 }
 

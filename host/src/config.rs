@@ -20,6 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderName;
 use url::Url;
 
 pub use find::{FindError, find};
@@ -88,6 +89,8 @@ pub struct Config {
     pub strategy: StrategyChoice,
     /// Active checks and ejection.
     pub health_check: HealthCheck,
+    /// Which requests belong together.
+    pub affinity: Affinity,
     /// The global queue and the wait for a provider's slot.
     pub queue: Queue,
     /// Logs and what is tracked.
@@ -117,6 +120,10 @@ pub struct Provider {
     pub model_map: HashMap<String, String>,
     /// Models it serves; empty is any.
     pub models: Vec<String>,
+    /// What it costs, for strategies.
+    pub price: Option<Price>,
+    /// What else strategies may know of it, in the order of the file; keys unique.
+    pub labels: Vec<(String, String)>,
     /// Its dialect.
     pub kind: ProviderKind,
     /// Azure's `api-version`.
@@ -125,6 +132,24 @@ pub struct Provider {
     pub headers: Vec<(String, Secret)>,
     /// The global timeouts with this provider's own laid over them.
     pub timeouts: Timeouts,
+}
+
+/// What a million tokens cost, in the operator's currency; finite, 0 or more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price {
+    /// Of a request.
+    pub input: f64,
+    /// Of an answer.
+    pub output: f64,
+}
+
+/// How the host knows which requests belong together. Without either it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Affinity {
+    /// Requests with the same value of this header do.
+    pub header: Option<HeaderName>,
+    /// Without that header those do whose conversations begin alike; how many bytes of the beginning count.
+    pub prompt_prefix: Option<usize>,
 }
 
 /// The dialect of a provider.

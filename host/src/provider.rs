@@ -122,6 +122,8 @@ impl Provider {
             fallback_only: config.fallback_only,
             max_concurrent: config.max_concurrent.unwrap_or(0),
             models: config.models.clone(),
+            price: config.price.map(|price| (price.input, price.output)),
+            labels: config.labels.clone(),
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub mod access;
+pub mod affinity;
 pub mod attempt;
 pub mod dispatch;
 pub mod endpoint;
@@ -198,7 +199,9 @@ impl Proxy {
         let (permit, wait) = self.enter_queue(deadline).await?;
         entry.hold(permit, wait);
         let query = head.uri.query().map(str::to_owned);
-        let order = Order { method: head.method, endpoint, query, headers, body, admitted: arrived + wait, deadline };
+        let affinity = affinity::key(&generation.affinity, &headers, &body);
+        let admitted = arrived + wait;
+        let order = Order { method: head.method, endpoint, query, headers, body, affinity, admitted, deadline };
         let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy };
         dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
     }

@@ -3,6 +3,7 @@
 //! One module per topic; within a module a test's name is a claim of `BEHAVIOUR.md`.
 
 mod access;
+mod affinity;
 mod approaches;
 mod azure;
 mod bad_input;

@@ -74,3 +74,34 @@ fn affinity_survives_the_loss_of_others() {
         }
     });
 }
+
+#[test]
+fn of_two_drawn_by_chance_the_better_one_comes_first() {
+    with_candidates(|candidates| {
+        let mut firsts = std::collections::BTreeMap::new();
+        for one in 0..60_u32 {
+            for other in 0..60 {
+                let entropy = (one * 1092) | (other * 1092) << 16;
+                let order = candidates.best_of_two(entropy, Candidate::in_flight);
+                let mut seen = names(&order).into_bytes();
+                seen.sort_unstable();
+                assert_eq!(seen, b"acd");
+                *firsts.entry(order.iter().next().expect("three").name()).or_insert(0) += 1;
+            }
+        }
+        // Three pairs, drawn equally often: the least busy one wins two of them, the busiest none.
+        assert_eq!(firsts.get("a"), None);
+        let share = |name| f64::from(firsts[name]) / 3600.0;
+        assert!((share("d") - 2.0 / 3.0).abs() < 0.02 && (share("c") - 1.0 / 3.0).abs() < 0.02, "{firsts:?}");
+    });
+}
+
+#[test]
+fn one_candidate_needs_no_draw() {
+    let provider = [fixture("a").into_provider()];
+    let facts = [wit::Candidate { provider: 0, in_flight: 0, latency_us: 0, failure_permille: 0 }];
+    let candidates = Candidates::new(&provider, &facts);
+    for entropy in [0, 1, u32::MAX] {
+        assert_eq!(names(&candidates.best_of_two(entropy, Candidate::in_flight)), "a");
+    }
+}

@@ -1,6 +1,6 @@
 //! Providers for tests, described as far as a test cares.
 
-use crate::Provider;
+use crate::{Price, Provider};
 
 /// A provider for a test. A name (`"a"`), or a name and a weight (`("a", 0.7)`), can stand for one.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub fn fixture(name: &str) -> ProviderFixture {
         fallback_only: false,
         max_concurrent: 0,
         models: Vec::new(),
+        price: None,
+        labels: Vec::new(),
     })
 }
 
@@ -52,6 +54,20 @@ impl ProviderFixture {
     #[must_use]
     pub fn models<'m>(mut self, models: impl IntoIterator<Item = &'m str>) -> Self {
         self.0.models = models.into_iter().map(str::to_owned).collect();
+        self
+    }
+
+    /// Sets what a million tokens of a request and of an answer cost.
+    #[must_use]
+    pub fn price(mut self, input: f64, output: f64) -> Self {
+        self.0.price = Some(Price { input, output });
+        self
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.0.labels.push((key.to_owned(), value.to_owned()));
         self
     }
 

@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::interpolate::Env;
 use super::problem::{Findings, Place};
-use super::provider::{providers, required, secret};
+use super::provider::{RESERVED_HEADERS, providers, required, secret};
 use super::read::{Reader, Section, Zero};
-use super::schema::{ADMIN, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
+use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
 use super::strategy::{Sources, choose};
 use super::yaml::Node;
-use super::{Admin, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Server, Timeouts, TlsFiles};
+use super::{Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Server, Timeouts, TlsFiles};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +36,9 @@ const PORT: u16 = 8000;
 /// A body limit beyond this is a mistake in the unit.
 const LARGEST_BODY: u64 = 1 << 40;
 
+/// Headers that are the client's and the proxy's own affair.
+const SECRET_HEADERS: [&str; 4] = ["api-key", "authorization", "cookie", "x-api-key"];
+
 /// Checks the whole tree; without a value exactly when something was reported.
 pub(super) fn check(
     root: Option<&Node>,
@@ -51,6 +56,7 @@ pub(super) fn check(
     let sources = Sources { folder: file.parent().unwrap_or(Path::new("")), builtins };
     let strategy = choose(&mut reader, &top, &routing, &sources);
     let health_check = health_check(&mut reader, &routing);
+    let affinity = affinity(&mut reader, &routing);
     let queue = queue(&mut reader, &top);
     let monitoring = monitoring(&mut reader, &top);
     let server = server(&mut reader, &top, file.parent().unwrap_or(Path::new("")));
@@ -60,6 +66,7 @@ pub(super) fn check(
         providers,
         strategy: strategy?,
         health_check,
+        affinity,
         queue,
         monitoring,
         server,
@@ -110,6 +117,25 @@ fn health_check(reader: &mut Reader<'_>, routing: &Section<'_>) -> HealthCheck {
         timeout: reader.seconds(&section, "timeout", Zero::Illegal).unwrap_or(HEALTH_TIMEOUT),
         cooldown: reader.seconds(&section, "cooldown", Zero::Illegal).unwrap_or(interval),
     }
+}
+
+fn affinity(reader: &mut Reader<'_>, routing: &Section<'_>) -> Affinity {
+    let section = reader.section(routing, "affinity", Some(AFFINITY));
+    let header = reader.text(&section, "header").ok().flatten().and_then(|found| {
+        let wrong = match HeaderName::from_bytes(found.text.as_bytes()) {
+            Err(_) => "is not a legal header name",
+            Ok(name) if RESERVED_HEADERS.contains(&name.as_str()) => "is a header that belongs to the connection",
+            Ok(name) if SECRET_HEADERS.contains(&name.as_str()) => {
+                "carries a secret, of which strategies are told nothing"
+            }
+            Ok(name) => return Some(name),
+        };
+        reader.findings.problem(&found.at, wrong, Some("such as x-session-id".to_owned()));
+        None
+    });
+    let wanted = "a number of bytes from 1 to 1048576";
+    let prefix = reader.integer(&section, "prompt_prefix", wanted, 1, 1 << 20);
+    Affinity { header, prompt_prefix: prefix.and_then(|prefix| usize::try_from(prefix).ok()) }
 }
 
 fn queue(reader: &mut Reader<'_>, top: &Section<'_>) -> Queue {

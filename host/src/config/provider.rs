@@ -8,9 +8,9 @@ use url::Url;
 use super::check::{Given, timeouts};
 use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text};
-use super::schema::{PROVIDER, TIMEOUTS};
+use super::schema::{PRICE, PROVIDER, TIMEOUTS};
 use super::yaml::Node;
-use super::{Provider, ProviderKind, Secret, Timeouts};
+use super::{Price, Provider, ProviderKind, Secret, Timeouts};
 
 /// Longer names do not fit a log line or a table.
 const MAX_NAME: usize = 100;
@@ -26,7 +26,7 @@ const MINIMAL: &str = "the least that works:\n\
     providers:\n  - name: openai\n    base_url: https://api.openai.com/v1\n    api_key: ${OPENAI_API_KEY}";
 
 /// Set from the connection and the request itself (RFC 9110 section 7.6.1); extra headers must not contradict them.
-const RESERVED_HEADERS: [&str; 11] = [
+pub(super) const RESERVED_HEADERS: [&str; 11] = [
     "connection",
     "content-length",
     "host",
@@ -84,6 +84,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> O
     let max_concurrent = reader.count(section, "max_concurrent");
     let model_map = model_map(reader, section);
     let models = models(reader, section);
+    let price = price(reader, section);
+    let labels = labels(reader, section);
     let api_version = api_version(reader, section, kind);
     let headers = headers(reader, section, kind);
     let own = reader.section(section, "timeouts", Some(TIMEOUTS));
@@ -97,6 +99,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> O
         max_concurrent,
         model_map,
         models,
+        price,
+        labels,
         kind,
         api_version,
         headers,
@@ -228,6 +232,38 @@ fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> HashMap<String, 
 fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
     let items = reader.list(section, "models");
     items.into_iter().filter_map(|(at, node)| model(reader, node, at).ok()).collect()
+}
+
+/// `price: 0.5` for requests and answers alike, or `price: {input: 0.15, output: 0.6}`.
+fn price(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Price> {
+    let (_, node) = section.get("price")?;
+    if node.describe() != "a mapping" {
+        let both = reader.amount(section, "price")?;
+        return Some(Price { input: both, output: both });
+    }
+    let section = reader.section(section, "price", Some(PRICE));
+    let mut side = |key| {
+        if section.get(key).is_none() {
+            reader.findings.problem(
+                &section.place(key),
+                "is required",
+                Some("0 when nothing is asked for it".to_owned()),
+            );
+        }
+        reader.amount(&section, key)
+    };
+    let (input, output) = (side("input"), side("output"));
+    Some(Price { input: input?, output: output? })
+}
+
+fn labels(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<(String, String)> {
+    let mut labels = Vec::new();
+    for (at, key, node) in reader.section(section, "labels", None).entries() {
+        if let Ok(found) = reader.text_at(node, at, false) {
+            labels.push((key.to_owned(), found.text));
+        }
+    }
+    labels
 }
 
 fn model(reader: &mut Reader<'_>, node: &Node, at: Place) -> Result<String, Reported> {

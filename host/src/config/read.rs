@@ -198,6 +198,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The number of 0 or more under `key`, an amount of money.
+    pub fn amount(&mut self, section: &Section<'_>, key: &str) -> Option<f64> {
+        let wanted = "a number, 0 or more";
+        let found = self.number(section, key, wanted).ok()??;
+        let wanted = match found.text.parse::<f64>() {
+            Ok(value) if (0.0..=1e12).contains(&value) => return Some(value),
+            Ok(value) if value > 1e12 => "at most 1000000000000",
+            _ => wanted,
+        };
+        self.not(&found.at, wanted, &found.shown, None);
+        None
+    }
+
     /// The positive integer under `key`, a number of requests.
     pub fn count(&mut self, section: &Section<'_>, key: &str) -> Option<u32> {
         let count = self.integer(section, key, "a positive integer", 1, MAX_COUNT)?;

@@ -35,6 +35,8 @@ pub struct Order {
     pub headers: HeaderMap,
     /// The client's body.
     pub body: RequestBody,
+    /// Equal for requests that belong together; 0 when nothing is known.
+    pub affinity: u64,
     /// When it was given its slot of the queue.
     pub admitted: Instant,
     /// The end of its wait for slots.
@@ -121,7 +123,7 @@ impl Dispatcher<'_> {
         entry: &mut Entry,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
-        let Order { endpoint, body, .. } = course.order;
+        let Order { endpoint, body, affinity, .. } = course.order;
         if endpoint.class == Class::Stored {
             // The same provider each time, or what was stored today is not found tomorrow.
             return (Decision::default_order(candidates, Origin::Abstained).order, now);
@@ -135,6 +137,7 @@ impl Dispatcher<'_> {
             model: body.model(),
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            affinity: *affinity,
         };
         let (decision, decided) = self.generation.fleet.decide(&facts, candidates, now);
         if self.generation.explain {

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::config::{Config, Secret};
+use crate::config::{Affinity, Config, Secret};
 use crate::provider::Fleet;
 
 /// One configuration in force.
@@ -31,6 +31,8 @@ pub struct Generation {
     pub max_body_bytes: usize,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,
+    /// Which requests belong together.
+    pub affinity: Affinity,
     /// Whether answers name the decision behind them.
     pub explain: bool,
     /// Who may use the routes for operators.
@@ -64,6 +66,7 @@ impl Generation {
             api_keys: config.server.api_keys.clone(),
             max_body_bytes: config.server.max_body_bytes,
             drain_timeout: config.server.drain_timeout,
+            affinity: config.affinity.clone(),
             explain: config.monitoring.explain,
             operators,
         }

@@ -5,6 +5,7 @@
 //! not know. What has to differ is spliced, and all other bytes arrive as the client sent them.
 
 mod approach;
+mod conversation;
 mod error;
 mod keys;
 #[cfg(test)]
@@ -40,6 +41,8 @@ pub struct RequestBody {
     model: Box<str>,
     /// What to replace in `bytes` for another model; none if the body names none.
     model_at: Option<Range<usize>>,
+    /// Where what the model is to read begins and ends in `bytes`; none if that was not found.
+    prompt_at: Option<Range<usize>>,
     /// How the model is written there.
     json: bool,
     streaming: bool,
@@ -58,9 +61,9 @@ impl RequestBody {
     pub fn json(bytes: Bytes, default: Approach) -> Result<Self, BodyError> {
         let found = Found::in_object(&bytes)?;
         let mut edits = found.cuts;
-        let tag = match found.messages {
+        let tag = match &found.messages {
             Some(messages) if found.escaped_letter || tag::may_contain(&bytes[messages.clone()]) => {
-                tag::take(&bytes, messages, &mut edits)?
+                tag::take(&bytes, messages.clone(), &mut edits)?
             }
             Some(_) | None => None,
         };
@@ -82,8 +85,9 @@ impl RequestBody {
             edits.push(Edit { at: value.clone(), with: text::quote(model) });
         }
         let model = Box::from(model);
-        let (bytes, model_at) = splice::apply(bytes, edits, found.model);
-        Ok(RequestBody { bytes, model, model_at, json: true, streaming: found.streaming, approach })
+        let (bytes, [model_at, prompt_at]) =
+            splice::apply(bytes, edits, [found.model, found.messages.or(found.prompt)]);
+        Ok(RequestBody { bytes, model, model_at, prompt_at, json: true, streaming: found.streaming, approach })
     }
 
     /// Reads a form, of which `content_type` names the boundary. One that cannot be read is passed on as it is.
@@ -129,14 +133,16 @@ impl RequestBody {
         {
             edits.push(Edit { at: at.clone(), with: model.to_owned() });
         }
-        let (bytes, model_at) = splice::apply(bytes, edits, model_at);
-        Ok(RequestBody { bytes, model: Box::from(model), model_at, json: false, streaming, approach })
+        let (bytes, [model_at]) = splice::apply(bytes, edits, [model_at]);
+        let model = Box::from(model);
+        Ok(RequestBody { bytes, model, model_at, prompt_at: None, json: false, streaming, approach })
     }
 
     /// Takes a body of any other kind, or none: no model, and the bytes as they are.
     pub fn opaque(bytes: Bytes) -> Self {
         let approach = Approach::default();
-        RequestBody { bytes, model: Box::default(), model_at: None, json: false, streaming: false, approach }
+        let (model_at, prompt_at) = (None, None);
+        RequestBody { bytes, model: Box::default(), model_at, prompt_at, json: false, streaming: false, approach }
     }
 
     /// The model the client wants, without the prefix that chose an approach; empty if it names none.
@@ -147,6 +153,13 @@ impl RequestBody {
     /// Whether the client wants a stream of events: `"stream": true`.
     pub fn streaming(&self) -> bool {
         self.streaming
+    }
+
+    /// How the conversation begins: what stands in `messages`, `prompt` or `input`, of a list of messages all up to the
+    /// first one of a user, and of that at most `limit` bytes. Equal for all turns of a conversation; empty if nothing was
+    /// found.
+    pub fn beginning(&self, limit: usize) -> &[u8] {
+        self.prompt_at.clone().map_or(b"", |at| conversation::beginning(&self.bytes, at, limit))
     }
 
     /// The approach chosen.
@@ -172,7 +185,7 @@ impl RequestBody {
         match &self.model_at {
             Some(at) if *model != *self.model => {
                 let with = if self.json { text::quote(model) } else { model.to_owned() };
-                splice::apply(self.bytes.clone(), vec![Edit { at: at.clone(), with }], None).0
+                splice::apply(self.bytes.clone(), vec![Edit { at: at.clone(), with }], []).0
             }
             Some(_) | None => self.bytes.clone(),
         }
@@ -184,6 +197,8 @@ impl RequestBody {
 struct Found {
     model: Option<Range<usize>>,
     messages: Option<Range<usize>>,
+    /// `prompt` of a completion, or `input` of a response or an embedding.
+    prompt: Option<Range<usize>>,
     streaming: bool,
     /// OptiLLM's keys at the top level.
     top: OptiKeys,
@@ -227,6 +242,7 @@ impl Found {
             match &*key {
                 b"model" if value != b"null" => found.model = Some(member.value.clone()),
                 b"messages" => found.messages = Some(member.value.clone()),
+                b"prompt" | b"input" => found.prompt = Some(member.value.clone()),
                 b"stream" => found.streaming = value == b"true",
                 b"extra_body" => match OptiKeys::in_extra_body(bytes, member.value.start) {
                     Ok((extra, Removed { empty, cuts })) => {

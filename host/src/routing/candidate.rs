@@ -19,6 +19,10 @@ pub struct ProviderFacts {
     pub max_concurrent: u32,
     /// Models as clients name them; empty means any.
     pub models: Vec<String>,
+    /// What a million tokens cost, of the request and of the answer.
+    pub price: Option<(f64, f64)>,
+    /// What else the operator says of it.
+    pub labels: Vec<(String, String)>,
 }
 
 /// One provider that may be chosen now.
@@ -53,4 +57,6 @@ pub struct Facts<'a> {
     pub streaming: bool,
     /// Size of the request's body in bytes.
     pub body_bytes: u32,
+    /// Equal for requests that belong together; 0 when nothing is known.
+    pub affinity: u64,
 }

@@ -1,7 +1,10 @@
-//! What `wit/strategy.wit` means in Rust, and the translation from and to [`crate::routing`].
+//! What `wit/strategy.wit` means in Rust, and the translation from and to [`crate::routing`]. What the versions before it
+//! had otherwise is in `previous`; `guest` is one who speaks any of them.
 //!
 //! The functions are generated from the contract itself, so that a host that has drifted from it does not compile.
 
+pub mod guest;
+pub mod previous;
 pub mod types;
 
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
@@ -38,21 +41,28 @@ pub enum StreamError {
     Closed,
 }
 
+impl From<routing::Tier> for types::Tier {
+    fn from(tier: routing::Tier) -> Self {
+        match tier {
+            routing::Tier::Primary => types::Tier::Primary,
+            routing::Tier::Fallback => types::Tier::Fallback,
+            routing::Tier::LastResort => types::Tier::LastResort,
+        }
+    }
+}
+
 impl<'a> From<&routing::Facts<'a>> for types::Request<'a> {
     fn from(facts: &routing::Facts<'a>) -> Self {
         types::Request {
             seq: facts.seq,
             entropy: facts.entropy,
             now_ms: facts.now_ms,
-            tier: match facts.tier {
-                routing::Tier::Primary => types::Tier::Primary,
-                routing::Tier::Fallback => types::Tier::Fallback,
-                routing::Tier::LastResort => types::Tier::LastResort,
-            },
+            tier: facts.tier.into(),
             attempts: facts.attempts,
             model: facts.model,
             streaming: facts.streaming,
             body_bytes: facts.body_bytes,
+            affinity: facts.affinity,
         }
     }
 }

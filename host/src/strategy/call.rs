@@ -12,10 +12,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::bindings::guest::Info;
 use super::component::{Blueprint, LoadError};
 use super::engine::Engine;
 use super::fault::{Counters, Fault, FaultKind, Stats};
-use super::instance::{Answer, Broken, Info, Instance, OUTCOMES, Setup};
+use super::instance::{Answer, Broken, Instance, OUTCOMES, Setup};
 use super::limits::MEMORY;
 use super::output::{Journal, Rate, Said};
 use super::recovery::{Next, Recovery, State};

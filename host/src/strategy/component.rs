@@ -8,9 +8,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::bindings::{feedback, host_log, meta, router};
+use super::bindings::guest::{self, Hooks, Indices, Version};
 use super::cache;
 use super::digest::Digest;
 use super::engine::Engine;
@@ -20,9 +20,6 @@ use super::wasi::{self, Sandbox};
 
 /// No strategy is larger. Interpreted languages come to 15 to 40 MiB.
 const FILE_BYTES: u64 = 64 << 20;
-
-/// The versions of the contract that this host speaks.
-const SPOKEN: &str = "0.1.";
 
 const PACKAGE: &str = "pointsman:strategy/";
 
@@ -69,7 +66,7 @@ pub enum LoadError {
         exports: Vec<String>,
     },
     /// It is a strategy for another version of Pointsman.
-    #[error("speaks version {found} of pointsman:strategy, this host speaks {SPOKEN}x")]
+    #[error("speaks version {found} of pointsman:strategy, this host speaks {}", spoken())]
     Version {
         /// The version that it exports.
         found: String,
@@ -113,12 +110,8 @@ pub struct Blueprint {
     pub digest: Digest,
     /// The instance, all but made.
     pub pre: InstancePre<Sandbox>,
-    /// The required interface.
-    pub router: router::GuestIndices,
-    /// Optional.
-    pub meta: Option<meta::GuestIndices>,
-    /// Optional.
-    pub feedback: Option<feedback::GuestIndices>,
+    /// The functions of the contract.
+    pub guest: Indices,
 }
 
 /// Reads a component's file.
@@ -150,22 +143,15 @@ impl Blueprint {
         let digest = Digest::of([bytes]);
         let component =
             cache::compiled(engine.wasm(), &digest, bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
-        let exports = check_exports(&component)?;
+        let (version, hooks) = check_exports(&component)?;
         check_imports(&component)?;
 
         let link = || {
             let mut linker = Linker::new(engine.wasm());
-            host_log::add_to_linker::<_, HasSelf<Sandbox>>(&mut linker, |sandbox| sandbox)?;
+            guest::link(&mut linker)?;
             wasi::link(&mut linker, &component)?;
             let pre = linker.instantiate_pre(&component)?;
-            let has = |interface: &str| exports.iter().any(|name| is_ours(name, interface));
-            Ok(Blueprint {
-                digest,
-                router: router::GuestIndices::new(&pre)?,
-                meta: has("meta").then(|| meta::GuestIndices::new(&pre)).transpose()?,
-                feedback: has("feedback").then(|| feedback::GuestIndices::new(&pre)).transpose()?,
-                pre,
-            })
+            Ok(Blueprint { digest, guest: Indices::new(version, &pre, hooks)?, pre })
         };
         link().map_err(|error: wasmtime::Error| LoadError::Mismatch(chain(&error)))
     }
@@ -184,12 +170,13 @@ fn check_format(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// Checks that it is a strategy of a version that this host speaks; the names of everything it exports.
-fn check_exports(component: &Component) -> Result<Vec<String>, LoadError> {
+/// Checks that it is a strategy of a version that this host speaks; which, and what it can do beside.
+fn check_exports(component: &Component) -> Result<(Version, Hooks), LoadError> {
     let exports: Vec<String> =
         component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-    if exports.iter().any(|name| is_ours(name, "router")) {
-        return Ok(exports);
+    let has = |interface, version| exports.iter().any(|name| version_of(name, interface) == Some(version));
+    if let Some(version) = Version::ALL.into_iter().find(|version| has("router", *version)) {
+        return Ok((version, Hooks { meta: has("meta", version), feedback: has("feedback", version) }));
     }
     let other = exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("router"));
     Err(match other {
@@ -212,10 +199,19 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
     if forbidden.is_empty() { Ok(()) } else { Err(LoadError::Forbidden { imports: forbidden }) }
 }
 
+/// The version of this interface of the contract that `name` names, if it is that and the host speaks it.
+fn version_of(name: &str, interface: &str) -> Option<Version> {
+    Version::of(name.strip_prefix(PACKAGE)?.strip_prefix(interface)?.strip_prefix('@')?)
+}
+
 /// Whether `name` is this interface of the contract in a version that this host speaks.
 fn is_ours(name: &str, interface: &str) -> bool {
-    let version = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix(interface)?.strip_prefix('@'));
-    version.is_some_and(|version| version.starts_with(SPOKEN))
+    version_of(name, interface).is_some()
+}
+
+/// The versions of the contract that this host speaks, in words.
+fn spoken() -> String {
+    Version::ALL.map(|version| format!("{}x", version.prefix())).join(" and ")
 }
 
 /// The whole story of an error, on one line.
@@ -276,10 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn only_this_version_is_ours() {
+    fn only_versions_that_are_spoken_are_ours() {
         assert!(is_ours("pointsman:strategy/router@0.1.0", "router"));
         assert!(is_ours("pointsman:strategy/router@0.1.7", "router"));
-        for other in ["router", "router@0.2.0", "router@1.0.0", "router@0.10.0", "router-x@0.1.0", "meta@0.1.0"] {
+        assert_eq!(version_of("pointsman:strategy/router@0.2.0", "router"), Some(Version::V0_2));
+        for other in ["router", "router@0.3.0", "router@1.0.0", "router@0.10.0", "router-x@0.1.0", "meta@0.1.0"] {
             assert!(!is_ours(&format!("pointsman:strategy/{other}"), "router"), "{other}");
         }
     }

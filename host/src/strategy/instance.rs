@@ -5,7 +5,8 @@
 
 use wasmtime::{Store, UpdateDeadline};
 
-use super::bindings::{feedback, meta, router, types};
+use super::bindings::guest::{Guest, Info};
+use super::bindings::types;
 use super::component::{Blueprint, LoadError};
 use super::engine::{Deadline, Engine};
 use super::fault::Fault;
@@ -38,26 +39,10 @@ pub struct Setup {
     pub config: String,
 }
 
-/// What a strategy says of itself; for one without `meta`, nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Info {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// One sentence.
-    pub description: String,
-    /// The texts of a decision's reasons.
-    pub reasons: Vec<String>,
-    /// Whether it wants reports of attempts.
-    pub observes: bool,
-}
-
 /// One living guest.
 pub struct Instance {
     store: Store<Sandbox>,
-    router: router::Guest,
-    feedback: Option<feedback::Guest>,
+    guest: Guest,
     info: Info,
     /// Calls that went well.
     pub good_calls: u64,
@@ -98,13 +83,13 @@ impl Instance {
         let started = Self::start_in(&mut store, engine, blueprint, setup);
         *said = store.data_mut().output.take();
         match started {
-            Ok((router, feedback, info)) => {
+            Ok((guest, info)) => {
                 let (candidates, outcomes) = (Vec::new(), Vec::new());
                 let used = store.data().limits.used();
                 // From what it needed to start: one that is large from the start would else be renewed for ever.
                 let above = used + (MEMORY - used) / 4 * 3;
                 let renewal = Renewal { above, after: RENEWAL_CALLS, under_way: false };
-                Ok(Self { store, router, feedback, info, good_calls: 0, renewal, candidates, outcomes })
+                Ok(Self { store, guest, info, good_calls: 0, renewal, candidates, outcomes })
             }
             Err(Unstarted::Rejected(text)) => Err(LoadError::Rejected(text)),
             Err(Unstarted::Broke(during, error)) => Err(LoadError::Broke { during, fault: Fault::of(&error, said) }),
@@ -116,7 +101,7 @@ impl Instance {
         engine: &Engine,
         blueprint: &Blueprint,
         setup: &Setup,
-    ) -> Result<(router::Guest, Option<feedback::Guest>, Info), Unstarted> {
+    ) -> Result<(Guest, Info), Unstarted> {
         store.limiter(|sandbox| &mut sandbox.limits);
         store.set_max_component_handles(HANDLES);
         store.set_hostcall_fuel(LIFTED_BYTES);
@@ -129,19 +114,15 @@ impl Instance {
         store.set_epoch_deadline(Deadline::INIT.ticks());
         let broke = |during| move |error| Unstarted::Broke(during, error);
         let instance = blueprint.pre.instantiate(&mut *store).map_err(broke("start"))?;
-        let router = blueprint.router.load(&mut *store, &instance).map_err(broke("start"))?;
-        let feedback = blueprint.feedback.as_ref().map(|indices| indices.load(&mut *store, &instance));
-        let feedback = feedback.transpose().map_err(broke("start"))?;
-        let meta = blueprint.meta.as_ref().map(|indices| indices.load(&mut *store, &instance));
-        let meta = meta.transpose().map_err(broke("start"))?;
+        let guest = blueprint.guest.load(store, &instance).map_err(broke("start"))?;
 
         store.set_epoch_deadline(Deadline::INIT.ticks());
-        let init = call_init(&router, store, setup).map_err(broke("init"))?;
+        let init = guest.init(store, &setup.providers, &setup.config).map_err(broke("init"))?;
         init.map_err(|text| Unstarted::Rejected(one_line(&text)))?;
 
         store.set_epoch_deadline(Deadline::DESCRIBE.ticks());
-        let info = meta.map(|meta| meta.call_describe(&mut *store)).transpose().map_err(broke("describe"))?;
-        Ok((router, feedback, info.map(Info::from).unwrap_or_default()))
+        let info = guest.describe(store).map_err(broke("describe"))?;
+        Ok((guest, info.map(on_one_line).unwrap_or_default()))
     }
 
     /// What it says of itself.
@@ -151,7 +132,7 @@ impl Instance {
 
     /// Whether it is to be told the outcomes of attempts.
     pub fn observes(&self) -> bool {
-        self.feedback.is_some() && self.info.observes
+        self.info.observes && self.guest.has_feedback()
     }
 
     /// Asks for an order of `candidates`. `said` receives what the guest said meanwhile.
@@ -174,7 +155,7 @@ impl Instance {
         self.store.data_mut().begin(facts.now_ms, facts.entropy);
         let called = {
             let _running = engine.running();
-            self.router.call_route(&mut self.store, facts.into(), &self.candidates)
+            self.guest.route(&mut self.store, facts, &self.candidates)
         };
         *said = self.store.data_mut().output.take();
         let decision = match called {
@@ -203,13 +184,12 @@ impl Instance {
     ///
     /// When the guest broke.
     pub fn observe(&mut self, engine: &Engine, reports: &[Report], said: &mut Said) -> Result<(), Broken> {
-        let Some(feedback) = self.feedback.clone() else { return Ok(()) };
         self.outcomes.clear();
         self.outcomes.extend(reports.iter().map(types::Outcome::from));
         self.enter(LIFTED_BYTES);
         let called = {
             let _running = engine.running();
-            feedback.call_observe(&mut self.store, &self.outcomes)
+            self.guest.observe(&mut self.store, &self.outcomes)
         };
         *said = self.store.data_mut().output.take();
         called.map_err(|error| Broken { fault: Fault::of(&error, said), usable: false })
@@ -266,37 +246,13 @@ enum Unstarted {
     Broke(&'static str, wasmtime::Error),
 }
 
-fn call_init(
-    router: &router::Guest,
-    store: &mut Store<Sandbox>,
-    setup: &Setup,
-) -> wasmtime::Result<Result<(), String>> {
-    let models: Vec<Vec<&str>> =
-        setup.providers.iter().map(|provider| provider.models.iter().map(String::as_str).collect()).collect();
-    let providers: Vec<types::Provider<'_>> = setup
-        .providers
-        .iter()
-        .zip(&models)
-        .map(|(provider, models)| types::Provider {
-            name: &provider.name,
-            kind: provider.kind,
-            weight: provider.weight,
-            fallback_only: provider.fallback_only,
-            max_concurrent: provider.max_concurrent,
-            models,
-        })
-        .collect();
-    router.call_init(store, types::Setup { providers: &providers, config: &setup.config })
-}
-
-impl From<meta::Info> for Info {
-    fn from(info: meta::Info) -> Self {
-        Info {
-            name: one_line(&info.name),
-            version: one_line(&info.version),
-            description: one_line(&info.description),
-            reasons: info.reasons.iter().map(|reason| one_line(reason)).collect(),
-            observes: info.observes,
-        }
+/// As logs can show it.
+fn on_one_line(info: Info) -> Info {
+    Info {
+        name: one_line(&info.name),
+        version: one_line(&info.version),
+        description: one_line(&info.description),
+        reasons: info.reasons.iter().map(|reason| one_line(reason)).collect(),
+        observes: info.observes,
     }
 }

@@ -45,8 +45,9 @@ pub fn probe(engine: &Engine, blueprint: &Blueprint, setup: &Setup, journal: &Jo
         sizes.retain(|size| (1..=offered.len()).contains(size));
         sizes.dedup();
         for (size, (seq, entropy), streaming) in requests(&sizes) {
+            let affinity = u64::from(entropy) << 32 | u64::from(seq);
             let attempts = u32::from(tier != Tier::Primary);
-            let facts = Facts { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes: 1000 };
+            let facts = Facts { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes: 1000, affinity };
             let mut said = Said::default();
             let answer = instance.route(engine, &facts, &offered[..size], &mut said);
             journal.write(said);

@@ -18,12 +18,13 @@ use std::{mem, thread};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::bindings::guest::Info;
 use super::call::ComponentStrategy;
 use super::component::{self, Blueprint, LoadError};
 use super::digest::Digest;
 use super::engine::Engine;
 use super::fault::Counters;
-use super::instance::{Info, Setup};
+use super::instance::Setup;
 use super::output::Journal;
 use super::{builtin, builtins, probe};
 use crate::config::{StrategyChoice, StrategySource};

@@ -1,6 +1,6 @@
 //! The strategy host against real components: those that are built in, and one that misbehaves on command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -46,6 +46,8 @@ pub(super) fn providers(count: u32) -> Vec<ProviderFacts> {
         fallback_only: false,
         max_concurrent: 0,
         models: vec!["m".to_owned()],
+        price: Some((1.0, 2.0 + f64::from(index))),
+        labels: Vec::new(),
     };
     (0..count).map(provider).collect()
 }
@@ -60,7 +62,8 @@ fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Co
 
 pub(super) fn builtin_choice(name: &str) -> StrategyChoice {
     let source = StrategySource::BuiltIn(name.to_owned());
-    StrategyChoice { name: name.to_owned(), source, config: json!({}), line: 0 }
+    let config = if name == "canary" { json!({"provider": "p0", "percent": 10}) } else { json!({}) };
+    StrategyChoice { name: name.to_owned(), source, config, line: 0 }
 }
 
 /// The fixture, commanded by its configuration.
@@ -90,6 +93,7 @@ pub(super) fn facts(model: &str, seq: u32) -> Facts<'_> {
         model,
         streaming: false,
         body_bytes: 100,
+        affinity: 0,
     }
 }
 
@@ -417,4 +421,23 @@ fn breaking_while_it_learns_is_a_fault_too() {
     assert_eq!(ask(&strategy, "nothing").origin, Origin::Faulted);
     assert_eq!(strategy.stats().faults_of(FaultKind::Trapped), 1);
     eventually("an instance", || works(&strategy));
+}
+
+/// Built by the SDK of version 0.1 of the contract: see `tests/fixtures/previous`.
+#[test]
+fn a_component_of_the_previous_version_decides_as_it_always_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let source = StrategySource::File(root.join("tests/fixtures/previous/weighted-0.1.0.wasm"));
+    let choice = StrategyChoice { name: "old".to_owned(), source, config: json!({}), line: 0 };
+    let mut setup = providers(3);
+    setup[0].price = Some((1.0, 2.0));
+    setup[0].labels = vec![("region".to_owned(), "eu".to_owned())];
+    let old = load(&choice, setup).expect("loads");
+    let new = builtin("weighted", 3);
+    for seq in 0..1000 {
+        let facts = Facts { affinity: 1 << 63, ..facts("m", seq) };
+        let decision = old.decide(&facts, &candidates(3));
+        assert!(matches!(decision.origin, Origin::Strategy { .. }));
+        assert_eq!(decision, new.decide(&facts, &candidates(3)));
+    }
 }

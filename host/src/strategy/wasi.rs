@@ -16,7 +16,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, WasmList};
 
-use super::bindings::{Datetime, StreamError, host_log};
+use super::bindings::{Datetime, StreamError, host_log, previous};
 use super::limits::Limits;
 use super::output::{Level, Output};
 use super::overtime::Overtime;
@@ -98,6 +98,19 @@ impl host_log::Host for Sandbox {
             host_log::Level::Error => Level::Error,
         };
         self.output.log(level, &message);
+    }
+}
+
+impl previous::host_log::Host for Sandbox {
+    fn log(&mut self, level: previous::host_log::Level, message: String) {
+        use previous::host_log::Level as Previous;
+        let level = match level {
+            Previous::Debug => host_log::Level::Debug,
+            Previous::Info => host_log::Level::Info,
+            Previous::Warn => host_log::Level::Warn,
+            Previous::Error => host_log::Level::Error,
+        };
+        host_log::Host::log(self, level, message);
     }
 }
 

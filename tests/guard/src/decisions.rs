@@ -55,6 +55,8 @@ fn provider(index: u32) -> ProviderFacts {
         fallback_only: false,
         max_concurrent: 0,
         models: Vec::new(),
+        price: None,
+        labels: Vec::new(),
     }
 }
 
@@ -68,5 +70,6 @@ fn facts(seq: u32) -> Facts<'static> {
         model: "gpt-4o-mini",
         streaming: false,
         body_bytes: 1_000,
+        affinity: 0,
     }
 }

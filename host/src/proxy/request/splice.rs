@@ -22,11 +22,15 @@ impl Edit {
     }
 }
 
-/// The body with the edits made, in one copy, and where `mark` stands in it: what an edit of exactly that range put
-/// there, or the same bytes at their new place.
-pub(super) fn apply(bytes: Bytes, mut edits: Vec<Edit>, mark: Option<Range<usize>>) -> (Bytes, Option<Range<usize>>) {
+/// The body with the edits made, in one copy, and where `marks` stand in it: what an edit of exactly that range put
+/// there, or the same bytes at their new place, with the edits within them made.
+pub(super) fn apply<const N: usize>(
+    bytes: Bytes,
+    mut edits: Vec<Edit>,
+    marks: [Option<Range<usize>>; N],
+) -> (Bytes, [Option<Range<usize>>; N]) {
     if edits.is_empty() {
-        return (bytes, mark);
+        return (bytes, marks);
     }
     edits.sort_unstable_by_key(|edit| edit.at.start);
     let more: usize = edits.iter().map(|edit| edit.with.len()).sum();
@@ -39,18 +43,19 @@ pub(super) fn apply(bytes: Bytes, mut edits: Vec<Edit>, mark: Option<Range<usize
         kept = at.end;
     }
     edited.extend_from_slice(&bytes[kept..]);
-    let moved = mark.map(|mark| {
+    let moved = |mark: Range<usize>| {
         let (mut start, mut length) = (mark.start, mark.len());
         for Edit { at, with } in &edits {
-            if *at == mark {
-                length = with.len();
+            if mark.start <= at.start && at.end <= mark.end {
+                length = length + with.len() - at.len();
             } else if at.end <= mark.start {
                 start = start + with.len() - at.len();
             }
         }
         start..start + length
-    });
-    (Bytes::from(edited), moved)
+    };
+    let marks = marks.map(|mark| mark.map(moved));
+    (Bytes::from(edited), marks)
 }
 
 /// Takes members out of an object so that JSON remains: which commas go with them.

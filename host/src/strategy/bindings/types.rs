@@ -43,6 +43,16 @@ pub struct Provider<'a> {
     #[component(name = "max-concurrent")]
     pub max_concurrent: u32,
     pub models: &'a [&'a str],
+    pub price: Option<Price>,
+    pub labels: &'a [(&'a str, &'a str)],
+}
+
+/// `price`
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub struct Price {
+    pub input: f64,
+    pub output: f64,
 }
 
 /// `tier`
@@ -72,6 +82,7 @@ pub struct Request<'a> {
     pub streaming: bool,
     #[component(name = "body-bytes")]
     pub body_bytes: u32,
+    pub affinity: u64,
 }
 
 /// `candidate`

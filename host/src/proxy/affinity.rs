@@ -1,0 +1,71 @@
+//! Which requests belong together, as one number: strategies are told that two do, and never what of.
+
+use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
+
+use super::request::RequestBody;
+use crate::config::Affinity;
+
+/// The same for requests that belong together, on every machine and at every start; 0 when nothing is known.
+///
+/// The first eight bytes of the SHA-256 of the header's value, or of the beginning of the conversation.
+pub fn key(affinity: &Affinity, headers: &HeaderMap, body: &RequestBody) -> u64 {
+    let header = affinity.header.as_ref().and_then(|name| headers.get(name)).map(|value| value.as_bytes());
+    let known = header.filter(|value| !value.is_empty()).or_else(|| {
+        let beginning = body.beginning(affinity.prompt_prefix?);
+        (!beginning.is_empty()).then_some(beginning)
+    });
+    known.map_or(0, hash)
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let digest = Sha256::digest(bytes);
+    let first = digest.first_chunk().map_or(1, |first| u64::from_be_bytes(*first));
+    first.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::request::Approach;
+
+    fn body(json: &'static str) -> RequestBody {
+        RequestBody::json(json.into(), Approach::Proxy).expect("valid")
+    }
+
+    fn headers(session: &'static str) -> HeaderMap {
+        [(http::HeaderName::from_static("x-session"), http::HeaderValue::from_static(session))].into_iter().collect()
+    }
+
+    #[test]
+    fn the_header_decides_then_the_conversation_then_nothing() {
+        let both = Affinity { header: Some(http::HeaderName::from_static("x-session")), prompt_prefix: Some(1000) };
+        let hello = body(r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#);
+        let other = body(r#"{"model":"m","messages":[{"role":"user","content":"other"}]}"#);
+        let (none, one, two) = (HeaderMap::new(), headers("1"), headers("2"));
+        assert_eq!(key(&both, &one, &hello), key(&both, &one, &other));
+        assert_ne!(key(&both, &one, &hello), key(&both, &two, &hello));
+        assert_ne!(key(&both, &none, &hello), key(&both, &none, &other));
+        assert_eq!(key(&both, &headers(""), &hello), key(&both, &none, &hello));
+        assert_eq!(key(&Affinity::default(), &one, &hello), 0);
+        assert_eq!(key(&both, &none, &RequestBody::opaque("x".into())), 0);
+    }
+
+    /// Replicas that were upgraded one after the other must agree.
+    #[test]
+    fn the_key_of_a_value_never_changes() {
+        assert_eq!(hash(b"abc"), 0xba78_16bf_8f01_cfea);
+    }
+
+    #[test]
+    fn what_is_cut_out_or_asked_of_another_model_does_not_matter() {
+        let affinity = Affinity { header: None, prompt_prefix: Some(1000) };
+        let of = |json| key(&affinity, &HeaderMap::new(), &body(json));
+        let plain = of(r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#);
+        assert_eq!(
+            plain,
+            of(r#"{"optillm_approach":"none","model":"proxy-m","messages":[{"role":"user","content":"hello"}]}"#)
+        );
+        assert_eq!(plain, of(r#"{"messages":[{"role":"user","content":"hello"},{"role":"assistant","content":"x"}]}"#));
+    }
+}
