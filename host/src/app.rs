@@ -83,6 +83,24 @@ fn strategy_problem(config: &Config, error: &strategy::LoadError) -> LoadError {
     LoadError { file, problems: vec![problem] }
 }
 
+/// Begins the record of decisions that a configuration wants, or ends the one that it does not want any more.
+///
+/// # Errors
+///
+/// [`LoadError`], in the form of the configuration's own problems.
+fn record(config: &Config, strategy: &Succession) -> Result<(), LoadError> {
+    let wanted = config.monitoring.record.as_ref();
+    let target = wanted.map(|record| strategy::Target { path: record.path.clone(), max_bytes: record.max_bytes });
+    strategy.recorder().record_to(target.as_ref()).map_err(|error| {
+        let (file, key) = (config.file.clone(), "monitoring.record".to_owned());
+        let path = target.map(|target| target.path.display().to_string()).unwrap_or_default();
+        let message = format!("{path} cannot be written: {error}");
+        let problem =
+            Problem { file: file.clone(), line: wanted.map_or(0, |record| record.line), key, message, help: None };
+        LoadError { file, problems: vec![problem] }
+    })
+}
+
 /// Loads the certificate of the listener, if it has one.
 ///
 /// # Errors
@@ -127,6 +145,7 @@ impl App {
         .await
         .context("loading the strategy panicked")?;
         let (strategy, tls) = (strategy?, tls?);
+        record(&config, &strategy)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -197,7 +216,7 @@ impl App {
     /// None at present; the type leaves room for listeners that fail.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { listener, address, operators, operations, mut reloader, requests, reloads } = self;
-        let proxy = reloader.proxy.clone();
+        let (proxy, recorder) = (reloader.proxy.clone(), Arc::clone(reloader.strategy.recorder()));
         let (draining, tasks) = (reloader.draining.clone(), reloader.tasks.clone());
         let (connections, close) = (TaskTracker::new(), CancellationToken::new());
         let generation = proxy.generation();
@@ -246,6 +265,8 @@ impl App {
         drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;
         tasks.close();
         tasks.wait().await;
+        // What has been recorded shall be on the disk; nothing can go wrong where nothing is opened.
+        let _ = tokio::task::spawn_blocking(move || recorder.record_to(None)).await;
         Ok(())
     }
 }

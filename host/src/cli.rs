@@ -15,7 +15,11 @@ use crate::admin::ReloadRequest;
 use crate::app::{self, App};
 use crate::config::{self, Config, environment};
 use crate::proxy::request::Approach;
-use crate::{demo, strategy, telemetry};
+use crate::strategy::{builtins, cache_folder, use_cache as use_cache_in};
+use crate::{demo, telemetry};
+
+mod replay;
+mod strategy;
 
 /// Wrong arguments or configuration, as clap's own exit code.
 const WRONG: u8 = 2;
@@ -36,6 +40,9 @@ enum Command {
     Serve(Serve),
     /// Check a configuration and its strategy, and list all problems.
     Check(ConfigFile),
+    /// Work on strategies: replay recorded decisions, compare two strategies.
+    #[command(subcommand)]
+    Strategy(strategy::Strategy),
     /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
 }
@@ -74,6 +81,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => run_serve(&serve),
         Command::Check(file) => run_check(&file),
+        Command::Strategy(strategy) => strategy::run(&strategy),
         Command::Demo(DemoPort { port }) => run_demo(port),
     }
 }
@@ -89,7 +97,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
     };
     let (host, port) = (serve.host.clone(), serve.port);
     let source: app::Source = Arc::new(move || {
-        let mut config = config::load(&file, &environment, strategy::builtins())?;
+        let mut config = config::load(&file, &environment, builtins())?;
         if let Some(host) = &host {
             config.server.host.clone_from(host);
         }
@@ -170,7 +178,7 @@ fn find(explicit: Option<&Path>) -> Result<PathBuf, String> {
 /// Finds and loads the configuration; the error is the text for stderr.
 fn load(explicit: Option<&Path>) -> Result<Config, String> {
     let file = find(explicit)?;
-    config::load(&file, &environment, strategy::builtins()).map_err(|error| error.to_string())
+    config::load(&file, &environment, builtins()).map_err(|error| error.to_string())
 }
 
 fn summary(config: &Config) -> String {
@@ -187,8 +195,8 @@ fn summary(config: &Config) -> String {
 
 /// Keeps compiled strategies on disk, as far as the environment names a place.
 fn use_cache() {
-    if let Some(folder) = strategy::cache_folder(&environment) {
-        strategy::use_cache(&folder);
+    if let Some(folder) = cache_folder(&environment) {
+        use_cache_in(&folder);
     }
 }
 
@@ -206,6 +214,7 @@ fn start_logs_for_demo() {
         track_errors: true,
         interval: std::time::Duration::from_secs(60),
         explain: false,
+        record: None,
     };
     let overrides = telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: None };
     telemetry::start(&monitoring, overrides);

@@ -245,6 +245,19 @@ pub struct Monitoring {
     pub interval: Duration,
     /// Whether answers name the decision behind them.
     pub explain: bool,
+    /// Where decisions are recorded, if they are.
+    pub record: Option<Record>,
+}
+
+/// The record of decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The file.
+    pub path: PathBuf,
+    /// How large it becomes before it is put aside as `FILE.1`.
+    pub max_bytes: u64,
+    /// The line of the configuration that names it, for problems found when opening it.
+    pub line: usize,
 }
 
 /// The lowest level that is logged.

@@ -39,7 +39,9 @@ mod limits;
 mod output;
 mod overtime;
 mod probe;
+mod record;
 mod recovery;
+mod replay;
 mod succession;
 mod wasi;
 
@@ -49,6 +51,8 @@ mod tests;
 pub use cache::{cache_folder, use_cache};
 pub use component::LoadError;
 pub use fault::{Fault, FaultKind};
+pub use record::{Recorder, Target};
+pub use replay::{Comparison, Example, ReplayError, Respondent, compare};
 pub use succession::Succession;
 
 /// The names of the strategies in the binary, sorted.
@@ -70,8 +74,17 @@ pub fn load_component(
     let engine = engine::Engine::shared()?;
     let blueprint = Arc::new(component::Blueprint::new(&engine, component)?);
     let setup = instance::Setup { providers, config: config.to_string() };
-    let strategy = call::ComponentStrategy::start(name, engine, blueprint, setup, Arc::default())?;
+    let strategy = call::ComponentStrategy::start(name, engine, blueprint, setup, Arc::default(), Arc::default())?;
     Ok(Arc::new(strategy))
+}
+
+/// Reads the file of a component.
+///
+/// # Errors
+///
+/// When it cannot be read or is too large to be one.
+pub fn read_component(path: &std::path::Path) -> Result<Vec<u8>, LoadError> {
+    component::read(path)
 }
 
 /// The component of a built-in strategy, as its author would have built it.

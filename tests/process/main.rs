@@ -4,6 +4,7 @@ mod cache;
 // The kernel's files tell what a process takes.
 #[cfg(target_os = "linux")]
 mod connections;
+mod record;
 mod secrets;
 
 use std::path::Path;

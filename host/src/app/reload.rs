@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::watch::{self, Look};
-use super::{Doors, facts, load_tls, strategy_problem};
+use super::{Doors, facts, load_tls, record, strategy_problem};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::provider::{Fleet, health, summary};
@@ -143,6 +143,7 @@ impl Reloader {
                 let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
                 let tls = load_tls(&config)?;
                 let fleet = Fleet::new(&config, strategy.clone(), &metrics, Some(&predecessor))?;
+                record(&config, &strategy)?;
                 Ok(Prepared { config, tls, fleet, strategy })
             };
             let prepared: anyhow::Result<Prepared> = prepare();

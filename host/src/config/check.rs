@@ -12,7 +12,9 @@ use super::read::{Reader, Section, Zero};
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
 use super::strategy::{Sources, choose};
 use super::yaml::Node;
-use super::{Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Server, Timeouts, TlsFiles};
+use super::{
+    Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Record, Server, Timeouts, TlsFiles,
+};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +32,7 @@ const MAX_HEADER_BYTES: u64 = 32 << 10;
 const SLOT_WAIT: Duration = Duration::from_millis(500);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_BODY_BYTES: u64 = 32 << 20;
+const RECORD_BYTES: u64 = 64 << 20;
 const HOST: &str = "127.0.0.1";
 const PORT: u16 = 8000;
 
@@ -58,8 +61,9 @@ pub(super) fn check(
     let health_check = health_check(&mut reader, &routing);
     let affinity = affinity(&mut reader, &routing);
     let queue = queue(&mut reader, &top);
-    let monitoring = monitoring(&mut reader, &top);
-    let server = server(&mut reader, &top, file.parent().unwrap_or(Path::new("")));
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let monitoring = monitoring(&mut reader, &top, folder);
+    let server = server(&mut reader, &top, folder);
     (!providers.is_empty()).then_some(())?;
     Some(Config {
         file: file.to_owned(),
@@ -151,7 +155,7 @@ fn queue(reader: &mut Reader<'_>, top: &Section<'_>) -> Queue {
     }
 }
 
-fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>) -> Monitoring {
+fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Monitoring {
     let section = reader.section(top, "monitoring", Some(MONITORING));
     let levels = [
         ("TRACE", LogLevel::Trace),
@@ -171,7 +175,19 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>) -> Monitoring {
         track_errors: reader.boolean(&section, "track_errors", true),
         interval: reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(SUMMARY_INTERVAL),
         explain: reader.boolean(&section, "explain", false),
+        record: record(reader, &section, folder),
     }
+}
+
+/// The file of the record; whether it can be written is found out when it is opened.
+fn record(reader: &mut Reader<'_>, monitoring: &Section<'_>, folder: &Path) -> Option<Record> {
+    let wanted = "a number of bytes from 1048576 to 1099511627776";
+    let max_bytes = reader.integer(monitoring, "record_max_bytes", wanted, 1 << 20, 1 << 40).unwrap_or(RECORD_BYTES);
+    let found = reader.text(monitoring, "record").ok()??;
+    if found.text.is_empty() {
+        reader.findings.problem(&found.at, "must not be empty", Some("such as decisions.ndjson".to_owned()));
+    }
+    Some(Record { path: folder.join(&found.text), max_bytes, line: found.at.line })
 }
 
 fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {

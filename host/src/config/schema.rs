@@ -44,7 +44,16 @@ pub(super) const QUEUE: Schema =
     Schema { path: "`queue`", keys: &["max_concurrent", "max_waiting", "timeout", "slot_wait"] };
 pub(super) const MONITORING: Schema = Schema {
     path: "`monitoring`",
-    keys: &["log_level", "log_format", "track_latency", "track_errors", "interval", "explain"],
+    keys: &[
+        "log_level",
+        "log_format",
+        "track_latency",
+        "track_errors",
+        "interval",
+        "explain",
+        "record",
+        "record_max_bytes",
+    ],
 };
 pub(super) const SERVER: Schema = Schema {
     path: "`server`",

@@ -19,6 +19,7 @@ use super::fault::{Counters, Fault, FaultKind, Stats};
 use super::instance::{Answer, Broken, Instance, OUTCOMES, Setup};
 use super::limits::MEMORY;
 use super::output::{Journal, Rate, Said};
+use super::record::{self, Line, Question, Recorded, Recorder, Start};
 use super::recovery::{Next, Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
 
@@ -52,6 +53,8 @@ struct Inner {
     counters: Arc<Counters>,
     /// Locked only where a fault is noted.
     record: Mutex<Record>,
+    /// Takes down what is asked and answered, when somebody wants it.
+    recorder: Arc<Recorder>,
     /// The guest's own lines.
     journal: Journal,
     /// The host's lines about the guest.
@@ -92,6 +95,7 @@ impl ComponentStrategy {
         blueprint: Arc<Blueprint>,
         setup: Setup,
         counters: Arc<Counters>,
+        recorder: Arc<Recorder>,
     ) -> Result<Self, LoadError> {
         let journal = Journal::new(name);
         let mut said = Said::default();
@@ -110,6 +114,7 @@ impl ComponentStrategy {
             pending: Mutex::default(),
             counters,
             record: Mutex::default(),
+            recorder,
             journal,
             remarks: Rate::default(),
         };
@@ -192,8 +197,12 @@ impl Strategy for ComponentStrategy {
         };
 
         let mut said = Said::default();
-        let told = if inner.observes { inner.tell(instance) } else { Ok(()) };
+        let entry = inner.recorder.is_on().then(|| inner.entry(instance));
+        let told = if inner.observes { inner.tell(instance, entry.as_ref()) } else { Ok(()) };
         let answer = told.and_then(|()| instance.route(&inner.engine, facts, candidates, &mut said));
+        if let Some(entry) = &entry {
+            entry.decided(facts, candidates, &answer);
+        }
         let full = instance.begins_renewal();
         let lost = match &answer {
             Err(Broken { usable: false, .. }) => slot.take(),
@@ -244,9 +253,43 @@ impl Strategy for ComponentStrategy {
     }
 }
 
+/// Where an instance stands in the record of decisions.
+struct Entry<'a> {
+    recorder: &'a Recorder,
+    instance: u64,
+}
+
+impl Entry<'_> {
+    fn told(&self, reports: &[Report]) {
+        let (instance, outcomes) = (self.instance, record::outcomes(reports));
+        self.recorder.take(Line::Outcomes { instance, outcomes });
+    }
+
+    fn decided(&self, facts: &Facts<'_>, candidates: &[Candidate], answer: &Result<Answer, Broken>) {
+        let (instance, question) = (self.instance, Question::new(facts, candidates));
+        let answer = Recorded::of(answer.as_ref().map_err(|broken| broken.fault.kind().name()));
+        self.recorder.take(Line::Decision { instance, question, answer });
+    }
+}
+
 impl Inner {
+    /// The instance's place in the record, where it is named before it speaks. Its lock is held, so that the record is in
+    /// the order in which things happened.
+    fn entry(&self, instance: &mut Instance) -> Entry<'_> {
+        let recorder = &*self.recorder;
+        let session = recorder.session();
+        let (number, known) = instance.recorded.unwrap_or_else(|| (recorder.next_instance(), session.wrapping_sub(1)));
+        if known != session {
+            instance.recorded = Some((number, session));
+            let digest = self.blueprint.digest.to_string();
+            let start = Start::new(number, !instance.fresh, &self.name, &self.info, digest, &self.setup);
+            recorder.take(Line::Start(start));
+        }
+        Entry { recorder, instance: number }
+    }
+
     /// Hands over the oldest reports.
-    fn tell(&self, instance: &mut Instance) -> Result<(), Broken> {
+    fn tell(&self, instance: &mut Instance, entry: Option<&Entry<'_>>) -> Result<(), Broken> {
         let reports: Vec<Report> = {
             let mut pending = self.pending.lock();
             match pending.len() {
@@ -255,6 +298,9 @@ impl Inner {
                 _ => pending.drain(..OUTCOMES).collect(),
             }
         };
+        if let Some(entry) = entry {
+            entry.told(&reports);
+        }
         let mut said = Said::default();
         let told = instance.observe(&self.engine, &reports, &mut said);
         self.journal.write(said);

@@ -46,6 +46,10 @@ pub struct Instance {
     info: Info,
     /// Calls that went well.
     pub good_calls: u64,
+    /// Its place in the record of decisions, once it has one: its number, and which record that was.
+    pub recorded: Option<(u64, u64)>,
+    /// Whether it has been told or asked anything since its start.
+    pub fresh: bool,
     /// When it is to be replaced before it fails.
     renewal: Renewal,
     candidates: Vec<types::Candidate>,
@@ -89,7 +93,17 @@ impl Instance {
                 // From what it needed to start: one that is large from the start would else be renewed for ever.
                 let above = used + (MEMORY - used) / 4 * 3;
                 let renewal = Renewal { above, after: RENEWAL_CALLS, under_way: false };
-                Ok(Self { store, guest, info, good_calls: 0, renewal, candidates, outcomes })
+                Ok(Self {
+                    store,
+                    guest,
+                    info,
+                    good_calls: 0,
+                    recorded: None,
+                    fresh: true,
+                    renewal,
+                    candidates,
+                    outcomes,
+                })
             }
             Err(Unstarted::Rejected(text)) => Err(LoadError::Rejected(text)),
             Err(Unstarted::Broke(during, error)) => Err(LoadError::Broke { during, fault: Fault::of(&error, said) }),
@@ -148,6 +162,7 @@ impl Instance {
         candidates: &[Candidate],
         said: &mut Said,
     ) -> Result<Answer, Broken> {
+        self.fresh = false;
         self.candidates.clear();
         self.candidates.extend(candidates.iter().map(types::Candidate::from));
         let lifted = LIFTED_BYTES + candidates.len() * size_of::<u32>();
@@ -184,6 +199,7 @@ impl Instance {
     ///
     /// When the guest broke.
     pub fn observe(&mut self, engine: &Engine, reports: &[Report], said: &mut Said) -> Result<(), Broken> {
+        self.fresh = false;
         self.outcomes.clear();
         self.outcomes.extend(reports.iter().map(types::Outcome::from));
         self.enter(LIFTED_BYTES);

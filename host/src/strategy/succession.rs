@@ -26,6 +26,7 @@ use super::engine::Engine;
 use super::fault::Counters;
 use super::instance::Setup;
 use super::output::Journal;
+use super::record::Recorder;
 use super::{builtin, builtins, probe};
 use crate::config::{StrategyChoice, StrategySource};
 use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Report, Strategy, StrategyHealth};
@@ -58,6 +59,7 @@ pub struct Succession {
     /// Locked by reloads, by the end of a trial, and to tell of it.
     standing: Mutex<Standing>,
     names: Arc<Names>,
+    recorder: Arc<Recorder>,
 }
 
 /// What a configuration wants to decide.
@@ -135,10 +137,10 @@ impl Succession {
         let blueprint = Arc::new(Blueprint::new(&engine, &read(choice)?)?);
         let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, providers) };
         let names = Arc::new(Names::default());
-        let counters = names.counters(&wanted.name);
-        let strategy =
-            ComponentStrategy::start(&wanted.name, Arc::clone(&engine), blueprint, wanted.setup.clone(), counters)?;
-        Ok(Self::new(engine, names, wanted, Arc::new(strategy), Standing::Settled))
+        let (counters, recorder) = (names.counters(&wanted.name), Arc::new(Recorder::default()));
+        let (setup, noted) = (wanted.setup.clone(), Arc::clone(&recorder));
+        let strategy = ComponentStrategy::start(&wanted.name, Arc::clone(&engine), blueprint, setup, counters, noted)?;
+        Ok(Self::new(engine, (names, recorder), wanted, Arc::new(strategy), Standing::Settled))
     }
 
     /// The strategy for the next configuration; this one goes on as it is, with whatever becomes of the next.
@@ -177,12 +179,13 @@ impl Succession {
             let next = self.tried(&wanted, &bytes, &living)?;
             (next, self.standing_by(&living, &wanted.setup.providers))
         };
-        Ok(Self::new(Arc::clone(&self.engine), Arc::clone(&self.names), wanted, next, standing))
+        let kept = (Arc::clone(&self.names), Arc::clone(&self.recorder));
+        Ok(Self::new(Arc::clone(&self.engine), kept, wanted, next, standing))
     }
 
     fn new(
         engine: Arc<Engine>,
-        names: Arc<Names>,
+        (names, recorder): (Arc<Names>, Arc<Recorder>),
         wanted: Wanted,
         deciding: Arc<ComponentStrategy>,
         standing: Standing,
@@ -202,7 +205,13 @@ impl Succession {
             calls: AtomicU64::new(0),
             standing: Mutex::new(standing),
             names,
+            recorder,
         })
+    }
+
+    /// Takes down what is asked and answered, for as long as there are successors.
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
     }
 
     /// The strategy under this name and with these providers: itself if both are its own, else started anew.
@@ -216,8 +225,7 @@ impl Succession {
             return Ok(Arc::clone(strategy));
         }
         let setup = Setup { providers: providers.to_vec(), config: strategy.setup().config.clone() };
-        let (engine, blueprint) = (Arc::clone(&self.engine), Arc::clone(strategy.blueprint()));
-        ComponentStrategy::start(name, engine, blueprint, setup, self.names.counters(name)).map(Arc::new)
+        self.begin(name, Arc::clone(strategy.blueprint()), setup)
     }
 
     /// A trial during which `previous` stands by, or none if it cannot work with these providers.
@@ -245,9 +253,12 @@ impl Succession {
             Arc::new(Blueprint::new(&self.engine, bytes)?)
         };
         probe::probe(&self.engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
-        let (engine, setup) = (Arc::clone(&self.engine), wanted.setup.clone());
-        let counters = self.names.counters(&wanted.name);
-        ComponentStrategy::start(&wanted.name, engine, blueprint, setup, counters).map(Arc::new)
+        self.begin(&wanted.name, blueprint, wanted.setup.clone())
+    }
+
+    fn begin(&self, name: &str, blueprint: Arc<Blueprint>, setup: Setup) -> Result<Arc<ComponentStrategy>, LoadError> {
+        let (engine, recorder) = (Arc::clone(&self.engine), Arc::clone(&self.recorder));
+        ComponentStrategy::start(name, engine, blueprint, setup, self.names.counters(name), recorder).map(Arc::new)
     }
 
     /// Counts a call of the one on trial, and draws the conclusion if it was the last or the fault too many.

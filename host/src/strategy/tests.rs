@@ -38,6 +38,11 @@ fn built(fixture: &str) -> PathBuf {
     BUILT.get_or_init(build).join(format!("{fixture}.wasm"))
 }
 
+/// The bytes of a fixture.
+pub(super) fn component(fixture: &str) -> Vec<u8> {
+    std::fs::read(built(fixture)).expect("built")
+}
+
 pub(super) fn providers(count: u32) -> Vec<ProviderFacts> {
     let provider = |index| ProviderFacts {
         name: format!("p{index}"),

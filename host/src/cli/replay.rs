@@ -1,0 +1,201 @@
+//! `pointsman strategy replay` and `diff`: recorded decisions, asked once more.
+//!
+//! Exit codes: 0 all the same (or, of `diff`, compared), 1 not the same, 2 the arguments or the record are wrong.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{say, use_cache, wrong};
+use crate::strategy::{Comparison, Respondent, builtin_component, compare, read_component};
+
+/// Moves that a report shows.
+const MOVES: usize = 12;
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The record that `monitoring.record` has written; - is the standard input.
+    log: PathBuf,
+    /// A built-in strategy, or the file of a component.
+    #[arg(long, value_name = "NAME|FILE")]
+    strategy: String,
+    /// Its config, as JSON or as @FILE; without it the recorded one, or none for another strategy than the recorded one.
+    #[arg(long, value_name = "JSON|@FILE")]
+    config: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// A built-in strategy, or the file of a component.
+    #[arg(value_name = "A")]
+    left: String,
+    /// Another one, or the same with another config.
+    #[arg(value_name = "B")]
+    right: String,
+    /// The record that `monitoring.record` has written; - is the standard input.
+    log: PathBuf,
+    /// The config of A, as JSON or as @FILE; without it the recorded one, or none for another strategy than the recorded one.
+    #[arg(long, value_name = "JSON|@FILE")]
+    config_a: Option<String>,
+    /// Likewise of B.
+    #[arg(long, value_name = "JSON|@FILE")]
+    config_b: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(replay: &Replay) -> ExitCode {
+    let respondents = || Ok([Respondent::Recorded, respondent(&replay.strategy, replay.config.as_deref())?]);
+    match answered(respondents(), &replay.log) {
+        Err(problem) => wrong(&problem),
+        Ok(comparison) => {
+            say(&report(&comparison, replay.json));
+            ExitCode::from(u8::from(comparison.differences() > 0))
+        }
+    }
+}
+
+pub fn run_diff(diff: &Diff) -> ExitCode {
+    let respondents = || {
+        let left = respondent(&diff.left, diff.config_a.as_deref())?;
+        Ok([left, respondent(&diff.right, diff.config_b.as_deref())?])
+    };
+    match answered(respondents(), &diff.log) {
+        Err(problem) => wrong(&problem),
+        Ok(comparison) => {
+            say(&report(&comparison, diff.json));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn answered(respondents: Result<[Respondent; 2], String>, log: &Path) -> Result<Comparison, String> {
+    let wrong = |error: &dyn std::error::Error| {
+        let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        format!("{}: {error}{source}", log.display())
+    };
+    let respondents = respondents?;
+    let input: Box<dyn BufRead> = if log.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(
+            File::open(log).map_err(|error| format!("{}: cannot be read: {error}", log.display()))?,
+        ))
+    };
+    compare(input, respondents).map_err(|error| wrong(&error))
+}
+
+/// The strategy that an argument names.
+fn respondent(strategy: &str, config: Option<&str>) -> Result<Respondent, String> {
+    let config = config.map(read_config).transpose()?;
+    use_cache();
+    let fails = |error| format!("strategy {strategy} {error}");
+    if let Some(component) = builtin_component(strategy) {
+        return Respondent::strategy(strategy, component, config).map_err(fails);
+    }
+    let path = Path::new(strategy);
+    if !path.is_file() {
+        let names = crate::strategy::builtins().join(", ");
+        return Err(format!("{strategy} is neither a file nor a built-in strategy; those are {names}"));
+    }
+    let component = read_component(path).map_err(fails)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Respondent::strategy(&name, &component, config).map_err(fails)
+}
+
+/// A config given as JSON, or as a file of it.
+fn read_config(given: &str) -> Result<String, String> {
+    let text = match given.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).map_err(|error| format!("{file}: cannot be read: {error}"))?,
+        None => given.to_owned(),
+    };
+    serde_json::from_str::<serde_json::Value>(&text).map_err(|error| format!("the config is not JSON: {error}"))?;
+    Ok(text)
+}
+
+fn report(comparison: &Comparison, json: bool) -> String {
+    if json { serde_json::to_string_pretty(comparison).unwrap_or_default() } else { in_words(comparison) }
+}
+
+fn in_words(comparison: &Comparison) -> String {
+    let Comparison { names: [left, right], decisions, same, other_first, uncertain, missing, .. } = comparison;
+    let differences = comparison.differences();
+    let mut text = if differences == 0 {
+        format!("{left} and {right} agree: {same} of {decisions} decisions are the same")
+    } else {
+        let share = |count: u64| format!("{:.2} %", 100.0 * count as f64 / *decisions as f64);
+        format!(
+            "{left} and {right} differ in {differences} of {decisions} decisions ({}); in {other_first} ({}) another provider comes first",
+            share(differences),
+            share(*other_first)
+        )
+    };
+    let mut line = |words: String| {
+        text.push('\n');
+        if !words.is_empty() {
+            let _ = write!(text, "  {words}");
+        }
+    };
+    if *uncertain > 0 {
+        line(format!(
+            "{uncertain} more differ where the record has a gap before them, or does not begin with the instance: they prove nothing"
+        ));
+    }
+    if *missing > 0 {
+        line(format!("{missing} lines are missing from the record"));
+    }
+    for (name, faults) in comparison.names.iter().zip(comparison.faults).filter(|(_, faults)| *faults > 0) {
+        line(format!("{name} broke {faults} times"));
+    }
+    let widest = comparison.firsts.keys().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
+    line(String::new());
+    line(format!("{:widest$}  {:>14}  {:>14}", "first", left, right));
+    for (name, counts) in &comparison.firsts {
+        let [left, right] = counts.map(|count| format!("{count} {:>5.1} %", 100.0 * count as f64 / *decisions as f64));
+        line(format!("{name:widest$}  {left:>14}  {right:>14}"));
+    }
+    let mut moves: Vec<_> = comparison.moves.iter().collect();
+    moves.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    if !moves.is_empty() {
+        line(String::new());
+        line("moves of the first choice".to_owned());
+        for (path, count) in moves.iter().take(MOVES) {
+            line(format!("{count:>10}  {path}"));
+        }
+        if let Some(more) = moves.len().checked_sub(MOVES).filter(|more| *more > 0) {
+            line(format!("{:>10}  kinds of moves more", more));
+        }
+    }
+    for example in &comparison.examples {
+        let q = &example.question;
+        line(String::new());
+        line(format!(
+            "line {}: model {:?}, tier {}, seq {}, {} candidate{}",
+            example.line,
+            q.model,
+            q.tier,
+            q.seq,
+            q.candidates.len(),
+            if q.candidates.len() == 1 { "" } else { "s" }
+        ));
+        for (name, (_, in_flight, latency_us, failures)) in example.candidates.iter().zip(&q.candidates) {
+            line(format!(
+                "  {name}: {in_flight} in flight, {} ms to the first byte, {} % failures",
+                f64::from(*latency_us) / 1000.0,
+                f64::from(*failures) / 10.0
+            ));
+        }
+        for (name, answer) in comparison.names.iter().zip(&example.answers) {
+            line(format!("  {name}: {answer}"));
+        }
+    }
+    text
+}

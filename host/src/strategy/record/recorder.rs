@@ -1,0 +1,307 @@
+//! Writes the record: a bounded queue, a thread, and two files of bounded size.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::{Line, Start};
+
+/// Lines that may wait to be written; more are dropped, and the record says so.
+const WAITING: usize = 8192;
+
+/// What a record may be written with: where to, and how large a file becomes before it is put aside as `FILE.1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The file.
+    pub path: PathBuf,
+    /// Its limit in bytes; together with the one put aside it takes up twice as much.
+    pub max_bytes: u64,
+}
+
+/// Takes the lines of all instances of a process. Off, until it is told where to.
+#[derive(Default)]
+pub struct Recorder {
+    /// Looked at by every decision.
+    is_on: AtomicBool,
+    /// Counts the files that were begun, by which an instance knows whether it stands in the one at hand.
+    session: AtomicU64,
+    instances: AtomicU64,
+    queue: ArcSwapOption<Queue>,
+    writer: Mutex<Option<(Target, JoinHandle<()>)>>,
+    dropped: AtomicU64,
+}
+
+struct Queue {
+    lines: SyncSender<Line>,
+    /// Lines dropped since the last one that was taken.
+    missing: AtomicU64,
+}
+
+impl Recorder {
+    /// Whether anything is recorded.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Which record is being written; another one must be told who speaks in it.
+    pub fn session(&self) -> u64 {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// A number for an instance.
+    pub fn next_instance(&self) -> u64 {
+        self.instances.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Lines that were dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Takes a line. Never waits.
+    pub fn take(&self, line: Line) {
+        let queue = self.queue.load();
+        let Some(queue) = queue.as_ref() else { return };
+        let missing = queue.missing.load(Ordering::Relaxed);
+        if missing > 0 && queue.lines.try_send(Line::Gap { lines: missing }).is_ok() {
+            queue.missing.fetch_sub(missing, Ordering::Relaxed);
+        }
+        match queue.lines.try_send(line) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                queue.missing.fetch_add(1, Ordering::Relaxed);
+                if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::warn!("the record of decisions is incomplete: they come faster than they can be written");
+                }
+            }
+        }
+    }
+
+    /// Writes to `target` from now on, or nowhere. Comes back when what was written before is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened; nothing has changed then.
+    pub fn record_to(&self, target: Option<&Target>) -> io::Result<()> {
+        let mut writer = self.writer.lock();
+        if writer.as_ref().map(|(current, _)| current) == target {
+            return Ok(());
+        }
+        let next = target.map(Output::open).transpose()?;
+        self.is_on.store(false, Ordering::Relaxed);
+        self.queue.store(None);
+        if let Some((_, thread)) = writer.take() {
+            // It ends when the last sender is gone; a panic in it has been reported.
+            let _ = thread.join();
+        }
+        if let (Some(output), Some(target)) = (next, target) {
+            let (lines, received) = sync_channel(WAITING);
+            let write = move || output.write(&received);
+            let thread = thread::Builder::new().name("record".to_owned()).spawn(write)?;
+            *writer = Some((target.clone(), thread));
+            self.queue.store(Some(Arc::new(Queue { lines, missing: AtomicU64::new(0) })));
+            self.session.fetch_add(1, Ordering::Relaxed);
+            self.is_on.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.queue.store(None);
+        if let Some((_, thread)) = self.writer.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The file at hand.
+struct Output {
+    target: Target,
+    file: BufWriter<File>,
+    bytes: u64,
+    /// Who has spoken in it, to be named again at the head of the next one.
+    starts: Vec<Start>,
+}
+
+impl Output {
+    fn open(target: &Target) -> io::Result<Self> {
+        if let Some(folder) = target.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder)?;
+        }
+        let mut file = open(&target.path)?;
+        let bytes = file.metadata()?.len();
+        // A process that was killed may have left a line unfinished.
+        if bytes > 0 && !ends_a_line(&target.path)? {
+            file.write_all(b"\n")?;
+        }
+        Ok(Self { target: target.clone(), file: BufWriter::new(file), bytes, starts: Vec::new() })
+    }
+
+    /// Writes until no more lines can come.
+    fn write(mut self, lines: &Receiver<Line>) {
+        while let Ok(first) = lines.recv() {
+            let mut written = self.line(&first);
+            while written.is_ok()
+                && let Ok(line) = lines.try_recv()
+            {
+                written = self.line(&line);
+            }
+            if let Err(error) = written.and_then(|()| self.file.flush()) {
+                let path = self.target.path.display();
+                tracing::error!("the record of decisions ends: {path} cannot be written: {error}");
+                return;
+            }
+        }
+    }
+
+    fn line(&mut self, line: &Line) -> io::Result<()> {
+        if self.bytes >= self.target.max_bytes {
+            self.rotate()?;
+        }
+        if let Line::Start(start) = line {
+            // Of those that came before it under this name none speaks again.
+            self.starts.retain(|known| known.strategy != start.strategy);
+            self.starts.push(start.clone());
+        }
+        self.put(line)
+    }
+
+    fn put(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.bytes += text.len() as u64;
+        self.file.write_all(&text)
+    }
+
+    /// Puts the file aside and begins another one, in which those who go on speaking are named first.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        fs::rename(&self.target.path, aside(&self.target.path))?;
+        self.file = BufWriter::new(open(&self.target.path)?);
+        self.bytes = 0;
+        for start in self.starts.clone() {
+            self.put(&Line::Start(Start { resumed: true, ..start }))?;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+fn ends_a_line(path: &Path) -> io::Result<bool> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// Where the file before this one is.
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &Path) -> Vec<Line> {
+        let text = fs::read_to_string(path).expect("a record");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
+    }
+
+    fn start(instance: u64) -> Line {
+        Line::Start(Start {
+            format: super::super::FORMAT,
+            instance,
+            resumed: false,
+            strategy: "s".to_owned(),
+            component: String::new(),
+            version: String::new(),
+            digest: String::new(),
+            reasons: Vec::new(),
+            providers: Vec::new(),
+            config: "{}".to_owned(),
+        })
+    }
+
+    fn told(instance: u64) -> Line {
+        Line::Outcomes { instance, outcomes: Vec::new() }
+    }
+
+    #[test]
+    fn what_was_taken_is_in_the_file_when_it_is_put_away() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let target = Target { path: folder.path().join("deep/record.ndjson"), max_bytes: 1 << 20 };
+        let recorder = Recorder::default();
+        recorder.take(told(0));
+        assert!(!recorder.is_on());
+        recorder.record_to(Some(&target)).expect("opens");
+        assert!(recorder.is_on());
+        let expected: Vec<Line> = (0..1000).map(told).collect();
+        for line in &expected {
+            recorder.take(line.clone());
+        }
+        recorder.record_to(None).expect("closes");
+        assert_eq!((lines(&target.path), recorder.dropped()), (expected, 0));
+    }
+
+    #[test]
+    fn a_full_file_is_put_aside_and_the_next_one_says_who_speaks() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let target = Target { path: folder.path().join("record"), max_bytes: 1000 };
+        let recorder = Recorder::default();
+        recorder.record_to(Some(&target)).expect("opens");
+        recorder.take(start(1));
+        recorder.take(start(2));
+        (0..100).for_each(|_| recorder.take(told(2)));
+        recorder.record_to(None).expect("closes");
+        let (now, before) = (lines(&target.path), lines(&aside(&target.path)));
+        for file in [&target.path, &aside(&target.path)] {
+            assert!(fs::metadata(file).expect("there").len() < 1300, "{}", file.display());
+        }
+        assert!(before.len() > 3);
+        let Line::Start(first) = &now[0] else { panic!("who speaks: {:?}", now[0]) };
+        assert_eq!((first.instance, first.resumed), (2, true));
+        assert!(now[1..].iter().all(|line| *line == told(2)));
+    }
+
+    #[test]
+    fn a_record_is_appended_to_after_a_restart() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let target = Target { path: folder.path().join("record"), max_bytes: 1 << 20 };
+        for instance in 0..2 {
+            let recorder = Recorder::default();
+            recorder.record_to(Some(&target)).expect("opens");
+            recorder.take(start(instance));
+        }
+        assert_eq!(lines(&target.path), [start(0), start(1)]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_changes_nothing() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let recorder = Recorder::default();
+        let target = |path: &str| Target { path: folder.path().join(path), max_bytes: 1 << 20 };
+        recorder.record_to(Some(&target("record"))).expect("opens");
+        recorder.record_to(Some(&target("record/below"))).expect_err("a file is no folder");
+        recorder.take(told(0));
+        recorder.record_to(None).expect("closes");
+        assert_eq!(lines(&target("record").path), [told(0)]);
+    }
+}

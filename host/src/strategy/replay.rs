@@ -1,0 +1,342 @@
+//! Asks a strategy once more what was asked and recorded, and compares what two of them answer.
+//!
+//! A decision is a function of its inputs, so the same strategy must give the same answers; and what another one would
+//! have answered to the same traffic is known before it is let near any.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::component::{Blueprint, LoadError};
+use super::engine::Engine;
+use super::instance::{Instance, Setup};
+use super::output::Said;
+use super::record::{FORMAT, Line, Question, Recorded, Start, reports};
+
+/// Examples of differences that are kept.
+const EXAMPLES: usize = 5;
+
+/// Lines that are longer are none of ours.
+const LINE_BYTES: u64 = 16 << 20;
+
+/// Who is asked.
+pub enum Respondent {
+    /// Nobody: what the record says was answered.
+    Recorded,
+    /// A strategy, with this config; without one with that of the record if it is the recorded strategy, else with none.
+    Strategy {
+        /// What reports call it.
+        name: String,
+        /// What it is made of.
+        blueprint: Arc<Blueprint>,
+        /// A JSON document.
+        config: Option<String>,
+    },
+}
+
+/// Why a record cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file cannot be read.
+    #[error("cannot be read")]
+    Unreadable(#[from] std::io::Error),
+    /// A line is not one of a record.
+    #[error("line {number}: {why}")]
+    Line {
+        /// Counted from 1.
+        number: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is nothing to replay.
+    #[error("holds no decision")]
+    Empty,
+    /// A strategy cannot be started with what the record says.
+    #[error("strategy `{name}` {error}")]
+    Strategy {
+        /// Which.
+        name: String,
+        /// Why.
+        error: LoadError,
+    },
+}
+
+/// How two respondents compare.
+#[derive(Debug, Default, Serialize)]
+pub struct Comparison {
+    /// What they are called.
+    pub names: [String; 2],
+    /// Decisions asked for.
+    pub decisions: u64,
+    /// Of them, those answered alike: order and, of the same strategy, reason.
+    pub same: u64,
+    /// Of those that differ, where another provider comes first.
+    pub other_first: u64,
+    /// Differences after a gap in the record, or of an instance that had decided before it begins: what it remembered
+    /// from then is not known, so they prove nothing. They are not among `other_first`.
+    pub uncertain: u64,
+    /// Lines that the record says are missing.
+    pub missing: u64,
+    /// Answers that are faults, of each respondent.
+    pub faults: [u64; 2],
+    /// From which first provider to which, and how often, where they differ.
+    pub moves: BTreeMap<String, u64>,
+    /// How often each provider came first, with each respondent.
+    pub firsts: BTreeMap<String, [u64; 2]>,
+    /// The first differences.
+    pub examples: Vec<Example>,
+}
+
+/// One difference.
+#[derive(Debug, Serialize)]
+pub struct Example {
+    /// The line of the record.
+    pub line: u64,
+    /// What was asked.
+    pub question: Question,
+    /// The names of the providers that were offered.
+    pub candidates: Vec<String>,
+    /// What was answered, in words.
+    pub answers: [String; 2],
+}
+
+impl Comparison {
+    /// Differences that count.
+    pub fn differences(&self) -> u64 {
+        self.decisions - self.same - self.uncertain
+    }
+}
+
+impl Respondent {
+    /// A strategy as a configuration would choose it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not load.
+    pub fn strategy(name: &str, component: &[u8], config: Option<String>) -> Result<Self, LoadError> {
+        let blueprint = Arc::new(Blueprint::new(&*Engine::shared()?, component)?);
+        Ok(Respondent::Strategy { name: name.to_owned(), blueprint, config })
+    }
+}
+
+/// Asks both about everything in `log`.
+///
+/// # Errors
+///
+/// [`ReplayError`]
+pub fn compare(log: impl BufRead, respondents: [Respondent; 2]) -> Result<Comparison, ReplayError> {
+    let engine = Engine::shared().map_err(|error| ReplayError::Strategy { name: "any".to_owned(), error })?;
+    let names = [0, 1].map(|side: usize| match &respondents[side] {
+        Respondent::Recorded => "recorded".to_owned(),
+        Respondent::Strategy { name, .. } => name.clone(),
+    });
+    let mut replay = Replay {
+        engine,
+        respondents,
+        instances: BTreeMap::new(),
+        comparison: Comparison { names, ..Comparison::default() },
+    };
+    let mut log = log;
+    let (mut number, mut text) = (0, Vec::new());
+    loop {
+        text.clear();
+        number += 1;
+        if std::io::Read::take(&mut log, LINE_BYTES).read_until(b'\n', &mut text)? == 0 {
+            break;
+        }
+        let wrong = |why: String| ReplayError::Line { number, why };
+        match serde_json::from_slice(&text) {
+            Ok(line) => replay.line(number, line)?,
+            // A process that is killed leaves its last line unfinished.
+            Err(_) if number > 1 => replay.gap(1),
+            Err(error) => return Err(wrong(format!("is not one of a record of decisions: {error}"))),
+        }
+    }
+    if replay.comparison.decisions == 0 { Err(ReplayError::Empty) } else { Ok(replay.comparison) }
+}
+
+struct Replay {
+    engine: Arc<Engine>,
+    respondents: [Respondent; 2],
+    instances: BTreeMap<u64, Replayed>,
+    comparison: Comparison,
+}
+
+/// What stands for one instance of the record.
+struct Replayed {
+    start: Start,
+    /// Nothing where what was recorded is the answer.
+    sides: [Option<Living>; 2],
+    uncertain: bool,
+}
+
+/// An instance, and how to make it anew when it breaks, as the host does.
+struct Living {
+    instance: Option<Instance>,
+    setup: Setup,
+}
+
+impl Replay {
+    fn line(&mut self, number: u64, line: Line) -> Result<(), ReplayError> {
+        let wrong = |why: String| ReplayError::Line { number, why };
+        match line {
+            Line::Start(start) if start.format != FORMAT => {
+                Err(wrong(format!("is of format {}, this program reads {FORMAT}", start.format)))
+            }
+            Line::Start(start) => self.start(start),
+            Line::Gap { lines } => {
+                self.gap(lines);
+                Ok(())
+            }
+            Line::Outcomes { instance, outcomes } => {
+                let reports = reports(&outcomes).map_err(wrong)?;
+                let Some(replayed) = self.instances.get_mut(&instance) else { return Ok(()) };
+                for (side, living) in replayed.sides.iter_mut().enumerate() {
+                    let Some(living) = living else { continue };
+                    if let Some(instance) = &mut living.instance
+                        && instance.observes()
+                        && instance.observe(&self.engine, &reports, &mut Said::default()).is_err()
+                    {
+                        living.instance = None;
+                        self.comparison.faults[side] += 1;
+                    }
+                }
+                Ok(())
+            }
+            Line::Decision { instance, question, answer } => {
+                // Before its start, at the head of a file that was cut by hand.
+                if !self.instances.contains_key(&instance) {
+                    self.comparison.missing += 1;
+                    return Ok(());
+                }
+                self.decision(number, instance, question, &answer).map_err(wrong)
+            }
+        }
+    }
+
+    fn start(&mut self, start: Start) -> Result<(), ReplayError> {
+        // A file that was put aside and its successor may be read as one: the instance lives on.
+        if start.resumed && self.instances.contains_key(&start.instance) {
+            return Ok(());
+        }
+        let mut sides = [None, None];
+        for (side, respondent) in sides.iter_mut().zip(&self.respondents) {
+            if let Respondent::Strategy { name, blueprint, config } = respondent {
+                let recorded = start.setup();
+                // A config is meant for the strategy that it was recorded with.
+                let is_recorded = *name == start.strategy || blueprint.digest.to_string() == start.digest;
+                let otherwise = if is_recorded { recorded.config } else { "{}".to_owned() };
+                let setup = Setup { config: config.clone().unwrap_or(otherwise), ..recorded };
+                *side = Some(Living { instance: Some(self.begin(respondent, &setup)?), setup });
+            }
+        }
+        let uncertain = start.resumed;
+        self.instances.insert(start.instance, Replayed { start, sides, uncertain });
+        Ok(())
+    }
+
+    fn begin(&self, respondent: &Respondent, setup: &Setup) -> Result<Instance, ReplayError> {
+        let Respondent::Strategy { name, blueprint, .. } = respondent else { return Err(ReplayError::Empty) };
+        Instance::start(&self.engine, blueprint, setup, &mut Said::default())
+            .map_err(|error| ReplayError::Strategy { name: name.clone(), error })
+    }
+
+    fn gap(&mut self, lines: u64) {
+        self.comparison.missing += lines;
+        self.instances.values_mut().for_each(|replayed| replayed.uncertain = true);
+    }
+
+    fn decision(&mut self, number: u64, of: u64, question: Question, recorded: &Recorded) -> Result<(), String> {
+        let (facts, candidates) = question.facts()?;
+        let Some(replayed) = self.instances.get_mut(&of) else { return Ok(()) };
+        let known = replayed.start.providers.len();
+        if let Some((provider, ..)) = question.candidates.iter().find(|(provider, ..)| *provider as usize >= known) {
+            return Err(format!("there is no provider {provider} among {known}"));
+        }
+        let mut answers = [recorded.clone(), recorded.clone()];
+        let sides = replayed.sides.iter_mut().zip(&self.respondents).zip(&mut answers);
+        for ((living, respondent), answer) in sides {
+            let (Some(living), Respondent::Strategy { blueprint, .. }) = (living, respondent) else { continue };
+            if living.instance.is_none() {
+                let begun = Instance::start(&self.engine, blueprint, &living.setup, &mut Said::default());
+                living.instance = begun.ok();
+            }
+            *answer = match &mut living.instance {
+                None => Recorded::Fault("does not start".to_owned()),
+                Some(instance) => match instance.route(&self.engine, &facts, &candidates, &mut Said::default()) {
+                    Ok(answer) => Recorded::of(Ok(&answer)),
+                    Err(broken) => {
+                        if !broken.usable {
+                            living.instance = None;
+                        }
+                        Recorded::Fault(broken.fault.kind().name().to_owned())
+                    }
+                },
+            };
+        }
+        let comparison = &mut self.comparison;
+        comparison.decisions += 1;
+        let name =
+            |index: u32| replayed.start.providers.get(index as usize).map_or("?", |known| &known.name).to_owned();
+        let firsts = [0, 1].map(|side: usize| answers[side].first(&question).map(name).unwrap_or_default());
+        for (side, first) in firsts.iter().enumerate() {
+            comparison.firsts.entry(first.clone()).or_default()[side] += 1;
+            comparison.faults[side] += u64::from(matches!(answers[side], Recorded::Fault(_)));
+        }
+        let [left, right] = &answers;
+        if are_alike(left, right, comparison.names[0] == comparison.names[1] || comparison.names[0] == "recorded") {
+            comparison.same += 1;
+            return Ok(());
+        }
+        if replayed.uncertain {
+            comparison.uncertain += 1;
+            return Ok(());
+        }
+        if firsts[0] != firsts[1] {
+            comparison.other_first += 1;
+            *comparison.moves.entry(format!("{} -> {}", firsts[0], firsts[1])).or_default() += 1;
+        }
+        if comparison.examples.len() < EXAMPLES {
+            let offered = question.candidates.iter().map(|(provider, ..)| name(*provider)).collect();
+            let answers = [0, 1].map(|side: usize| in_words(&answers[side], &replayed.start, side, comparison, name));
+            comparison.examples.push(Example { line: number, question, candidates: offered, answers });
+        }
+        Ok(())
+    }
+}
+
+/// Whether two answers are the same. Numbers of reasons mean something only to the strategy that gives them.
+fn are_alike(left: &Recorded, right: &Recorded, one_strategy: bool) -> bool {
+    match (left, right) {
+        (Recorded::Order(left, why), Recorded::Order(right, other)) => left == right && (!one_strategy || why == other),
+        _ => left == right,
+    }
+}
+
+fn in_words(
+    answer: &Recorded,
+    start: &Start,
+    side: usize,
+    comparison: &Comparison,
+    name: impl Fn(u32) -> String,
+) -> String {
+    match answer {
+        Recorded::Order(order, reason) => {
+            let order = order.iter().map(|index| name(*index)).collect::<Vec<_>>().join(", ");
+            // The texts of the reasons are those of the recorded strategy.
+            let is_recorded = comparison.names[side] == "recorded" || comparison.names[side] == start.strategy;
+            match start.reasons.get(*reason as usize).filter(|_| is_recorded && *reason > 0) {
+                Some(reason) => format!("{order} ({reason})"),
+                None => order,
+            }
+        }
+        Recorded::Abstained => "no opinion".to_owned(),
+        Recorded::Refused(text) => format!("an error: {text}"),
+        Recorded::Fault(kind) => format!("a fault: {kind}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
