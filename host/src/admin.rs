@@ -1,4 +1,7 @@
-//! What operators and their load balancers ask: `/health`, `/ready`, `/metrics` and `/admin/reload`.
+//! What operators and their load balancers ask: `/health`, `/ready`, `/metrics`, `/admin/reload` and
+//! `/admin/shadow`.
+
+mod shadow;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,7 +25,7 @@ use crate::proxy::respond::{self, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
 
 /// Where operators go; every other path is a client's.
-pub const PATHS: [&str; 4] = ["/health", "/ready", "/metrics", "/admin/reload"];
+pub const PATHS: [&str; 5] = ["/health", "/ready", "/metrics", "/admin/reload", "/admin/shadow"];
 
 /// What operators see and do.
 pub struct Operations {
@@ -232,6 +235,21 @@ pub async fn metrics(State(operations): State<Arc<Operations>>, request: Request
         Ok(()) => {
             let text = operations.metrics();
             ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+        }
+    };
+    named(answer, id)
+}
+
+/// `GET /admin/shadow`: how the shadows compare with the strategy that decides, as JSON or for a browser.
+pub async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+    let id = operations.proxy.request_id(request.headers());
+    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+    let answer = match operations.admits(&request) {
+        Err(error) => own(error),
+        Ok(()) if !reads => own(ProxyError::WrongMethod("GET")),
+        Ok(()) => {
+            let health = operations.proxy.generation().fleet.strategy().health();
+            shadow::answer(&health, request.headers())
         }
     };
     named(answer, id)

@@ -27,8 +27,8 @@ use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, reply::Reply, request::Approach};
 use crate::queue::Queue;
-use crate::routing::ProviderFacts;
-use crate::strategy::{self, Succession};
+use crate::routing::{ProviderFacts, Strategy};
+use crate::strategy::{self, Shadowed, Shadows, Succession};
 use crate::{drain, listener, telemetry};
 use reload::Reloader;
 pub use reload::Source;
@@ -81,6 +81,28 @@ fn strategy_problem(config: &Config, error: &strategy::LoadError) -> LoadError {
     let (file, key, line) = (config.file.clone(), "routing.strategy".to_owned(), config.strategy.line);
     let problem = Problem { file: file.clone(), line, key, message, help: None };
     LoadError { file, problems: vec![problem] }
+}
+
+/// The shadows that a configuration wants.
+///
+/// # Errors
+///
+/// [`LoadError`], in the form of the configuration's own problems.
+pub fn load_shadows(config: &Config, before: Option<&Arc<Shadows>>) -> Result<Option<Arc<Shadows>>, LoadError> {
+    Shadows::of(&config.shadows, &facts(config), before).map_err(|(strategy, error)| {
+        let message = format!("{strategy} {}", proxy::respond::chain(&error));
+        let line = config.shadows.iter().find(|shadow| shadow.to_string() == strategy).map_or(0, |shadow| shadow.line);
+        let (file, key) = (config.file.clone(), "routing.shadow".to_owned());
+        LoadError { file: file.clone(), problems: vec![Problem { file, line, key, message, help: None }] }
+    })
+}
+
+/// What decides: the strategy, with its shadows if it has any.
+fn deciding(strategy: &Arc<Succession>, shadows: Option<&Arc<Shadows>>) -> Arc<dyn Strategy> {
+    match shadows {
+        Some(shadows) => Arc::new(Shadowed::new(Arc::clone(strategy), Arc::clone(shadows))),
+        None => Arc::clone(strategy) as Arc<dyn Strategy>,
+    }
 }
 
 /// Begins the record of decisions that a configuration wants, or ends the one that it does not want any more.
@@ -140,18 +162,19 @@ impl App {
         // Compiling a component takes long enough to be felt by whatever else the runtime does.
         let (config, strategy, tls) = tokio::task::spawn_blocking(move || {
             let (strategy, tls) = (load_strategy(&config), load_tls(&config));
-            (config, strategy, tls)
+            let loaded = strategy.and_then(|strategy| Ok((strategy, load_shadows(&config, None)?)));
+            (config, loaded, tls)
         })
         .await
         .context("loading the strategy panicked")?;
-        let (strategy, tls) = (strategy?, tls?);
+        let ((strategy, shadows), tls) = (strategy?, tls?);
         record(&config, &strategy)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
         client::set_up_tls();
         let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
-        let fleet = Fleet::new(&config, strategy.clone(), &metrics, None)?;
+        let fleet = Fleet::new(&config, deciding(&strategy, shadows.as_ref()), &metrics, None)?;
         fleet.take_over(None);
         descriptors::provide();
         let doors = Doors::new(&config, tls);
@@ -176,6 +199,7 @@ impl App {
         let reloader = Reloader {
             proxy,
             strategy,
+            shadows,
             source: options.source.unwrap_or_else(|| Arc::new(move || Ok(again.clone()))),
             config,
             status: operations.status(),
@@ -225,7 +249,10 @@ impl App {
         let Doors { clients: settings, operators: settings_of_operators, traffic } = reloader.doors.clone();
         let scheme = if settings.load().tls.is_some() { "https" } else { "http" };
         let open = Router::new().route("/health", any(admin::health)).route("/ready", any(admin::ready));
-        let closed = Router::new().route("/metrics", any(admin::metrics)).route("/admin/reload", any(admin::reload));
+        let closed = Router::new()
+            .route("/metrics", any(admin::metrics))
+            .route("/admin/reload", any(admin::reload))
+            .route("/admin/shadow", any(admin::shadow));
         let operations_of_clients = open.clone().merge(closed.clone()).with_state(operations.clone());
         tasks.spawn(listener::serve(Listening {
             socket: listener,

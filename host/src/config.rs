@@ -87,6 +87,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Which strategy routes.
     pub strategy: StrategyChoice,
+    /// Strategies that see what it sees and decide nothing.
+    pub shadows: Vec<StrategyChoice>,
     /// Active checks and ejection.
     pub health_check: HealthCheck,
     /// Which requests belong together.

@@ -12,7 +12,7 @@
 //! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
 //! | [`strategy`] | the host of strategies as WebAssembly components; the only module that names wasmtime |
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
-//! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, logs |
+//! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, logs |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
 //! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider` and `queue`, `strategy` and `provider` to

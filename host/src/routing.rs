@@ -36,7 +36,7 @@ pub trait Strategy: Send + Sync {
 }
 
 /// How a strategy is, for operators and metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StrategyHealth {
     /// The name of the one that decides, as [`Strategy::name`]; the label of its counters.
     pub name: String,
@@ -58,6 +58,25 @@ pub struct StrategyHealth {
     /// What had happened under other names that strategies of this process went by, so that metrics lose nothing when
     /// a reload chooses another one.
     pub former: Vec<(String, StrategyCounters)>,
+    /// Those that see what it sees and decide nothing.
+    pub shadows: Vec<ShadowHealth>,
+}
+
+/// How a strategy is that sees what the live one sees and decides nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShadowHealth {
+    /// How it is in itself.
+    pub strategy: StrategyHealth,
+    /// Decisions that it has seen.
+    pub decisions: u64,
+    /// Of them, those in which it would have tried the same provider first.
+    pub same_first: u64,
+    /// Those in which its whole order was the same.
+    pub same_order: u64,
+    /// Time that it has taken for them.
+    pub seconds: f64,
+    /// What it and the other shadows have missed, because it came faster than they see.
+    pub dropped: u64,
 }
 
 /// What has happened under a strategy's name since the process started, over all reloads. Nothing here ever falls.

@@ -42,6 +42,7 @@ mod probe;
 mod record;
 mod recovery;
 mod replay;
+mod shadow;
 mod succession;
 mod wasi;
 
@@ -53,6 +54,7 @@ pub use component::LoadError;
 pub use fault::{Fault, FaultKind};
 pub use record::{Recorder, Target};
 pub use replay::{Comparison, Example, ReplayError, Respondent, compare};
+pub use shadow::{Shadowed, Shadows};
 pub use succession::Succession;
 
 /// The names of the strategies in the binary, sorted.

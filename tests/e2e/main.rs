@@ -25,6 +25,7 @@ mod queue;
 mod reload;
 mod rotation;
 mod settings;
+mod shadow;
 mod shutdown;
 mod spec_examples;
 mod stored;

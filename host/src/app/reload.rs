@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::watch::{self, Look};
-use super::{Doors, facts, load_tls, record, strategy_problem};
+use super::{Doors, deciding, facts, load_shadows, load_tls, record, strategy_problem};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::provider::{Fleet, health, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
-use crate::strategy::Succession;
+use crate::strategy::{Shadows, Succession};
 use crate::telemetry;
 
 /// Reads the configuration anew.
@@ -28,6 +28,7 @@ pub type Source = Arc<dyn Fn() -> Result<Config, LoadError> + Send + Sync>;
 pub struct Reloader {
     pub proxy: Arc<Proxy>,
     pub strategy: Arc<Succession>,
+    pub shadows: Option<Arc<Shadows>>,
     pub source: Source,
     /// What is in force now.
     pub config: Config,
@@ -48,6 +49,7 @@ struct Prepared {
     tls: Option<Arc<rustls::ServerConfig>>,
     fleet: Arc<Fleet>,
     strategy: Arc<Succession>,
+    shadows: Option<Arc<Shadows>>,
 }
 
 impl Reloader {
@@ -134,17 +136,19 @@ impl Reloader {
     async fn prepare(&self) -> (Look, anyhow::Result<Prepared>) {
         let (source, predecessor) = (Arc::clone(&self.source), Arc::clone(&self.proxy.generation().fleet));
         let (metrics, running) = (Arc::clone(self.proxy.metrics()), Arc::clone(&self.strategy));
-        let known = watch::files(&self.config);
+        let (known, shadows) = (watch::files(&self.config), self.shadows.clone());
         let prepared = tokio::task::spawn_blocking(move || {
             let looked = Look::at(&known);
             let prepare = || {
                 let config = source()?;
                 let strategy = running.reload(&config.strategy, facts(&config));
                 let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
+                let shadows = load_shadows(&config, shadows.as_ref())?;
                 let tls = load_tls(&config)?;
-                let fleet = Fleet::new(&config, strategy.clone(), &metrics, Some(&predecessor))?;
+                let deciding = deciding(&strategy, shadows.as_ref());
+                let fleet = Fleet::new(&config, deciding, &metrics, Some(&predecessor))?;
                 record(&config, &strategy)?;
-                Ok(Prepared { config, tls, fleet, strategy })
+                Ok(Prepared { config, tls, fleet, strategy, shadows })
             };
             let prepared: anyhow::Result<Prepared> = prepare();
             let looked = match &prepared {
@@ -158,7 +162,7 @@ impl Reloader {
 
     /// Puts the next generation in force. Nothing here fails or waits.
     fn swap(&mut self, prepared: Prepared) -> Reloaded {
-        let Prepared { config, tls, fleet, strategy } = prepared;
+        let Prepared { config, tls, fleet, strategy, shadows } = prepared;
         let before = self.proxy.generation();
         let mut warnings = config.warnings.clone();
         warnings.extend(needs_restart(&self.config, &config));
@@ -184,7 +188,7 @@ impl Reloader {
             "reloaded: generation {number} with {providers} providers and strategy {name} is in force"
         );
         self.status.succeeded();
-        (self.config, self.strategy) = (config, strategy);
+        (self.config, self.strategy, self.shadows) = (config, strategy, shadows);
         Reloaded { generation: number, providers, strategy: name, warnings }
     }
 

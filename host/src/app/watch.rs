@@ -51,8 +51,10 @@ pub fn files(config: &Config) -> Vec<PathBuf> {
         return Vec::new();
     }
     let mut files = vec![config.file.clone()];
-    if let StrategySource::File(file) = &config.strategy.source {
-        files.push(file.clone());
+    for strategy in std::iter::once(&config.strategy).chain(&config.shadows) {
+        if let StrategySource::File(file) = &strategy.source {
+            files.push(file.clone());
+        }
     }
     if let Some(tls) = &config.server.tls {
         files.extend([tls.cert.clone(), tls.key.clone()]);

@@ -65,10 +65,12 @@ pub(super) fn check(
     let monitoring = monitoring(&mut reader, &top, folder);
     let server = server(&mut reader, &top, folder);
     (!providers.is_empty()).then_some(())?;
+    let (strategy, shadows) = strategy?;
     Some(Config {
         file: file.to_owned(),
         providers,
-        strategy: strategy?,
+        strategy,
+        shadows,
         health_check,
         affinity,
         queue,

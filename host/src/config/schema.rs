@@ -33,7 +33,8 @@ pub(super) const PROVIDER: Schema = Schema {
         "labels",
     ],
 };
-pub(super) const ROUTING: Schema = Schema { path: "`routing`", keys: &["strategy", "health_check", "affinity"] };
+pub(super) const ROUTING: Schema =
+    Schema { path: "`routing`", keys: &["strategy", "health_check", "affinity", "shadow"] };
 pub(super) const AFFINITY: Schema = Schema { path: "`routing.affinity`", keys: &["header", "prompt_prefix"] };
 pub(super) const PRICE: Schema = Schema { path: "`providers[].price`", keys: &["input", "output"] };
 pub(super) const HEALTH_CHECK: Schema =
@@ -100,6 +101,6 @@ mod tests {
         assert_eq!(help_for_unknown("slotwait", QUEUE), "did you mean `slot_wait`?");
         assert_eq!(help_for_unknown("strategy", TOP), "it belongs to `routing`");
         assert_eq!(help_for_unknown("max_concurrent", TOP), "it belongs to `providers[]` or `queue`");
-        assert_eq!(help_for_unknown("colour", ROUTING), "the keys here: strategy, health_check, affinity");
+        assert_eq!(help_for_unknown("colour", ROUTING), "the keys here: strategy, health_check, affinity, shadow");
     }
 }

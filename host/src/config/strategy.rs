@@ -28,19 +28,56 @@ struct Declared<'n> {
     config: serde_json::Value,
 }
 
-/// The strategy that was chosen; every entry under `strategies` is checked, chosen or not.
+/// More shadows than this are a mistake.
+const MAX_SHADOWS: usize = 8;
+
+/// The strategy that was chosen, and its shadows; every entry under `strategies` is checked, chosen or not.
 pub(super) fn choose(
     reader: &mut Reader<'_>,
     top: &Section<'_>,
     routing: &Section<'_>,
     sources: &Sources<'_>,
-) -> Option<StrategyChoice> {
+) -> Option<(StrategyChoice, Vec<StrategyChoice>)> {
     let found = in_folder(sources.folder);
     let declared = declared(reader, top, sources, &found);
     let (name, at, shown) = match reader.text(routing, "strategy").ok()? {
         Some(Text { text, at, shown }) => (text, at, shown),
         None => (DEFAULT.to_owned(), Place { line: 0, ..routing.at.key("strategy", 0) }, quoted(DEFAULT)),
     };
+    let chosen = resolve(reader, name, &at, &shown, &declared, &found, sources);
+    let mut shadows = Vec::new();
+    let listed = reader.list(routing, "shadow");
+    if let Some((at, _)) = listed.get(MAX_SHADOWS) {
+        reader.findings.problem(at, format!("is one too many: {MAX_SHADOWS} shadows are the most"), None);
+    }
+    for (at, node) in listed {
+        let Ok(Text { text, at, shown }) = reader.text_at(node, at, false) else { continue };
+        let known = shadows.iter().chain(&chosen).any(|other: &StrategyChoice| other.name == text);
+        if known {
+            let help = "each name stands for one strategy; another config of the same one needs a name of its own under \
+                        `strategies`, with a `path`";
+            reader.findings.problem(
+                &at,
+                format!("{shown} decides already, or is a shadow already"),
+                Some(help.to_owned()),
+            );
+        } else {
+            shadows.extend(resolve(reader, text, &at, &shown, &declared, &found, sources));
+        }
+    }
+    Some((chosen?, shadows))
+}
+
+/// What a name stands for.
+fn resolve(
+    reader: &mut Reader<'_>,
+    name: String,
+    at: &Place,
+    shown: &str,
+    declared: &[Declared<'_>],
+    found: &BTreeSet<String>,
+    sources: &Sources<'_>,
+) -> Option<StrategyChoice> {
     let line = at.line;
     if let Some(entry) = declared.iter().find(|entry| entry.name == name) {
         return Some(StrategyChoice { source: entry.source.clone()?, config: entry.config.clone(), name, line });
@@ -50,7 +87,7 @@ pub(super) fn choose(
     } else if found.contains(&name) {
         StrategySource::File(dropped(sources.folder, &name))
     } else if name.ends_with(".wasm") {
-        StrategySource::File(file(reader, &at, &name, sources.folder).ok()?)
+        StrategySource::File(file(reader, at, &name, sources.folder).ok()?)
     } else {
         let names = declared.iter().map(|entry| entry.name).chain(sources.builtins.iter().copied());
         let names: BTreeSet<&str> = names.chain(found.iter().map(String::as_str)).collect();
@@ -58,7 +95,7 @@ pub(super) fn choose(
         if help.starts_with("did") {
             help = format!("{help} there is: {}", names.into_iter().collect::<Vec<_>>().join(", "));
         }
-        reader.findings.problem(&at, format!("no strategy is called {shown}"), Some(help));
+        reader.findings.problem(at, format!("no strategy is called {shown}"), Some(help));
         return None;
     };
     Some(StrategyChoice { name, source, config: empty(), line })

@@ -2,10 +2,10 @@
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::sound;
-use crate::routing::{StrategyCounters, StrategyHealth};
+use crate::routing::{ShadowHealth, StrategyCounters, StrategyHealth};
 
 /// The state at the time of a scrape.
 #[derive(Debug, Default)]
@@ -109,7 +109,37 @@ impl State<'_> {
             }
         }
         self.gather_strategy(&register);
+        self.gather_shadows(&register);
         registry.gather()
+    }
+
+    fn gather_shadows(&self, register: &dyn Fn(Box<dyn Collector>)) {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = sound(CounterVec::new(Opts::new(format!("pointsman_shadow_{name}_total"), help), labels));
+            register(Box::new(counters.clone()));
+            counters
+        };
+        let faults = counters("faults", "Calls in which a shadow broke.", &["strategy", "kind"]);
+        type Read = fn(&ShadowHealth) -> f64;
+        let simple: [(&str, &str, Read); 5] = [
+            ("decisions", "Decisions that a shadow has seen.", |shadow| shadow.decisions as f64),
+            ("same_first", "Of them, those in which it would have tried the same provider first.", |shadow| {
+                shadow.same_first as f64
+            }),
+            ("same_order", "Of them, those in which its whole order was the same.", |shadow| shadow.same_order as f64),
+            ("call_seconds", "Time that a shadow has taken to decide.", |shadow| shadow.seconds),
+            ("missed", "Decisions and outcomes that came faster than shadows see.", |shadow| shadow.dropped as f64),
+        ];
+        let families = simple.map(|(name, help, read)| (counters(name, help, &["strategy"]), read));
+        for shadow in &self.health.shadows {
+            let name = shadow.strategy.name.as_str();
+            for (kind, count) in &shadow.strategy.counters.faults {
+                faults.with_label_values(&[name, kind]).inc_by(*count as f64);
+            }
+            for (family, read) in &families {
+                family.with_label_values(&[name]).inc_by(read(shadow));
+            }
+        }
     }
 
     fn gather_strategy(&self, register: &dyn Fn(Box<dyn Collector>)) {

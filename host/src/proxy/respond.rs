@@ -139,7 +139,9 @@ impl ProxyError {
                 StatusCode::NOT_FOUND,
                 INVALID_REQUEST,
                 "unknown_path",
-                format!("This listener serves /metrics, /admin/reload, /health and /ready, but no path {path}."),
+                format!(
+                    "This listener serves /metrics, /admin/reload, /admin/shadow, /health and /ready, but no path {path}."
+                ),
             ),
             Self::WrongMethod(allowed) => face(
                 StatusCode::METHOD_NOT_ALLOWED,

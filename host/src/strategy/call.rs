@@ -146,6 +146,11 @@ impl ComponentStrategy {
         &self.inner.setup
     }
 
+    /// Where it counts.
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.inner.counters)
+    }
+
     /// Its own faults, whatever the counters of its name say.
     pub(super) fn record(&self) -> Record {
         self.inner.record.lock().clone()
@@ -169,6 +174,7 @@ impl Strategy for ComponentStrategy {
             digest: blueprint.digest.short(),
             counters: self.stats().into(),
             former: Vec::new(),
+            shadows: Vec::new(),
         }
     }
 

@@ -108,7 +108,7 @@ impl Names {
 }
 
 /// The bytes of the chosen component.
-fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadError> {
+pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadError> {
     match &choice.source {
         StrategySource::BuiltIn(name) => {
             let not_built_in = || LoadError::NotBuiltIn { name: name.clone(), builtins: builtins() };
@@ -118,7 +118,8 @@ fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadError> {
     }
 }
 
-fn setup(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Setup {
+/// What an instance of it is started with.
+pub(super) fn setup(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Setup {
     let config = if choice.config.is_null() { "{}".to_owned() } else { choice.config.to_string() };
     Setup { providers, config }
 }
