@@ -19,6 +19,7 @@ use crate::strategy::{builtins, cache_folder, use_cache as use_cache_in};
 use crate::{demo, telemetry};
 
 mod replay;
+mod simulate;
 mod strategy;
 
 /// Wrong arguments or configuration, as clap's own exit code.
@@ -43,6 +44,8 @@ enum Command {
     /// Work on strategies: replay recorded decisions, compare two strategies.
     #[command(subcommand)]
     Strategy(strategy::Strategy),
+    /// Play a scenario with one strategy or several, on a virtual clock and without providers.
+    Simulate(simulate::Simulate),
     /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
 }
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => run_serve(&serve),
         Command::Check(file) => run_check(&file),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Strategy(strategy) => strategy::run(&strategy),
         Command::Demo(DemoPort { port }) => run_demo(port),
     }

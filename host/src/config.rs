@@ -78,6 +78,20 @@ pub fn parse(text: &str, file: &Path, env: &Env<'_>, builtins: &[&str]) -> Resul
     findings.conclude(|warnings| Some(Config { warnings, ..config? }))
 }
 
+/// Reads a file of another kind than a configuration, within the same bounds, as JSON; variables are filled in.
+///
+/// # Errors
+/// What is wrong with it as YAML.
+pub fn to_json(text: &str, file: &Path, env: &Env<'_>) -> Result<serde_json::Value, LoadError> {
+    let mut findings = Findings::new(file);
+    let root = yaml::read(text, &mut findings);
+    let json = root.ok().map(|root| {
+        let mut reader = read::Reader::new(&mut findings, env);
+        root.map_or(serde_json::Value::Null, |root| reader.json(&root, &Place::file()))
+    });
+    findings.conclude(|_warnings| json)
+}
+
 /// A whole, valid configuration.
 #[derive(Clone, Debug)]
 pub struct Config {

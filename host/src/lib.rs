@@ -12,6 +12,7 @@
 //! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
 //! | [`strategy`] | the host of strategies as WebAssembly components; the only module that names wasmtime |
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
+//! | [`simulate`] | all of that with a virtual clock and played providers |
 //! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, logs |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
@@ -30,6 +31,7 @@ pub mod provider;
 pub mod proxy;
 pub mod queue;
 pub mod routing;
+pub mod simulate;
 pub mod slots;
 pub mod strategy;
 pub mod telemetry;

@@ -147,8 +147,23 @@ impl Fleet {
         metrics: &Metrics,
         predecessor: Option<&Fleet>,
     ) -> Result<Arc<Self>, client::SetupError> {
-        let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
         let clients = predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default();
+        Self::with_clients(config, strategy, metrics, predecessor, clients)
+    }
+
+    /// As [`Fleet::new`], with these clients.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fleet::new`].
+    pub fn with_clients(
+        config: &config::Config,
+        strategy: Arc<dyn Strategy>,
+        metrics: &Metrics,
+        predecessor: Option<&Fleet>,
+        clients: Clients,
+    ) -> Result<Arc<Self>, client::SetupError> {
+        let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
         let mut providers = Vec::with_capacity(config.providers.len());
         for (index, provider) in (0_u32..).zip(&config.providers) {
             providers.push(Arc::new(Provider {

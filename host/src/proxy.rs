@@ -41,7 +41,7 @@ use crate::queue::{NoSlot, Queue, QueuePermit};
 use crate::routing::Outcome;
 use access::Entry;
 use attempt::{Answered, Content, Passing};
-use dispatch::{Dispatcher, Order};
+use dispatch::{Clock, Dispatcher, Order};
 use endpoint::{Class, Endpoint};
 use entropy::Entropy;
 use generation::Generation;
@@ -202,7 +202,7 @@ impl Proxy {
         let affinity = affinity::key(&generation.affinity, &headers, &body);
         let admitted = arrived + wait;
         let order = Order { method: head.method, endpoint, query, headers, body, affinity, admitted, deadline };
-        let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy };
+        let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy, clock: Clock::System };
         dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
     }
 

@@ -27,6 +27,7 @@ mod rotation;
 mod settings;
 mod shadow;
 mod shutdown;
+mod simulated;
 mod spec_examples;
 mod stored;
 mod strategies;

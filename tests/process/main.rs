@@ -6,6 +6,7 @@ mod cache;
 mod connections;
 mod record;
 mod secrets;
+mod simulate;
 
 use std::path::Path;
 use std::process::Command;

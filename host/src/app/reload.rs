@@ -196,7 +196,8 @@ impl Reloader {
     pub fn start_checks(&mut self, fleet: &Arc<Fleet>, config: &Config) {
         let next = self.draining.child_token();
         std::mem::replace(&mut self.checks, next.clone()).cancel();
-        health::start(fleet, &config.health_check, &self.tasks, &next);
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        health::start(fleet, &config.health_check, &self.tasks, &next, clock.subsec_nanos());
         summary::start(fleet, &config.monitoring, &self.tasks, &next);
     }
 }

@@ -6,11 +6,14 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -30,12 +33,34 @@ use pool::{Connection, Pool, Unsent};
 
 /// Sends requests to one provider.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct Client(Way);
+
+/// The endpoint that lists a provider's models.
+pub const MODELS: &str = "models";
+
+/// How a provider is reached.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is what there is; the other one is for simulations")]
+enum Way {
+    Http(Http),
+    /// It is played by somebody.
+    Played(Arc<dyn Player>),
+}
+
+/// Over the network.
+#[derive(Clone, Debug)]
+struct Http {
     pool: Arc<Pool>,
     connect_timeout: Duration,
     dialect: Dialect,
     /// What every request carries: the host, the key, what else the configuration wants.
     own: HeaderMap,
+}
+
+/// Plays a provider in a simulation: everything above this module is as it is in a server.
+pub trait Player: std::fmt::Debug + Send + Sync {
+    /// Answers a request, or lets it fail, whenever the provider would.
+    fn answer(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Answer, AttemptError>>;
 }
 
 /// One request to a provider.
@@ -70,11 +95,29 @@ pub struct Answer {
 
 /// The body of an answer, with the connection that it comes from. Dropped before its end it closes the connection.
 #[derive(Debug)]
-pub struct AnswerBody {
-    incoming: Incoming,
-    /// `None` at the end.
-    connection: Option<Box<Connection>>,
-    pool: Arc<Pool>,
+pub struct AnswerBody(Source);
+
+#[derive(Debug)]
+enum Source {
+    Http {
+        incoming: Incoming,
+        /// `None` at the end.
+        connection: Option<Box<Connection>>,
+        pool: Arc<Pool>,
+    },
+    Played(PlayedBody),
+}
+
+/// What a played provider says.
+struct PlayedBody(Pieces);
+
+/// What a played provider says, piece by piece.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, AttemptError>> + Send + Sync>>;
+
+impl std::fmt::Debug for PlayedBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PlayedBody")
+    }
 }
 
 /// Why there is no answer, or no more of it.
@@ -103,7 +146,11 @@ pub enum SetupError {
 
 /// Makes clients; those of one origin share one pool of connections, over all reloads.
 #[derive(Clone, Debug, Default)]
-pub struct Clients(Arc<Mutex<Pools>>);
+pub struct Clients {
+    pools: Arc<Mutex<Pools>>,
+    /// In a simulation: who plays the provider of a name.
+    players: Option<Arc<HashMap<String, Arc<dyn Player>>>>,
+}
 
 #[derive(Debug, Default)]
 struct Pools {
@@ -112,6 +159,11 @@ struct Pools {
 }
 
 impl Clients {
+    /// Clients of providers that are played, by name.
+    pub fn played(players: HashMap<String, Arc<dyn Player>>) -> Self {
+        Self { players: Some(Arc::new(players)), ..Self::default() }
+    }
+
     /// The client of one provider.
     ///
     /// # Errors
@@ -119,6 +171,10 @@ impl Clients {
     /// [`SetupError`] when the machine or the provider's configuration does not allow it.
     pub fn client_for(&self, provider: &config::Provider) -> Result<Client, SetupError> {
         let unusable = || SetupError::Provider(provider.name.clone());
+        if let Some(players) = &self.players {
+            let player = players.get(&provider.name).ok_or_else(unusable)?;
+            return Ok(Client(Way::Played(Arc::clone(player))));
+        }
         let origin = Origin::of(&provider.base_url).ok_or_else(unusable)?;
         let mut own = HeaderMap::new();
         own.insert(header::HOST, HeaderValue::try_from(origin.authority()).map_err(|_invalid| unusable())?);
@@ -133,14 +189,14 @@ impl Clients {
             value.set_sensitive(true);
             own.insert(name, value);
         }
-        let pool = self.0.lock().pool(origin)?;
+        let pool = self.pools.lock().pool(origin)?;
         let connect_timeout = provider.timeouts.connect;
-        Ok(Client { pool, connect_timeout, dialect: Dialect::new(provider), own })
+        Ok(Client(Way::Http(Http { pool, connect_timeout, dialect: Dialect::new(provider), own })))
     }
 
     /// Closes connections that have been idle for too long, and forgets pools that nobody uses any more.
     pub fn sweep(&self) {
-        let mut pools = self.0.lock();
+        let mut pools = self.pools.lock();
         pools.by_origin.retain(|_, pool| Arc::strong_count(pool) > 1);
         for pool in pools.by_origin.values() {
             pool.sweep();
@@ -178,6 +234,33 @@ impl Client {
     ///
     /// [`AttemptError`]: connecting, sending or the head of the answer failed.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
+        match &self.0 {
+            Way::Http(http) => http.send(call).await,
+            Way::Played(player) => player.answer(&call).await,
+        }
+    }
+
+    /// `GET models` with the provider's key, as the active check and the list of models send it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::send`].
+    pub async fn list_models(&self) -> Result<Answer, AttemptError> {
+        let headers = HeaderMap::new();
+        let call = Call {
+            method: Method::GET,
+            endpoint: MODELS,
+            query: None,
+            model: "",
+            headers: &headers,
+            body: Bytes::new(),
+        };
+        self.send(call).await
+    }
+}
+
+impl Http {
+    async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
         let mut request = http::Request::new(Full::new(call.body));
         *request.uri_mut() = self.dialect.target(call.endpoint, call.query, call.model);
         let headers = request.headers_mut();
@@ -198,7 +281,7 @@ impl Client {
             status: head.status,
             ends_with_connection: !framed && !incoming.is_end_stream(),
             headers: head.headers,
-            body: AnswerBody { incoming, connection: Some(connection), pool: Arc::clone(&self.pool) },
+            body: AnswerBody(Source::Http { incoming, connection: Some(connection), pool: Arc::clone(&self.pool) }),
         })
     }
 
@@ -222,35 +305,26 @@ impl Client {
             Err(Unsent { request, error }) => Err(AttemptError::of_head(error, request.is_none())),
         }
     }
-
-    /// `GET models` with the provider's key, as the active check and the list of models send it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::send`].
-    pub async fn list_models(&self) -> Result<Answer, AttemptError> {
-        let headers = HeaderMap::new();
-        let call = Call {
-            method: Method::GET,
-            endpoint: "models",
-            query: None,
-            model: "",
-            headers: &headers,
-            body: Bytes::new(),
-        };
-        self.send(call).await
-    }
 }
 
 impl AnswerBody {
+    /// What a played provider says, piece by piece.
+    pub fn played(pieces: Pieces) -> Self {
+        Self(Source::Played(PlayedBody(pieces)))
+    }
+
     /// The next piece of the body, `None` at its end. Trailers are dropped.
     pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
+        let (incoming, kept, pool) = match &mut self.0 {
+            Source::Http { incoming, connection, pool } => (incoming, connection, pool),
+            Source::Played(PlayedBody(pieces)) => return pieces.as_mut().poll_next(context),
+        };
         loop {
-            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
-            match ready!(connection.poll_body(&mut self.incoming, context)) {
+            let Some(connection) = kept else { return Poll::Ready(None) };
+            match ready!(connection.poll_body(incoming, context)) {
                 None => {
-                    if let Some(connection) = self.connection.take() {
-                        self.pool.put(connection);
+                    if let Some(connection) = kept.take() {
+                        pool.put(connection);
                     }
                     return Poll::Ready(None);
                 }

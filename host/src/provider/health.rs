@@ -19,8 +19,8 @@ const JITTER: f64 = 0.1;
 /// Two checks of one provider are at least this far apart, however short the cool-down.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 
-/// Starts the checks of all providers; they end when `stop` is cancelled.
-pub fn start(fleet: &Arc<Fleet>, settings: &HealthCheck, tasks: &TaskTracker, stop: &CancellationToken) {
+/// Starts the checks of all providers; they end when `stop` is cancelled. `seed` spreads them.
+pub fn start(fleet: &Arc<Fleet>, settings: &HealthCheck, tasks: &TaskTracker, stop: &CancellationToken, seed: u32) {
     if !settings.enabled {
         return;
     }
@@ -28,13 +28,13 @@ pub fn start(fleet: &Arc<Fleet>, settings: &HealthCheck, tasks: &TaskTracker, st
         let (fleet, provider, settings, stop) = (fleet.clone(), provider.clone(), settings.clone(), stop.clone());
         tasks.spawn(async move {
             // Cancelled between checks and within one: a drain does not wait for a provider that hangs.
-            stop.run_until_cancelled(check_forever(&fleet, &provider, &settings)).await
+            stop.run_until_cancelled(check_forever(&fleet, &provider, &settings, seed)).await
         });
     }
 }
 
-async fn check_forever(fleet: &Fleet, provider: &Provider, settings: &HealthCheck) {
-    let mut jitter = Jitter::new(provider.index);
+async fn check_forever(fleet: &Fleet, provider: &Provider, settings: &HealthCheck, seed: u32) {
+    let mut jitter = Jitter::new(provider.index, seed);
     loop {
         let result = check(provider, settings.timeout).await;
         if let CheckResult::Down(reason) = &result {
@@ -47,6 +47,7 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, settings: &HealthChec
             let until = fleet.snapshot().of(provider.record()).ejected_until();
             let next = until.map_or(regular, |until| regular.min(until.max(Instant::now() + MIN_PAUSE)));
             tokio::select! {
+                biased;
                 () = sleep_until(next) => break,
                 () = provider.record.ejected.notified() => {}
             }
@@ -73,9 +74,8 @@ async fn check(provider: &Provider, limit: Duration) -> CheckResult {
 struct Jitter(u32);
 
 impl Jitter {
-    fn new(index: u32) -> Self {
-        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self((clock.subsec_nanos() ^ index.wrapping_mul(0x9E37_79B9)) | 1)
+    fn new(index: u32, seed: u32) -> Self {
+        Self((seed ^ index.wrapping_mul(0x9E37_79B9)) | 1)
     }
 
     /// Between -1 and 1.

@@ -49,6 +49,32 @@ pub struct Dispatcher<'a> {
     pub generation: &'a Generation,
     /// Random bits for the strategy.
     pub entropy: &'a Entropy,
+    /// The time of day for the strategy.
+    pub clock: Clock,
+}
+
+/// The time of day.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// The system's.
+    System,
+    /// A simulation's: milliseconds since 1970 when it began.
+    Simulated {
+        /// When it began.
+        began: Instant,
+        /// What time of day that was.
+        epoch_ms: u64,
+    },
+}
+
+impl Clock {
+    fn now_ms(self) -> u64 {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            Clock::System => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            Clock::Simulated { began, epoch_ms } => epoch_ms.saturating_add(millis(began.elapsed())),
+        }
+    }
 }
 
 /// The course of one request.
@@ -131,7 +157,7 @@ impl Dispatcher<'_> {
         let facts = Facts {
             seq: course.eligible.next_seq(tier),
             entropy: self.entropy.bits(),
-            now_ms: now_ms(),
+            now_ms: self.clock.now_ms(),
             tier,
             attempts: u32::try_from(course.tried.len()).unwrap_or(u32::MAX),
             model: body.model(),
@@ -291,9 +317,4 @@ fn asked_to_wait(outcome: Outcome) -> Option<Duration> {
         Outcome::Throttled { retry_after } => retry_after,
         _ => None,
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -16,6 +16,11 @@ impl Default for Entropy {
 }
 
 impl Entropy {
+    /// The same bits each time.
+    pub fn seeded(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
     /// 64 uniform bits.
     pub fn next(&self) -> u64 {
         let mut z = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);

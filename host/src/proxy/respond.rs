@@ -90,6 +90,11 @@ struct Face {
 }
 
 impl ProxyError {
+    /// The status that the client gets.
+    pub fn status(self) -> StatusCode {
+        self.face().status
+    }
+
     /// The response; `attempts` is how many the proxy has made for the request.
     pub fn into_response(self, attempts: usize) -> Response<Full<Bytes>> {
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow);

@@ -1,0 +1,190 @@
+//! Plays one provider: how long it takes, when it refuses, what it remembers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, stream};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+use super::dice::Dice;
+use super::scenario::{Behaviour, Event};
+use crate::provider::client::{Answer, AnswerBody, AttemptError, Call, MODELS, Pieces, Player};
+use crate::routing::FailureKind;
+
+/// The header in which the driver tells what it has drawn of a request.
+pub const DRAWN: &str = "x-drawn";
+
+/// How long it takes to learn that nobody listens, or that there was an error.
+const SOON: Duration = Duration::from_millis(5);
+
+/// What the driver has drawn of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Tokens of the answer.
+    pub output_tokens: u32,
+    /// The session; 0 is none.
+    pub session: u32,
+    /// Whether it wants a stream.
+    pub streaming: bool,
+}
+
+impl Drawn {
+    /// As a header's value.
+    pub fn write(self) -> Option<HeaderValue> {
+        let Drawn { output_tokens, session, streaming } = self;
+        HeaderValue::try_from(format!("{output_tokens} {session} {}", u8::from(streaming))).ok()
+    }
+
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        let mut parts = headers.get(DRAWN)?.to_str().ok()?.split(' ').map(str::parse::<u32>);
+        let mut next = || parts.next()?.ok();
+        Some(Self { output_tokens: next()?, session: next()?, streaming: next()? == 1 })
+    }
+}
+
+/// Plays a provider.
+#[derive(Debug)]
+pub struct Actor {
+    behaviour: Behaviour,
+    began: Instant,
+    slots: Option<Arc<Semaphore>>,
+    dice: Dice,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Requests that the rate limit still allows, and when that was so.
+    allowance: f64,
+    at: Instant,
+    /// Sessions that it remembers, the latest last.
+    remembered: VecDeque<u32>,
+}
+
+impl Actor {
+    /// Plays it from now on.
+    pub fn new(behaviour: Behaviour, dice: Dice) -> Self {
+        let began = Instant::now();
+        let state = State { allowance: f64::INFINITY, at: began, remembered: VecDeque::new() };
+        let slots = behaviour.slots.map(|slots| Arc::new(Semaphore::new(slots as usize)));
+        Self { behaviour, began, slots, dice, state: Mutex::new(state) }
+    }
+
+    /// How it behaves differently now.
+    fn event(&self) -> Option<Event> {
+        let now = self.began.elapsed().as_secs_f64();
+        self.behaviour.events.iter().find(|event| event.from <= now && now < event.until).copied()
+    }
+
+    /// `None` if the rate limit allows one more, else how long until it does.
+    fn limited(&self) -> Option<Duration> {
+        let per_second = self.behaviour.requests_per_minute? / 60.0;
+        // What a provider saves up, and one request at least.
+        let most = (per_second * 6.0).max(1.0);
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let gained = (now - state.at).as_secs_f64() * per_second;
+        state.allowance = (state.allowance + gained).min(most);
+        state.at = now;
+        if state.allowance >= 1.0 {
+            state.allowance -= 1.0;
+            return None;
+        }
+        Some(Duration::from_secs_f64((1.0 - state.allowance) / per_second))
+    }
+
+    /// What the time to the first token is multiplied by, now that it reads this session.
+    fn reads(&self, session: u32) -> f64 {
+        let Some(cache) = self.behaviour.cache.filter(|_| session > 0) else { return 1.0 };
+        let mut state = self.state.lock();
+        let known = state.remembered.iter().position(|known| *known == session);
+        if let Some(place) = known {
+            state.remembered.remove(place);
+        }
+        state.remembered.push_back(session);
+        while state.remembered.len() > cache.sessions {
+            state.remembered.pop_front();
+        }
+        if known.is_some() { cache.factor } else { 1.0 }
+    }
+}
+
+impl Player for Actor {
+    fn answer(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Answer, AttemptError>> {
+        let event = self.event();
+        if event.is_some_and(|event| event.down) {
+            return async {
+                sleep(SOON).await;
+                Err(AttemptError::failed(FailureKind::Refused))
+            }
+            .boxed();
+        }
+        if call.endpoint == MODELS {
+            return soon(StatusCode::OK, HeaderMap::new());
+        }
+        if let Some(wait) = self.limited() {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
+            return soon(StatusCode::TOO_MANY_REQUESTS, headers);
+        }
+        let errors = event.and_then(|event| event.errors).unwrap_or(self.behaviour.errors);
+        if self.dice.happens(errors) {
+            return soon(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
+        }
+        let Some(drawn) = Drawn::read(call.headers) else { return soon(StatusCode::BAD_REQUEST, HeaderMap::new()) };
+        let slow = event.map_or(1.0, |event| event.slow);
+        let first = self.behaviour.first_token;
+        let first = self.dice.spread(first.median, first.p95) * slow * self.reads(drawn.session);
+        let rest = f64::from(drawn.output_tokens) / self.behaviour.tokens_per_second * slow;
+        let [first, rest] = [first, rest].map(|seconds| Duration::from_secs_f64(seconds.min(1e7)));
+        let slots = self.slots.clone();
+        async move {
+            let slot = match slots {
+                // Nobody closes it.
+                Some(slots) => slots.acquire_owned().await.ok(),
+                None => None,
+            };
+            let mut headers = HeaderMap::new();
+            let content_type = if drawn.streaming { "text/event-stream" } else { "application/json" };
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            let body = if drawn.streaming { streamed(first, rest, slot) } else { whole(first + rest, slot) };
+            Ok(Answer { status: StatusCode::OK, headers, ends_with_connection: false, body: AnswerBody::played(body) })
+        }
+        .boxed()
+    }
+}
+
+/// An answer without particulars.
+fn soon(status: StatusCode, headers: HeaderMap) -> BoxFuture<'static, Result<Answer, AttemptError>> {
+    async move {
+        sleep(SOON).await;
+        let body = AnswerBody::played(Box::pin(stream::iter([Ok(Bytes::from_static(b"{}"))])));
+        Ok(Answer { status, headers, ends_with_connection: false, body })
+    }
+    .boxed()
+}
+
+fn whole(after: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
+    Box::pin(stream::once(async move {
+        sleep(after).await;
+        drop(slot);
+        Ok(Bytes::from_static(b"{}"))
+    }))
+}
+
+/// Its first event, and its end.
+fn streamed(first: Duration, rest: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
+    let pieces = [(first, &b"data: {\"choices\":[]}\n\n"[..]), (rest, b"data: [DONE]\n\n")];
+    Box::pin(stream::unfold((pieces.into_iter(), slot), |(mut pieces, slot)| async move {
+        let (after, piece) = pieces.next()?;
+        sleep(after).await;
+        Some((Ok(Bytes::from_static(piece)), (pieces, slot)))
+    }))
+}

@@ -1,0 +1,304 @@
+//! Lets requests come, and follows each through the real proxy to its end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::actor::{Actor, DRAWN, Drawn};
+use super::dice::Dice;
+use super::scenario::{MAX_REQUESTS, Scenario, ScenarioError, Script, Traffic};
+use super::tally::{Report, Sample, micros, report};
+use crate::config::{Config, Env};
+use crate::metrics::Metrics;
+use crate::provider::client::{Clients, Player, SetupError};
+use crate::provider::{Fleet, Provider, health};
+use crate::proxy::access::Entry;
+use crate::proxy::affinity;
+use crate::proxy::attempt::{Answered, Content};
+use crate::proxy::dispatch::{Clock, Dispatcher, Order};
+use crate::proxy::endpoint::{Endpoint, LABELS};
+use crate::proxy::entropy::Entropy;
+use crate::proxy::generation::Generation;
+use crate::proxy::request::{Approach, RequestBody};
+use crate::proxy::respond::ProxyError;
+use crate::queue::{NoSlot, Queue};
+use crate::routing::{Outcome, OutcomeKind};
+use crate::strategy::{LoadError, Succession};
+
+/// Midnight of 1 January 2026, in milliseconds since 1970: the time of day at which every simulation begins.
+const EPOCH_MS: u64 = 1_767_225_600_000;
+
+/// Bytes of a token of English text, about.
+const BYTES_PER_TOKEN: f64 = 4.0;
+
+/// Why a simulation did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The scenario is wrong.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The strategy does not load.
+    #[error("strategy `{name}` {error}")]
+    Strategy {
+        /// Which.
+        name: String,
+        /// Why.
+        error: LoadError,
+    },
+    /// The machine does not allow it.
+    #[error("the simulation cannot be set up here")]
+    Setup(#[from] SetupError),
+    /// The machine does not allow it.
+    #[error("there is no runtime for it")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Plays a scenario with a strategy: a built-in one, a name under `strategies` of its `proxy`, or a path ending in `.wasm`,
+/// relative to its file. `requests` limits how many come. Not to be called on a Tokio runtime: it has one of its own, whose
+/// clock is virtual.
+///
+/// # Errors
+///
+/// [`SimulationError`]
+pub fn simulate(
+    scenario: &Scenario,
+    strategy: &str,
+    requests: Option<u64>,
+    env: &Env<'_>,
+) -> Result<Report, SimulationError> {
+    let config = scenario.config(strategy, env, crate::strategy::builtins())?;
+    let facts = config.providers.iter().map(Provider::facts).collect();
+    let load = Succession::start(&config.strategy, facts);
+    let deciding = load.map_err(|error| SimulationError::Strategy { name: strategy.to_owned(), error })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    runtime.block_on(drive(&scenario.script, &config, deciding, strategy, requests))
+}
+
+/// What all requests share.
+struct World {
+    generation: Generation,
+    queue: Queue,
+    entropy: Entropy,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    requests: TaskTracker,
+    began: Instant,
+    samples: Mutex<Vec<Sample>>,
+}
+
+async fn drive(
+    script: &Script,
+    config: &Config,
+    deciding: Arc<Succession>,
+    strategy: &str,
+    requests: Option<u64>,
+) -> Result<Report, SimulationError> {
+    let began = Instant::now();
+    let mut players: HashMap<String, Arc<dyn Player>> = HashMap::new();
+    for (stream, (name, behaviour)) in (10..).zip(&script.providers) {
+        players.insert(name.clone(), Arc::new(Actor::new(behaviour.clone(), Dice::new(script.seed, stream))));
+    }
+    let metrics = Arc::new(Metrics::new(&LABELS));
+    let fleet = Fleet::with_clients(config, deciding, &metrics, None, Clients::played(players))?;
+    fleet.take_over(None);
+    let (checks, stop) = (TaskTracker::new(), CancellationToken::new());
+    health::start(&fleet, &config.health_check, &checks, &stop, script.seed as u32);
+    let world = Arc::new(World {
+        generation: Generation::new(1, config, Arc::clone(&fleet), false),
+        queue: Queue::new(&config.queue),
+        entropy: Entropy::seeded(script.seed),
+        clock: Clock::Simulated { began, epoch_ms: EPOCH_MS },
+        metrics,
+        requests: TaskTracker::new(),
+        began,
+        samples: Mutex::default(),
+    });
+    let most = requests.map_or(MAX_REQUESTS, |requests| (requests as f64).min(MAX_REQUESTS)) as usize;
+    let mut arrivals = Arrivals { traffic: &script.traffic, dice: Dice::new(script.seed, 1), at: 0.0 };
+    let dice = Dice::new(script.seed, 2);
+    let mut last: f64 = 0.0;
+    for _ in 0..most {
+        let at = arrivals.next();
+        if requests.is_none() && at > script.duration {
+            break;
+        }
+        last = at;
+        sleep_until(began + Duration::from_secs_f64(at)).await;
+        let request = Arc::clone(&world).request(Asked::draw(&script.traffic, &dice));
+        world.requests.spawn(request);
+    }
+    world.requests.close();
+    world.requests.wait().await;
+    stop.cancel();
+    checks.close();
+    checks.wait().await;
+    let samples = std::mem::take(&mut *world.samples.lock());
+    let names: Vec<String> = config.providers.iter().map(|provider| provider.name.clone()).collect();
+    let attempts = fleet.providers().iter().map(|provider| attempts(provider)).collect();
+    let duration = if requests.is_some() { last.max(0.001) } else { script.duration };
+    Ok(report(strategy, script.seed, duration, &names, attempts, &samples))
+}
+
+fn attempts(provider: &Provider) -> BTreeMap<&'static str, u64> {
+    let counts = OutcomeKind::ALL.into_iter().map(OutcomeKind::name).zip(provider.metrics.attempts());
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// When requests come: as a Poisson process whose rate changes at the ends of bursts.
+struct Arrivals<'a> {
+    traffic: &'a Traffic,
+    dice: Dice,
+    at: f64,
+}
+
+impl Arrivals<'_> {
+    fn next(&mut self) -> f64 {
+        loop {
+            let burst = self.traffic.bursts.iter().find(|burst| burst.from <= self.at && self.at < burst.until);
+            let rate = burst.map_or(self.traffic.rate, |burst| burst.rate);
+            let ends = self.traffic.bursts.iter().flat_map(|burst| [burst.from, burst.until]);
+            let until = ends.filter(|end| *end > self.at).fold(f64::INFINITY, f64::min);
+            let next = self.at + self.dice.pause(rate);
+            if next < until {
+                self.at = next;
+                return next;
+            }
+            // What has not come by then is drawn anew: such a process has no memory.
+            self.at = until;
+        }
+    }
+}
+
+/// A request, as drawn.
+struct Asked {
+    model: String,
+    input_tokens: f64,
+    drawn: Drawn,
+}
+
+impl Asked {
+    fn draw(traffic: &Traffic, dice: &Dice) -> Self {
+        let tokens = |spread: super::scenario::Spread| dice.spread(spread.median, spread.p95).round().max(1.0);
+        let input_tokens = tokens(traffic.input_tokens).min(1e6);
+        let drawn = Drawn {
+            output_tokens: tokens(traffic.output_tokens).min(1e6) as u32,
+            session: traffic.sessions.map_or(0, |sessions| dice.below(sessions) + 1),
+            streaming: dice.happens(traffic.streaming),
+        };
+        Self { model: traffic.model.clone(), input_tokens, drawn }
+    }
+
+    /// The body that a client would have sent.
+    fn body(&self) -> Option<RequestBody> {
+        let Self { model, input_tokens, drawn: Drawn { session, streaming, .. } } = self;
+        let words = "x".repeat((input_tokens * BYTES_PER_TOKEN) as usize);
+        let model = serde_json::Value::from(model.as_str());
+        let text = format!(
+            r#"{{"model":{model},"stream":{streaming},"messages":[{{"role":"user","content":"{session} {words}"}}]}}"#
+        );
+        RequestBody::json(text.into(), Approach::Proxy).ok()
+    }
+}
+
+/// How a request ended for the client.
+struct Ended {
+    status: u16,
+    provider: Option<u16>,
+    first: Instant,
+    queue: Duration,
+    cost: f64,
+}
+
+impl World {
+    async fn request(self: Arc<Self>, asked: Asked) {
+        let arrived = Instant::now();
+        let token = self.requests.token();
+        let mut entry = Entry::new(String::new(), Method::POST, String::new(), Arc::clone(&self.metrics), token);
+        let ended = self.follow(&asked, arrived, &mut entry).await;
+        let now = Instant::now();
+        let sample = Sample {
+            at_ms: u32::try_from((arrived - self.began).as_millis()).unwrap_or(u32::MAX),
+            queue_us: micros(ended.queue),
+            first_us: micros(ended.first - arrived),
+            total_us: micros(now - arrived),
+            cost: ended.cost as f32,
+            status: ended.status,
+            provider: ended.provider,
+            attempts: u8::try_from(entry.attempts()).unwrap_or(u8::MAX),
+        };
+        self.samples.lock().push(sample);
+    }
+
+    async fn follow(&self, asked: &Asked, arrived: Instant, entry: &mut Entry) -> Ended {
+        let failed = |error: ProxyError, queue| {
+            let (status, first) = (error.status().as_u16(), Instant::now());
+            Ended { status, provider: None, first, queue, cost: 0.0 }
+        };
+        let (generation, fleet) = (&self.generation, &self.generation.fleet);
+        let unknown = || failed(ProxyError::UnknownModel(asked.model.clone()), Duration::ZERO);
+        let (Some(body), Some(endpoint)) = (asked.body(), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
+            return unknown();
+        };
+        if fleet.eligible(body.model()).providers().is_empty() {
+            return unknown();
+        }
+        let deadline = arrived + generation.queue_timeout;
+        let permit = match self.queue.enter(deadline).await {
+            Ok(permit) => permit,
+            Err(NoSlot::TimedOut) => {
+                return failed(ProxyError::QueueTimeout(generation.queue_timeout), arrived.elapsed());
+            }
+            Err(NoSlot::Full) => return failed(ProxyError::QueueFull(self.queue.max_waiting()), Duration::ZERO),
+        };
+        let queue = arrived.elapsed();
+        entry.hold(permit, queue);
+        let mut headers = HeaderMap::new();
+        headers.extend(asked.drawn.write().map(|drawn| (http::HeaderName::from_static(DRAWN), drawn)));
+        if let (Some(name), session @ 1..) = (&generation.affinity.header, asked.drawn.session) {
+            headers.insert(name.clone(), HeaderValue::from(session));
+        }
+        let affinity = match asked.drawn.session {
+            0 => 0,
+            _ => affinity::key(&generation.affinity, &headers, &body),
+        };
+        let (method, query, admitted) = (Method::POST, None, arrived + queue);
+        let order = Order { method, endpoint, query, headers, body, affinity, admitted, deadline };
+        let dispatcher = Dispatcher { generation, entropy: &self.entropy, clock: self.clock };
+        let Answered { status, content, outcome, .. } = match dispatcher.dispatch(&order, entry).await {
+            Ok(answered) => answered,
+            Err(error) => return failed(error, queue),
+        };
+        let first = Instant::now();
+        let provider = entry.provider().map(|provider| provider.index);
+        let whole = match content {
+            Content::Whole(_) => outcome == Outcome::Succeeded,
+            Content::Passing(mut passing) => loop {
+                match passing.source.chunk().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => {
+                        passing.permit.report(Outcome::Interrupted);
+                        break false;
+                    }
+                    None => {
+                        passing.permit.report(Outcome::Succeeded);
+                        break true;
+                    }
+                }
+            },
+        };
+        let Some(index) = provider.filter(|_| whole) else {
+            return Ended { status: status.as_u16(), provider: None, first, queue, cost: 0.0 };
+        };
+        let price = fleet.provider(index).config.price;
+        let cost = price.map_or(0.0, |price| {
+            (price.input * asked.input_tokens + price.output * f64::from(asked.drawn.output_tokens)) / 1e6
+        });
+        Ended { status: status.as_u16(), provider: u16::try_from(index).ok(), first, queue, cost }
+    }
+}

@@ -1,0 +1,195 @@
+//! Counts what became of each request, and sums it up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Pieces of the timeline.
+const PIECES: usize = 120;
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// When it came, in milliseconds from the beginning.
+    pub at_ms: u32,
+    /// How long it waited in the queue.
+    pub queue_us: u32,
+    /// Until the first token, from its arrival.
+    pub first_us: u32,
+    /// Until the end.
+    pub total_us: u32,
+    /// What its answer cost.
+    pub cost: f32,
+    /// The status that the client got.
+    pub status: u16,
+    /// Who answered; none for an error.
+    pub provider: Option<u16>,
+    /// How many providers were tried.
+    pub attempts: u8,
+}
+
+/// What came of a simulation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The strategy.
+    pub strategy: String,
+    /// What all chance followed from.
+    pub seed: u64,
+    /// Requests that came.
+    pub requests: usize,
+    /// Of them, those that were answered by a provider with a 2xx.
+    pub answered: usize,
+    /// The others, by the status that the client got.
+    pub errors: BTreeMap<u16, usize>,
+    /// Attempts after the first one of a request.
+    pub failovers: usize,
+    /// Milliseconds from the arrival to the first token, of those that were answered.
+    pub first_token_ms: Spread,
+    /// Milliseconds from the arrival to the end, likewise.
+    pub latency_ms: Spread,
+    /// Milliseconds in the queue, of all.
+    pub queue_wait_ms: Spread,
+    /// What the answers cost.
+    pub cost: f64,
+    /// In the order of the configuration.
+    pub providers: Vec<ProviderReport>,
+    /// How it went over time.
+    pub timeline: Timeline,
+}
+
+/// Percentiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Spread {
+    pub mean: f64,
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// What came of one provider.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProviderReport {
+    /// Its name.
+    pub name: String,
+    /// Requests that it answered.
+    pub answered: usize,
+    /// Their share among those that were answered.
+    pub share: f64,
+    /// Its attempts by outcome, those without any left out.
+    pub attempts: BTreeMap<&'static str, u64>,
+    /// What its answers cost.
+    pub cost: f64,
+    /// Milliseconds from the arrival to the first token of what it answered.
+    pub first_token_ms: Spread,
+}
+
+/// How it went over time, piece by piece.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timeline {
+    /// Seconds of a piece.
+    pub seconds: f64,
+    /// Requests that came.
+    pub arrivals: Vec<usize>,
+    /// Of them, those that were not answered.
+    pub errors: Vec<usize>,
+    /// The 95th percentile of milliseconds to the first token of the others.
+    pub first_token_p95_ms: Vec<f64>,
+    /// Who answered them, by provider.
+    pub answered: BTreeMap<String, Vec<usize>>,
+}
+
+/// Microseconds, at most what fits.
+pub fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+impl Spread {
+    /// Of microseconds, as milliseconds.
+    fn of(mut values: Vec<u32>) -> Self {
+        values.sort_unstable();
+        let Some(&max) = values.last() else { return Self::default() };
+        let millis = |micros: u32| f64::from(micros) / 1000.0;
+        // The nearest rank.
+        let at = |share: f64| millis(values[((values.len() as f64 * share).ceil() as usize).saturating_sub(1)]);
+        let sum: f64 = values.iter().copied().map(f64::from).sum();
+        let mean = (sum / values.len() as f64).round() / 1000.0;
+        Self { mean, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: millis(max) }
+    }
+}
+
+/// Sums up the samples. `attempts` are those of each provider, by outcome.
+pub fn report(
+    strategy: &str,
+    seed: u64,
+    duration: f64,
+    names: &[String],
+    attempts: Vec<BTreeMap<&'static str, u64>>,
+    samples: &[Sample],
+) -> Report {
+    let answered: Vec<&Sample> = samples.iter().filter(|sample| sample.provider.is_some()).collect();
+    let mut errors = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| sample.provider.is_none()) {
+        *errors.entry(sample.status).or_insert(0) += 1;
+    }
+    let cost = |samples: &mut dyn Iterator<Item = &&Sample>| samples.map(|sample| f64::from(sample.cost)).sum::<f64>();
+    let of_provider = |(index, name): (usize, &String), attempts| {
+        let own: Vec<&Sample> =
+            answered.iter().copied().filter(|sample| sample.provider.map(usize::from) == Some(index)).collect();
+        ProviderReport {
+            name: name.clone(),
+            answered: own.len(),
+            share: if answered.is_empty() { 0.0 } else { own.len() as f64 / answered.len() as f64 },
+            attempts,
+            cost: cost(&mut own.iter()),
+            first_token_ms: Spread::of(own.iter().map(|sample| sample.first_us).collect()),
+        }
+    };
+    Report {
+        strategy: strategy.to_owned(),
+        seed,
+        requests: samples.len(),
+        answered: answered.len(),
+        errors,
+        failovers: samples.iter().map(|sample| usize::from(sample.attempts.saturating_sub(1))).sum(),
+        first_token_ms: Spread::of(answered.iter().map(|sample| sample.first_us).collect()),
+        latency_ms: Spread::of(answered.iter().map(|sample| sample.total_us).collect()),
+        queue_wait_ms: Spread::of(samples.iter().map(|sample| sample.queue_us).collect()),
+        cost: cost(&mut answered.iter()),
+        providers: names
+            .iter()
+            .enumerate()
+            .zip(attempts)
+            .map(|(place, attempts)| of_provider(place, attempts))
+            .collect(),
+        timeline: timeline(duration, names, samples),
+    }
+}
+
+fn timeline(duration: f64, names: &[String], samples: &[Sample]) -> Timeline {
+    let seconds = duration / PIECES as f64;
+    let piece = |sample: &Sample| ((f64::from(sample.at_ms) / 1000.0 / seconds) as usize).min(PIECES - 1);
+    let (mut arrivals, mut errors) = (vec![0; PIECES], vec![0; PIECES]);
+    let mut answered = vec![vec![0; PIECES]; names.len()];
+    let mut firsts = vec![Vec::new(); PIECES];
+    for sample in samples {
+        let piece = piece(sample);
+        arrivals[piece] += 1;
+        match sample.provider {
+            Some(provider) => {
+                answered[usize::from(provider)][piece] += 1;
+                firsts[piece].push(sample.first_us);
+            }
+            None => errors[piece] += 1,
+        }
+    }
+    Timeline {
+        seconds,
+        arrivals,
+        errors,
+        first_token_p95_ms: firsts.into_iter().map(|values| Spread::of(values).p95).collect(),
+        answered: names.iter().cloned().zip(answered).collect(),
+    }
+}
