@@ -1,7 +1,7 @@
 //! A guest that speaks one of the versions of the contract, and the calls as the rest of the host makes them.
 //!
 //! Each version has functions and types of its own, generated from its WIT; that they are called in the same way is
-//! written down once, in [`speak!`].
+//! written down once, in the macro `speak`.
 
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, Store};
