@@ -1,6 +1,10 @@
 //! The command line: arguments and environment in, exit code out.
 //!
+//! Commands for the authors of strategies are in `cli/strategy.rs`; the rest is here.
+//!
 //! Exit codes: 0 done, 1 could not run (an address in use), 2 the arguments or the configuration are wrong.
+
+mod strategy;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +19,7 @@ use crate::admin::ReloadRequest;
 use crate::app::{self, App};
 use crate::config::{self, Config, environment};
 use crate::proxy::request::Approach;
-use crate::{demo, strategy, telemetry};
+use crate::{demo, telemetry};
 
 /// Wrong arguments or configuration, as clap's own exit code.
 const WRONG: u8 = 2;
@@ -38,6 +42,9 @@ enum Command {
     Check(ConfigFile),
     /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
+    /// Begin a strategy of your own.
+    #[command(subcommand)]
+    Strategy(strategy::Command),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => run_serve(&serve),
         Command::Check(file) => run_check(&file),
         Command::Demo(DemoPort { port }) => run_demo(port),
+        Command::Strategy(command) => strategy::run(&command),
     }
 }
 
@@ -89,7 +97,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
     };
     let (host, port) = (serve.host.clone(), serve.port);
     let source: app::Source = Arc::new(move || {
-        let mut config = config::load(&file, &environment, strategy::builtins())?;
+        let mut config = config::load(&file, &environment, crate::strategy::builtins())?;
         if let Some(host) = &host {
             config.server.host.clone_from(host);
         }
@@ -170,7 +178,7 @@ fn find(explicit: Option<&Path>) -> Result<PathBuf, String> {
 /// Finds and loads the configuration; the error is the text for stderr.
 fn load(explicit: Option<&Path>) -> Result<Config, String> {
     let file = find(explicit)?;
-    config::load(&file, &environment, strategy::builtins()).map_err(|error| error.to_string())
+    config::load(&file, &environment, crate::strategy::builtins()).map_err(|error| error.to_string())
 }
 
 fn summary(config: &Config) -> String {
@@ -187,8 +195,8 @@ fn summary(config: &Config) -> String {
 
 /// Keeps compiled strategies on disk, as far as the environment names a place.
 fn use_cache() {
-    if let Some(folder) = strategy::cache_folder(&environment) {
-        strategy::use_cache(&folder);
+    if let Some(folder) = crate::strategy::cache_folder(&environment) {
+        crate::strategy::use_cache(&folder);
     }
 }
 
@@ -262,7 +270,7 @@ fn wrong(text: &str) -> ExitCode {
 }
 
 /// Writes for the user; a reader that has gone away is no reason to panic.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
