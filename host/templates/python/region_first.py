@@ -25,11 +25,16 @@ class RegionFirst:
 
     def route(self, request, candidates):
         """The indices of the providers by preference, and why. At most 15 ms: no work here that `__init__` can do."""
-        turn = request.seq % len(candidates)
-        rotated = [candidate.provider for candidate in candidates[turn:] + candidates[:turn]]
-        here = [provider for provider in rotated if self.in_region[provider]]
-        others = [provider for provider in rotated if not self.in_region[provider]]
-        return here + others, IN_REGION if here else NOBODY
+        here = [candidate.provider for candidate in candidates if self.in_region[candidate.provider]]
+        others = [candidate.provider for candidate in candidates if not self.in_region[candidate.provider]]
+        order = taking_turns(here, request.seq) + taking_turns(others, request.seq)
+        return order, IN_REGION if here else NOBODY
+
+
+def taking_turns(providers, seq):
+    """Each comes first once in as many requests as there are providers here."""
+    turn = seq % max(len(providers), 1)
+    return providers[turn:] + providers[:turn]
 
 
 def parse(config):

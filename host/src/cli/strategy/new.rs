@@ -164,7 +164,7 @@ fn farewell(language: Language, name: &Name, folder: &Path) -> String {
             "python3 -m unittest",
             format!(
                 "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && \
-                 .venv/bin/componentize-py -d wit -w strategy-full componentize app -o {name}.wasm"
+                 .venv/bin/componentize-py -d wit -w strategy-full componentize --stub-wasi app -o {name}.wasm"
             ),
             format!("{name}.wasm"),
         ),

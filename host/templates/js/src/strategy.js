@@ -25,6 +25,12 @@ function parse(config) {
   return value;
 }
 
+/** Each comes first once in as many requests as there are providers here. */
+function takingTurns(providers, seq) {
+  const turn = seq % providers.length;
+  return [...providers.slice(turn), ...providers.slice(0, turn)];
+}
+
 export const router = {
   init({ providers, config }) {
     const { region } = parse(config);
@@ -35,11 +41,11 @@ export const router = {
 
   // At most 15 ms, the collection of garbage included: no work here that `init` can do.
   route(request, candidates) {
-    const turn = request.seq % candidates.length;
-    const rotated = [...candidates.slice(turn), ...candidates.slice(0, turn)].map((candidate) => candidate.provider);
-    const here = rotated.filter((provider) => inRegion[provider]);
-    const others = rotated.filter((provider) => !inRegion[provider]);
-    return { order: [...here, ...others], reason: here.length > 0 ? IN_REGION : NOBODY };
+    const providers = candidates.map((candidate) => candidate.provider);
+    const here = providers.filter((provider) => inRegion[provider]);
+    const others = providers.filter((provider) => !inRegion[provider]);
+    const order = [...takingTurns(here, request.seq), ...takingTurns(others, request.seq)];
+    return { order, reason: here.length > 0 ? IN_REGION : NOBODY };
   },
 };
 

@@ -1,6 +1,6 @@
 //! Prefers the providers whose label `region` is the one in the config. They take turns, and so do the others after them.
 
-use pointsman_guest::{Candidates, Decision, Request, Setup, Strategy};
+use pointsman_guest::{Candidate, Candidates, Decision, Order, Request, Setup, Strategy};
 use serde::Deserialize;
 
 /// What the operator writes under `strategies.{{name}}.config`.
@@ -34,9 +34,19 @@ impl Strategy for RegionFirst {
     }
 
     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
-        let order = candidates.rotate(request.seq).prefer(|c| c.label("region") == Some(&self.region));
-        let first_is_here = order.iter().next().is_some_and(|c| c.label("region") == Some(&self.region));
-        order.because(if first_is_here { IN_REGION } else { NOBODY })
+        let (mut here, mut others): (Vec<_>, Vec<_>) =
+            candidates.iter().partition(|c| c.label("region") == Some(&self.region));
+        take_turns(&mut here, request.seq);
+        take_turns(&mut others, request.seq);
+        let reason = if here.is_empty() { NOBODY } else { IN_REGION };
+        here.into_iter().chain(others).collect::<Order>().because(reason)
+    }
+}
+
+/// Each comes first once in as many requests as there are candidates here.
+fn take_turns(candidates: &mut [Candidate<'_>], seq: u32) {
+    if let Some(turn) = (seq as usize).checked_rem(candidates.len()) {
+        candidates.rotate_left(turn);
     }
 }
 
@@ -62,7 +72,7 @@ mod tests {
         let mut strategy = Harness::<RegionFirst>::with_config(providers(), r#"{"region": "eu"}"#);
         assert_eq!(strategy.route(), ["b", "c", "a", "d"]);
         assert_eq!(strategy.reason(), Some(IN_REGION));
-        strategy.request.seq = 2;
+        strategy.request.seq = 3;
         assert_eq!(strategy.route(), ["c", "b", "d", "a"]);
     }
 
