@@ -6,12 +6,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use harness::{Mock, Process, Reply, chat_request, eventually, provider, target};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Both what Rust writes with another character in its files, and a name that all the others take.
 const NAME: &str = "eu-first";
