@@ -10,7 +10,7 @@ GUESTS := -p pointsman-guest -p failover -p round_robin -p weighted -p grabby -p
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
-	@echo "make test   run every test (needs python3 with venv, PyPI for the official openai client, and valgrind)"
+	@echo "make test   run every test (needs python3 with venv, node, cargo-component, PyPI, npm and valgrind)"
 	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind; part of make test)"
 	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"

@@ -1,8 +1,12 @@
-//! Builds the strategies of `strategies/` as components and writes the table of them that `strategy/builtin.rs` includes.
+//! Builds the strategies of `strategies/` as components and writes the table of them that `strategy/builtin.rs` includes;
+//! `build/templates.rs` writes another, of what `strategy new` puts into a project.
 //!
 //! With the profile, the lock file and the toolchain of this workspace, so that the binary and the strategies in it are
 //! built by one command; in a target directory of its own, because the outer build holds the lock of the other, and one
 //! for all profiles of the host, because they are the same components in each.
+
+#[path = "build/templates.rs"]
+mod templates;
 
 use std::env;
 use std::ffi::OsString;
@@ -29,6 +33,7 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let names = strategies(root)?;
     watch(root, &names);
+    templates::write(root, &out)?;
 
     let target_dir = shared(&out).join("strategies");
     // For the tests, whose components are made of the same.
@@ -88,6 +93,7 @@ fn watch(root: &Path, names: &[String]) {
         println!("cargo::rerun-if-changed={}", root.join(part).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
 }
 
 #[expect(clippy::print_stderr, reason = "where cargo looks for what a build script has to say")]

@@ -1,6 +1,11 @@
 //! The command line: arguments and environment in, exit code out.
 //!
+//! Commands for the authors of strategies are in `cli/strategy.rs`; the rest is here.
+//!
 //! Exit codes: 0 done, 1 could not run (an address in use), 2 the arguments or the configuration are wrong.
+
+mod simulate;
+mod strategy;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,12 +20,7 @@ use crate::admin::ReloadRequest;
 use crate::app::{self, App};
 use crate::config::{self, Config, environment};
 use crate::proxy::request::Approach;
-use crate::strategy::{builtins, cache_folder, use_cache as use_cache_in};
 use crate::{demo, telemetry};
-
-mod replay;
-mod simulate;
-mod strategy;
 
 /// Wrong arguments or configuration, as clap's own exit code.
 const WRONG: u8 = 2;
@@ -41,13 +41,13 @@ enum Command {
     Serve(Serve),
     /// Check a configuration and its strategy, and list all problems.
     Check(ConfigFile),
-    /// Work on strategies: replay recorded decisions, compare two strategies.
-    #[command(subcommand)]
-    Strategy(strategy::Strategy),
     /// Play a scenario with one strategy or several, on a virtual clock and without providers.
     Simulate(simulate::Simulate),
     /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
+    /// Write a strategy, and find out what it does: new, replay, diff.
+    #[command(subcommand)]
+    Strategy(strategy::Command),
 }
 
 #[derive(Debug, Args)]
@@ -85,8 +85,8 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => run_serve(&serve),
         Command::Check(file) => run_check(&file),
         Command::Simulate(arguments) => simulate::run(&arguments),
-        Command::Strategy(strategy) => strategy::run(&strategy),
         Command::Demo(DemoPort { port }) => run_demo(port),
+        Command::Strategy(command) => strategy::run(&command),
     }
 }
 
@@ -101,7 +101,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
     };
     let (host, port) = (serve.host.clone(), serve.port);
     let source: app::Source = Arc::new(move || {
-        let mut config = config::load(&file, &environment, builtins())?;
+        let mut config = config::load(&file, &environment, crate::strategy::builtins())?;
         if let Some(host) = &host {
             config.server.host.clone_from(host);
         }
@@ -183,7 +183,7 @@ fn find(explicit: Option<&Path>) -> Result<PathBuf, String> {
 /// Finds and loads the configuration; the error is the text for stderr.
 fn load(explicit: Option<&Path>) -> Result<Config, String> {
     let file = find(explicit)?;
-    config::load(&file, &environment, builtins()).map_err(|error| error.to_string())
+    config::load(&file, &environment, crate::strategy::builtins()).map_err(|error| error.to_string())
 }
 
 fn summary(config: &Config) -> String {
@@ -200,8 +200,8 @@ fn summary(config: &Config) -> String {
 
 /// Keeps compiled strategies on disk, as far as the environment names a place.
 fn use_cache() {
-    if let Some(folder) = cache_folder(&environment) {
-        use_cache_in(&folder);
+    if let Some(folder) = crate::strategy::cache_folder(&environment) {
+        crate::strategy::use_cache(&folder);
     }
 }
 
@@ -276,7 +276,7 @@ fn wrong(text: &str) -> ExitCode {
 }
 
 /// Writes for the user; a reader that has gone away is no reason to panic.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 

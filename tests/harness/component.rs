@@ -15,6 +15,11 @@ pub(crate) fn profile_folder() -> PathBuf {
     test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps").to_path_buf()
 }
 
+/// The `target/` that this test run was built into, where tests keep what they download.
+pub fn target() -> PathBuf {
+    profile_folder().parent().expect("tests lie in target/PROFILE/deps").to_path_buf()
+}
+
 /// Builds the crate in `folder` and gives its component. `target` names a folder below the build's own target folder,
 /// so that this build neither waits for the one that runs the tests nor spoils it.
 ///

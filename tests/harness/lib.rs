@@ -15,7 +15,7 @@ mod raw;
 mod secrets;
 
 pub use client::{Answer, Call, Session, Streaming};
-pub use component::{build_component, misbehave, workspace};
+pub use component::{build_component, misbehave, target, workspace};
 pub use eventually::{PATIENCE, eventually, within};
 pub use mock::reply::{Gate, Reply, Script};
 pub use mock::{Mock, Seen};

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{say, use_cache, wrong};
+use super::super::{say, use_cache, wrong};
 use crate::strategy::{Comparison, Respondent, builtin_component, compare, read_component};
 
 /// Moves that a report shows.

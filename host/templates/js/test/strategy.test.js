@@ -1,0 +1,64 @@
+// Runs the strategy natively, as plain JavaScript: what is in fixtures/, and how it refuses a config.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { meta, router } from '../src/strategy.js';
+
+const fixtures = new URL('../fixtures/', import.meta.url);
+
+/** A provider as the host describes it, from a name or from what a fixture says of it. */
+function provider(given) {
+  const { name, labels = {}, ...more } = typeof given === 'string' ? { name: given } : given;
+  const usual = { kind: 'openai', weight: 1, fallbackOnly: false, maxConcurrent: 0, models: [] };
+  return { name, ...usual, ...camelCase(more), labels: Object.entries(labels) };
+}
+
+/** A request as the host describes it. Of 64 bits are BigInts. */
+function request(given) {
+  const usual = { seq: 0, entropy: 0, nowMs: 0n, tier: 'primary', attempts: 0, model: 'model', streaming: false };
+  const { nowMs = 0, affinity = 0, ...more } = camelCase(given ?? {});
+  return { ...usual, bodyBytes: 0, ...more, nowMs: BigInt(nowMs), affinity: BigInt(affinity) };
+}
+
+function camelCase(fields) {
+  const name = (field) => field.replace(/[-_](.)/g, (_, letter) => letter.toUpperCase());
+  return Object.fromEntries(Object.entries(fields).map(([field, value]) => [name(field), value]));
+}
+
+for (const file of readdirSync(fixtures).filter((file) => file.endsWith('.json'))) {
+  const fixture = JSON.parse(readFileSync(new URL(file, fixtures), 'utf8'));
+  test(fixture.name, () => {
+    const providers = fixture.providers.map(provider);
+    const names = providers.map(({ name }) => name);
+    router.init({ providers, config: JSON.stringify(fixture.config ?? {}) });
+    for (const step of fixture.steps) {
+      const candidates = (step.candidates ?? names).map((given) => {
+        const { provider, ...measured } = typeof given === 'string' ? { provider: given } : given;
+        const idle = { inFlight: 0, latencyUs: 0, failurePermille: 0 };
+        return { ...idle, ...camelCase(measured), provider: names.indexOf(provider) };
+      });
+      const { order, reason } = router.route(request(step.request), candidates);
+      assert.deepEqual(order.map((index) => names[index]), step.expect.order);
+      if (step.expect.reason !== undefined) assert.equal(meta.describe().reasons[reason], step.expect.reason);
+    }
+  });
+}
+
+test('a wrong config is explained', () => {
+  const providers = [provider({ name: 'a', labels: { region: 'eu' } })];
+  const error = (config) => {
+    try {
+      router.init({ providers, config });
+    } catch (thrown) {
+      // The contract's own error: a string.
+      assert.equal(typeof thrown, 'string');
+      return thrown;
+    }
+    assert.fail(`${config} was accepted`);
+  };
+  assert.equal(error('{"region": "mars"}'), 'config.region: no provider has the label region: mars');
+  assert.match(error('{}'), /^config: `region` must be given/);
+  assert.match(error('{"regoin": "eu"}'), /^config: unknown field `regoin`/);
+  assert.match(error('nonsense'), /^config: /);
+});

@@ -1,0 +1,88 @@
+"""Runs the policy natively: what is in fixtures/, and how it refuses a config."""
+
+import json
+import unittest
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from region_first import REASONS, ConfigError, RegionFirst
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+# As componentize-py generates them from wit/strategy.wit, with what a test need not say.
+@dataclass
+class Provider:
+    name: str
+    kind: str = "openai"
+    weight: float = 1.0
+    fallback_only: bool = False
+    max_concurrent: int = 0
+    models: list = field(default_factory=list)
+    price: object = None
+    labels: list = field(default_factory=list)
+
+
+@dataclass
+class Request:
+    seq: int = 0
+    entropy: int = 0
+    now_ms: int = 0
+    tier: str = "primary"
+    attempts: int = 0
+    model: str = "model"
+    streaming: bool = False
+    body_bytes: int = 0
+    affinity: int = 0
+
+
+@dataclass
+class Candidate:
+    provider: int
+    in_flight: int = 0
+    latency_us: int = 0
+    failure_permille: int = 0
+
+
+def provider(given):
+    given = {"name": given} if isinstance(given, str) else dict(given)
+    given["labels"] = list(given.get("labels", {}).items())
+    return Provider(**given)
+
+
+def candidate(given, names):
+    given = {"provider": given} if isinstance(given, str) else dict(given)
+    given["provider"] = names.index(given["provider"])
+    return Candidate(**given)
+
+
+class RegionFirstTest(unittest.TestCase):
+    def test_fixtures(self):
+        for file in sorted(FIXTURES.glob("*.json")):
+            fixture = json.loads(file.read_text(encoding="utf-8"))
+            providers = [provider(given) for given in fixture["providers"]]
+            names = [provider.name for provider in providers]
+            strategy = RegionFirst(providers, json.dumps(fixture.get("config", {})))
+            for number, step in enumerate(fixture["steps"]):
+                with self.subTest(file.name, step=number):
+                    candidates = [candidate(given, names) for given in step.get("candidates", names)]
+                    order, reason = strategy.route(Request(**step.get("request", {})), candidates)
+                    self.assertEqual([names[index] for index in order], step["expect"]["order"])
+                    if "reason" in step["expect"]:
+                        self.assertEqual(REASONS[reason], step["expect"]["reason"])
+
+    def test_a_wrong_config_is_explained(self):
+        providers = [provider({"name": "a", "labels": {"region": "eu"}})]
+        for config, expected in [
+            ('{"region": "mars"}', "config.region: no provider has the label region: mars"),
+            ("{}", "config: `region` must be given"),
+            ('{"regoin": "eu"}', "config: unknown field `regoin`"),
+            ("nonsense", "config: "),
+        ]:
+            with self.subTest(config), self.assertRaises(ConfigError) as refused:
+                RegionFirst(providers, config)
+            self.assertTrue(str(refused.exception).startswith(expected), refused.exception)
+
+
+if __name__ == "__main__":
+    unittest.main()

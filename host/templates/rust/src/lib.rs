@@ -1,0 +1,95 @@
+//! Prefers the providers whose label `region` is the one in the config. They take turns, and so do the others after them.
+
+use pointsman_guest::{Candidate, Candidates, Decision, Order, Request, Setup, Strategy};
+use serde::Deserialize;
+
+/// What the operator writes under `strategies.{{name}}.config`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who goes first: the providers with this value of the label `region`.
+    pub region: String,
+}
+
+/// The strategy. Remembers nothing but its config: whose turn it is follows from the request's number.
+#[derive(Debug)]
+pub struct RegionFirst {
+    region: String,
+}
+
+const IN_REGION: &str = "in the region";
+const NOBODY: &str = "nobody of the region can be chosen now";
+
+impl Strategy for RegionFirst {
+    type Config = Config;
+
+    const REASONS: &'static [&'static str] = &[IN_REGION, NOBODY];
+
+    fn new(setup: &Setup, Config { region }: Config) -> Result<Self, String> {
+        let is_here = |(key, value): &(String, String)| key == "region" && *value == region;
+        if !setup.providers().iter().any(|provider| provider.labels.iter().any(is_here)) {
+            return Err(format!("config.region: no provider has the label region: {region}"));
+        }
+        Ok(Self { region })
+    }
+
+    fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
+        let (mut here, mut others): (Vec<_>, Vec<_>) =
+            candidates.iter().partition(|c| c.label("region") == Some(&self.region));
+        take_turns(&mut here, request.seq);
+        take_turns(&mut others, request.seq);
+        let reason = if here.is_empty() { NOBODY } else { IN_REGION };
+        here.into_iter().chain(others).collect::<Order>().because(reason)
+    }
+}
+
+/// Each comes first once in as many requests as there are candidates here.
+fn take_turns(candidates: &mut [Candidate<'_>], seq: u32) {
+    if let Some(turn) = (seq as usize).checked_rem(candidates.len()) {
+        candidates.rotate_left(turn);
+    }
+}
+
+pointsman_guest::export!(RegionFirst);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointsman_guest::testing::{Harness, ProviderFixture, fixture};
+
+    fn providers() -> [ProviderFixture; 4] {
+        let (eu, us) = (("region", "eu"), ("region", "us"));
+        [
+            fixture("a").label(us.0, us.1),
+            fixture("b").label(eu.0, eu.1),
+            fixture("c").label(eu.0, eu.1),
+            fixture("d"),
+        ]
+    }
+
+    #[test]
+    fn the_region_goes_first_and_takes_turns() {
+        let mut strategy = Harness::<RegionFirst>::with_config(providers(), r#"{"region": "eu"}"#);
+        assert_eq!(strategy.route(), ["b", "c", "a", "d"]);
+        assert_eq!(strategy.reason(), Some(IN_REGION));
+        strategy.request.seq = 3;
+        assert_eq!(strategy.route(), ["c", "b", "d", "a"]);
+    }
+
+    #[test]
+    fn without_the_region_the_others_take_turns() {
+        let mut strategy = Harness::<RegionFirst>::with_config(providers(), r#"{"region": "eu"}"#);
+        strategy.offer(["a", "d"]);
+        assert_eq!(strategy.route(), ["a", "d"]);
+        assert_eq!(strategy.reason(), Some(NOBODY));
+        assert_eq!(strategy.route(), ["d", "a"]);
+    }
+
+    #[test]
+    fn a_wrong_config_is_explained() {
+        let error = |config| Harness::<RegionFirst>::start(providers(), config).expect_err("the config is wrong");
+        assert_eq!(error(r#"{"region": "mars"}"#), "config.region: no provider has the label region: mars");
+        assert!(error("{}").contains("region"), "{}", error("{}"));
+        assert!(error("nonsense").starts_with("config"), "{}", error("nonsense"));
+    }
+}
