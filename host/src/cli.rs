@@ -45,7 +45,7 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
-    /// Write a strategy, and find out what it does: new, replay, diff.
+    /// Write a strategy, and find out what it does: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
 }

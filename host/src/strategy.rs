@@ -33,6 +33,7 @@ mod call;
 mod component;
 mod digest;
 mod engine;
+mod examine;
 mod fault;
 mod instance;
 mod limits;
@@ -41,9 +42,11 @@ mod overtime;
 mod probe;
 mod record;
 mod recovery;
+mod remedy;
 mod replay;
 mod shadow;
 mod succession;
+mod trial;
 mod wasi;
 
 #[cfg(test)]
@@ -51,11 +54,13 @@ mod tests;
 
 pub use cache::{cache_folder, use_cache};
 pub use component::LoadError;
+pub use examine::{Class, Examined, Import, examine};
 pub use fault::{Fault, FaultKind};
 pub use record::{Recorder, Target};
 pub use replay::{Comparison, Example, ReplayError, Respondent, compare};
 pub use shadow::{Shadowed, Shadows};
 pub use succession::Succession;
+pub use trial::{Claim, Inspection, Subject, Timing, inspect, run as try_out};
 
 /// The names of the strategies in the binary, sorted.
 pub fn builtins() -> &'static [&'static str] {

@@ -4,6 +4,7 @@ mod cache;
 // The kernel's files tell what a process takes.
 #[cfg(target_os = "linux")]
 mod connections;
+mod examine;
 mod record;
 mod secrets;
 mod simulate;

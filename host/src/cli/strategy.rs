@@ -1,6 +1,7 @@
 //! `pointsman strategy`: the commands of those who write strategies. They need no configuration and serve nothing, which
 //! is why they stand apart from the others.
 
+mod examine;
 mod new;
 mod replay;
 
@@ -13,6 +14,12 @@ use clap::Subcommand;
 pub(super) enum Command {
     /// Begin a strategy: a folder with all that it takes, a policy that works, its test and how to go on.
     New(new::New),
+    /// Say what a file is: a strategy or why not, what it imports, and whether it accepts a config. Compiles nothing.
+    Check(examine::Target),
+    /// Say what a strategy does: what it says of itself, how long it takes to compile and to decide, what memory it needs.
+    Inspect(examine::Target),
+    /// Try whether a strategy keeps the contract, whatever it is asked.
+    Test(examine::Target),
     /// Ask a strategy once more what was recorded, and say whether it answers the same.
     Replay(replay::Replay),
     /// Ask two strategies what was recorded, and say where they differ.
@@ -23,6 +30,9 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> ExitCode {
     match command {
         Command::New(new) => new::run(new),
+        Command::Check(target) => examine::run_check(target),
+        Command::Inspect(target) => examine::run_inspect(target),
+        Command::Test(target) => examine::run_test(target),
         Command::Replay(replay) => replay::run(replay),
         Command::Diff(diff) => replay::run_diff(diff),
     }

@@ -21,7 +21,7 @@ use super::wasi::{self, Sandbox};
 /// No strategy is larger. Interpreted languages come to 15 to 40 MiB.
 const FILE_BYTES: u64 = 64 << 20;
 
-const PACKAGE: &str = "pointsman:strategy/";
+pub(super) const PACKAGE: &str = "pointsman:strategy/";
 
 /// Why a strategy could not be loaded. Lower case, to stand after the strategy's name.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +158,7 @@ impl Blueprint {
 }
 
 /// Tells the kinds of file apart by their first bytes.
-fn check_format(bytes: &[u8]) -> Result<(), LoadError> {
+pub(super) fn check_format(bytes: &[u8]) -> Result<(), LoadError> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() {
         return Err(LoadError::Precompiled);
     }
@@ -178,12 +178,17 @@ fn check_exports(component: &Component) -> Result<(Version, Hooks), LoadError> {
     if let Some(version) = Version::ALL.into_iter().find(|version| has("router", *version)) {
         return Ok((version, Hooks { meta: has("meta", version), feedback: has("feedback", version) }));
     }
+    Err(not_a_strategy(&exports))
+}
+
+/// Why what exports this is none, or none of a version that this host speaks.
+pub(super) fn not_a_strategy(exports: &[String]) -> LoadError {
     let other = exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("router"));
-    Err(match other {
+    match other {
         Some("") => LoadError::Version { found: "without a number".to_owned() },
         Some(version) => LoadError::Version { found: one_line(version.trim_start_matches('@')) },
-        None => LoadError::NotAStrategy { exports },
-    })
+        None => LoadError::NotAStrategy { exports: exports.to_vec() },
+    }
 }
 
 /// Checks that everything it imports is either of the contract or inert.
@@ -200,12 +205,12 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
 }
 
 /// The version of this interface of the contract that `name` names, if it is that and the host speaks it.
-fn version_of(name: &str, interface: &str) -> Option<Version> {
+pub(super) fn version_of(name: &str, interface: &str) -> Option<Version> {
     Version::of(name.strip_prefix(PACKAGE)?.strip_prefix(interface)?.strip_prefix('@')?)
 }
 
 /// Whether `name` is this interface of the contract in a version that this host speaks.
-fn is_ours(name: &str, interface: &str) -> bool {
+pub(super) fn is_ours(name: &str, interface: &str) -> bool {
     version_of(name, interface).is_some()
 }
 

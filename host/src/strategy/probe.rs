@@ -110,7 +110,7 @@ fn reports(candidates: &[Candidate]) -> Vec<Report> {
 }
 
 /// What was asked, for the one who has to find out why it broke.
-fn describe(facts: &Facts<'_>, candidates: usize) -> String {
+pub(super) fn describe(facts: &Facts<'_>, candidates: usize) -> String {
     let Facts { seq, entropy, tier, model, streaming, .. } = facts;
     format!(
         "route with {candidates} candidate{} of tier {}, seq {seq}, entropy {entropy}, model {model:?}, streaming {streaming}",

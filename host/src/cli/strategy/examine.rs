@@ -1,0 +1,312 @@
+//! `pointsman strategy check`, `inspect` and `test`: what a file is, what it does, and whether it keeps the contract.
+//!
+//! Exit codes: 0 nothing is wrong, 1 something is wrong with the strategy, 2 the arguments are wrong.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::{say, use_cache, wrong};
+use super::replay::read_config;
+use crate::config::{self, Config, StrategySource, environment};
+use crate::provider::Provider;
+use crate::routing::ProviderFacts;
+use crate::strategy::{
+    Claim, Class, Examined, Inspection, LoadError, Subject, Timing, builtin_component, builtins, examine, inspect,
+    load_component, read_component, try_out,
+};
+
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The component's file, or the name of a built-in strategy.
+    file: PathBuf,
+    /// Try it with this config, as JSON or as @FILE.
+    #[arg(long, value_name = "JSON|@FILE")]
+    config: Option<String>,
+    /// Try it with the providers of this configuration, and with what stands there under `strategies.NAME.config`.
+    #[arg(long, value_name = "FILE")]
+    proxy_config: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was asked for, read.
+struct Case {
+    shown: String,
+    component: Result<Vec<u8>, LoadError>,
+    config: Value,
+    providers: Vec<ProviderFacts>,
+    /// Whether somebody gave a config or providers.
+    is_given: bool,
+}
+
+impl Target {
+    fn read(&self) -> Result<Case, String> {
+        let shown = self.file.display().to_string();
+        let component = match builtin_component(&shown).filter(|_| !self.file.exists()) {
+            Some(component) => Ok(component.to_vec()),
+            None => read_component(&self.file),
+        };
+        let mut case = Case { shown, component, config: json!({}), providers: Vec::new(), is_given: false };
+        if let Some(file) = &self.proxy_config {
+            let config = config::load(file, &environment, builtins()).map_err(|error| error.to_string())?;
+            case.providers = config.providers.iter().map(Provider::facts).collect();
+            case.config = self.configured(&config).unwrap_or(case.config);
+            case.is_given = true;
+        }
+        if let Some(config) = &self.config {
+            case.config = serde_json::from_str(&read_config(config)?).map_err(|error| error.to_string())?;
+            case.is_given = true;
+        }
+        Ok(case)
+    }
+
+    /// What a configuration has for this strategy, if it chooses it.
+    fn configured(&self, config: &Config) -> Option<Value> {
+        let real = |path: &Path| path.canonicalize().ok();
+        let is_this = |source: &StrategySource| match source {
+            StrategySource::File(path) => real(path).is_some() && real(path) == real(&self.file),
+            StrategySource::BuiltIn(name) => self.file.as_os_str() == name.as_str(),
+        };
+        let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let choices = || std::iter::once(&config.strategy).chain(&config.shadows);
+        let chosen = choices().find(|choice| is_this(&choice.source));
+        let named = || choices().find(|choice| Some(&choice.name) == stem.as_ref());
+        chosen.or_else(named).map(|choice| choice.config.clone())
+    }
+}
+
+pub fn run_check(target: &Target) -> ExitCode {
+    let case = match target.read() {
+        Ok(case) => case,
+        Err(problem) => return wrong(&problem),
+    };
+    let (examined, config) = looked_at(&case);
+    let problems = problems(&examined, config.as_ref());
+    if target.json {
+        say_json(&checked(&case, &examined, config.as_ref()));
+    } else {
+        say(&in_words(&case, &examined, config.as_ref()));
+    }
+    ExitCode::from(u8::from(!problems.is_empty()))
+}
+
+pub fn run_inspect(target: &Target) -> ExitCode {
+    let case = match target.read() {
+        Ok(case) => case,
+        Err(problem) => return wrong(&problem),
+    };
+    let (examined, config) = looked_at(&case);
+    let is_sound = examined.as_ref().is_ok_and(|examined| examined.problems.is_empty());
+    let text = case.config.to_string();
+    let inspection = case
+        .component
+        .as_ref()
+        .ok()
+        .filter(|_| is_sound)
+        .map(|component| inspect(&Subject { component, config: &text, providers: &case.providers }));
+    let failed = inspection.as_ref().is_none_or(Result::is_err);
+    if target.json {
+        let mut report = checked(&case, &examined, config.as_ref());
+        match &inspection {
+            Some(Ok(inspection)) => report["inspection"] = json!(inspection),
+            Some(Err(error)) => report["problems"] = json!([problem(error)]),
+            None => {}
+        }
+        say_json(&report);
+    } else {
+        let mut report = in_words(&case, &examined, config.as_ref());
+        match &inspection {
+            Some(Ok(inspection)) => report.push_str(&inspected(inspection, &examined)),
+            Some(Err(error)) => report.push_str(&complaint(error)),
+            None => {}
+        }
+        say(&report);
+    }
+    ExitCode::from(u8::from(failed))
+}
+
+pub fn run_test(target: &Target) -> ExitCode {
+    let case = match target.read() {
+        Ok(case) => case,
+        Err(problem) => return wrong(&problem),
+    };
+    use_cache();
+    let text = case.config.to_string();
+    let claims = match &case.component {
+        Ok(component) => try_out(&Subject { component, config: &text, providers: &case.providers }),
+        Err(_) => Ok(Vec::new()),
+    };
+    let failure = case.component.as_ref().err().or(claims.as_ref().err());
+    let claims = claims.as_deref().unwrap_or_default();
+    let holds = failure.is_none() && claims.iter().all(|claim| claim.holds);
+    if target.json {
+        let problems: Vec<Value> = failure.into_iter().map(problem).collect();
+        say_json(&json!({"file": case.shown, "holds": holds, "claims": claims, "problems": problems}));
+    } else {
+        let mut report = case.shown.clone();
+        claims.iter().for_each(|claim| report.push_str(&claimed(claim)));
+        failure.into_iter().for_each(|error| report.push_str(&complaint(error)));
+        let broken = claims.iter().filter(|claim| !claim.holds).count();
+        let verdict = match (holds, failure, broken) {
+            (true, ..) => format!("\nit keeps the contract: {} claims hold", claims.len()),
+            (false, Some(_), _) => "\nthere is nothing to try".to_owned(),
+            (false, None, 1) => format!("\n1 of {} claims does not hold", claims.len()),
+            (false, None, _) => format!("\n{broken} of {} claims do not hold", claims.len()),
+        };
+        report.push_str(&verdict);
+        say(&report);
+    }
+    ExitCode::from(u8::from(!holds))
+}
+
+/// What the file is, and whether the strategy accepts what was given.
+fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Option<Result<(), LoadError>>) {
+    let component = match &case.component {
+        Ok(component) => component,
+        Err(error) => return (Err(error), None),
+    };
+    let examined = examine(component);
+    let is_tried = case.is_given && examined.problems.is_empty();
+    let config = is_tried.then(|| {
+        use_cache();
+        let mut providers = case.providers.clone();
+        if providers.is_empty() {
+            providers = (0..3).map(made_up).collect();
+        }
+        load_component(&case.shown, component, &case.config, providers).map(drop)
+    });
+    (Ok(examined), config)
+}
+
+fn made_up(index: u32) -> ProviderFacts {
+    ProviderFacts {
+        name: format!("p{index}"),
+        kind: "openai",
+        weight: 1.0,
+        fallback_only: false,
+        max_concurrent: 0,
+        models: Vec::new(),
+        price: Some((1.0, 2.0)),
+        labels: vec![("region".to_owned(), "eu".to_owned())],
+    }
+}
+
+fn problems<'a>(
+    examined: &'a Result<Examined, &'a LoadError>,
+    config: Option<&'a Result<(), LoadError>>,
+) -> Vec<&'a LoadError> {
+    let own: Vec<&LoadError> = match examined {
+        Ok(examined) => examined.problems.iter().collect(),
+        Err(error) => vec![*error],
+    };
+    own.into_iter().chain(config.and_then(|config| config.as_ref().err())).collect()
+}
+
+fn problem(error: &LoadError) -> Value {
+    json!({"code": error.code(), "message": error.to_string(), "remedy": error.remedy()})
+}
+
+fn checked(case: &Case, examined: &Result<Examined, &LoadError>, config: Option<&Result<(), LoadError>>) -> Value {
+    let problems: Vec<Value> = problems(examined, config).into_iter().map(problem).collect();
+    let mut report = json!({"file": case.shown, "ok": problems.is_empty(), "problems": problems});
+    if let Ok(examined) = examined {
+        let imports = examined.imports.iter().map(|import| json!({"name": import.name, "class": import.class.name()}));
+        report["bytes"] = json!(examined.bytes);
+        report["sha256"] = json!(examined.sha256);
+        report["contract"] = json!(examined.contract);
+        report["exports"] = json!(examined.exports);
+        report["imports"] = imports.collect();
+    }
+    report["config"] = match config {
+        Some(Ok(())) => json!("accepted"),
+        Some(Err(_)) => json!("rejected"),
+        None => Value::Null,
+    };
+    report
+}
+
+fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, config: Option<&Result<(), LoadError>>) -> String {
+    let Ok(examined) = examined else {
+        return problems(examined, config).into_iter().fold(case.shown.clone(), |text, error| text + &complaint(error));
+    };
+    let mut text = match &examined.contract {
+        Some(contract) if examined.problems.is_empty() => format!("{}: a strategy, contract {contract}", case.shown),
+        _ => format!("{}: cannot be used as a strategy", case.shown),
+    };
+    let mut line = |name: &str, words: &str| {
+        let _ = write!(text, "\n  {name:8}  {words}");
+    };
+    line("size", &format!("{} bytes", examined.bytes));
+    line("sha256", &examined.sha256);
+    for (number, name) in examined.exports.iter().enumerate() {
+        line(if number == 0 { "exports" } else { "" }, name);
+    }
+    let classes = [Class::Forbidden, Class::Granted, Class::Inert];
+    let sorted = classes.iter().flat_map(|class| examined.imports.iter().filter(move |import| import.class == *class));
+    for (number, import) in sorted.enumerate() {
+        line(if number == 0 { "imports" } else { "" }, &format!("{:9}  {}", import.class.name(), import.name));
+    }
+    match config {
+        Some(Ok(())) => line("config", "accepted"),
+        Some(Err(_)) => line("config", "not accepted"),
+        None => {}
+    }
+    let rejected = config.and_then(|config| config.as_ref().err());
+    examined.problems.iter().chain(rejected).fold(text, |text, error| text + &complaint(error))
+}
+
+fn complaint(error: &LoadError) -> String {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    format!("\n  error[{}]: it {error}{source}\n    help: {}", error.code(), error.remedy())
+}
+
+fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -> String {
+    let Inspection { name, version, description, reasons, observes, compile_ms, memory, calls } = inspection;
+    let mut text = String::new();
+    let mut line = |name: &str, words: &str| {
+        let _ = write!(text, "\n  {name:8}  {words}");
+    };
+    line("name", &format!("{name} {version}"));
+    line("says", description);
+    let has = |interface| examined.as_ref().is_ok_and(|examined| examined.has(interface));
+    let hooks = match (has("meta"), has("feedback"), observes) {
+        (_, true, true) => "meta, feedback: it is told how attempts end",
+        (true, true, false) => "meta, feedback, which it does not want",
+        (true, false, _) => "meta",
+        (false, true, _) => "feedback, which it does not want, as nothing says so",
+        (false, false, _) => "none",
+    };
+    line("hooks", hooks);
+    for (number, reason) in reasons.iter().enumerate() {
+        line(if number == 0 { "reasons" } else { "" }, &format!("{number}  {reason}"));
+    }
+    line("compile", &format!("{compile_ms:.0} ms"));
+    line("memory", &format!("{} KiB after its start", memory >> 10));
+    for (number, Timing { candidates, p50_us, p99_us, max_us }) in calls.iter().enumerate() {
+        let words =
+            format!("{candidates:>4} candidates: {p50_us:.2} us, 99 of 100 below {p99_us:.2}, at most {max_us:.1}");
+        line(if number == 0 { "a call" } else { "" }, &words);
+    }
+    text
+}
+
+fn claimed(claim: &Claim) -> String {
+    let Claim { claim, holds, detail, warning } = claim;
+    let mut text = format!("\n  {}  {claim}", if *holds { "ok  " } else { "FAIL" });
+    if !detail.is_empty() {
+        let _ = write!(text, "\n        {detail}");
+    }
+    if let Some(warning) = warning {
+        let _ = write!(text, "\n        note: {warning}");
+    }
+    text
+}
+
+fn say_json(report: &Value) {
+    say(&serde_json::to_string_pretty(report).unwrap_or_default());
+}

@@ -1,0 +1,142 @@
+//! What a file is, without compiling or running it: quick enough for every save of an author.
+
+use wasmparser::{ComponentExternalKind, Parser, Payload, Validator, WasmFeatures};
+
+use super::bindings::guest::Version;
+use super::component::{LoadError, PACKAGE, check_format, is_ours, not_a_strategy, version_of};
+use super::digest::Digest;
+use super::output::one_line;
+use super::wasi;
+
+/// What was found out about a file.
+#[derive(Debug)]
+pub struct Examined {
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// The SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// The version of the contract that it speaks, such as `0.2.x`.
+    pub contract: Option<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// What it imports.
+    pub imports: Vec<Import>,
+    /// What is wrong with it; nothing, if it is a strategy.
+    pub problems: Vec<LoadError>,
+}
+
+/// One import.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Its name.
+    pub name: String,
+    /// What becomes of it.
+    pub class: Class,
+}
+
+/// What becomes of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Of the contract: it works.
+    Granted,
+    /// Of WASI: it is there, and does nothing.
+    Inert,
+    /// It keeps the component from being loaded.
+    Forbidden,
+}
+
+impl Class {
+    /// The word for reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Granted => "granted",
+            Class::Inert => "inert",
+            Class::Forbidden => "forbidden",
+        }
+    }
+
+    fn of(import: &str, is_interface: bool) -> Self {
+        if !is_interface {
+            Class::Forbidden
+        } else if is_ours(import, "host-log") || is_ours(import, "types") {
+            Class::Granted
+        } else if wasi::is_inert(import) {
+            Class::Inert
+        } else {
+            Class::Forbidden
+        }
+    }
+}
+
+/// Examines the bytes of a file.
+pub fn examine(bytes: &[u8]) -> Examined {
+    let mut examined = Examined {
+        bytes: bytes.len(),
+        sha256: Digest::of([bytes]).to_string(),
+        contract: None,
+        exports: Vec::new(),
+        imports: Vec::new(),
+        problems: Vec::new(),
+    };
+    if let Err(problem) = check_format(bytes) {
+        examined.problems.push(problem);
+        return examined;
+    }
+    let mut validator = Validator::new_with_features(WasmFeatures::default());
+    let read = validator.validate_all(bytes).map(drop).and_then(|()| surface(bytes, &mut examined));
+    if let Err(error) = read {
+        examined.problems.push(LoadError::Invalid(one_line(&error.to_string())));
+        return examined;
+    }
+    let has = |version: &Version| examined.exports.iter().any(|name| version_of(name, "router") == Some(*version));
+    match Version::ALL.into_iter().find(has) {
+        Some(version) => examined.contract = Some(format!("{}x", version.prefix())),
+        None => examined.problems.push(not_a_strategy(&examined.exports)),
+    }
+    let forbidden = examined.imports.iter().filter(|import| import.class == Class::Forbidden);
+    let forbidden: Vec<String> = forbidden.map(|import| import.name.clone()).collect();
+    if !forbidden.is_empty() {
+        examined.problems.push(LoadError::Forbidden { imports: forbidden });
+    }
+    examined
+}
+
+/// Reads what the outermost component imports and exports; those inside it are its own affair.
+fn surface(bytes: &[u8], examined: &mut Examined) -> Result<(), wasmparser::BinaryReaderError> {
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) if depth > 0 => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let import = import?;
+                    let is_interface = import.ty.kind() == ComponentExternalKind::Instance;
+                    let name = import.name.name.to_owned();
+                    let class = Class::of(&name, is_interface);
+                    examined.imports.push(Import { name, class });
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    examined.exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl Examined {
+    /// Whether it exports this optional interface, in the version that it speaks.
+    pub fn has(&self, interface: &str) -> bool {
+        let Some(contract) = self.contract.as_deref().and_then(Version::of) else { return false };
+        self.exports.iter().any(|name| version_of(name, interface) == Some(contract))
+    }
+
+    /// Exports that are neither of the contract nor known.
+    pub fn foreign_exports(&self) -> impl Iterator<Item = &str> {
+        self.exports.iter().map(String::as_str).filter(|name| !name.starts_with(PACKAGE))
+    }
+}

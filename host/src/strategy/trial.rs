@@ -1,0 +1,443 @@
+//! The battery: whether a strategy keeps the contract, whatever it is asked.
+//!
+//! Everything here follows from fixed numbers: two runs ask the same. What is claimed of a strategy stands in [`run`]; each
+//! claim is tried in full, and the first input that breaks it is named.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::bindings::guest::Info;
+use super::component::{Blueprint, LoadError};
+use super::engine::Engine;
+use super::instance::{Answer, Instance, OUTCOMES, Setup};
+use super::output::Said;
+use super::probe;
+use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
+
+/// How many providers a strategy is started with, and how many candidates it is asked about.
+const SIZES: [u32; 4] = [1, 2, 64, 1000];
+/// Calls that as a rule take longer are faults waiting for a busy machine.
+const TOO_SLOW: Duration = Duration::from_millis(5);
+/// A call that takes longer is felt.
+const SLOW: Duration = Duration::from_micros(100);
+/// Calls after which memory is compared, and how long that may take.
+const MEMORY_CALLS: u32 = 20_000;
+const MEMORY_TIME: Duration = Duration::from_secs(2);
+/// Calls whose time is taken, at most, and how long that may take.
+const TIMED_CALLS: u32 = 2_000;
+const TIMED_TIME: Duration = Duration::from_millis(500);
+
+/// What is tried.
+pub struct Subject<'a> {
+    /// The component.
+    pub component: &'a [u8],
+    /// Its config, as JSON.
+    pub config: &'a str,
+    /// Providers that come first among those it is started with; the others are made up.
+    pub providers: &'a [ProviderFacts],
+}
+
+/// One claim.
+#[derive(Clone, Debug, Serialize)]
+pub struct Claim {
+    /// What is claimed.
+    pub claim: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// The figures; or where it does not hold, what was asked and what came.
+    pub detail: String,
+    /// What is no fault, and yet worth a look.
+    pub warning: Option<String>,
+}
+
+/// What a strategy is, as it runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// What it calls itself.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it says of itself.
+    pub description: String,
+    /// The texts of its reasons.
+    pub reasons: Vec<String>,
+    /// Whether it wants reports of attempts.
+    pub observes: bool,
+    /// Milliseconds to compile it.
+    pub compile_ms: f64,
+    /// Bytes of memory after its start with three providers.
+    pub memory: usize,
+    /// Microseconds of a call by the number of candidates.
+    pub calls: Vec<Timing>,
+}
+
+/// How long calls take.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names say it; in microseconds")]
+pub struct Timing {
+    pub candidates: u32,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub max_us: f64,
+}
+
+/// Tries everything.
+///
+/// # Errors
+///
+/// When there is nothing to try: it is no strategy.
+pub fn run(subject: &Subject<'_>) -> Result<Vec<Claim>, LoadError> {
+    let engine = Engine::shared()?;
+    let blueprint = Blueprint::new(&engine, subject.component)?;
+    let bench = Bench { engine: &engine, blueprint: &blueprint, subject };
+    let mut claims = vec![claim("it starts with 1, 2, 64 and 1,000 providers", bench.starts())];
+    if claims[0].holds {
+        claims.push(claim("its decisions are legal, in every tier", bench.is_legal()));
+        claims.push(claim("extreme values do not break it", bench.bears_extremes()));
+        claims.push(claim("it bears reports of every outcome", bench.bears_reports()));
+        claims.push(claim("the same inputs give the same answers", bench.is_repeatable()));
+        claims.push(bench.is_quick());
+        claims.push(bench.keeps_its_memory());
+    }
+    claims.push(claim("it accepts or rejects any config, and never breaks over one", bench.bears_configs()));
+    Ok(claims)
+}
+
+/// Looks at a strategy as it runs.
+///
+/// # Errors
+///
+/// When it does not load, or does not start.
+pub fn inspect(subject: &Subject<'_>) -> Result<Inspection, LoadError> {
+    let engine = Engine::shared()?;
+    let begun = Instant::now();
+    let blueprint = Blueprint::new(&engine, subject.component)?;
+    let compile_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let bench = Bench { engine: &engine, blueprint: &blueprint, subject };
+    let instance = bench.begin(3)?;
+    let memory = instance.memory();
+    let Info { name, version, description, reasons, observes } = instance.info().clone();
+    let mut calls = Vec::new();
+    for candidates in [2, 10, 100, 1000] {
+        calls.extend(
+            bench
+                .timing(candidates)
+                .map_err(|broken| LoadError::Unfit { request: broken.asked, fault: broken.fault })?,
+        );
+    }
+    Ok(Inspection { name, version, description, reasons, observes, compile_ms, memory, calls })
+}
+
+fn claim(text: &str, tried: Result<String, String>) -> Claim {
+    let (holds, detail) = match tried {
+        Ok(detail) => (true, detail),
+        Err(detail) => (false, detail),
+    };
+    Claim { claim: text.to_owned(), holds, detail, warning: None }
+}
+
+struct Bench<'a> {
+    engine: &'a Engine,
+    blueprint: &'a Blueprint,
+    subject: &'a Subject<'a>,
+}
+
+/// A call that broke the guest.
+struct Broken {
+    asked: String,
+    fault: super::fault::Fault,
+}
+
+impl Broken {
+    fn words(self) -> String {
+        format!("{}: {}", self.asked, self.fault)
+    }
+}
+
+/// Made-up providers after the given ones: every kind, some with limits, prices and labels.
+fn providers(given: &[ProviderFacts], count: u32) -> Vec<ProviderFacts> {
+    let made_up = |index: u32| ProviderFacts {
+        name: format!("p{index}"),
+        kind: if index % 5 == 4 { "azure" } else { "openai" },
+        weight: 1.0 + f64::from(index % 3),
+        fallback_only: index % 4 == 3,
+        max_concurrent: if index.is_multiple_of(2) { 0 } else { index },
+        models: Vec::new(),
+        price: (index % 3 != 2).then(|| (f64::from(index % 7), f64::from(index % 11))),
+        labels: vec![("region".to_owned(), if index.is_multiple_of(2) { "eu" } else { "us" }.to_owned())],
+    };
+    let all = given.iter().cloned().chain((0..count).map(made_up));
+    all.take(count as usize).collect()
+}
+
+fn candidates(count: u32, value: impl Fn(u32) -> (u32, u32, u32)) -> Vec<Candidate> {
+    let candidate = |provider| {
+        let (in_flight, latency_us, failure_permille) = value(provider);
+        Candidate { provider, in_flight, latency_us, failure_permille }
+    };
+    (0..count).map(candidate).collect()
+}
+
+/// What is measured of a provider: requests in flight, microseconds to the first byte, permille of failures.
+type Measured = fn(u32) -> (u32, u32, u32);
+
+/// As measured on some day.
+fn usual(provider: u32) -> (u32, u32, u32) {
+    (provider % 7, 100_000 + provider % 13 * 20_000, provider % 5 * 10)
+}
+
+fn facts(seq: u32) -> Facts<'static> {
+    let mixed = seq.wrapping_mul(0x9E37_79B9) ^ seq.rotate_left(13);
+    Facts {
+        seq,
+        entropy: mixed,
+        now_ms: 1_767_225_600_000 + u64::from(seq) * 37,
+        tier: Tier::Primary,
+        attempts: 0,
+        model: "gpt-4o-mini",
+        streaming: seq.is_multiple_of(2),
+        body_bytes: 2_000,
+        affinity: u64::from(mixed % 50) << 32 | u64::from(mixed % 50),
+    }
+}
+
+fn reports(providers: u32, round: u32) -> Vec<Report> {
+    let report = |number: u32| Report {
+        provider: (number + round) % providers,
+        kind: OutcomeKind::ALL[(number + round) as usize % OutcomeKind::ALL.len()],
+        first_byte: Duration::from_micros(u64::from(number * 1_000)),
+        total: Duration::from_micros(u64::from(number * 3_000)),
+    };
+    (0..OUTCOMES as u32).map(report).collect()
+}
+
+impl Bench<'_> {
+    fn setup(&self, count: u32) -> Setup {
+        Setup { providers: providers(self.subject.providers, count), config: self.subject.config.to_owned() }
+    }
+
+    fn begin(&self, count: u32) -> Result<Instance, LoadError> {
+        // A config may name providers that it was given: with fewer than those it would be refused rightly.
+        let least = u32::try_from(self.subject.providers.len()).unwrap_or(u32::MAX);
+        Instance::start(self.engine, self.blueprint, &self.setup(count.max(least)), &mut Said::default())
+    }
+
+    fn ask(&self, instance: &mut Instance, facts: &Facts<'_>, offered: &[Candidate]) -> Result<Answer, Broken> {
+        instance.route(self.engine, facts, offered, &mut Said::default()).map_err(|broken| Broken {
+            asked: format!(
+                "{}, now-ms {}, affinity {}",
+                probe::describe(facts, offered.len()),
+                facts.now_ms,
+                facts.affinity
+            ),
+            fault: broken.fault,
+        })
+    }
+
+    fn starts(&self) -> Result<String, String> {
+        for count in SIZES {
+            self.begin(count).map_err(|error| format!("with {count} providers it {error}"))?;
+        }
+        Ok(String::new())
+    }
+
+    fn is_legal(&self) -> Result<String, String> {
+        let (mut asked, mut refused) = (0, 0);
+        for count in SIZES {
+            let mut instance = self.begin(count).map_err(|error| error.to_string())?;
+            let all = candidates(count, usual);
+            for tier in Tier::ALL {
+                for seq in 0..20 {
+                    // All of them, every other one, and one alone: the rest is out.
+                    let some = all.iter().copied().step_by(2 - seq as usize % 2).collect::<Vec<_>>();
+                    for offered in [&some[..], &all[all.len() - 1..]] {
+                        let attempts = u32::from(tier != Tier::Primary);
+                        let facts = Facts { tier, attempts, ..facts(seq) };
+                        let answer = self.ask(&mut instance, &facts, offered).map_err(Broken::words)?;
+                        asked += 1;
+                        refused += usize::from(matches!(answer, Answer::Refused(_)));
+                    }
+                }
+            }
+        }
+        let refusals = if refused > 0 { format!(", of which it refused {refused}") } else { String::new() };
+        Ok(format!("{asked} decisions over 1 to 1,000 candidates{refusals}"))
+    }
+
+    fn bears_extremes(&self) -> Result<String, String> {
+        let long = "ä".repeat(128);
+        let values: [Measured; 4] =
+            [|_| (0, 0, 0), |_| (u32::MAX, u32::MAX, 1000), |n| (n, u32::MAX - n, 1000), |n| (u32::MAX - n, n, 0)];
+        let numbers = [0, 1, 0x7FFF_FFFF, 0x8000_0000, u32::MAX - 1, u32::MAX];
+        let mut asked = 0;
+        for count in [1, 2, 7] {
+            let mut instance = self.begin(count).map_err(|error| error.to_string())?;
+            for value in values {
+                let offered = candidates(count, value);
+                for seq in numbers {
+                    for entropy in numbers {
+                        for (now_ms, affinity) in [(0, 0), (u64::MAX, u64::MAX), (1, 1 << 63)] {
+                            for model in ["", "m", "模型", &long, "a\"b\\c\n\0"] {
+                                let (attempts, body_bytes) = (entropy, seq);
+                                let usual = facts(seq);
+                                let facts = Facts { entropy, now_ms, affinity, model, attempts, body_bytes, ..usual };
+                                self.ask(&mut instance, &facts, &offered).map_err(Broken::words)?;
+                                asked += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(format!("{asked} decisions"))
+    }
+
+    fn bears_reports(&self) -> Result<String, String> {
+        let mut instance = self.begin(3).map_err(|error| error.to_string())?;
+        if !instance.observes() {
+            return Ok("it wants none".to_owned());
+        }
+        let offered = candidates(3, usual);
+        for round in 0..100 {
+            let mut reports = reports(3, round);
+            if round % 10 == 9 {
+                let longest = Duration::from_secs(100_000);
+                reports.iter_mut().for_each(|report| (report.first_byte, report.total) = (longest, longest));
+            }
+            let told = instance.observe(self.engine, &reports, &mut Said::default());
+            told.map_err(|broken| format!("{} reports, round {round}: {}", reports.len(), broken.fault))?;
+            self.ask(&mut instance, &facts(round), &offered).map_err(Broken::words)?;
+        }
+        Ok("6,400 reports".to_owned())
+    }
+
+    fn is_repeatable(&self) -> Result<String, String> {
+        const COUNT: u32 = 10;
+        let mut pair = [self.begin(COUNT), self.begin(COUNT)].map(|begun| begun.map_err(|error| error.to_string()));
+        let [Ok(one), Ok(other)] = &mut pair else { return Err("it does not start twice".to_owned()) };
+        for seq in 0..500 {
+            if seq % 5 == 0 && one.observes() {
+                for instance in [&mut *one, &mut *other] {
+                    let told = instance.observe(self.engine, &reports(COUNT, seq), &mut Said::default());
+                    told.map_err(|broken| broken.fault.to_string())?;
+                }
+            }
+            let offered = candidates(COUNT, |n| usual(n.wrapping_add(seq)));
+            let facts = facts(seq);
+            let answers = [&mut *one, &mut *other].map(|instance| self.ask(instance, &facts, &offered));
+            let [Ok(left), Ok(right)] = &answers else { return Err(format!("it breaks at seq {seq}")) };
+            if left != right {
+                return Err(format!("{}: once {left:?}, once {right:?}", probe::describe(&facts, offered.len())));
+            }
+        }
+        Ok("500 decisions of two instances".to_owned())
+    }
+
+    fn timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
+        let Ok(mut instance) = self.begin(count) else { return Ok(None) };
+        let offered = candidates(count, usual);
+        let mut times = Vec::new();
+        let begun = Instant::now();
+        for seq in 0..TIMED_CALLS {
+            let facts = facts(seq);
+            let before = Instant::now();
+            self.ask(&mut instance, &facts, &offered)?;
+            times.push(before.elapsed());
+            if begun.elapsed() > TIMED_TIME && times.len() >= 20 {
+                break;
+            }
+        }
+        // The first ones fill caches.
+        times.drain(..times.len().min(10));
+        times.sort_unstable();
+        let micros = |time: Duration| (time.as_secs_f64() * 1e8).round() / 1e2;
+        let at = |share: f64| times.get(((times.len() as f64 - 1.0) * share) as usize).copied().unwrap_or_default();
+        let [p50_us, p99_us, max_us] = [0.5, 0.99, 1.0].map(|share| micros(at(share)));
+        Ok(Some(Timing { candidates: count, p50_us, p99_us, max_us }))
+    }
+
+    fn is_quick(&self) -> Claim {
+        let text = "a call takes less than 5 ms, as a rule";
+        let mut timings = Vec::new();
+        for count in [10, 1000] {
+            match self.timing(count) {
+                Ok(timing) => timings.extend(timing),
+                Err(broken) => return claim(text, Err(broken.words())),
+            }
+        }
+        let words =
+            |t: &Timing| format!("{} candidates: {:.1} us, 99 of 100 below {:.1}", t.candidates, t.p50_us, t.p99_us);
+        let detail = timings.iter().map(words).collect::<Vec<_>>().join("; ");
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let holds = timings.iter().all(|timing| timing.p50_us < micros(TOO_SLOW));
+        let slow = timings.iter().any(|timing| timing.candidates == 10 && timing.p50_us > micros(SLOW));
+        let warning = slow
+            .then(|| "more than 100 us with 10 candidates: each request waits for it, one after the other".to_owned());
+        Claim { claim: text.to_owned(), holds, detail, warning }
+    }
+
+    fn keeps_its_memory(&self) -> Claim {
+        let text = "it does not run out of memory";
+        let mut instance = match self.begin(10) {
+            Ok(instance) => instance,
+            Err(error) => return claim(text, Err(error.to_string())),
+        };
+        let offered = candidates(10, usual);
+        let (first, begun) = (instance.memory(), Instant::now());
+        let mut calls = 0;
+        while calls < MEMORY_CALLS && begun.elapsed() < MEMORY_TIME {
+            if let Err(broken) = self.ask(&mut instance, &facts(calls), &offered) {
+                return claim(text, Err(broken.words()));
+            }
+            calls += 1;
+        }
+        let last = instance.memory();
+        let kib = |bytes: usize| bytes >> 10;
+        let detail = format!("{} KiB after its start, {} KiB after {calls} calls", kib(first), kib(last));
+        let grows = last > first + (1 << 20);
+        let warning = grows.then(|| {
+            "it grows; the host replaces an instance before its memory is full, and it forgets what it knew".to_owned()
+        });
+        Claim { claim: text.to_owned(), holds: true, detail, warning }
+    }
+
+    fn bears_configs(&self) -> Result<String, String> {
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        let long = format!("\"{}\"", "x".repeat(256 << 10));
+        let junk = [
+            "null",
+            "[]",
+            "\"x\"",
+            "17",
+            "-1e308",
+            "true",
+            "{}",
+            r#"{"no such key": 1}"#,
+            r#"{"": null}"#,
+            r#"{"provider": 7}"#,
+            r#"{"a": {"b": [1, "2", null]}}"#,
+            r#""\ud83d\ude00\u0000""#,
+            "18446744073709551616",
+            &deep,
+            &long,
+        ];
+        let (mut accepted, mut rejected) = (0, 0);
+        for config in junk {
+            let setup = Setup { config: config.to_owned(), ..self.setup(3) };
+            match Instance::start(self.engine, self.blueprint, &setup, &mut Said::default()) {
+                Ok(_) => accepted += 1,
+                Err(LoadError::Rejected(text)) if !text.trim().is_empty() => rejected += 1,
+                Err(LoadError::Rejected(_)) => return Err(format!("{}: rejected without a word", shortened(config))),
+                Err(error) => return Err(format!("{}: it {error}", shortened(config))),
+            }
+        }
+        Ok(format!("{accepted} accepted, {rejected} rejected with a text"))
+    }
+}
+
+fn shortened(config: &str) -> String {
+    let short: String = config.chars().take(60).collect();
+    if short.len() < config.len() { format!("{short}...") } else { short }
+}

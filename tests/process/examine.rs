@@ -1,0 +1,138 @@
+//! `pointsman strategy check`, `inspect` and `test`, as an author starts them.
+
+use std::path::{Path, PathBuf};
+
+use harness::{Process, build_component, workspace};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::run;
+
+fn strategy(command: &str, file: &Path, more: &[&str]) -> (Option<i32>, String, String) {
+    let mut process = Process::command(&["strategy", command, file.to_str().expect("text")]);
+    process.args(more);
+    run(process)
+}
+
+fn report(command: &str, file: &Path, more: &[&str]) -> (Option<i32>, Value) {
+    let (code, stdout, stderr) = strategy(command, file, &[more, &["--json"]].concat());
+    let report = serde_json::from_str(&stdout);
+    assert!(report.is_ok(), "{stdout}{stderr}");
+    (code, report.expect("just seen"))
+}
+
+fn fixture(name: &str) -> PathBuf {
+    build_component(&workspace().join("tests/fixtures/components").join(name), "fixtures")
+}
+
+fn previous() -> PathBuf {
+    workspace().join("tests/fixtures/previous/weighted-0.1.0.wasm")
+}
+
+#[test]
+fn check_says_what_a_strategy_is() {
+    let (code, report) = report("check", &previous(), &[]);
+    assert_eq!((code, &report["ok"], &report["contract"]), (Some(0), &true.into(), &"0.1.x".into()), "{report}");
+    assert_eq!(report["sha256"].as_str().map(str::len), Some(64));
+    assert!(report["exports"].as_array().expect("a list").contains(&"pointsman:strategy/router@0.1.0".into()));
+    let imports = report["imports"].as_array().expect("a list");
+    assert!(imports.iter().all(|import| import["class"] != "forbidden") && !imports.is_empty(), "{report}");
+    let (code, stdout, _) = strategy("check", &previous(), &[]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("a strategy, contract 0.1.x") && stdout.contains("inert"), "{stdout}");
+}
+
+#[test]
+fn each_kind_of_wrong_file_has_its_code_and_a_remedy() {
+    let folder = TempDir::new().expect("a folder");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("writable");
+        path
+    };
+    let whole = std::fs::read(previous()).expect("there");
+    let cases = [
+        ("not-wasm", file("text.wasm", b"(module)")),
+        ("core-module", file("core.wasm", b"\0asm\x01\0\0\0")),
+        ("not-a-strategy", file("empty.wasm", b"\0asm\x0d\0\x01\0")),
+        ("invalid", file("cut.wasm", &whole[..whole.len() / 2])),
+        ("unreadable", folder.path().join("missing.wasm")),
+        ("not-a-strategy", fixture("stranger")),
+        ("forbidden-import", fixture("needy")),
+    ];
+    for (expected, path) in cases {
+        let (code, report) = report("check", &path, &[]);
+        assert_eq!(code, Some(1), "{report}");
+        let problem = &report["problems"][0];
+        assert_eq!(problem["code"], expected, "{report}");
+        assert!(problem["remedy"].as_str().is_some_and(|remedy| remedy.len() > 20), "{report}");
+        for command in ["inspect", "test"] {
+            assert_eq!(strategy(command, &path, &[]).0, Some(1), "{command} of {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_config_can_be_checked() {
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join("proxy_config.yaml");
+    let write = |percent: &str| {
+        let text = format!(
+            "providers:\n  - {{name: old, base_url: 'http://a/v1', api_key: k}}\n  - {{name: new, base_url: 'http://a/v1', api_key: k}}\n\
+             routing: {{strategy: canary}}\nstrategies: {{canary: {{config: {{provider: new, percent: {percent}}}}}}}\n"
+        );
+        std::fs::write(&config, text).expect("writable");
+    };
+    let canary = Path::new("canary");
+    let given = ["--proxy-config", config.to_str().expect("text")];
+    write("5");
+    let (code, accepted) = report("check", canary, &given);
+    assert_eq!((code, &accepted["config"]), (Some(0), &"accepted".into()), "{accepted}");
+    write("500");
+    let (code, rejected) = report("check", canary, &given);
+    assert_eq!((code, &rejected["problems"][0]["code"]), (Some(1), &"rejects-config".into()), "{rejected}");
+    let (code, stdout, _) = strategy("check", canary, &["--config", r#"{"provider": "p1", "percent": 3}"#]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert_eq!(strategy("check", canary, &["--config", "{"]).0, Some(2));
+}
+
+#[test]
+fn inspect_says_what_a_strategy_does() {
+    let (code, report) = report("inspect", Path::new("least_latency"), &[]);
+    let inspection = &report["inspection"];
+    assert_eq!(
+        (code, &inspection["name"], &inspection["observes"]),
+        (Some(0), &"least_latency".into(), &true.into()),
+        "{report}"
+    );
+    assert_eq!(inspection["calls"][3]["candidates"], 1000);
+    assert!(
+        inspection["memory"].as_u64().is_some_and(|bytes| bytes > 100_000)
+            && inspection["compile_ms"].as_f64() > Some(0.0)
+    );
+    let (_, stdout, _) = strategy("inspect", Path::new("least_latency"), &[]);
+    assert!(stdout.contains("the earlier answer of two") && stdout.contains("1000 candidates"), "{stdout}");
+}
+
+#[test]
+fn all_built_in_strategies_keep_the_contract() {
+    for name in ["affinity", "canary", "cheapest", "failover", "least_busy", "least_latency", "round_robin", "weighted"]
+    {
+        let config = if name == "canary" { r#"{"provider": "p0", "percent": 10}"# } else { "{}" };
+        let (code, report) = report("test", Path::new(name), &["--config", config]);
+        assert_eq!((code, &report["holds"]), (Some(0), &true.into()), "{name}: {report:#}");
+        assert_eq!(report["claims"].as_array().map(Vec::len), Some(8), "{name}: {report}");
+    }
+}
+
+#[test]
+fn a_strategy_that_breaks_does_not_pass_and_the_input_is_named() {
+    let (code, report) = report("test", &fixture("misbehave"), &["--config", r#"{"do": "out_of_range"}"#]);
+    assert_eq!((code, &report["holds"]), (Some(1), &false.into()), "{report}");
+    let broken: Vec<&Value> =
+        report["claims"].as_array().expect("a list").iter().filter(|claim| claim["holds"] == false).collect();
+    let detail = broken.first().and_then(|claim| claim["detail"].as_str()).expect("a detail");
+    assert!(detail.contains("seq") && detail.contains("not offered"), "{report:#}");
+    let (_, stdout, _) = strategy("test", &fixture("misbehave"), &["--config", r#"{"do": "panic"}"#]);
+    assert!(stdout.contains("FAIL") && stdout.contains("of 8 claims do not hold"), "{stdout}");
+}
