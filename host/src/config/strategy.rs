@@ -13,6 +13,9 @@ use super::{StrategyChoice, StrategySource};
 /// What routes when nothing is said.
 const DEFAULT: &str = "round_robin";
 
+/// The strategies of the specification.
+const SPECIFIED: [&str; 3] = ["failover", "round_robin", "weighted"];
+
 /// Where things named in the configuration are looked for.
 pub(super) struct Sources<'a> {
     /// The folder of the configuration file; empty for the current one.
@@ -82,10 +85,8 @@ fn resolve(
     if let Some(entry) = declared.iter().find(|entry| entry.name == name) {
         return Some(StrategyChoice { source: entry.source.clone()?, config: entry.config.clone(), name, line });
     }
-    let source = if sources.builtins.contains(&name.as_str()) {
-        StrategySource::BuiltIn(name.clone())
-    } else if found.contains(&name) {
-        StrategySource::File(dropped(sources.folder, &name))
+    let source = if let Some(source) = by_name(&name, found, sources) {
+        source
     } else if name.ends_with(".wasm") {
         StrategySource::File(file(reader, at, &name, sources.folder).ok()?)
     } else {
@@ -99,6 +100,18 @@ fn resolve(
         return None;
     };
     Some(StrategyChoice { name, source, config: empty(), line })
+}
+
+/// A built-in strategy, or the file in the folder `strategies/`.
+///
+/// The names of the specification stand for what is built in. All others yield to a file: a strategy that comes with a new
+/// version must not take the place of one that somebody has dropped there before.
+fn by_name(name: &str, found: &BTreeSet<String>, sources: &Sources<'_>) -> Option<StrategySource> {
+    let is_found = found.contains(name);
+    if sources.builtins.contains(&name) && (!is_found || SPECIFIED.contains(&name)) {
+        return Some(StrategySource::BuiltIn(name.to_owned()));
+    }
+    is_found.then(|| StrategySource::File(dropped(sources.folder, name)))
 }
 
 fn declared<'n>(
@@ -116,8 +129,7 @@ fn declared<'n>(
         let source = match reader.text(&section, "path") {
             Err(Reported) => None,
             Ok(Some(path)) => file(reader, &path.at, &path.text, sources.folder).ok().map(StrategySource::File),
-            Ok(None) if sources.builtins.contains(&name) => Some(StrategySource::BuiltIn(name.to_owned())),
-            Ok(None) if found.contains(name) => Some(StrategySource::File(dropped(sources.folder, name))),
+            Ok(None) if let Some(source) = by_name(name, found, sources) => Some(source),
             Ok(None) => {
                 let built_in = sources.builtins.join(", ");
                 let help = format!("or a file strategies/{name}.wasm beside this one; built in are {built_in}");

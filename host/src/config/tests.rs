@@ -267,14 +267,22 @@ fn strategies_are_resolved_in_order() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("c.yaml");
     fs::create_dir(root.path().join("strategies")).unwrap();
-    for name in ["strategies/stem.wasm", "strategies/weighted.wasm", "own.wasm", "strategies/note.txt"] {
+    let files = [
+        "strategies/stem.wasm",
+        "strategies/weighted.wasm",
+        "strategies/canary.wasm",
+        "own.wasm",
+        "strategies/note.txt",
+    ];
+    for name in files {
         fs::write(root.path().join(name), "").unwrap();
     }
     let choose = |strategy: &str, strategies: &str| {
         let text = format!(
             "providers: [{{name: a, base_url: 'http://a', api_key: k}}]\nrouting:\n  strategy: {strategy}\n{strategies}"
         );
-        parse(&text, &file, &|name| (name == "V").then(|| "v".into()), &BUILTINS).map(|config| config.strategy)
+        parse(&text, &file, &|name| (name == "V").then(|| "v".into()), &["canary", "cheapest", "failover", "weighted"])
+            .map(|config| config.strategy)
     };
     let wasm = |name: &str| StrategySource::File(root.path().join(name));
 
@@ -282,6 +290,15 @@ fn strategies_are_resolved_in_order() {
     assert_eq!((declared.source, declared.line), (wasm("own.wasm"), 3), "a declared name comes before a built-in");
     let built_in = choose("weighted", "").unwrap();
     assert_eq!(built_in.source, StrategySource::BuiltIn("weighted".into()), "a built-in before the folder");
+    let dropped = choose("canary", "").unwrap();
+    assert_eq!(
+        dropped.source,
+        wasm("strategies/canary.wasm"),
+        "but not before it, where the specification has no such name"
+    );
+    let configured = choose("canary", "strategies: {canary: {config: {a: 1}}}").unwrap();
+    assert_eq!(configured.source, wasm("strategies/canary.wasm"));
+    assert_eq!(choose("cheapest", "").unwrap().source, StrategySource::BuiltIn("cheapest".into()));
     assert_eq!(choose("stem", "").unwrap().source, wasm("strategies/stem.wasm"));
     assert_eq!(choose("own.wasm", "").unwrap().source, wasm("own.wasm"));
     assert!(choose("note", "").is_err());

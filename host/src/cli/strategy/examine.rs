@@ -85,6 +85,7 @@ pub fn run_check(target: &Target) -> ExitCode {
         Ok(case) => case,
         Err(problem) => return wrong(&problem),
     };
+    use_cache();
     let (examined, config) = looked_at(&case);
     let problems = problems(&examined, config.as_ref());
     if target.json {
@@ -100,6 +101,7 @@ pub fn run_inspect(target: &Target) -> ExitCode {
         Ok(case) => case,
         Err(problem) => return wrong(&problem),
     };
+    // Without a cache: how long it compiles is to be seen.
     let (examined, config) = looked_at(&case);
     let is_sound = examined.as_ref().is_ok_and(|examined| examined.problems.is_empty());
     let text = case.config.to_string();
@@ -173,7 +175,6 @@ fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Option<Result<(), Lo
     let examined = examine(component);
     let is_tried = case.is_given && examined.problems.is_empty();
     let config = is_tried.then(|| {
-        use_cache();
         let mut providers = case.providers.clone();
         if providers.is_empty() {
             providers = (0..3).map(made_up).collect();
