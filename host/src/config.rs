@@ -103,6 +103,8 @@ pub struct Config {
     pub strategy: StrategyChoice,
     /// Strategies that see what it sees and decide nothing.
     pub shadows: Vec<StrategyChoice>,
+    /// All strategies under `strategies`, in the order of the file.
+    pub declared: Vec<StrategyChoice>,
     /// Active checks and ejection.
     pub health_check: HealthCheck,
     /// Which requests belong together.

@@ -91,6 +91,17 @@ fn a_config_can_be_checked() {
     write("500");
     let (code, rejected) = report("check", canary, &given);
     assert_eq!((code, &rejected["problems"][0]["code"]), (Some(1), &"rejects-config".into()), "{rejected}");
+    let rejected = strategy("inspect", canary, &[&given[..], &["--json"]].concat());
+    let rejected: Value = serde_json::from_str(&rejected.1).expect("JSON");
+    assert_eq!(
+        (&rejected["ok"], rejected["problems"].as_array().map(Vec::len)),
+        (&false.into(), Some(1)),
+        "{rejected}"
+    );
+    // Named under `strategies`, not chosen.
+    let text = std::fs::read_to_string(&config).expect("there").replace("strategy: canary", "strategy: weighted");
+    std::fs::write(&config, text.replace("500", "50")).expect("writable");
+    assert_eq!(strategy("check", canary, &given).0, Some(0));
     let (code, stdout, _) = strategy("check", canary, &["--config", r#"{"provider": "p1", "percent": 3}"#]);
     assert_eq!(code, Some(0), "{stdout}");
     assert_eq!(strategy("check", canary, &["--config", "{"]).0, Some(2));

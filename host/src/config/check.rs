@@ -10,7 +10,7 @@ use super::problem::{Findings, Place};
 use super::provider::{RESERVED_HEADERS, providers, required, secret};
 use super::read::{Reader, Section, Zero};
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
-use super::strategy::{Sources, choose};
+use super::strategy::{Sources, Strategies, choose};
 use super::yaml::Node;
 use super::{
     Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Record, Server, Timeouts, TlsFiles,
@@ -65,12 +65,13 @@ pub(super) fn check(
     let monitoring = monitoring(&mut reader, &top, folder);
     let server = server(&mut reader, &top, folder);
     (!providers.is_empty()).then_some(())?;
-    let (strategy, shadows) = strategy?;
+    let Strategies { chosen: strategy, shadows, declared } = strategy?;
     Some(Config {
         file: file.to_owned(),
         providers,
         strategy,
         shadows,
+        declared,
         health_check,
         affinity,
         queue,

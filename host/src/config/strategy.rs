@@ -40,7 +40,7 @@ pub(super) fn choose(
     top: &Section<'_>,
     routing: &Section<'_>,
     sources: &Sources<'_>,
-) -> Option<(StrategyChoice, Vec<StrategyChoice>)> {
+) -> Option<Strategies> {
     let found = in_folder(sources.folder);
     let declared = declared(reader, top, sources, &found);
     let (name, at, shown) = match reader.text(routing, "strategy").ok()? {
@@ -68,7 +68,19 @@ pub(super) fn choose(
             shadows.extend(resolve(reader, text, &at, &shown, &declared, &found, sources));
         }
     }
-    Some((chosen?, shadows))
+    let line = routing.at.line;
+    let declared = declared.into_iter().filter_map(|Declared { name, source, config }| {
+        Some(StrategyChoice { name: name.to_owned(), source: source?, config, line })
+    });
+    Some(Strategies { declared: declared.collect(), chosen: chosen?, shadows })
+}
+
+/// What a configuration says about strategies.
+pub(super) struct Strategies {
+    pub chosen: StrategyChoice,
+    pub shadows: Vec<StrategyChoice>,
+    /// All under `strategies`.
+    pub declared: Vec<StrategyChoice>,
 }
 
 /// What a name stands for.

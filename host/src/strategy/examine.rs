@@ -82,7 +82,7 @@ pub fn examine(bytes: &[u8]) -> Examined {
         examined.problems.push(problem);
         return examined;
     }
-    let mut validator = Validator::new_with_features(WasmFeatures::default());
+    let mut validator = Validator::new_with_features(features());
     let read = validator.validate_all(bytes).map(drop).and_then(|()| surface(bytes, &mut examined));
     if let Err(error) = read {
         examined.problems.push(LoadError::Invalid(one_line(&error.to_string())));
@@ -99,6 +99,17 @@ pub fn examine(bytes: &[u8]) -> Examined {
         examined.problems.push(LoadError::Forbidden { imports: forbidden });
     }
     examined
+}
+
+/// The proposals that the engine has, as Wasmtime is built here: no garbage collection, no exceptions, no threads.
+fn features() -> WasmFeatures {
+    let more = WasmFeatures::TAIL_CALL
+        | WasmFeatures::RELAXED_SIMD
+        | WasmFeatures::MULTI_MEMORY
+        | WasmFeatures::MEMORY64
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::COMPONENT_MODEL;
+    (WasmFeatures::WASM2 | more).difference(WasmFeatures::GC_TYPES)
 }
 
 /// Reads what the outermost component imports and exports; those inside it are its own affair.
@@ -138,5 +149,41 @@ impl Examined {
     /// Exports that are neither of the contract nor known.
     pub fn foreign_exports(&self) -> impl Iterator<Item = &str> {
         self.exports.iter().map(String::as_str).filter(|name| !name.starts_with(PACKAGE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component around a core module of one function type and one function, whose body is this.
+    fn around(body: &[u8]) -> Vec<u8> {
+        let mut module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a".to_vec();
+        let length = u8::try_from(body.len()).expect("short");
+        module.extend([length + 2, 1, length]);
+        module.extend(body);
+        let mut component = b"\0asm\x0d\0\x01\0\x01".to_vec();
+        component.push(u8::try_from(module.len()).expect("short"));
+        component.extend(module);
+        component
+    }
+
+    /// What `check` lets pass, the loader must not refuse as invalid, and the other way round.
+    #[test]
+    fn proposals_are_those_of_the_engine() {
+        let engine = super::super::engine::Engine::shared().expect("an engine");
+        let bodies: [&[u8]; 4] = [
+            &[0, 0x0b],
+            // ref.null func, drop; ref.null extern, drop; try_table without a catch.
+            &[0, 0xd0, 0x70, 0x1a, 0x0b],
+            &[0, 0xd0, 0x6f, 0x1a, 0x0b],
+            &[0, 0x1f, 0x40, 0, 0x0b, 0x0b],
+        ];
+        for body in bodies {
+            let component = around(body);
+            let examined = examine(&component).problems.iter().any(|problem| problem.code() == "invalid");
+            let loaded = super::super::component::Blueprint::new(&engine, &component).err().map(|error| error.code());
+            assert_eq!(examined, loaded == Some("invalid"), "{body:x?}: {loaded:?}");
+        }
     }
 }

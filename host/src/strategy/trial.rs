@@ -11,10 +11,13 @@ use tokio::time::Instant;
 use super::bindings::guest::Info;
 use super::component::{Blueprint, LoadError};
 use super::engine::Engine;
-use super::instance::{Answer, Instance, OUTCOMES, Setup};
+use super::instance::{Answer, Instance, Setup};
 use super::output::Said;
-use super::probe;
-use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::routing::{Candidate, Facts, ProviderFacts, Tier};
+
+mod inputs;
+
+use inputs::{Measured, candidates, facts, in_full, providers, reports, usual};
 
 /// How many providers a strategy is started with, and how many candidates it is asked about.
 const SIZES: [u32; 4] = [1, 2, 64, 1000];
@@ -156,63 +159,6 @@ impl Broken {
     }
 }
 
-/// Made-up providers after the given ones: every kind, some with limits, prices and labels.
-fn providers(given: &[ProviderFacts], count: u32) -> Vec<ProviderFacts> {
-    let made_up = |index: u32| ProviderFacts {
-        name: format!("p{index}"),
-        kind: if index % 5 == 4 { "azure" } else { "openai" },
-        weight: 1.0 + f64::from(index % 3),
-        fallback_only: index % 4 == 3,
-        max_concurrent: if index.is_multiple_of(2) { 0 } else { index },
-        models: Vec::new(),
-        price: (index % 3 != 2).then(|| (f64::from(index % 7), f64::from(index % 11))),
-        labels: vec![("region".to_owned(), if index.is_multiple_of(2) { "eu" } else { "us" }.to_owned())],
-    };
-    let all = given.iter().cloned().chain((0..count).map(made_up));
-    all.take(count as usize).collect()
-}
-
-fn candidates(count: u32, value: impl Fn(u32) -> (u32, u32, u32)) -> Vec<Candidate> {
-    let candidate = |provider| {
-        let (in_flight, latency_us, failure_permille) = value(provider);
-        Candidate { provider, in_flight, latency_us, failure_permille }
-    };
-    (0..count).map(candidate).collect()
-}
-
-/// What is measured of a provider: requests in flight, microseconds to the first byte, permille of failures.
-type Measured = fn(u32) -> (u32, u32, u32);
-
-/// As measured on some day.
-fn usual(provider: u32) -> (u32, u32, u32) {
-    (provider % 7, 100_000 + provider % 13 * 20_000, provider % 5 * 10)
-}
-
-fn facts(seq: u32) -> Facts<'static> {
-    let mixed = seq.wrapping_mul(0x9E37_79B9) ^ seq.rotate_left(13);
-    Facts {
-        seq,
-        entropy: mixed,
-        now_ms: 1_767_225_600_000 + u64::from(seq) * 37,
-        tier: Tier::Primary,
-        attempts: 0,
-        model: "gpt-4o-mini",
-        streaming: seq.is_multiple_of(2),
-        body_bytes: 2_000,
-        affinity: u64::from(mixed % 50) << 32 | u64::from(mixed % 50),
-    }
-}
-
-fn reports(providers: u32, round: u32) -> Vec<Report> {
-    let report = |number: u32| Report {
-        provider: (number + round) % providers,
-        kind: OutcomeKind::ALL[(number + round) as usize % OutcomeKind::ALL.len()],
-        first_byte: Duration::from_micros(u64::from(number * 1_000)),
-        total: Duration::from_micros(u64::from(number * 3_000)),
-    };
-    (0..OUTCOMES as u32).map(report).collect()
-}
-
 impl Bench<'_> {
     fn setup(&self, count: u32) -> Setup {
         Setup { providers: providers(self.subject.providers, count), config: self.subject.config.to_owned() }
@@ -225,15 +171,8 @@ impl Bench<'_> {
     }
 
     fn ask(&self, instance: &mut Instance, facts: &Facts<'_>, offered: &[Candidate]) -> Result<Answer, Broken> {
-        instance.route(self.engine, facts, offered, &mut Said::default()).map_err(|broken| Broken {
-            asked: format!(
-                "{}, now-ms {}, affinity {}",
-                probe::describe(facts, offered.len()),
-                facts.now_ms,
-                facts.affinity
-            ),
-            fault: broken.fault,
-        })
+        let routed = instance.route(self.engine, facts, offered, &mut Said::default());
+        routed.map_err(|broken| Broken { asked: in_full(facts, offered), fault: broken.fault })
     }
 
     fn starts(&self) -> Result<String, String> {
@@ -327,9 +266,10 @@ impl Bench<'_> {
             let offered = candidates(COUNT, |n| usual(n.wrapping_add(seq)));
             let facts = facts(seq);
             let answers = [&mut *one, &mut *other].map(|instance| self.ask(instance, &facts, &offered));
-            let [Ok(left), Ok(right)] = &answers else { return Err(format!("it breaks at seq {seq}")) };
+            let [left, right] = answers.map(|answer| answer.map_err(Broken::words));
+            let (left, right) = (left?, right?);
             if left != right {
-                return Err(format!("{}: once {left:?}, once {right:?}", probe::describe(&facts, offered.len())));
+                return Err(format!("{}: once {left:?}, once {right:?}", in_full(&facts, &offered)));
             }
         }
         Ok("500 decisions of two instances".to_owned())

@@ -65,7 +65,7 @@ impl Target {
         Ok(case)
     }
 
-    /// What a configuration has for this strategy, if it chooses it.
+    /// What a configuration has for this strategy, if it names it.
     fn configured(&self, config: &Config) -> Option<Value> {
         let real = |path: &Path| path.canonicalize().ok();
         let is_this = |source: &StrategySource| match source {
@@ -73,7 +73,7 @@ impl Target {
             StrategySource::BuiltIn(name) => self.file.as_os_str() == name.as_str(),
         };
         let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let choices = || std::iter::once(&config.strategy).chain(&config.shadows);
+        let choices = || std::iter::once(&config.strategy).chain(&config.shadows).chain(&config.declared);
         let chosen = choices().find(|choice| is_this(&choice.source));
         let named = || choices().find(|choice| Some(&choice.name) == stem.as_ref());
         chosen.or_else(named).map(|choice| choice.config.clone())
@@ -103,7 +103,7 @@ pub fn run_inspect(target: &Target) -> ExitCode {
     };
     // Without a cache: how long it compiles is to be seen.
     let (examined, config) = looked_at(&case);
-    let is_sound = examined.as_ref().is_ok_and(|examined| examined.problems.is_empty());
+    let is_sound = problems(&examined, config.as_ref()).is_empty();
     let text = case.config.to_string();
     let inspection = case
         .component
@@ -116,7 +116,10 @@ pub fn run_inspect(target: &Target) -> ExitCode {
         let mut report = checked(&case, &examined, config.as_ref());
         match &inspection {
             Some(Ok(inspection)) => report["inspection"] = json!(inspection),
-            Some(Err(error)) => report["problems"] = json!([problem(error)]),
+            Some(Err(error)) => {
+                report["ok"] = json!(false);
+                report["problems"] = json!([problem(error)]);
+            }
             None => {}
         }
         say_json(&report);

@@ -1,0 +1,82 @@
+//! What strategies are asked in the battery: made up, and the same each time.
+
+use std::time::Duration;
+
+use super::super::instance::OUTCOMES;
+use super::super::probe;
+use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
+
+/// Everything that was asked, for the one who has to ask it again.
+pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {
+    const SHOWN: usize = 7;
+    let Facts { now_ms, affinity, attempts, body_bytes, .. } = facts;
+    let candidate = |c: &Candidate| {
+        format!("{}: {} in flight, {} us, {} permille", c.provider, c.in_flight, c.latency_us, c.failure_permille)
+    };
+    let mut shown: Vec<String> = offered.iter().take(SHOWN).map(candidate).collect();
+    if let Some(more) = offered.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown.push(format!("and {more} more"));
+    }
+    format!(
+        "{}, now-ms {now_ms}, affinity {affinity}, attempts {attempts}, body-bytes {body_bytes}; candidates [{}]",
+        probe::describe(facts, offered.len()),
+        shown.join("; ")
+    )
+}
+
+/// Made-up providers after the given ones: every kind, some with limits, prices and labels.
+pub(super) fn providers(given: &[ProviderFacts], count: u32) -> Vec<ProviderFacts> {
+    let made_up = |index: u32| ProviderFacts {
+        name: format!("p{index}"),
+        kind: if index % 5 == 4 { "azure" } else { "openai" },
+        weight: 1.0 + f64::from(index % 3),
+        fallback_only: index % 4 == 3,
+        max_concurrent: if index.is_multiple_of(2) { 0 } else { index },
+        models: Vec::new(),
+        price: (index % 3 != 2).then(|| (f64::from(index % 7), f64::from(index % 11))),
+        labels: vec![("region".to_owned(), if index.is_multiple_of(2) { "eu" } else { "us" }.to_owned())],
+    };
+    let all = given.iter().cloned().chain((0..count).map(made_up));
+    all.take(count as usize).collect()
+}
+
+pub(super) fn candidates(count: u32, value: impl Fn(u32) -> (u32, u32, u32)) -> Vec<Candidate> {
+    let candidate = |provider| {
+        let (in_flight, latency_us, failure_permille) = value(provider);
+        Candidate { provider, in_flight, latency_us, failure_permille }
+    };
+    (0..count).map(candidate).collect()
+}
+
+/// What is measured of a provider: requests in flight, microseconds to the first byte, permille of failures.
+pub(super) type Measured = fn(u32) -> (u32, u32, u32);
+
+/// As measured on some day.
+pub(super) fn usual(provider: u32) -> (u32, u32, u32) {
+    (provider % 7, 100_000 + provider % 13 * 20_000, provider % 5 * 10)
+}
+
+pub(super) fn facts(seq: u32) -> Facts<'static> {
+    let mixed = seq.wrapping_mul(0x9E37_79B9) ^ seq.rotate_left(13);
+    Facts {
+        seq,
+        entropy: mixed,
+        now_ms: 1_767_225_600_000 + u64::from(seq) * 37,
+        tier: Tier::Primary,
+        attempts: 0,
+        model: "gpt-4o-mini",
+        streaming: seq.is_multiple_of(2),
+        body_bytes: 2_000,
+        affinity: u64::from(mixed % 50) << 32 | u64::from(mixed % 50),
+    }
+}
+
+pub(super) fn reports(providers: u32, round: u32) -> Vec<Report> {
+    let report = |number: u32| Report {
+        provider: (number + round) % providers,
+        kind: OutcomeKind::ALL[(number + round) as usize % OutcomeKind::ALL.len()],
+        first_byte: Duration::from_micros(u64::from(number * 1_000)),
+        total: Duration::from_micros(u64::from(number * 3_000)),
+    };
+    (0..OUTCOMES as u32).map(report).collect()
+}
