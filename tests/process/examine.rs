@@ -51,11 +51,23 @@ fn each_kind_of_wrong_file_has_its_code_and_a_remedy() {
         path
     };
     let whole = std::fs::read(previous()).expect("there");
+    // The same component, as if it had been built for a version to come.
+    let mut later = whole.clone();
+    for at in 0..later.len() - 5 {
+        if later[at..].starts_with(b"@0.1.0") {
+            later[at + 3] = b'9';
+        }
+    }
+    let large = folder.path().join("large.wasm");
+    let sparse = std::fs::File::create(&large).expect("writable");
+    sparse.set_len((64 << 20) + 1).expect("sparse");
     let cases = [
         ("not-wasm", file("text.wasm", b"(module)")),
         ("core-module", file("core.wasm", b"\0asm\x01\0\0\0")),
         ("not-a-strategy", file("empty.wasm", b"\0asm\x0d\0\x01\0")),
         ("invalid", file("cut.wasm", &whole[..whole.len() / 2])),
+        ("version", file("later.wasm", &later)),
+        ("too-large", large),
         ("unreadable", folder.path().join("missing.wasm")),
         ("not-a-strategy", fixture("stranger")),
         ("forbidden-import", fixture("needy")),

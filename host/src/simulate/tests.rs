@@ -110,6 +110,20 @@ fn who_minds_load_wins_where_servers_differ_and_are_full() {
 }
 
 #[test]
+fn a_canary_shows_the_new_version_to_few() {
+    let scenario = load(&shipped("new_version.yaml"));
+    let [half, few] = ["round_robin", "canary"].map(|strategy| played(&scenario, strategy));
+    assert_eq!((few.answered, half.answered), (few.requests, half.requests));
+    let share = few.providers[1].share;
+    assert!(
+        share < 0.06 && few.first_token_ms.p50 < 0.6 * half.first_token_ms.p50,
+        "{share}: {:?} {:?}",
+        few.first_token_ms,
+        half.first_token_ms
+    );
+}
+
+#[test]
 fn a_queue_that_is_full_turns_requests_away() {
     let text = TWO.replace("proxy: {", "proxy: {queue: {max_concurrent: 5, max_waiting: 10, timeout: 2}, ");
     let report = played(&written(&text).expect("valid"), "round_robin");
