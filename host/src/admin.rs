@@ -227,32 +227,13 @@ pub async fn ready(State(operations): State<Arc<Operations>>, method: Method, he
 
 /// `GET /metrics`: everything that is counted, for Prometheus.
 pub async fn metrics(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    let id = operations.proxy.request_id(request.headers());
-    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-    let answer = match operations.admits(&request) {
-        Err(error) => own(error),
-        Ok(()) if !reads => own(ProxyError::WrongMethod("GET")),
-        Ok(()) => {
-            let text = operations.metrics();
-            ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
-        }
-    };
-    named(answer, id)
+    operations.shown(&request, || ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], operations.metrics()))
 }
 
 /// `GET /admin/shadow`: how the shadows compare with the strategy that decides, as JSON or for a browser.
 pub async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    let id = operations.proxy.request_id(request.headers());
-    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-    let answer = match operations.admits(&request) {
-        Err(error) => own(error),
-        Ok(()) if !reads => own(ProxyError::WrongMethod("GET")),
-        Ok(()) => {
-            let health = operations.proxy.generation().fleet.strategy().health();
-            shadow::answer(&health, request.headers())
-        }
-    };
-    named(answer, id)
+    let health = || operations.proxy.generation().fleet.strategy().health();
+    operations.shown(&request, || shadow::answer(&health(), request.headers()))
 }
 
 /// `POST /admin/reload`: reads the configuration anew and says what came of it.
@@ -267,6 +248,17 @@ pub async fn reload(State(operations): State<Arc<Operations>>, request: Request)
 }
 
 impl Operations {
+    /// What is there to be read, for those who may.
+    fn shown<R: IntoResponse>(&self, request: &Request, show: impl FnOnce() -> R) -> Response {
+        let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+        let answer = match self.admits(request) {
+            Err(error) => own(error),
+            Ok(()) if !reads => own(ProxyError::WrongMethod("GET")),
+            Ok(()) => show().into_response(),
+        };
+        named(answer, self.proxy.request_id(request.headers()))
+    }
+
     fn metrics(&self) -> Vec<u8> {
         let generation = self.proxy.generation();
         let (fleet, queue) = (&generation.fleet, self.proxy.queue());

@@ -14,6 +14,7 @@
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
 //! | [`simulate`] | all of that with a virtual clock and played providers |
 //! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, logs |
+//! | [`html`] | what the pages of [`admin`] and [`simulate`] share |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
 //! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider` and `queue`, `strategy` and `provider` to
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod html;
 pub mod listener;
 pub mod metrics;
 pub mod provider;

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use serde_json::{Value, json};
 
+use crate::html::escaped;
 use crate::routing::{ShadowHealth, StrategyHealth};
 
 /// The page, as whoever asks prefers it.
@@ -89,11 +90,6 @@ fn page(health: &StrategyHealth) -> String {
          <table><thead><tr><th>strategy<th>state<th>decisions<th>same first<th>same order<th>faults<th>errors<th>mean time\
          <th>missed<tbody>{rows}</table>"
     )
-}
-
-/// Names are the operator's, but whatever they hold must not become markup.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -6,14 +6,11 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -22,6 +19,7 @@ use parking_lot::Mutex;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 pub mod connect;
+mod played;
 pub mod pool;
 mod wake;
 
@@ -29,6 +27,8 @@ use super::dialect::Dialect;
 use crate::config;
 use crate::routing::{FailureKind, Outcome, Phase};
 use connect::{ConnectError, Origin};
+use played::PlayedBody;
+pub use played::{Pieces, Player};
 use pool::{Connection, Pool, Unsent};
 
 /// Sends requests to one provider.
@@ -55,12 +55,6 @@ struct Http {
     dialect: Dialect,
     /// What every request carries: the host, the key, what else the configuration wants.
     own: HeaderMap,
-}
-
-/// Plays a provider in a simulation: everything above this module is as it is in a server.
-pub trait Player: std::fmt::Debug + Send + Sync {
-    /// Answers a request, or lets it fail, whenever the provider would.
-    fn answer(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Answer, AttemptError>>;
 }
 
 /// One request to a provider.
@@ -106,18 +100,6 @@ enum Source {
         pool: Arc<Pool>,
     },
     Played(PlayedBody),
-}
-
-/// What a played provider says.
-struct PlayedBody(Pieces);
-
-/// What a played provider says, piece by piece.
-pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, AttemptError>> + Send + Sync>>;
-
-impl std::fmt::Debug for PlayedBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PlayedBody")
-    }
 }
 
 /// Why there is no answer, or no more of it.

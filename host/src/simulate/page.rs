@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::report::millis;
 use super::scenario::Scenario;
 use super::tally::Report;
+use crate::html::escaped;
 
 /// Told apart also by those who see fewer colours (Okabe and Ito 2008).
 const COLOURS: [&str; 8] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7d00", "#7f7f7f"];
@@ -221,11 +222,6 @@ fn span(seconds: f64) -> String {
     } else {
         format!("{seconds:.0} s")
     }
-}
-
-/// Names are the user's, but whatever they hold must not become markup.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

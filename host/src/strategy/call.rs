@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use super::bindings::guest::Info;
 use super::component::{Blueprint, LoadError};
 use super::engine::Engine;
-use super::fault::{Counters, Fault, FaultKind, Stats};
+use super::fault::{Counters, Fault, Record, Stats};
 use super::instance::{Answer, Broken, Instance, OUTCOMES, Setup};
 use super::limits::MEMORY;
 use super::output::{Journal, Rate, Said};
-use super::record::{self, Line, Question, Recorded, Recorder, Start};
+use super::record::{Entry, Line, Recorder, Start};
 use super::recovery::{Next, Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
 
@@ -59,28 +59,6 @@ struct Inner {
     journal: Journal,
     /// The host's lines about the guest.
     remarks: Rate,
-}
-
-/// The faults of one component with one configuration, however many share its name.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Record {
-    /// In the order of [`FaultKind::ALL`].
-    faults: [u64; 4],
-    /// The last one, in words.
-    pub last: String,
-}
-
-impl Record {
-    /// How many there were.
-    pub(super) fn total(&self) -> u64 {
-        self.faults.iter().sum()
-    }
-
-    /// The kinds that there were, without particulars: those may be for the log alone.
-    pub(super) fn kinds(&self) -> String {
-        let kinds = FaultKind::ALL.into_iter().zip(self.faults).filter(|(_, count)| *count > 0);
-        kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
-    }
 }
 
 impl ComponentStrategy {
@@ -259,25 +237,6 @@ impl Strategy for ComponentStrategy {
     }
 }
 
-/// Where an instance stands in the record of decisions.
-struct Entry<'a> {
-    recorder: &'a Recorder,
-    instance: u64,
-}
-
-impl Entry<'_> {
-    fn told(&self, reports: &[Report]) {
-        let (instance, outcomes) = (self.instance, record::outcomes(reports));
-        self.recorder.take(Line::Outcomes { instance, outcomes });
-    }
-
-    fn decided(&self, facts: &Facts<'_>, candidates: &[Candidate], answer: &Result<Answer, Broken>) {
-        let (instance, question) = (self.instance, Question::new(facts, candidates));
-        let answer = Recorded::of(answer.as_ref().map_err(|broken| broken.fault.kind().name()));
-        self.recorder.take(Line::Decision { instance, question, answer });
-    }
-}
-
 impl Inner {
     /// The instance's place in the record, where it is named before it speaks. Its lock is held, so that the record is in
     /// the order in which things happened.
@@ -291,7 +250,7 @@ impl Inner {
             let start = Start::new(number, !instance.fresh, &self.name, &self.info, digest, &self.setup);
             recorder.take(Line::Start(start));
         }
-        Entry { recorder, instance: number }
+        Entry::new(recorder, number)
     }
 
     /// Hands over the oldest reports.
@@ -316,9 +275,7 @@ impl Inner {
     /// Counts a fault.
     fn note(&self, fault: &Fault) {
         self.counters.fault(fault.kind());
-        let mut record = self.record.lock();
-        record.faults[fault.kind() as usize] += 1;
-        record.last = fault.to_string();
+        self.record.lock().note(fault);
     }
 
     /// Says what follows from a fault, and does it.

@@ -181,3 +181,30 @@ impl Counters {
         }
     }
 }
+/// The faults of one component with one configuration, however many share its name.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// In the order of [`FaultKind::ALL`].
+    faults: [u64; 4],
+    /// The last one, in words.
+    pub last: String,
+}
+
+impl Record {
+    /// Notes one.
+    pub fn note(&mut self, fault: &Fault) {
+        self.faults[fault.kind() as usize] += 1;
+        self.last = fault.to_string();
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> u64 {
+        self.faults.iter().sum()
+    }
+
+    /// The kinds that there were, without particulars: those may be for the log alone.
+    pub fn kinds(&self) -> String {
+        let kinds = FaultKind::ALL.into_iter().zip(self.faults).filter(|(_, count)| *count > 0);
+        kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+    }
+}

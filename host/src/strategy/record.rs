@@ -13,8 +13,10 @@ use super::instance::{Answer, Setup};
 use crate::provider::latency::micros;
 use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, ProviderFacts, Report, Tier};
 
+mod entry;
 mod recorder;
 
+pub use entry::Entry;
 pub use recorder::{Recorder, Target};
 
 /// The version of the format.

@@ -38,7 +38,7 @@ pub struct Subject<'a> {
     pub component: &'a [u8],
     /// Its config, as JSON.
     pub config: &'a str,
-    /// Providers that come first among those it is started with; the others are made up.
+    /// Providers that come first among those it is started with; the others are made up. Each is offered in its tier.
     pub providers: &'a [ProviderFacts],
 }
 
@@ -160,14 +160,22 @@ impl Broken {
 }
 
 impl Bench<'_> {
-    fn setup(&self, count: u32) -> Setup {
-        Setup { providers: providers(self.subject.providers, count), config: self.subject.config.to_owned() }
+    fn setup(&self, tier: Tier, count: u32) -> Setup {
+        Setup { providers: providers(self.subject.providers, tier, count), config: self.subject.config.to_owned() }
     }
 
+    /// An instance for which the primary tier has `count` providers.
     fn begin(&self, count: u32) -> Result<Instance, LoadError> {
-        // A config may name providers that it was given: with fewer than those it would be refused rightly.
-        let least = u32::try_from(self.subject.providers.len()).unwrap_or(u32::MAX);
-        Instance::start(self.engine, self.blueprint, &self.setup(count.max(least)), &mut Said::default())
+        self.begin_for(Tier::Primary, count)
+    }
+
+    fn begin_for(&self, tier: Tier, count: u32) -> Result<Instance, LoadError> {
+        Instance::start(self.engine, self.blueprint, &self.setup(tier, count), &mut Said::default())
+    }
+
+    /// All `count` of them.
+    fn offer(&self, count: u32, value: impl Fn(u32) -> (u32, u32, u32)) -> Vec<Candidate> {
+        candidates(&self.setup(Tier::Primary, count).providers, Tier::Primary, count, value)
     }
 
     fn ask(&self, instance: &mut Instance, facts: &Facts<'_>, offered: &[Candidate]) -> Result<Answer, Broken> {
@@ -185,9 +193,9 @@ impl Bench<'_> {
     fn is_legal(&self) -> Result<String, String> {
         let (mut asked, mut refused) = (0, 0);
         for count in SIZES {
-            let mut instance = self.begin(count).map_err(|error| error.to_string())?;
-            let all = candidates(count, usual);
             for tier in Tier::ALL {
+                let mut instance = self.begin_for(tier, count).map_err(|error| error.to_string())?;
+                let all = candidates(&self.setup(tier, count).providers, tier, count, usual);
                 for seq in 0..20 {
                     // All of them, every other one, and one alone: the rest is out.
                     let some = all.iter().copied().step_by(2 - seq as usize % 2).collect::<Vec<_>>();
@@ -214,7 +222,7 @@ impl Bench<'_> {
         for count in [1, 2, 7] {
             let mut instance = self.begin(count).map_err(|error| error.to_string())?;
             for value in values {
-                let offered = candidates(count, value);
+                let offered = self.offer(count, value);
                 for seq in numbers {
                     for entropy in numbers {
                         for (now_ms, affinity) in [(0, 0), (u64::MAX, u64::MAX), (1, 1 << 63)] {
@@ -238,7 +246,7 @@ impl Bench<'_> {
         if !instance.observes() {
             return Ok("it wants none".to_owned());
         }
-        let offered = candidates(3, usual);
+        let offered = self.offer(3, usual);
         for round in 0..100 {
             let mut reports = reports(3, round);
             if round % 10 == 9 {
@@ -263,7 +271,7 @@ impl Bench<'_> {
                     told.map_err(|broken| broken.fault.to_string())?;
                 }
             }
-            let offered = candidates(COUNT, |n| usual(n.wrapping_add(seq)));
+            let offered = self.offer(COUNT, |n| usual(n.wrapping_add(seq)));
             let facts = facts(seq);
             let answers = [&mut *one, &mut *other].map(|instance| self.ask(instance, &facts, &offered));
             let [left, right] = answers.map(|answer| answer.map_err(Broken::words));
@@ -277,7 +285,7 @@ impl Bench<'_> {
 
     fn timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
         let Ok(mut instance) = self.begin(count) else { return Ok(None) };
-        let offered = candidates(count, usual);
+        let offered = self.offer(count, usual);
         let mut times = Vec::new();
         let begun = Instant::now();
         for seq in 0..TIMED_CALLS {
@@ -324,7 +332,7 @@ impl Bench<'_> {
             Ok(instance) => instance,
             Err(error) => return claim(text, Err(error.to_string())),
         };
-        let offered = candidates(10, usual);
+        let offered = self.offer(10, usual);
         let (first, begun) = (instance.memory(), Instant::now());
         let mut calls = 0;
         while calls < MEMORY_CALLS && begun.elapsed() < MEMORY_TIME {
@@ -365,7 +373,7 @@ impl Bench<'_> {
         ];
         let (mut accepted, mut rejected) = (0, 0);
         for config in junk {
-            let setup = Setup { config: config.to_owned(), ..self.setup(3) };
+            let setup = Setup { config: config.to_owned(), ..self.setup(Tier::Primary, 3) };
             match Instance::start(self.engine, self.blueprint, &setup, &mut Said::default()) {
                 Ok(_) => accepted += 1,
                 Err(LoadError::Rejected(text)) if !text.trim().is_empty() => rejected += 1,

@@ -24,28 +24,45 @@ pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {
     )
 }
 
-/// Made-up providers after the given ones: every kind, some with limits, prices and labels.
-pub(super) fn providers(given: &[ProviderFacts], count: u32) -> Vec<ProviderFacts> {
+/// The given providers, and made-up ones, some with limits, prices and labels, until a tier has `count` to offer.
+pub(super) fn providers(given: &[ProviderFacts], tier: Tier, count: u32) -> Vec<ProviderFacts> {
     let made_up = |index: u32| ProviderFacts {
         name: format!("p{index}"),
         kind: if index % 5 == 4 { "azure" } else { "openai" },
         weight: 1.0 + f64::from(index % 3),
-        fallback_only: index % 4 == 3,
+        fallback_only: tier == Tier::Fallback,
         max_concurrent: if index.is_multiple_of(2) { 0 } else { index },
         models: Vec::new(),
         price: (index % 3 != 2).then(|| (f64::from(index % 7), f64::from(index % 11))),
         labels: vec![("region".to_owned(), if index.is_multiple_of(2) { "eu" } else { "us" }.to_owned())],
     };
-    let all = given.iter().cloned().chain((0..count).map(made_up));
-    all.take(count as usize).collect()
+    let there = given.iter().filter(|provider| is_in(tier, provider)).count();
+    let missing = count.saturating_sub(u32::try_from(there).unwrap_or(u32::MAX));
+    given.iter().cloned().chain((0..missing).map(made_up)).collect()
 }
 
-pub(super) fn candidates(count: u32, value: impl Fn(u32) -> (u32, u32, u32)) -> Vec<Candidate> {
+/// Whether a tier offers it.
+fn is_in(tier: Tier, provider: &ProviderFacts) -> bool {
+    match tier {
+        Tier::Primary => !provider.fallback_only,
+        Tier::Fallback => provider.fallback_only,
+        Tier::LastResort => true,
+    }
+}
+
+/// The first `count` of the providers that a tier offers.
+pub(super) fn candidates(
+    providers: &[ProviderFacts],
+    tier: Tier,
+    count: u32,
+    value: impl Fn(u32) -> (u32, u32, u32),
+) -> Vec<Candidate> {
+    let indices = (0..).zip(providers).filter(|(_, provider)| is_in(tier, provider)).map(|(index, _)| index);
     let candidate = |provider| {
         let (in_flight, latency_us, failure_permille) = value(provider);
         Candidate { provider, in_flight, latency_us, failure_permille }
     };
-    (0..count).map(candidate).collect()
+    indices.take(count as usize).map(candidate).collect()
 }
 
 /// What is measured of a provider: requests in flight, microseconds to the first byte, permille of failures.

@@ -1,0 +1,31 @@
+//! What an instance is told and asked, as lines of the record.
+
+use super::super::instance::{Answer, Broken};
+use super::{Line, Question, Recorded, Recorder, outcomes};
+use crate::routing::{Candidate, Facts, Report};
+
+/// Where an instance stands in the record of decisions.
+pub struct Entry<'a> {
+    recorder: &'a Recorder,
+    instance: u64,
+}
+
+impl<'a> Entry<'a> {
+    /// Of the instance of this number, which has been named.
+    pub fn new(recorder: &'a Recorder, instance: u64) -> Self {
+        Self { recorder, instance }
+    }
+
+    /// It is told how attempts ended.
+    pub fn told(&self, reports: &[Report]) {
+        let (instance, outcomes) = (self.instance, outcomes(reports));
+        self.recorder.take(Line::Outcomes { instance, outcomes });
+    }
+
+    /// It was asked, and answered.
+    pub fn decided(&self, facts: &Facts<'_>, candidates: &[Candidate], answer: &Result<Answer, Broken>) {
+        let (instance, question) = (self.instance, Question::new(facts, candidates));
+        let answer = Recorded::of(answer.as_ref().map_err(|broken| broken.fault.kind().name()));
+        self.recorder.take(Line::Decision { instance, question, answer });
+    }
+}
