@@ -18,18 +18,25 @@
 //! strategy.offer(["a", "c"]);
 //! strategy.assert_share("c", 0.5, 0.0, 1_000);
 //! ```
+//!
+//! What is easier to say as data stands in JSON files, which [`play_fixtures`] plays here, and
+//! `pointsman strategy test --fixtures` to the finished component.
 
 #![expect(clippy::panic, reason = "a test kit reports by panicking")]
 
 mod fixture;
+#[cfg(not(target_family = "wasm"))]
+mod played;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use fixture::{ProviderFixture, fixture};
+#[cfg(not(target_family = "wasm"))]
+pub use played::play_fixtures;
 
 use crate::bindings::pointsman::strategy::types as wit;
 use crate::export::Started;
-use crate::{Outcome, Request, Strategy, Tier};
+use crate::{Decision, Outcome, Request, Strategy, Tier};
 
 /// What the host measures of a candidate, to be set by a test. All 0 at first.
 pub use crate::bindings::pointsman::strategy::types::Candidate as CandidateFacts;
@@ -152,19 +159,11 @@ impl<S: Strategy> Harness<S> {
         let facts: Vec<_> = self.offered.iter().map(|index| self.facts[*index as usize]).collect();
         let decision = self.started.route(&self.request, &facts);
         self.request.seq = self.request.seq.wrapping_add(1);
-        if let Some(reason) = decision.reason
-            && !S::REASONS.contains(&reason)
-        {
-            panic!("the reason {reason:?} is not one of REASONS: {:?}", S::REASONS);
+        if let Err(illegal) = check_decision::<S>(&decision, &facts) {
+            panic!("{illegal}");
         }
         self.reason = decision.reason;
-        let order = decision.order?;
-        let mut seen = BTreeSet::new();
-        for index in &order {
-            assert!(self.offered.contains(index), "provider {index} was not offered: {order:?}");
-            assert!(seen.insert(index), "provider {index} stands in the order twice: {order:?}");
-        }
-        Ok(order.into_iter().map(|index| self.names[index as usize].clone()).collect())
+        Ok(decision.order?.into_iter().map(|index| self.names[index as usize].clone()).collect())
     }
 
     /// The reason of the last decision.
@@ -215,6 +214,24 @@ impl<S: Strategy> Harness<S> {
         let found = self.names.iter().position(|name| name == provider);
         found.unwrap_or_else(|| panic!("there is no provider {provider:?} among {:?}", self.names))
     }
+}
+
+/// Whether the host would take it; else what is wrong with it.
+fn check_decision<S: Strategy>(decision: &Decision, offered: &[CandidateFacts]) -> Result<(), String> {
+    if let Some(reason) = decision.reason.filter(|reason| !S::REASONS.contains(reason)) {
+        return Err(format!("the reason {reason:?} is not one of REASONS: {:?}", S::REASONS));
+    }
+    let Ok(order) = &decision.order else { return Ok(()) };
+    let mut seen = BTreeSet::new();
+    for index in order {
+        if !offered.iter().any(|candidate| candidate.provider == *index) {
+            return Err(format!("provider {index} was not offered: {order:?}"));
+        }
+        if !seen.insert(index) {
+            return Err(format!("provider {index} stands in the order twice: {order:?}"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{Mock, Process, Reply, chat_request, eventually, provider, target};
+use harness::{Mock, Process, Reply, binary, chat_request, eventually, provider, target};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,6 +29,10 @@ fn shell(line: &str, folder: &Path) -> Command {
         }
     }
     let kept = target().join("authors");
+    // An author has `pointsman` where the shell finds it.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = binary().parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(folders).expect("taken from a PATH"));
     command.env("npm_config_cache", kept.join("npm")).env("npm_config_prefer_offline", "true");
     command.env("PIP_CACHE_DIR", kept.join("pip")).env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
     command.args(["-c", line]).current_dir(folder);
@@ -54,6 +58,12 @@ fn show(text: &str) {
 fn needs(line: &str, remedy: &str) {
     let found = shell(line, Path::new("/")).output().is_ok_and(|output| output.status.success());
     assert!(found, "`{line}` fails, so a tool is missing; install it: {remedy}");
+}
+
+#[test]
+#[should_panic(expected = "so a tool is missing; install it: by a line like this")]
+fn a_tool_that_is_missing_fails_the_test_with_the_line_that_installs_it() {
+    needs("a-tool-that-nobody-has --version", "by a line like this");
 }
 
 /// The lines of a shell in a text: its blocks that begin with ```sh, without comments.
@@ -119,6 +129,10 @@ async fn becomes_a_strategy(language: &'static str) {
         });
         std::fs::write(&config, whole.to_string()).expect("writable");
     };
+    let component = project.join(format!("strategies/{NAME}.wasm"));
+    let examined = Process::command(&["strategy", "check", component.to_str().expect("text")]).output();
+    let examined = String::from_utf8_lossy(&examined.expect("the binary starts").stdout).into_owned();
+    assert!(examined.contains("a strategy, contract 0.2.x"), "{examined}");
     let check = || {
         let output = Process::command(&["check", "--config", config.to_str().expect("text")]).output();
         let output = output.expect("the binary starts");

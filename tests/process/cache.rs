@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{NAME, check, folder_with, run};
 
-fn with_cache(mut command: Command, cache: &Path) -> Command {
+pub(super) fn with_cache(mut command: Command, cache: &Path) -> Command {
     command.env("POINTSMAN_CACHE", cache);
     command
 }

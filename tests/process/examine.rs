@@ -6,6 +6,7 @@ use harness::{Process, build_component, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::cache::with_cache;
 use super::run;
 
 fn strategy(command: &str, file: &Path, more: &[&str]) -> (Option<i32>, String, String) {
@@ -142,20 +143,97 @@ fn all_built_in_strategies_keep_the_contract() {
     for name in ["affinity", "canary", "cheapest", "failover", "least_busy", "least_latency", "round_robin", "weighted"]
     {
         let config = if name == "canary" { r#"{"provider": "p0", "percent": 10}"# } else { "{}" };
-        let (code, report) = report("test", Path::new(name), &["--config", config]);
+        let fixtures = workspace().join("strategies").join(name).join("fixtures");
+        let given = ["--config", config, "--fixtures", fixtures.to_str().expect("text")];
+        let (code, report) = report("test", Path::new(name), &given);
         assert_eq!((code, &report["holds"]), (Some(0), &true.into()), "{name}: {report:#}");
         assert_eq!(report["claims"].as_array().map(Vec::len), Some(8), "{name}: {report}");
+        let played = report["fixtures"].as_array().expect("a list");
+        assert!(!played.is_empty() && played.iter().all(|fixture| fixture["holds"] == true), "{name}: {report}");
     }
 }
 
 #[test]
-fn a_strategy_that_breaks_does_not_pass_and_the_input_is_named() {
-    let (code, report) = report("test", &fixture("misbehave"), &["--config", r#"{"do": "out_of_range"}"#]);
+fn the_worked_example_does_what_its_fixtures_say() {
+    let example = workspace().join("strategies/examples/night_shift");
+    let fixtures = example.join("fixtures");
+    let given = ["--fixtures", fixtures.to_str().expect("text")];
+    let (code, stdout, stderr) = strategy("test", &build_component(&example, "examples"), &given);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    // The config and the providers of the fixture that starts served for the claims as well.
+    assert!(stdout.contains("it keeps the contract: 8 claims hold"), "{stdout}");
+    assert!(stdout.contains("shift.json: 105 decisions") && stdout.contains("it does what 2 fixtures say"), "{stdout}");
+}
+
+#[test]
+fn a_fixture_that_does_not_hold_says_what_was_asked_and_what_came() {
+    let folder = TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("writable");
+    let given = ["--fixtures", folder.path().to_str().expect("text")];
+    let failover = Path::new("failover");
+    let (code, _, stderr) = strategy("test", failover, &given);
+    assert_eq!(code, Some(2), "an empty folder tries nothing");
+    assert!(stderr.contains("no file there ends in .json"), "{stderr}");
+
+    write("wrong.json", r#"{"name": "b goes first", "providers": ["a", "b"], "steps": [{"expect": {"first": "b"}}]}"#);
+    write("slip.json", r#"{"name": "x", "providers": ["a"], "steps": [{"expects": {"first": "a"}}]}"#);
+    write("good.json", r#"{"name": "a goes first", "providers": ["a", "b"], "steps": [{"expect": {"first": "a"}}]}"#);
+    let (code, stdout, _) = strategy("test", failover, &given);
+    assert_eq!(code, Some(1), "{stdout}");
+    for expected in [
+        "ok    a goes first",
+        "FAIL  b goes first",
+        r#"steps[0]: the order is ["a", "b"], because "unspecified"; expected first ["b"]"#,
+        r#"asked {"seq":0,"#,
+        "FAIL  it cannot be understood",
+        "steps[0].expects: unknown field `expects`",
+        "2 of 3 fixtures do not hold",
+    ] {
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+    let (code, report) = report("test", failover, &given);
     assert_eq!((code, &report["holds"]), (Some(1), &false.into()), "{report}");
-    let broken: Vec<&Value> =
-        report["claims"].as_array().expect("a list").iter().filter(|claim| claim["holds"] == false).collect();
-    let detail = broken.first().and_then(|claim| claim["detail"].as_str()).expect("a detail");
-    assert!(detail.contains("seq") && detail.contains("not offered"), "{report:#}");
-    let (_, stdout, _) = strategy("test", &fixture("misbehave"), &["--config", r#"{"do": "panic"}"#]);
-    assert!(stdout.contains("FAIL") && stdout.contains("of 8 claims do not hold"), "{stdout}");
+    let holds: Vec<_> = report["fixtures"].as_array().expect("a list").iter().map(|played| &played["holds"]).collect();
+    assert_eq!(holds, [true, false, false], "in the order of the files' names: {report}");
+}
+
+#[test]
+fn what_only_shows_when_it_runs_has_its_code_too() {
+    let misbehave = fixture("misbehave");
+    for (command, on, expected) in [("check", "init", "broke"), ("inspect", "route", "unfit")] {
+        let config = format!(r#"{{"on": "{on}", "do": "panic"}}"#);
+        let (code, report) = report(command, &misbehave, &["--config", &config]);
+        assert_eq!((code, &report["problems"][0]["code"]), (Some(1), &expected.into()), "{report}");
+    }
+
+    // As if its author had changed the WIT: a field of another name.
+    let folder = TempDir::new().expect("a folder");
+    let mut changed = std::fs::read(previous()).expect("there");
+    let (field, other) = (b"body-bytes", b"body-lines");
+    for at in 0..changed.len() - field.len() {
+        if changed[at..].starts_with(field) {
+            changed[at..at + other.len()].copy_from_slice(other);
+        }
+    }
+    let file = folder.path().join("changed.wasm");
+    std::fs::write(&file, changed).expect("writable");
+    let (code, problem) = report("check", &file, &["--config", "{}"]);
+    assert_eq!((code, &problem["problems"][0]["code"]), (Some(1), &"mismatch".into()), "{problem}");
+    let message = problem["problems"][0]["message"].as_str().expect("a text");
+    assert!(message.contains("expected record field named body-bytes, found body-lines"), "{message}");
+}
+
+#[test]
+fn machine_code_is_told_from_webassembly() {
+    let folder = TempDir::new().expect("a folder");
+    let cache = folder.path().join("cache");
+    let compiles = Process::command(&["strategy", "test", "failover"]);
+    assert_eq!(run(with_cache(compiles, &cache)).0, Some(0));
+    let kept = std::fs::read_dir(&cache).expect("it was kept").next().expect("one file").expect("readable").path();
+    let kept = std::fs::read(kept).expect("readable");
+    let begin = kept.windows(4).position(|window| window == b"\x7fELF").expect("it is an ELF file");
+    let file = folder.path().join("failover.cwasm");
+    std::fs::write(&file, &kept[begin..]).expect("writable");
+    let (code, report) = report("check", &file, &[]);
+    assert_eq!((code, &report["problems"][0]["code"]), (Some(1), &"precompiled".into()), "{report}");
 }

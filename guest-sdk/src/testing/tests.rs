@@ -93,3 +93,49 @@ fn reasons_are_numbered_after_unspecified() {
     assert_eq!(number(Decision::abstain().because("mood")), Ok(0));
     assert_eq!(number(Decision::error("no")), Err("no".to_owned()));
 }
+
+/// A file that is gone with the test.
+struct File(std::path::PathBuf);
+
+impl File {
+    fn with(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pointsman-{}-{name}.json", std::process::id()));
+        std::fs::write(&path, text).expect("the temporary folder is writable");
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn fixtures_are_played_to_the_type() {
+    let text = r#"{"name": "x", "providers": ["a", {"name": "b", "labels": {"region": "eu"}}], "steps": [
+        {"expect": {"order": ["a", "b"], "reason": "told"}},
+        {"request": {"model": "abstain"}, "expect": {"order": ["a", "b"], "reason": "unspecified"}},
+        {"request": {"model": "error"}, "expect": {"error": "no"}},
+        {"observe": [{"provider": "b", "kind": "timed-out", "total_us": 5}]},
+        {"repeat": 10, "expect": {"share": {"a": [1, 1]}, "reason": "observed"}}
+    ]}"#;
+    play_fixtures::<Puppet>(&File::with("played", text).0);
+    let refused = r#"{"name": "x", "providers": ["b"], "expect_rejected": "no provider is named `a`"}"#;
+    play_fixtures::<Puppet>(&File::with("refused", refused).0);
+}
+
+#[test]
+#[should_panic(expected = "x: steps[0]: provider 0 stands in the order twice")]
+fn an_illegal_decision_fails_the_fixture() {
+    let text = r#"{"name": "x", "providers": ["a"], "steps": [
+        {"request": {"model": "twice"}, "expect": {"first": "a"}}
+    ]}"#;
+    play_fixtures::<Puppet>(&File::with("illegal", text).0);
+}
+
+#[test]
+#[should_panic(expected = "nowhere: ")]
+fn a_folder_without_fixtures_is_no_success() {
+    play_fixtures::<Puppet>("nowhere");
+}

@@ -4,6 +4,7 @@
 mod examine;
 mod new;
 mod replay;
+mod test;
 
 use std::process::ExitCode;
 
@@ -18,8 +19,8 @@ pub(super) enum Command {
     Check(examine::Target),
     /// Say what a strategy does: what it says of itself, how long it takes to compile and to decide, what memory it needs.
     Inspect(examine::Target),
-    /// Try whether a strategy keeps the contract, whatever it is asked.
-    Test(examine::Target),
+    /// Try whether a strategy keeps the contract, whatever it is asked, and whether it does what fixtures say.
+    Test(test::Test),
     /// Ask a strategy once more what was recorded, and say whether it answers the same.
     Replay(replay::Replay),
     /// Ask two strategies what was recorded, and say where they differ.
@@ -32,7 +33,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::New(new) => new::run(new),
         Command::Check(target) => examine::run_check(target),
         Command::Inspect(target) => examine::run_inspect(target),
-        Command::Test(target) => examine::run_test(target),
+        Command::Test(test) => test::run(test),
         Command::Replay(replay) => replay::run(replay),
         Command::Diff(diff) => replay::run_diff(diff),
     }

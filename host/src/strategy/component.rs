@@ -220,7 +220,7 @@ fn spoken() -> String {
 }
 
 /// The whole story of an error, on one line.
-fn chain(error: &wasmtime::Error) -> String {
+pub(super) fn chain(error: &wasmtime::Error) -> String {
     one_line(&format!("{error:#}"))
 }
 

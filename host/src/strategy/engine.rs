@@ -34,6 +34,8 @@ impl Deadline {
     pub const CALL: Deadline = Deadline(2);
     /// What is given at a time after each of the others.
     pub const GRACE: Deadline = Deadline(1);
+    /// For calls whose answer matters more than their time, in the battery of `strategy test`: 1 s.
+    pub const PATIENT: Deadline = Deadline(200);
     /// For `describe`: 1 s.
     pub const DESCRIBE: Deadline = Deadline(200);
     /// For start functions and `init`: 5 s.

@@ -7,7 +7,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::guest::{Guest, Info};
 use super::bindings::types;
-use super::component::{Blueprint, LoadError};
+use super::component::{Blueprint, LoadError, chain};
 use super::engine::{Deadline, Engine};
 use super::fault::Fault;
 use super::limits::MEMORY;
@@ -52,6 +52,7 @@ pub struct Instance {
     pub fresh: bool,
     /// When it is to be replaced before it fails.
     renewal: Renewal,
+    deadline: Deadline,
     candidates: Vec<types::Candidate>,
     outcomes: Vec<types::Outcome>,
 }
@@ -101,10 +102,12 @@ impl Instance {
                     recorded: None,
                     fresh: true,
                     renewal,
+                    deadline: Deadline::CALL,
                     candidates,
                     outcomes,
                 })
             }
+            Err(Unstarted::Mismatch(error)) => Err(LoadError::Mismatch(error)),
             Err(Unstarted::Rejected(text)) => Err(LoadError::Rejected(text)),
             Err(Unstarted::Broke(during, error)) => Err(LoadError::Broke { during, fault: Fault::of(&error, said) }),
         }
@@ -128,7 +131,7 @@ impl Instance {
         store.set_epoch_deadline(Deadline::INIT.ticks());
         let broke = |during| move |error| Unstarted::Broke(during, error);
         let instance = blueprint.pre.instantiate(&mut *store).map_err(broke("start"))?;
-        let guest = blueprint.guest.load(store, &instance).map_err(broke("start"))?;
+        let guest = blueprint.guest.load(store, &instance).map_err(|error| Unstarted::Mismatch(chain(&error)))?;
 
         store.set_epoch_deadline(Deadline::INIT.ticks());
         let init = guest.init(store, &setup.providers, &setup.config).map_err(broke("init"))?;
@@ -137,6 +140,11 @@ impl Instance {
         store.set_epoch_deadline(Deadline::DESCRIBE.ticks());
         let info = guest.describe(store).map_err(broke("describe"))?;
         Ok((guest, info.map(on_one_line).unwrap_or_default()))
+    }
+
+    /// Gives each call to come as long as it takes, up to a second.
+    pub fn be_patient(&mut self) {
+        self.deadline = Deadline::PATIENT;
     }
 
     /// What it says of itself.
@@ -242,7 +250,7 @@ impl Instance {
 
     /// The limits of one call on the hot path.
     fn enter(&mut self, lifted: usize) {
-        self.store.set_epoch_deadline(Deadline::CALL.ticks());
+        self.store.set_epoch_deadline(self.deadline.ticks());
         self.store.data_mut().overtime = Overtime::default();
         self.store.set_hostcall_fuel(lifted);
     }
@@ -258,6 +266,8 @@ pub struct Broken {
 }
 
 enum Unstarted {
+    /// Its functions are there, and take something else than the contract says.
+    Mismatch(String),
     Rejected(String),
     Broke(&'static str, wasmtime::Error),
 }

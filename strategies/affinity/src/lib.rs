@@ -70,7 +70,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use pointsman_guest::testing::{Harness, fixture};
+    use pointsman_guest::testing::{Harness, fixture, play_fixtures};
 
     fn first(strategy: &mut Harness<Affinity>, key: u64) -> String {
         strategy.request.affinity = key;
@@ -79,6 +79,11 @@ mod tests {
 
     fn key(number: u64) -> u64 {
         (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    #[test]
+    fn it_does_what_its_fixtures_say() {
+        play_fixtures::<Affinity>("fixtures");
     }
 
     #[test]

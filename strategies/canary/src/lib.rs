@@ -69,7 +69,7 @@ pointsman_guest::export!(Canary);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::Harness;
+    use pointsman_guest::testing::{Harness, play_fixtures};
 
     const NAMES: [(&str, f64); 3] = [("old", 3.0), ("new", 1.0), ("other", 1.0)];
 
@@ -91,6 +91,11 @@ mod tests {
 
     fn share(firsts: &[String], name: &str) -> f64 {
         firsts.iter().filter(|first| *first == name).count() as f64 / firsts.len() as f64
+    }
+
+    #[test]
+    fn it_does_what_its_fixtures_say() {
+        play_fixtures::<Canary>("fixtures");
     }
 
     #[test]

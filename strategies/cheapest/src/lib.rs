@@ -73,7 +73,7 @@ pointsman_guest::export!(Cheapest);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::{Harness, ProviderFixture, fixture};
+    use pointsman_guest::testing::{Harness, ProviderFixture, fixture, play_fixtures};
 
     fn providers() -> [ProviderFixture; 4] {
         [
@@ -82,6 +82,11 @@ mod tests {
             fixture("cheap").price(0.1, 0.4).max_concurrent(2),
             fixture("middling").price(0.5, 1.5),
         ]
+    }
+
+    #[test]
+    fn it_does_what_its_fixtures_say() {
+        play_fixtures::<Cheapest>("fixtures");
     }
 
     #[test]

@@ -23,7 +23,12 @@ pointsman_guest::export!(Failover);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::Harness;
+    use pointsman_guest::testing::{Harness, play_fixtures};
+
+    #[test]
+    fn it_does_what_its_fixtures_say() {
+        play_fixtures::<Failover>("fixtures");
+    }
 
     #[test]
     fn the_first_candidate_of_the_configuration_always_comes_first() {

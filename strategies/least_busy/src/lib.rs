@@ -44,7 +44,7 @@ pointsman_guest::export!(LeastBusy);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::{Harness, fixture};
+    use pointsman_guest::testing::{Harness, fixture, play_fixtures};
 
     /// Pairs of halves of `entropy` that draw every pair there is, evenly.
     fn draws() -> impl Iterator<Item = u32> {
@@ -57,6 +57,11 @@ mod tests {
             strategy.route().swap_remove(0)
         };
         draws().map(first).filter(|first| first == name).count()
+    }
+
+    #[test]
+    fn it_does_what_its_fixtures_say() {
+        play_fixtures::<LeastBusy>("fixtures");
     }
 
     #[test]

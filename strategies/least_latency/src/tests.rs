@@ -1,5 +1,5 @@
 use super::*;
-use pointsman_guest::testing::Harness;
+use pointsman_guest::testing::{Harness, play_fixtures};
 
 const BEGIN_MS: u64 = 1_700_000_000_000;
 
@@ -17,6 +17,11 @@ fn ended(provider: u32, kind: OutcomeKind, ms: u32) -> Outcome {
 
 fn succeeded(provider: u32, ms: u32) -> Outcome {
     ended(provider, OutcomeKind::Succeeded, ms)
+}
+
+#[test]
+fn it_does_what_its_fixtures_say() {
+    play_fixtures::<LeastLatency>("fixtures");
 }
 
 #[test]

@@ -23,7 +23,12 @@ pointsman_guest::export!(RoundRobin);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::Harness;
+    use pointsman_guest::testing::{Harness, play_fixtures};
+
+    #[test]
+    fn it_does_what_its_fixtures_say() {
+        play_fixtures::<RoundRobin>("fixtures");
+    }
 
     #[test]
     fn each_candidate_comes_first_once_per_turn() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use pointsman_guest::testing::Harness;
+use pointsman_guest::testing::{Harness, play_fixtures};
 
 /// As operators write them, and as they should not.
 const WEIGHTS: [&[f64]; 9] = [
@@ -27,6 +27,11 @@ fn harness(weights: &[f64]) -> Harness<Weighted> {
 fn shares(weights: &[f64]) -> Vec<f64> {
     let total: f64 = weights.iter().sum();
     weights.iter().map(|weight| weight / total).collect()
+}
+
+#[test]
+fn it_does_what_its_fixtures_say() {
+    play_fixtures::<Weighted>("fixtures");
 }
 
 #[test]

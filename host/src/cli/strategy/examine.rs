@@ -1,4 +1,4 @@
-//! `pointsman strategy check`, `inspect` and `test`: what a file is, what it does, and whether it keeps the contract.
+//! `pointsman strategy check` and `inspect`: what a file is, and what it does.
 //!
 //! Exit codes: 0 nothing is wrong, 1 something is wrong with the strategy, 2 the arguments are wrong.
 
@@ -15,8 +15,8 @@ use crate::config::{self, Config, StrategySource, environment};
 use crate::provider::Provider;
 use crate::routing::ProviderFacts;
 use crate::strategy::{
-    Claim, Class, Examined, Inspection, LoadError, Subject, Timing, builtin_component, builtins, examine, inspect,
-    load_component, read_component, try_out,
+    Class, Examined, Inspection, LoadError, Subject, Timing, builtin_component, builtins, examine, inspect,
+    load_component, read_component,
 };
 
 #[derive(Debug, Args)]
@@ -31,21 +31,21 @@ pub struct Target {
     proxy_config: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What was asked for, read.
-struct Case {
-    shown: String,
-    component: Result<Vec<u8>, LoadError>,
-    config: Value,
-    providers: Vec<ProviderFacts>,
+pub(super) struct Case {
+    pub shown: String,
+    pub component: Result<Vec<u8>, LoadError>,
+    pub config: Value,
+    pub providers: Vec<ProviderFacts>,
     /// Whether somebody gave a config or providers.
-    is_given: bool,
+    pub is_given: bool,
 }
 
 impl Target {
-    fn read(&self) -> Result<Case, String> {
+    pub(super) fn read(&self) -> Result<Case, String> {
         let shown = self.file.display().to_string();
         let component = match builtin_component(&shown).filter(|_| !self.file.exists()) {
             Some(component) => Ok(component.to_vec()),
@@ -135,40 +135,6 @@ pub fn run_inspect(target: &Target) -> ExitCode {
     ExitCode::from(u8::from(failed))
 }
 
-pub fn run_test(target: &Target) -> ExitCode {
-    let case = match target.read() {
-        Ok(case) => case,
-        Err(problem) => return wrong(&problem),
-    };
-    use_cache();
-    let text = case.config.to_string();
-    let claims = match &case.component {
-        Ok(component) => try_out(&Subject { component, config: &text, providers: &case.providers }),
-        Err(_) => Ok(Vec::new()),
-    };
-    let failure = case.component.as_ref().err().or(claims.as_ref().err());
-    let claims = claims.as_deref().unwrap_or_default();
-    let holds = failure.is_none() && claims.iter().all(|claim| claim.holds);
-    if target.json {
-        let problems: Vec<Value> = failure.into_iter().map(problem).collect();
-        say_json(&json!({"file": case.shown, "holds": holds, "claims": claims, "problems": problems}));
-    } else {
-        let mut report = case.shown.clone();
-        claims.iter().for_each(|claim| report.push_str(&claimed(claim)));
-        failure.into_iter().for_each(|error| report.push_str(&complaint(error)));
-        let broken = claims.iter().filter(|claim| !claim.holds).count();
-        let verdict = match (holds, failure, broken) {
-            (true, ..) => format!("\nit keeps the contract: {} claims hold", claims.len()),
-            (false, Some(_), _) => "\nthere is nothing to try".to_owned(),
-            (false, None, 1) => format!("\n1 of {} claims does not hold", claims.len()),
-            (false, None, _) => format!("\n{broken} of {} claims do not hold", claims.len()),
-        };
-        report.push_str(&verdict);
-        say(&report);
-    }
-    ExitCode::from(u8::from(!holds))
-}
-
 /// What the file is, and whether the strategy accepts what was given.
 fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Option<Result<(), LoadError>>) {
     let component = match &case.component {
@@ -211,7 +177,7 @@ fn problems<'a>(
     own.into_iter().chain(config.and_then(|config| config.as_ref().err())).collect()
 }
 
-fn problem(error: &LoadError) -> Value {
+pub(super) fn problem(error: &LoadError) -> Value {
     json!({"code": error.code(), "message": error.to_string(), "remedy": error.remedy()})
 }
 
@@ -264,7 +230,7 @@ fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, config: Option
     examined.problems.iter().chain(rejected).fold(text, |text, error| text + &complaint(error))
 }
 
-fn complaint(error: &LoadError) -> String {
+pub(super) fn complaint(error: &LoadError) -> String {
     let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     format!("\n  error[{}]: it {error}{source}\n    help: {}", error.code(), error.remedy())
 }
@@ -299,18 +265,6 @@ fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -
     text
 }
 
-fn claimed(claim: &Claim) -> String {
-    let Claim { claim, holds, detail, warning } = claim;
-    let mut text = format!("\n  {}  {claim}", if *holds { "ok  " } else { "FAIL" });
-    if !detail.is_empty() {
-        let _ = write!(text, "\n        {detail}");
-    }
-    if let Some(warning) = warning {
-        let _ = write!(text, "\n        note: {warning}");
-    }
-    text
-}
-
-fn say_json(report: &Value) {
+pub(super) fn say_json(report: &Value) {
     say(&serde_json::to_string_pretty(report).unwrap_or_default());
 }

@@ -55,7 +55,7 @@ pointsman_guest::export!(RegionFirst);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::{Harness, ProviderFixture, fixture};
+    use pointsman_guest::testing::{Harness, ProviderFixture, fixture, play_fixtures};
 
     fn providers() -> [ProviderFixture; 4] {
         let (eu, us) = (("region", "eu"), ("region", "us"));
@@ -65,6 +65,11 @@ mod tests {
             fixture("c").label(eu.0, eu.1),
             fixture("d"),
         ]
+    }
+
+    #[test]
+    fn it_does_what_the_fixtures_say() {
+        play_fixtures::<RegionFirst>("fixtures");
     }
 
     #[test]

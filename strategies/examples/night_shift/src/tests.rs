@@ -1,5 +1,5 @@
 use super::*;
-use pointsman_guest::testing::Harness;
+use pointsman_guest::testing::{Harness, play_fixtures};
 
 const PROVIDERS: [&str; 3] = ["cloud-a", "gpu-server", "cloud-b"];
 
@@ -14,6 +14,11 @@ fn night_shift() -> Harness<NightShift> {
 
 fn error(config: &str) -> String {
     Harness::<NightShift>::start(PROVIDERS, config).expect_err("the config is wrong")
+}
+
+#[test]
+fn it_does_what_its_fixtures_say() {
+    play_fixtures::<NightShift>("fixtures");
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! `pointsman strategy test`: whether a strategy keeps the contract, and does what its author's fixtures say.
+//!
+//! Exit codes: 0 all of it holds, 1 something does not, 2 the arguments are wrong.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use pointsman_fixture::File;
+use serde_json::{Value, json};
+
+use super::super::{say, use_cache, wrong};
+use super::examine::{Case, Target, complaint, problem, say_json};
+use crate::strategy::{Claim, LoadError, Played, Subject, facts_of, play_fixtures, try_out};
+
+#[derive(Debug, Args)]
+pub struct Test {
+    #[command(flatten)]
+    target: Target,
+    /// Play the fixtures in this folder (*.json), or the one in this file; without --config and --proxy-config the first
+    /// one's providers and config serve for the claims as well.
+    #[arg(long, value_name = "DIR|FILE")]
+    fixtures: Option<PathBuf>,
+}
+
+pub fn run(test: &Test) -> ExitCode {
+    let read = test.target.read().and_then(|case| {
+        let files = test.fixtures.as_ref().map_or(Ok(Vec::new()), |place| pointsman_fixture::read(place));
+        files.map(|files| (case, files))
+    });
+    let (mut case, files) = match read {
+        Ok(read) => read,
+        Err(problem) => return wrong(&problem),
+    };
+    if !case.is_given
+        && let Some(fixture) =
+            files.iter().filter_map(|file| file.fixture.as_ref().ok()).find(|fixture| fixture.starts())
+    {
+        case.config = fixture.config().clone();
+        case.providers = fixture.providers().iter().map(facts_of).collect();
+    }
+    use_cache();
+    let tried = try_all(&case, &files);
+    let holds = tried.as_ref().is_ok_and(|(claims, fixtures)| {
+        claims.iter().all(|claim| claim.holds) && fixtures.iter().all(|fixture| fixture.holds)
+    });
+    if test.target.json {
+        say_json(&report(&case, holds, &tried));
+    } else {
+        say(&in_words(&case, &tried));
+    }
+    ExitCode::from(u8::from(!holds))
+}
+
+type Tried<'a> = Result<(Vec<Claim>, Vec<Played>), Problem<'a>>;
+
+/// Why there was nothing to try.
+enum Problem<'a> {
+    Unread(&'a LoadError),
+    Unloaded(LoadError),
+}
+
+impl Problem<'_> {
+    fn error(&self) -> &LoadError {
+        match self {
+            Problem::Unread(error) => error,
+            Problem::Unloaded(error) => error,
+        }
+    }
+}
+
+fn try_all<'a>(case: &'a Case, files: &[File]) -> Tried<'a> {
+    let component = case.component.as_ref().map_err(Problem::Unread)?;
+    let config = case.config.to_string();
+    let claims = try_out(&Subject { component, config: &config, providers: &case.providers });
+    let fixtures = play_fixtures(component, files);
+    Ok((claims.map_err(Problem::Unloaded)?, fixtures.map_err(Problem::Unloaded)?))
+}
+
+fn report(case: &Case, holds: bool, tried: &Tried<'_>) -> Value {
+    let (claims, fixtures, problems) = match tried {
+        Ok((claims, fixtures)) => (claims.as_slice(), fixtures.as_slice(), Vec::new()),
+        Err(error) => (&[][..], &[][..], vec![problem(error.error())]),
+    };
+    json!({"file": case.shown, "holds": holds, "claims": claims, "fixtures": fixtures, "problems": problems})
+}
+
+fn in_words(case: &Case, tried: &Tried<'_>) -> String {
+    let (claims, fixtures) = match tried {
+        Ok(tried) => tried,
+        Err(error) => return format!("{}{}\nthere is nothing to try", case.shown, complaint(error.error())),
+    };
+    let mut report = case.shown.clone();
+    claims.iter().for_each(|claim| report.push_str(&claimed(claim)));
+    if !fixtures.is_empty() {
+        report.push_str("\n  fixtures");
+    }
+    fixtures.iter().for_each(|fixture| report.push_str(&played(fixture)));
+    let broken = claims.iter().filter(|claim| !claim.holds).count();
+    report.push_str(&match broken {
+        0 => format!("\nit keeps the contract: {} claims hold", claims.len()),
+        1 => format!("\n1 of {} claims does not hold", claims.len()),
+        _ => format!("\n{broken} of {} claims do not hold", claims.len()),
+    });
+    match (fixtures.iter().filter(|fixture| !fixture.holds).count(), fixtures.len()) {
+        (_, 0) => {}
+        (0, 1) => report.push_str("\nit does what 1 fixture says"),
+        (0, all) => report.push_str(&format!("\nit does what {all} fixtures say")),
+        (1, all) => report.push_str(&format!("\n1 of {all} fixtures does not hold")),
+        (broken, all) => report.push_str(&format!("\n{broken} of {all} fixtures do not hold")),
+    }
+    report
+}
+
+fn verdict(holds: bool) -> &'static str {
+    if holds { "ok  " } else { "FAIL" }
+}
+
+fn claimed(claim: &Claim) -> String {
+    let Claim { claim, holds, detail, warning } = claim;
+    let mut text = format!("\n  {}  {claim}", verdict(*holds));
+    if !detail.is_empty() {
+        let _ = write!(text, "\n        {detail}");
+    }
+    if let Some(warning) = warning {
+        let _ = write!(text, "\n        note: {warning}");
+    }
+    text
+}
+
+fn played(fixture: &Played) -> String {
+    let Played { file, name, holds, decisions, detail } = fixture;
+    let mut text =
+        format!("\n  {}  {}", verdict(*holds), if name.is_empty() { "it cannot be understood" } else { name });
+    let _ = match (holds, decisions) {
+        (true, 0) => write!(text, "\n        {file}: the config is refused, as it should be"),
+        (true, 1) => write!(text, "\n        {file}: 1 decision"),
+        (true, _) => write!(text, "\n        {file}: {decisions} decisions"),
+        (false, _) => write!(text, "\n        {file}: {}", detail.replace('\n', "\n        ")),
+    };
+    text
+}
