@@ -3,7 +3,8 @@
 CARGO ?= cargo
 WASM := wasm32-wasip2
 # What is built for the sandbox.
-GUESTS := -p pointsman-guest -p failover -p round_robin -p weighted -p grabby -p misbehave -p needy -p stranger
+GUESTS := -p pointsman-guest -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p weighted \
+	-p grabby -p misbehave -p needy -p stranger
 
 .PHONY: help setup demo run test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
 

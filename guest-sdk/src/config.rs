@@ -14,7 +14,18 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, String> {
     let json = if matches!(json.trim(), "" | "null") { "{}" } else { json };
     let mut reader = Reader::new(json);
     let read = C::deserialize(&mut reader).and_then(|config| reader.end().map(|()| config));
-    read.map_err(|error| error.to_string())
+    read.map_err(|error| bounded(error.to_string()))
+}
+
+/// An error quotes what it does not like, which may be as long as the config; the host reads a kilobyte.
+fn bounded(mut error: String) -> String {
+    const MOST: usize = 2_000;
+    if error.len() > MOST {
+        let cut = (0..=MOST).rev().find(|at| error.is_char_boundary(*at)).unwrap_or(0);
+        error.truncate(cut);
+        error.push_str("...");
+    }
+    error
 }
 
 /// The config of a strategy that has none: accepts an empty one and names the first field of any other.
@@ -68,6 +79,12 @@ mod tests {
             parse::<NoConfig>(json).unwrap();
             assert!(parse::<Config>(json).unwrap().limits.is_empty());
         }
+    }
+
+    #[test]
+    fn an_error_is_short_whatever_it_quotes() {
+        let error = parse::<Config>(&format!("\"{}\"", "ä".repeat(1 << 20))).expect_err("no config");
+        assert!(error.starts_with("config: invalid type: string") && error.len() < 2_100, "{error}");
     }
 
     /// What serde can ask of a document, in one type.

@@ -100,7 +100,8 @@ pub fn run(subject: &Subject<'_>) -> Result<Vec<Claim>, LoadError> {
     let bench = Bench { engine: &engine, blueprint: &blueprint, subject };
     let mut claims = vec![claim("it starts with 1, 2, 64 and 1,000 providers", bench.starts())];
     if claims[0].holds {
-        claims.push(claim("its decisions are legal, in every tier", bench.is_legal()));
+        let legal = claim("its decisions are legal, in every tier", bench.is_legal());
+        claims.push(Claim { warning: bench.breaks_at_nothing(), ..legal });
         claims.push(claim("extreme values do not break it", bench.bears_extremes()));
         claims.push(claim("it bears reports of every outcome", bench.bears_reports()));
         claims.push(claim("the same inputs give the same answers", bench.is_repeatable()));
@@ -219,6 +220,13 @@ impl Bench<'_> {
         }
         let refusals = if refused > 0 { format!(", of which it refused {refused}") } else { String::new() };
         Ok(format!("{asked} decisions over 1 to 1,000 candidates{refusals}"))
+    }
+
+    /// No candidates at all: the host never asks about them, so that to break is no fault, but worth knowing.
+    fn breaks_at_nothing(&self) -> Option<String> {
+        let mut instance = self.begin(1).ok()?;
+        let broken = self.ask(&mut instance, &facts(0), &[]).err()?;
+        Some(format!("without any candidate, which the host never asks about, it {}", broken.fault))
     }
 
     fn bears_extremes(&self) -> Result<String, String> {
@@ -404,3 +412,6 @@ fn shortened(config: &str) -> String {
     let short: String = config.chars().take(60).collect();
     if short.len() < config.len() { format!("{short}...") } else { short }
 }
+
+#[cfg(test)]
+mod tests;

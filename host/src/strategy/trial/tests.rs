@@ -1,0 +1,36 @@
+use super::*;
+use crate::strategy::builtin_component;
+
+fn tried(name: &str, config: &str, providers: &[ProviderFacts]) -> Vec<Claim> {
+    let component = builtin_component(name).expect("it is built in");
+    run(&Subject { component, config, providers }).expect("it is a strategy")
+}
+
+#[test]
+fn a_strategy_that_keeps_the_contract_holds_every_claim() {
+    let claims = tried("weighted", "{}", &[]);
+    assert_eq!(claims.len(), 8);
+    for claim in claims {
+        assert!(claim.holds && claim.warning.is_none(), "{claim:?}");
+    }
+}
+
+#[test]
+fn one_that_does_not_start_is_asked_nothing() {
+    let claims = tried("canary", r#"{"provider": "nobody", "percent": 1}"#, &[]);
+    let [starts, configs] = &claims[..] else { panic!("{claims:?}") };
+    assert!(!starts.holds && starts.detail.contains("no provider is named `nobody`"), "{starts:?}");
+    assert!(configs.holds, "{configs:?}");
+}
+
+#[test]
+fn given_providers_are_among_those_that_are_offered() {
+    let given = ProviderFacts { name: "canary".to_owned(), ..providers(&[], Tier::Primary, 1)[0].clone() };
+    let claims = tried("canary", r#"{"provider": "canary", "percent": 10}"#, std::slice::from_ref(&given));
+    assert!(claims.iter().all(|claim| claim.holds), "{claims:?}");
+    // One that the tier does not offer is there and no candidate.
+    let spare = ProviderFacts { fallback_only: true, ..given };
+    let all = providers(&[spare], Tier::Primary, 3);
+    let offered: Vec<_> = candidates(&all, Tier::Primary, 3, usual).iter().map(|offered| offered.provider).collect();
+    assert_eq!((all.len(), offered), (4, vec![1, 2, 3]));
+}
