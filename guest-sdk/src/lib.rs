@@ -47,7 +47,8 @@
 //! # The rules
 //!
 //! A strategy has no clock, no randomness, no files and no network: `request.now_ms`, `request.entropy` and
-//! `request.seq` are its time, its dice and its counter. A decision that follows from its inputs alone can be tested
+//! `request.seq` are its time, its dice and its counter; [`request.lot()`](Request::lot) is one draw for all requests that
+//! belong together. A decision that follows from its inputs alone can be tested
 //! and replayed. It is allowed a few milliseconds and should take a few microseconds. If it panics or takes too long,
 //! the request goes out in the order of the configuration and the strategy starts afresh: what it remembers is a
 //! cache, never the truth.
@@ -62,6 +63,7 @@ mod export;
 pub mod log;
 mod order;
 mod rendezvous;
+mod request;
 mod setup;
 mod strategy;
 pub mod testing;

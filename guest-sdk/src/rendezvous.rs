@@ -17,7 +17,7 @@ fn fnv1a(start: u64, bytes: &[u8]) -> u64 {
 }
 
 /// The finaliser of SplitMix64: FNV's upper bits alone are too regular for short keys.
-fn mix(mut hash: u64) -> u64 {
+pub(crate) fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     hash ^ (hash >> 31)

@@ -1,3 +1,5 @@
+//! The orders that candidates can be put in.
+
 use super::*;
 use crate::testing::fixture;
 

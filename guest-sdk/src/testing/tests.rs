@@ -1,3 +1,5 @@
+//! The test kit, tried on a strategy that does as it is told.
+
 use super::*;
 use crate::{Candidates, Decision, NoConfig, OutcomeKind, Setup};
 

@@ -1,3 +1,5 @@
+//! Simulations are whole, repeatable, and refuse what makes no sense.
+
 use std::path::{Path, PathBuf};
 
 use super::*;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::bindings::guest::Info;
 use super::component::{Blueprint, LoadError};
 use super::engine::Engine;
 use super::instance::{Answer, Instance, Setup};
@@ -16,6 +15,9 @@ use super::output::Said;
 use crate::routing::{Candidate, Facts, ProviderFacts, Tier};
 
 mod inputs;
+mod timing;
+
+pub use timing::{Inspection, Timing, inspect};
 
 use inputs::{Measured, candidates, facts, in_full, providers, reports, usual};
 
@@ -24,16 +26,9 @@ const SIZES: [u32; 4] = [1, 2, 64, 1000];
 /// Up to so many candidates the limits of the server hold for the battery as well. With more, what a strategy decides is tried
 /// whatever time it takes, and that it takes too long is noted: few have so many providers.
 const USUAL: u32 = 64;
-/// Calls that as a rule take longer are faults waiting for a busy machine.
-const TOO_SLOW: Duration = Duration::from_millis(5);
-/// A call that takes longer is felt.
-const SLOW: Duration = Duration::from_micros(100);
 /// Calls after which memory is compared, and how long that may take.
 const MEMORY_CALLS: u32 = 20_000;
 const MEMORY_TIME: Duration = Duration::from_secs(2);
-/// Calls whose time is taken, at most, and how long that may take.
-const TIMED_CALLS: u32 = 2_000;
-const TIMED_TIME: Duration = Duration::from_millis(500);
 
 /// What is tried.
 pub struct Subject<'a> {
@@ -58,37 +53,6 @@ pub struct Claim {
     pub warning: Option<String>,
 }
 
-/// What a strategy is, as it runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct Inspection {
-    /// What it calls itself.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// What it says of itself.
-    pub description: String,
-    /// The texts of its reasons.
-    pub reasons: Vec<String>,
-    /// Whether it wants reports of attempts.
-    pub observes: bool,
-    /// Milliseconds to compile it.
-    pub compile_ms: f64,
-    /// Bytes of memory after its start with three providers.
-    pub memory: usize,
-    /// Microseconds of a call by the number of candidates.
-    pub calls: Vec<Timing>,
-}
-
-/// How long calls take.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names say it; in microseconds")]
-pub struct Timing {
-    pub candidates: u32,
-    pub p50_us: f64,
-    pub p99_us: f64,
-    pub max_us: f64,
-}
-
 /// Tries everything.
 ///
 /// # Errors
@@ -110,31 +74,6 @@ pub fn run(subject: &Subject<'_>) -> Result<Vec<Claim>, LoadError> {
     }
     claims.push(claim("it accepts or rejects any config, and never breaks over one", bench.bears_configs()));
     Ok(claims)
-}
-
-/// Looks at a strategy as it runs.
-///
-/// # Errors
-///
-/// When it does not load, or does not start.
-pub fn inspect(subject: &Subject<'_>) -> Result<Inspection, LoadError> {
-    let engine = Engine::shared()?;
-    let begun = Instant::now();
-    let blueprint = Blueprint::new(&engine, subject.component)?;
-    let compile_ms = begun.elapsed().as_secs_f64() * 1e3;
-    let bench = Bench { engine: &engine, blueprint: &blueprint, subject };
-    let instance = bench.begin(3)?;
-    let memory = instance.memory();
-    let Info { name, version, description, reasons, observes } = instance.info().clone();
-    let mut calls = Vec::new();
-    for candidates in [2, 10, 100, 1000] {
-        calls.extend(
-            bench
-                .timing(candidates)
-                .map_err(|broken| LoadError::Unfit { request: broken.asked, fault: broken.fault })?,
-        );
-    }
-    Ok(Inspection { name, version, description, reasons, observes, compile_ms, memory, calls })
 }
 
 fn claim(text: &str, tried: Result<String, String>) -> Claim {
@@ -297,56 +236,6 @@ impl Bench<'_> {
             }
         }
         Ok("500 decisions of two instances".to_owned())
-    }
-
-    fn timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
-        let Ok(mut instance) = self.begin(count) else { return Ok(None) };
-        let offered = self.offer(count, usual);
-        let mut times = Vec::new();
-        let begun = Instant::now();
-        for seq in 0..TIMED_CALLS {
-            let facts = facts(seq);
-            let before = Instant::now();
-            self.ask(&mut instance, &facts, &offered)?;
-            times.push(before.elapsed());
-            if begun.elapsed() > TIMED_TIME && times.len() >= 20 {
-                break;
-            }
-        }
-        // The first ones fill caches.
-        times.drain(..times.len().min(10));
-        times.sort_unstable();
-        let micros = |time: Duration| (time.as_secs_f64() * 1e8).round() / 1e2;
-        let at = |share: f64| times.get(((times.len() as f64 - 1.0) * share) as usize).copied().unwrap_or_default();
-        let [p50_us, p99_us, max_us] = [0.5, 0.99, 1.0].map(|share| micros(at(share)));
-        Ok(Some(Timing { candidates: count, p50_us, p99_us, max_us }))
-    }
-
-    fn is_quick(&self) -> Claim {
-        let text = "a call takes less than 5 ms, as a rule";
-        let mut timings = Vec::new();
-        for count in [10, USUAL, 1000] {
-            match self.timing(count) {
-                Ok(timing) => timings.extend(timing),
-                Err(broken) => return claim(text, Err(broken.words())),
-            }
-        }
-        let words =
-            |t: &Timing| format!("{} candidates: {:.1} us, 99 of 100 below {:.1}", t.candidates, t.p50_us, t.p99_us);
-        let detail = timings.iter().map(words).collect::<Vec<_>>().join("; ");
-        let longer = |timing: &Timing, than: Duration| timing.p50_us > than.as_secs_f64() * 1e6;
-        let holds = !timings.iter().any(|timing| timing.candidates <= USUAL && longer(timing, TOO_SLOW));
-        let slow = timings.iter().filter_map(|timing| match timing.candidates {
-            10 if longer(timing, SLOW) => {
-                Some("more than 100 us with 10 candidates: each request waits for it, one after the other")
-            }
-            1000 if longer(timing, TOO_SLOW) => {
-                Some("too long with 1,000 candidates: the order of the configuration would be used instead of its own")
-            }
-            _ => None,
-        });
-        let slow = slow.collect::<Vec<_>>().join("; ");
-        Claim { claim: text.to_owned(), holds, detail, warning: (!slow.is_empty()).then_some(slow) }
     }
 
     fn keeps_its_memory(&self) -> Claim {

@@ -21,8 +21,8 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Canary {
     provider: ProviderIndex,
-    /// Keys below this, of 2^32, meet the canary.
-    below: u64,
+    /// Requests whose lot is below this meet the canary.
+    share: f64,
 }
 
 const CANARY: &str = "one for the canary";
@@ -39,15 +39,11 @@ impl Strategy for Canary {
             return Err(format!("config.percent: must be from 0 to 100, not {percent}"));
         }
         let provider = setup.index_of(&provider).map_err(|error| format!("config.provider: {error}"))?;
-        Ok(Self { provider, below: (percent / 100.0 * 2_f64.powi(32)).round() as u64 })
+        Ok(Self { provider, share: percent / 100.0 })
     }
 
     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
-        let drawn = match request.affinity {
-            0 => u64::from(request.entropy),
-            key => mix(key) >> 32,
-        };
-        let chosen = drawn < self.below;
+        let chosen = request.lot() < self.share;
         let reason = match candidates.find(self.provider) {
             None => ABSENT,
             Some(_) if chosen => CANARY,
@@ -55,13 +51,6 @@ impl Strategy for Canary {
         };
         candidates.weighted(request.seq).prefer(|c| (c.index() == self.provider) == chosen).because(reason)
     }
-}
-
-/// The finaliser of SplitMix64: a key that another strategy has divided already is divided anew.
-fn mix(mut key: u64) -> u64 {
-    key = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    key = (key ^ (key >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    key ^ (key >> 31)
 }
 
 pointsman_guest::export!(Canary);
@@ -81,7 +70,8 @@ mod tests {
     fn firsts(percent: f64, with_key: bool) -> Vec<String> {
         let mut strategy = strategy(percent);
         let first = |number: u32| {
-            let drawn = mix(u64::from(number));
+            // Not the multiples of the golden ratio, by which `weighted` takes its turns.
+            let drawn = u64::from(number).wrapping_mul(0xD134_2543_DE82_EF95);
             strategy.request.entropy = (drawn >> 32) as u32;
             strategy.request.affinity = if with_key { drawn } else { 0 };
             strategy.route().swap_remove(0)

@@ -1,3 +1,5 @@
+//! What it makes of latencies, failures and time.
+
 use super::*;
 use pointsman_guest::testing::{Harness, play_fixtures};
 

@@ -1,3 +1,5 @@
+//! The client against servers that behave as some do.
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

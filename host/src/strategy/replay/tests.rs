@@ -1,3 +1,5 @@
+//! Records are read back as they were written, and compared.
+
 use std::fs;
 use std::io::Cursor;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What the battery claims of good strategies; what it finds in bad ones is in `tests/process/examine.rs`.
+
 use super::*;
 use crate::strategy::builtin_component;
 

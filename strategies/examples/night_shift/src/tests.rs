@@ -1,3 +1,5 @@
+//! The shift by the clock, and configs that are none.
+
 use super::*;
 use pointsman_guest::testing::{Harness, play_fixtures};
 

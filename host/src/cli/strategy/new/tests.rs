@@ -1,3 +1,5 @@
+//! What a project holds, and what happens when it cannot be written.
+
 use super::*;
 use tempfile::TempDir;
 
