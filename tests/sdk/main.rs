@@ -1,61 +1,79 @@
-//! The official Python package of OpenAI against the proxy, as its users write it.
-//!
-//! The package is installed into a virtual environment below `target/`, once; where Python, pip or the package cannot
-//! be had, the tests fail and say so.
+//! Real clients against the proxy, as their users write them: the official package of OpenAI for Python here, for Node in
+//! `node`, LangChain in `langchain`. They come from their registries, see `install`.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+mod install;
+mod langchain;
+mod node;
+
+use std::process::{Command, Stdio};
 
 use harness::{Mock, Proxy, Reply, Script, workspace};
-use serde_json::json;
+use install::Package;
+use serde_json::{Value, json};
 
-/// The version that the tests were written against.
-const OPENAI: &str = "openai==3.54.0";
-
-/// The interpreter of an environment that has the package.
-fn python() -> &'static Path {
-    static READY: OnceLock<PathBuf> = OnceLock::new();
-    READY.get_or_init(|| {
-        let test = std::env::current_exe().expect("a running test has a file");
-        let target =
-            test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("tests lie in target/");
-        let environment = target.join("sdk").join(OPENAI.replace("==", "-"));
-        let python = environment.join("bin/python");
-        let installed = environment.join("installed");
-        if !installed.exists() {
-            must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
-            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", OPENAI];
-            must(Command::new(&python).args(pip));
-            std::fs::write(installed, "").expect("target/ is writable");
-        }
-        python
-    })
-}
-
-/// Runs a command that the tests cannot do without.
-fn must(command: &mut Command) {
-    let output = command.output();
-    let shown = format!("{command:?}");
-    assert!(output.is_ok(), "{shown}: {output:?}; install Python 3 with venv and pip");
-    let output = output.expect("just checked");
-    assert!(output.status.success(), "{shown}:\n{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Runs one function of `sdk/openai_client.py` against the proxy.
-async fn client(proxy: &Proxy, function: &'static str) {
-    let base_url = format!("http://{}/v1", proxy.address());
-    let script = workspace().join("tests/sdk/openai_client.py");
+/// Runs a client to its end. What it prints must be `ok`.
+async fn run(mut client: Command, proxy: &Proxy, function: &'static str) {
+    client.arg(function).env("OPENAI_BASE_URL", format!("http://{}/v1", proxy.address()));
+    client.env("OPENAI_API_KEY", "client-key").env_remove("HTTP_PROXY").env_remove("http_proxy").stdin(Stdio::null());
     let run = move || {
-        let mut command = Command::new(python());
-        command.arg(script).arg(function).env("OPENAI_BASE_URL", base_url).env("OPENAI_API_KEY", "client-key");
-        let output = command.env_remove("HTTP_PROXY").env_remove("http_proxy").output().expect("Python starts");
+        let output = client.output().expect("the interpreter starts");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.success(), text(&output.stdout), text(&output.stderr))
     };
     let (success, stdout, stderr) = tokio::task::spawn_blocking(run).await.expect("no panic");
     assert!(success, "{function}:\n{stdout}{stderr}");
-    assert_eq!(stdout.trim(), "ok", "{function}");
+    assert_eq!(stdout.trim(), "ok", "{function}: {stderr}");
+}
+
+/// The interpreter that has the package, with a script of this folder.
+fn python(package: Package, script: &str) -> Command {
+    let mut command = Command::new(install::python(package));
+    command.arg(workspace().join("tests/sdk").join(script));
+    command
+}
+
+/// Runs one function of `openai_client.py` against the proxy.
+async fn client(proxy: &Proxy, function: &'static str) {
+    run(python(Package::OpenAi, "openai_client.py"), proxy, function).await;
+}
+
+/// What a provider answers that wants a tool to be called.
+fn calls_the_weather() -> Script {
+    let call = json!({"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\": \"Bern\"}"}});
+    Script::by(move |_, request| {
+        assert_eq!(request.json()["tools"][0]["function"]["name"], "weather");
+        let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+        let choice = json!({"index": 0, "message": message, "finish_reason": "tool_calls"});
+        Reply::json(
+            200,
+            &json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}),
+        )
+    })
+}
+
+/// The embedding of anything; the clients ask for it in base64 by themselves.
+fn embeds() -> Script {
+    Script::by(|_, request| {
+        assert_eq!(request.target, "/v1/embeddings");
+        let encoded = request.json()["encoding_format"] == "base64";
+        let embedding: Value = if encoded { json!("AACAPwAAAEA=") } else { json!([1.0, 2.0]) };
+        Reply::json(
+            200,
+            &json!({
+                "object": "list", "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1},
+                "data": [{"object": "embedding", "index": 0, "embedding": embedding}],
+            }),
+        )
+    })
+}
+
+/// What hears a file.
+fn transcribes() -> Script {
+    Script::by(|_, request| {
+        assert_eq!(request.target, "/v1/audio/transcriptions");
+        assert!(request.header("content-type").starts_with("multipart/form-data; boundary="));
+        Reply::json(200, &json!({"text": "Hello from a"}))
+    })
 }
 
 async fn before(reply: impl Into<Script>) -> (Mock, Proxy) {
@@ -91,40 +109,16 @@ async fn a_stream_that_fails_over_before_its_first_event() {
 
 #[tokio::test]
 async fn tools() {
-    let call = json!({"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\": \"Bern\"}"}});
-    let script = Script::by(move |_, request| {
-        let body = request.json();
-        assert_eq!(body["tools"][0]["function"]["name"], "weather");
-        assert_eq!(body["tool_choice"], "auto");
-        let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
-        Reply::json(
-            200,
-            &json!({
-                "id": "c", "object": "chat.completion", "created": 1, "model": "m",
-                "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
-            }),
-        )
-    });
-    let (_a, proxy) = before(script).await;
+    let (a, proxy) = before(calls_the_weather()).await;
     client(&proxy, "tools").await;
+    assert_eq!(a.only_request().json()["tool_choice"], "auto");
 }
 
 #[tokio::test]
 async fn embeddings() {
-    let script = Script::by(|_, request| {
-        assert_eq!(request.target, "/v1/embeddings");
-        // What the SDK asks for by itself: floats as base64.
-        assert_eq!(request.json()["encoding_format"], "base64");
-        Reply::json(
-            200,
-            &json!({
-                "object": "list", "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1},
-                "data": [{"object": "embedding", "index": 0, "embedding": "AACAPwAAAEA="}],
-            }),
-        )
-    });
-    let (_a, proxy) = before(script).await;
+    let (a, proxy) = before(embeds()).await;
     client(&proxy, "embeddings").await;
+    assert_eq!(a.only_request().json()["encoding_format"], "base64");
 }
 
 #[tokio::test]
@@ -155,12 +149,7 @@ async fn responses() {
 
 #[tokio::test]
 async fn a_transcription() {
-    let (_a, proxy) = before(Script::by(|_, request| {
-        assert_eq!(request.target, "/v1/audio/transcriptions");
-        assert!(request.header("content-type").starts_with("multipart/form-data; boundary="));
-        Reply::json(200, &json!({"text": "Hello from a"}))
-    }))
-    .await;
+    let (_a, proxy) = before(transcribes()).await;
     client(&proxy, "transcription").await;
 }
 

@@ -1,0 +1,100 @@
+// The official OpenAI client for Node as its users write it. Each function is one test of `node.rs`, which calls it by name.
+
+import assert from 'node:assert/strict';
+import OpenAI from 'openai';
+
+const client = new OpenAI({ timeout: 20_000 });
+const messages = [{ role: 'user', content: 'Hello' }];
+const ask = (more = {}) => client.chat.completions.create({ model: 'gpt-4', messages, ...more });
+
+/** What it throws; fails if it does not. */
+async function thrown(action) {
+  try {
+    await action();
+  } catch (error) {
+    return error;
+  }
+  assert.fail('nothing was thrown');
+}
+
+const tests = {
+  async chat() {
+    const { data, response, request_id } = await ask().withResponse();
+    assert.equal(data.choices[0].message.content, 'Hello from a');
+    assert.equal(response.headers.get('x-pointsman-provider'), 'a');
+    assert.equal(request_id, response.headers.get('x-request-id'));
+  },
+
+  async many() {
+    for (const answer of await Promise.all(Array.from({ length: 8 }, () => ask()))) {
+      assert.equal(answer.choices[0].message.content, 'Hello from a');
+    }
+  },
+
+  async stream() {
+    const words = [];
+    for await (const chunk of await ask({ stream: true })) words.push(chunk.choices[0].delta.content);
+    assert.deepEqual(words, ['Hello', ' from', ' a']);
+  },
+
+  async embeddings() {
+    const answer = await client.embeddings.create({ model: 'text-embedding-3-small', input: 'Hello' });
+    assert.deepEqual(answer.data[0].embedding, [1, 2]);
+  },
+
+  async models() {
+    const ids = [];
+    for await (const model of client.models.list()) ids.push(model.id);
+    assert.deepEqual(ids.sort(), ['gpt-4', 'meta/llama-3']);
+    assert.equal((await client.models.retrieve('gpt-4')).id, 'gpt-4');
+  },
+
+  async transcription() {
+    const file = await OpenAI.toFile(Buffer.from('RIFF\r\n\0\xff', 'latin1'), 'a.wav');
+    const answer = await client.audio.transcriptions.create({ model: 'whisper-1', file });
+    assert.equal(answer.text, 'Hello from a');
+  },
+
+  async bad_request_error() {
+    const error = await thrown(ask);
+    assert.ok(error instanceof OpenAI.BadRequestError, error);
+    assert.equal(error.code, 'mock_code');
+  },
+
+  async rate_limit_error() {
+    const error = await thrown(ask);
+    assert.ok(error instanceof OpenAI.RateLimitError, error);
+    const after = Number(error.headers.get('retry-after'));
+    assert.ok(after >= 20 && after <= 30, after);
+  },
+
+  async internal_server_error() {
+    const error = await thrown(ask);
+    assert.ok(error instanceof OpenAI.InternalServerError && error.status === 502, error);
+    assert.equal(error.code, 'all_providers_failed');
+    assert.ok(error.requestID);
+  },
+
+  async broken_stream() {
+    const words = [];
+    const error = await thrown(async () => {
+      for await (const chunk of await ask({ stream: true })) words.push(chunk.choices[0].delta.content);
+    });
+    assert.ok(error instanceof OpenAI.APIError, error);
+    assert.deepEqual(words, ['Hello']);
+  },
+
+  async leaves_a_stream() {
+    const stream = await ask({ stream: true });
+    for await (const chunk of stream) {
+      assert.equal(chunk.choices[0].delta.content, 'Hello');
+      // Closes the connection, as the package documents it.
+      break;
+    }
+    // As long as this process lives it is not its end that closes it.
+    await new Promise((resolve) => process.stdin.once('end', resolve).resume());
+  },
+};
+
+await tests[process.argv[2]]();
+console.log('ok');
