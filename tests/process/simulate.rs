@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use harness::{Process, workspace};
+use harness::{Process, build_component, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -69,6 +69,45 @@ fn the_page_stands_alone() {
     assert_eq!(code, Some(0), "{stderr}");
     let page = std::fs::read_to_string(&file).expect("written");
     assert!(page.starts_with("<!doctype html>") && page.contains("gpu-1") && page.contains("affinity"), "{page}");
+}
+
+#[test]
+fn a_file_is_where_one_is_and_has_the_config_that_is_given() {
+    let folder = TempDir::new().expect("a folder");
+    let scenario = "name: x\nduration: 20\ntraffic: {rate: 20}\n\
+                    proxy: {providers: [{name: a}, {name: b}], strategies: {weighted: }}\n\
+                    providers: {a: &p {first_token: {median: 0.1, p95: 0.2}, tokens_per_second: 80}, b: *p}\n";
+    std::fs::create_dir(folder.path().join("scenarios")).expect("writable");
+    std::fs::write(folder.path().join("scenarios/x.yaml"), scenario).expect("writable");
+    let example = build_component(&workspace().join("strategies/examples/night_shift"), "examples");
+    std::fs::copy(example, folder.path().join("night_shift.wasm")).expect("writable");
+    let play = |more: &[&str]| {
+        let mut command = simulate(&["scenarios/x.yaml", "--strategy", "night_shift.wasm", "--json"]);
+        command.args(more).current_dir(folder.path());
+        run(command)
+    };
+    let (code, _, stderr) = play(&[]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("strategy `night_shift.wasm` rejects its configuration"), "{stderr}");
+    // A simulation begins at midnight.
+    for (provider, others) in [("a", "b"), ("b", "a")] {
+        let shift = format!(r#"{{"provider": "{provider}", "from": "00:00", "until": "12:00"}}"#);
+        for given in
+            [vec!["--config", &shift], vec!["--strategy", "weighted", "--config", &format!("night_shift={shift}")]]
+        {
+            let (code, stdout, stderr) = play(&given);
+            assert_eq!(code, Some(0), "{stderr}");
+            let report: Value = serde_json::from_str(&stdout).expect("JSON");
+            let share = |name| {
+                let providers = report[0]["providers"].as_array().expect("a list");
+                providers.iter().find(|one| one["name"] == name).map(|one| one["share"].clone())
+            };
+            assert_eq!((share(provider), share(others)), (Some(1.0.into()), Some(0.0.into())), "{stdout}");
+        }
+    }
+    let (code, _, stderr) = play(&["--strategy", "weighted", "--config", "{}"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("say whose it is, --config NAME="), "{stderr}");
 }
 
 #[test]

@@ -2,24 +2,31 @@
 //!
 //! Exit codes: 0 played, 2 the arguments or the scenario are wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::strategy::read_config;
 use super::{say, say_error, use_cache, wrong};
 use crate::config::environment;
-use crate::simulate::{Scenario, page, simulate, table};
+use crate::simulate::{Scenario, SimulationError, page, simulate, table};
+use crate::strategy::LoadError;
 
 #[derive(Debug, Args)]
 pub struct Simulate {
     /// What happens: traffic, a proxy, and how its providers behave.
     scenario: PathBuf,
-    /// A built-in strategy, a name under `strategies` of the scenario's proxy, or a path ending in .wasm relative to the
-    /// scenario; may be given more than once [default: the one that the scenario's proxy names, or round_robin].
+    /// A built-in strategy, a name under `strategies` of the scenario's proxy, or a file ending in .wasm; may be given more than
+    /// once [default: the one that the scenario's proxy names, or round_robin].
     #[arg(long, value_name = "NAME|FILE")]
     strategy: Vec<String>,
+    /// The config of a strategy, as JSON or as @FILE, instead of what the scenario says; of several strategies each by its name,
+    /// or the stem of its file: --config eu-first='{"region": "eu"}'.
+    #[arg(long, value_name = "[NAME=]JSON|@FILE")]
+    config: Vec<String>,
     /// As many requests, for however long they take to come, instead of the scenario's duration.
     #[arg(long)]
     requests: Option<u64>,
@@ -45,6 +52,9 @@ pub fn run(arguments: &Simulate) -> ExitCode {
     if strategies.is_empty() {
         strategies.push(scenario.strategy().unwrap_or("round_robin").to_owned());
     }
+    if let Err(problem) = declare(&mut scenario, &strategies, &arguments.config) {
+        return wrong(&problem);
+    }
     let mut reports = Vec::new();
     for strategy in &strategies {
         let began = Instant::now();
@@ -54,7 +64,13 @@ pub fn run(arguments: &Simulate) -> ExitCode {
                 say_error(&format!("{strategy}: {requests} requests in {took:.1} s"));
                 reports.push(report);
             }
-            Err(error) => return wrong(&format!("{}: {error}", arguments.scenario.display())),
+            Err(error) => {
+                let help = match &error {
+                    SimulationError::Strategy { error: LoadError::Rejected(_), .. } => "\n  give it one with --config",
+                    _ => "",
+                };
+                return wrong(&format!("{}: {error}{help}", arguments.scenario.display()));
+            }
         }
     }
     if let Some(file) = &arguments.html
@@ -68,4 +84,34 @@ pub fn run(arguments: &Simulate) -> ExitCode {
         say(&table(&scenario, &reports));
     }
     ExitCode::SUCCESS
+}
+
+/// Tells the scenario where the files are, and which configs were given.
+fn declare(scenario: &mut Scenario, strategies: &[String], configs: &[String]) -> Result<(), String> {
+    let mut given: Vec<Option<Value>> = vec![None; strategies.len()];
+    for text in configs {
+        let (place, config) = match text.split_once('=').filter(|_| !text.starts_with(['{', '@'])) {
+            Some((name, config)) => (strategies.iter().position(|strategy| is_called(strategy, name)), config),
+            None => ((strategies.len() == 1).then_some(0), text.as_str()),
+        };
+        let place = place.ok_or_else(|| {
+            format!("--config {text}: say whose it is, --config NAME=...; the strategies are {}", strategies.join(", "))
+        })?;
+        let config = serde_json::from_str(&read_config(config)?).map_err(|error| error.to_string())?;
+        given[place] = Some(config);
+    }
+    for (strategy, config) in strategies.iter().zip(given) {
+        // As every path on a command line, relative to where one is; what a scenario says is relative to the scenario.
+        let file = std::path::absolute(strategy).ok().filter(|file| strategy.ends_with(".wasm") && file.is_file());
+        if file.is_some() || config.is_some() {
+            scenario.declare(strategy, file.as_deref(), config);
+        }
+    }
+    Ok(())
+}
+
+/// By its name, or the stem of its file.
+fn is_called(strategy: &str, name: &str) -> bool {
+    let stem = Path::new(strategy).file_stem().filter(|_| strategy.ends_with(".wasm"));
+    strategy == name || stem.is_some_and(|stem| stem == name)
 }

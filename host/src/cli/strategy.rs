@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(super) use replay::read_config;
+
 /// What can be done with a strategy.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

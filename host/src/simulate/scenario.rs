@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::config::{self, Config, Env};
 
@@ -215,6 +215,25 @@ impl Scenario {
         self.script.proxy.get("routing")?.get("strategy")?.as_str()
     }
 
+    /// Says more of a strategy than the scenario does: the file it is in, and its config. A file for which there is no
+    /// config takes that of the strategy which the scenario calls by the file's stem.
+    pub fn declare(&mut self, strategy: &str, file: Option<&Path>, config: Option<Value>) {
+        let stem = file.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
+        // What is wrong with the proxy says `config`.
+        let Some(proxy) = self.script.proxy.as_object_mut() else { return };
+        let Some(known) = object_in(proxy, "strategies") else { return };
+        let of_stem = stem.and_then(|stem| known.get(&stem)?.get("config").cloned());
+        let Some(entry) = object_in(known, strategy) else { return };
+        if let Some(file) = file {
+            entry.insert("path".to_owned(), json!(file));
+        }
+        if let Some(config) = config {
+            entry.insert("config".to_owned(), config);
+        } else if let Some(config) = of_stem {
+            entry.entry("config").or_insert(config);
+        }
+    }
+
     /// The configuration of its proxy, with this strategy.
     ///
     /// # Errors
@@ -228,19 +247,22 @@ impl Scenario {
                 provider.entry("api_key").or_insert_with(|| json!("none"));
             }
         }
-        let proxy_map = proxy.as_object_mut();
-        if let Some(routing) = proxy_map.map(|proxy| proxy.entry("routing").or_insert_with(|| json!({}))) {
-            if routing.is_null() {
-                *routing = json!({});
-            }
-            if let Some(routing) = routing.as_object_mut() {
-                routing.insert("strategy".to_owned(), json!(strategy));
-            }
+        if let Some(routing) = proxy.as_object_mut().and_then(|proxy| object_in(proxy, "routing")) {
+            routing.insert("strategy".to_owned(), json!(strategy));
         }
         // JSON is YAML.
         let text = serde_json::to_string_pretty(&proxy).unwrap_or_default();
         config::parse(&text, &self.file, env, builtins).map_err(ScenarioError::Proxy)
     }
+}
+
+/// The object under a key, which may be absent or empty; `None` when something else stands there.
+fn object_in<'m>(map: &'m mut Map<String, Value>, key: &str) -> Option<&'m mut Map<String, Value>> {
+    let value = map.entry(key).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    value.as_object_mut()
 }
 
 /// What is wrong with a script: where, and what.

@@ -112,7 +112,7 @@ fn respondent(strategy: &str, config: Option<&str>) -> Result<Respondent, String
 }
 
 /// A config given as JSON, or as a file of it.
-pub(super) fn read_config(given: &str) -> Result<String, String> {
+pub(in crate::cli) fn read_config(given: &str) -> Result<String, String> {
     let text = match given.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file).map_err(|error| format!("{file}: cannot be read: {error}"))?,
         None => given.to_owned(),
