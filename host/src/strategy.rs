@@ -12,6 +12,9 @@
 //! `recovery` (how it breaks and comes back), `bindings` (the contract in Rust) and `builtin` (the components in the
 //! binary).
 //!
+//! For those who write strategies: `examine` and `remedy` (what a file is, and what to do about it), `trial` and `fixtures` (does it
+//! keep the contract, and do what its author says), `record`, `replay` and `shadow` (what it makes of real traffic).
+//!
 //! | what the guest does | what the request gets | what happens to the guest |
 //! | --- | --- | --- |
 //! | returns an order | that order | |

@@ -1,5 +1,8 @@
 //! The strategy host against real components: those that are built in, and one that misbehaves on command.
 
+mod learning;
+mod previous;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +17,7 @@ use super::fault::Stats;
 use super::recovery::State;
 use super::*;
 use crate::config::{StrategyChoice, StrategySource};
-use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, ProviderFacts, Report, Strategy, Tier};
+use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Strategy, Tier};
 
 /// Longer than any deadline on a machine that does a hundred other things.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -384,65 +387,4 @@ fn says_what_it_is() {
     assert_eq!((strategy.info().name.as_str(), strategy.info().observes), ("misbehave", true));
     assert_eq!((strategy.reason(1).as_deref(), strategy.reason(2)), (Some("backwards"), None));
     assert_eq!(strategy.name(), "bad");
-}
-
-fn report(provider: u32) -> Report {
-    let time = Duration::from_millis(5);
-    Report { provider, kind: OutcomeKind::Succeeded, first_byte: time, total: Duration::MAX }
-}
-
-#[test]
-fn outcomes_arrive_in_order() {
-    let (told, said) = misbehaving().tell_instance(&[report(3), report(1)]);
-    assert!(told.is_ok());
-    let texts: Vec<&str> = said.lines.iter().map(|line| line.text.as_str()).collect();
-    assert_eq!(texts, ["observed OutcomeKind::Succeeded of 3", "observed OutcomeKind::Succeeded of 1"]);
-}
-
-#[test]
-fn a_decision_hands_over_up_to_64_reports_and_too_many_are_dropped() {
-    let strategy = misbehaving();
-    for _ in 0..1100 {
-        strategy.learn(report(0));
-    }
-    assert_eq!(strategy.stats().reports_dropped, 1100 - 1024);
-    for left in (0..16).rev() {
-        assert!(works(&strategy));
-        assert_eq!(strategy.pending_reports(), left * 64);
-    }
-}
-
-#[test]
-fn who_does_not_observe_is_told_nothing() {
-    let strategy = builtin("round_robin", 3);
-    strategy.learn(report(0));
-    assert_eq!(strategy.pending_reports(), 0);
-}
-
-#[test]
-fn breaking_while_it_learns_is_a_fault_too() {
-    let strategy = misbehaving_with(json!({"on": "observe", "do": "panic"})).expect("starts");
-    strategy.learn(report(0));
-    assert_eq!(ask(&strategy, "nothing").origin, Origin::Faulted);
-    assert_eq!(strategy.stats().faults_of(FaultKind::Trapped), 1);
-    eventually("an instance", || works(&strategy));
-}
-
-/// Built by the SDK of version 0.1 of the contract: see `tests/fixtures/previous`.
-#[test]
-fn a_component_of_the_previous_version_decides_as_it_always_has() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
-    let source = StrategySource::File(root.join("tests/fixtures/previous/weighted-0.1.0.wasm"));
-    let choice = StrategyChoice { name: "old".to_owned(), source, config: json!({}), line: 0 };
-    let mut setup = providers(3);
-    setup[0].price = Some((1.0, 2.0));
-    setup[0].labels = vec![("region".to_owned(), "eu".to_owned())];
-    let old = load(&choice, setup).expect("loads");
-    let new = builtin("weighted", 3);
-    for seq in 0..1000 {
-        let facts = Facts { affinity: 1 << 63, ..facts("m", seq) };
-        let decision = old.decide(&facts, &candidates(3));
-        assert!(matches!(decision.origin, Origin::Strategy { .. }));
-        assert_eq!(decision, new.decide(&facts, &candidates(3)));
-    }
 }
