@@ -12,8 +12,11 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 
+mod frame;
+
 use super::request::BodyError;
 use crate::routing::Outcome;
+pub use frame::error_event;
 
 /// The type of the error when the client is at fault.
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -269,16 +272,6 @@ fn list(tried: &[Tried]) -> String {
 /// OpenAI's error object.
 pub fn error_json(message: &str, kind: &str, param: Option<&str>, code: &str) -> Bytes {
     json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string().into()
-}
-
-/// The frame that ends a stream whose provider broke off: a blank line first, since an event may have been cut in half.
-pub fn error_event(provider: &str, cause: Outcome) -> Bytes {
-    let message = format!("The stream was interrupted: provider {provider} {cause}.");
-    let error = error_json(&message, PROVIDER, None, "stream_interrupted");
-    let mut frame = b"\n\ndata: ".to_vec();
-    frame.extend_from_slice(&error);
-    frame.extend_from_slice(b"\n\n");
-    frame.into()
 }
 
 /// The body that stands in for a provider's error text that is too large to be looked through for its key.

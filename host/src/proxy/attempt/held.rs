@@ -1,0 +1,61 @@
+//! An answer that is no stream: held until it is whole, or passed on as it comes where it is large or media.
+
+use std::collections::VecDeque;
+
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use tokio::time::Instant;
+
+use super::{MAX_HELD, Opened, content_type, join, next_chunk, starts_with_ignoring_case};
+use crate::provider::Permit;
+use crate::provider::client::{Answer, AttemptError};
+use crate::proxy::stream::Kind;
+use crate::routing::{FailureKind, Phase};
+
+/// Waits for a whole answer, or for the beginning of one that is passed on as it comes.
+pub(super) async fn hold(
+    answer: Answer,
+    permit: &mut Permit,
+    deadline: Instant,
+    must_answer: bool,
+) -> Result<Opened, AttemptError> {
+    let Answer { status, headers, mut body, ends_with_connection } = answer;
+    let passes = is_media(&headers) || content_length(&headers).is_some_and(|length| length > MAX_HELD as u64);
+    let mut held = VecDeque::new();
+    let mut size = 0;
+    while let Some(chunk) = next_chunk(&mut body, deadline, Phase::Request).await? {
+        permit.first_byte();
+        size += chunk.len();
+        held.push_back(chunk);
+        if passes || size > MAX_HELD {
+            return Ok(Opened { status, headers, held, rest: Some((body, Kind::Bytes, deadline)) });
+        }
+    }
+    if must_answer && size == 0 {
+        return Err(AttemptError::failed(FailureKind::Empty));
+    }
+    // Where the end of the connection is the end of the answer, only the answer itself can say that it is whole.
+    if ends_with_connection && is_json(&headers) {
+        let whole = join(held);
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&whole).is_err() {
+            return Err(AttemptError::failed(FailureKind::CutShort));
+        }
+        held = VecDeque::from([whole]);
+    }
+    Ok(Opened { status, headers, held, rest: None })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    starts_with_ignoring_case(content_type(headers), "application/json") && !headers.contains_key(CONTENT_ENCODING)
+}
+
+/// What clients play or save while it comes.
+fn is_media(headers: &HeaderMap) -> bool {
+    let (media, kind) =
+        (["audio/", "image/", "video/", "application/octet-stream", "text/event-stream"], content_type(headers));
+    media.iter().any(|media| starts_with_ignoring_case(kind, media))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
