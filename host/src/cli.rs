@@ -55,6 +55,15 @@ struct ConfigFile {
     /// The configuration; without it $POINTSMAN_CONFIG, ./proxy_config.yaml, ~/.optillm/proxy_config.yaml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The same as --config FILE.
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn path(&self) -> Option<&Path> {
+        self.config.as_deref().or(self.file.as_deref())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -95,11 +104,18 @@ fn run_serve(serve: &Serve) -> ExitCode {
         Ok(approach) => approach,
         Err(error) => return wrong(&format!("--approach: {error}")),
     };
-    let file = match find(serve.file.config.as_deref()) {
+    let file = match find(serve.file.path()) {
         Ok(file) => file,
         Err(problem) => return wrong(&problem),
     };
     let (host, port) = (serve.host.clone(), serve.port);
+    let host = match host.as_deref().map(config::listening_host).transpose() {
+        Ok(host) => host.map(str::to_owned),
+        Err((problem, help)) => {
+            let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+            return wrong(&format!("--host: {problem}{help}"));
+        }
+    };
     let source: app::Source = Arc::new(move || {
         let mut config = config::load(&file, &environment, crate::strategy::builtins())?;
         if let Some(host) = &host {
@@ -141,7 +157,7 @@ async fn reload_at(mut hangups: Signal, reloads: mpsc::Sender<ReloadRequest>) {
 }
 
 fn run_check(file: &ConfigFile) -> ExitCode {
-    let config = match load(file.config.as_deref()) {
+    let config = match load(file.path()) {
         Ok(config) => config,
         Err(problems) => return wrong(&problems),
     };

@@ -3,9 +3,15 @@
 //! [`load`] reads a YAML file, interpolates the environment, checks everything and either returns a [`Config`] in
 //! which every value is legal, or all problems at once.
 
+mod address;
 mod check;
+mod example;
+mod file;
 mod find;
 mod interpolate;
+mod json;
+mod key;
+mod litellm;
 mod problem;
 mod provider;
 mod read;
@@ -13,6 +19,7 @@ mod schema;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod vendor;
 mod yaml;
 
 use std::collections::HashMap;
@@ -23,6 +30,7 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
+pub use address::listening_host;
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
 pub use problem::{LoadError, Problem};
@@ -42,7 +50,7 @@ pub fn load(file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, Loa
         findings.problem(&Place { line, ..Place::file() }, message, help.map(str::to_owned));
         findings.conclude(|_| None)
     };
-    let bytes = match read_bounded(file) {
+    let bytes = match file::read_bounded(file, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => return fail(0, format!("cannot be read: {error}"), None),
     };
@@ -56,14 +64,6 @@ pub fn load(file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, Loa
             fail(line, "is not UTF-8".to_owned(), Some("save the file in the encoding UTF-8"))
         }
     }
-}
-
-/// At most one byte more than a file may have, so that a device or a pipe cannot fill the memory.
-fn read_bounded(file: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Checks a configuration that is already in memory. `file` is what problems call it, and its folder is what paths in

@@ -73,6 +73,19 @@ fn check_of_a_bad_configuration_exits_2_with_all_problems() {
 }
 
 #[test]
+fn check_takes_the_file_without_a_flag_and_does_not_wait_for_a_pipe() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join(NAME);
+    write(&file, "providers:\n  - {name: a, base_url: 'http://a/v1', api_key: k}\n");
+    let given = |path: &Path| run(Process::command(&["check", path.to_str().expect("text")]));
+    assert_eq!(given(&file).0, Some(0), "{}", given(&file).2);
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo can be called").success());
+    let (code, _, stderr) = given(&pipe);
+    assert!(code == Some(2) && stderr.contains("not a regular file"), "{code:?} {stderr}");
+}
+
+#[test]
 fn check_names_an_unset_variable() {
     let folder = TempDir::new().expect("a temporary folder");
     let file = folder.path().join(NAME);

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::address::listening_host;
 use super::interpolate::Env;
+use super::litellm;
 use super::problem::{Findings, Place};
 use super::provider::{RESERVED_HEADERS, providers, required, secret};
 use super::read::{Reader, Section, Zero};
@@ -50,6 +52,7 @@ pub(super) fn check(
     env: &Env<'_>,
     findings: &mut Findings,
 ) -> Option<Config> {
+    litellm::recognise(root, findings).ok()?;
     let mut reader = Reader::new(findings, env);
     let top = reader.mapping(root, Place::file(), Some(TOP)).ok()?;
     let global = reader.section(&top, "timeouts", Some(TIMEOUTS));
@@ -221,13 +224,16 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
 
 /// `host` and `port` of a listener.
 fn address(reader: &mut Reader<'_>, section: &Section<'_>) -> (Option<String>, Option<u16>) {
-    let host = reader.text(section, "host").ok().flatten();
-    if let Some(host) = host.as_ref().filter(|host| host.text.is_empty() || host.text.contains(char::is_whitespace)) {
-        reader.not(&host.at, "a host name or address", &host.shown, None);
-    }
+    let host = reader.text(section, "host").ok().flatten().and_then(|found| match listening_host(&found.text) {
+        Ok(host) => Some(host.to_owned()),
+        Err((wrong, help)) => {
+            reader.findings.problem(&found.at, format!("{wrong}, not {}", found.shown), help.map(str::to_owned));
+            None
+        }
+    });
     let wanted = "a port from 0 to 65535";
     let port = reader.integer(section, "port", wanted, 0, u16::MAX.into()).and_then(|port| u16::try_from(port).ok());
-    (host.map(|host| host.text), port)
+    (host, port)
 }
 
 /// The files of `server.tls`; their content is the listener's business.

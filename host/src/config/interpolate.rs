@@ -2,7 +2,8 @@
 //!
 //! The grammar is the shell's, cut down: a name is `[A-Za-z_][A-Za-z0-9_]*`; a default runs to the `}` that closes its
 //! `${`, counting nested `${` only, and may hold further references; a variable that is set but empty counts as unset
-//! for `:-`. What a variable holds is never looked at again. Every other `$` stays as it is.
+//! for `:-`. What a variable holds is never looked at again, so a text with a literal `${NAME}` in it has to come from a
+//! variable. Every other `$` stays as it is, in `$${NAME}` too.
 
 /// The environment, as whoever loads a configuration gives it.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -95,7 +96,8 @@ impl Run<'_> {
             };
             self.out.push_str(self.text.get(at..open).unwrap_or_default());
             at = self.reference_at(open, depth).unwrap_or_else(|| {
-                self.stray = true;
+                // `${}` is nobody's attempt at a reference.
+                self.stray |= !rest.get(open - at..).unwrap_or_default().starts_with("${}");
                 self.out.push_str("${");
                 open + 2
             });

@@ -6,10 +6,12 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::check::{Given, timeouts};
+use super::example::MINIMAL;
 use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text};
 use super::schema::{PRICE, PROVIDER, TIMEOUTS};
 use super::yaml::Node;
+use super::{key, vendor};
 use super::{Price, Provider, ProviderKind, Secret, Timeouts};
 
 /// Longer names do not fit a log line or a table.
@@ -21,9 +23,20 @@ const AZURE_API_VERSION: &str = "2024-10-21";
 /// Whose base URL wants Azure's dialect.
 const AZURE_HOSTS: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
 
-/// The least that works.
-const MINIMAL: &str = "the least that works:\n\
-    providers:\n  - name: openai\n    base_url: https://api.openai.com/v1\n    api_key: ${OPENAI_API_KEY}";
+/// What is appended to a base URL and must not be part of it; the longer ones first.
+const ENDPOINTS: [&str; 11] = [
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/messages",
+    "/models",
+    "/moderations",
+    "/rerank",
+    "/audio/speech",
+    "/audio/transcriptions",
+    "/images/generations",
+];
 
 /// Set from the connection and the request itself (RFC 9110 section 7.6.1); extra headers must not contradict them.
 pub(super) const RESERVED_HEADERS: [&str; 11] = [
@@ -156,7 +169,7 @@ fn name(
 
 /// An http(s) URL to which paths can be appended. No problem shows what a variable held, nor a password.
 fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<Url, Reported> {
-    let Text { at, text, shown } = found;
+    let Text { at, text, shown, .. } = found;
     let mut problem =
         |message: String, help: Option<&str>| Err(reader.findings.problem(at, message, help.map(str::to_owned)));
     if text.is_empty() {
@@ -192,8 +205,17 @@ fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<Url, Reported> {
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
-    if path.ends_with("/chat/completions") {
-        reader.findings.warn(at, "ends in /chat/completions, which is appended to each request once more");
+    let lower = path.to_ascii_lowercase();
+    if let Some(endpoint) = ENDPOINTS.iter().find(|endpoint| lower.ends_with(**endpoint)) {
+        let message = format!("must not end in {endpoint}, which is appended to each request");
+        let right = path.get(..path.len() - endpoint.len()).unwrap_or_default();
+        let right = format!("{}{right}", url.origin().ascii_serialization());
+        let help = if found.written { format!("write {right}") } else { "leave that out".to_owned() };
+        return Err(reader.findings.problem(at, message, Some(help)));
+    }
+    if let Some(right) = vendor::missing_path(&url) {
+        let host = url.host_str().unwrap_or_default();
+        reader.findings.warn(at, &format!("lacks a part of the path: the API of {host} is at {right}"));
     }
     Ok(url)
 }
@@ -206,17 +228,30 @@ fn is_azure(host: &str) -> bool {
 
 /// A key that can be sent in a header. No problem shows it; `empty` is the help when it is.
 pub(super) fn secret(reader: &mut Reader<'_>, node: &Node, at: Place, empty: Option<&str>) -> Result<Secret, Reported> {
-    let Text { at, text, .. } = reader.text_at(node, at, true)?;
+    let found = reader.text_at(node, at, true)?;
+    sendable(reader, found, empty)
+}
+
+/// As [`secret`], of a text that has been read.
+fn sendable(reader: &mut Reader<'_>, found: Text, empty: Option<&str>) -> Result<Secret, Reported> {
+    let Text { at, text, written, stray, .. } = found;
     let (message, help) = if text.is_empty() {
-        ("must not be empty", empty)
+        ("must not be empty", empty.map(str::to_owned))
     } else if text.trim() != text {
-        ("must not begin or end with white space", Some("it may have been read from a file with a trailing newline"))
+        let help = "it may have been read from a file with a trailing newline";
+        ("must not begin or end with white space", Some(help.to_owned()))
     } else if !text.chars().all(|c| (' '..='~').contains(&c)) {
-        ("must consist of printable ASCII characters", Some("every provider's keys do; it may be cut or pasted wrong"))
+        let help = "every provider's keys do; it may be cut or pasted wrong";
+        ("must consist of printable ASCII characters", Some(help.to_owned()))
+    } else if let Some(mistake) = key::mistake(&text, written) {
+        (mistake.message, Some(mistake.help))
+    } else if stray {
+        let help = "a reference is ${NAME} or ${NAME:-default}; a key with `${` in it has to come from a variable";
+        ("holds a `${` that is no reference to a variable", Some(help.to_owned()))
     } else {
         return Ok(Secret::new(text));
     };
-    Err(reader.findings.problem(&at, message, help.map(str::to_owned)))
+    Err(reader.findings.problem(&at, message, help))
 }
 
 fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> HashMap<String, String> {

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use super::example;
 use super::interpolate::{Env, Failure, Form, interpolate};
 use super::problem::{Findings, Place, Reported, nearest, quoted};
-use super::schema::{Schema, help_for_unknown};
+use super::schema::{Schema, TOP, help_for_unknown};
 use super::yaml::{Key, Kind, Meaning, Node, Scalar};
 
 /// The longest duration, ten years: far from overflowing any clock.
@@ -58,6 +59,10 @@ pub(super) struct Text {
     pub text: String,
     /// How a problem may show it: what a variable held may be a secret in the wrong place, so only the reference.
     pub shown: String,
+    /// It stands in the file as it is, without any reference.
+    pub written: bool,
+    /// The file has a `${` in it that is no reference.
+    pub stray: bool,
 }
 
 /// A scalar after interpolation, with what it may be taken for.
@@ -92,14 +97,19 @@ impl<'a> Reader<'a> {
         let entries: &[_] = match node {
             Some(Node { kind: Kind::Map(entries), .. }) => entries,
             Some(node) if !node.is_null() => {
-                let help = schema.map(|schema| format!("the keys here: {}", schema.keys.join(", ")));
+                let example = example::mapping(&at.key);
+                let keys = schema.map(|schema| format!("the keys here: {}", schema.keys.join(", ")));
+                let help: Vec<String> = example.into_iter().chain(keys).collect();
+                let help = (!help.is_empty()).then(|| help.join("\n"));
                 return Err(self.not(&at, "a mapping", node.describe(), help));
             }
             _ => &[],
         };
         let section = Section { at, entries };
         if let Some(schema) = schema {
-            for (at, key, _) in section.entries().filter(|(_, key, _)| !schema.keys.contains(key)) {
+            // Keys for anchors, as in other tools' files.
+            let is_own = |key: &str| schema == TOP && key.starts_with("x-");
+            for (at, key, _) in section.entries().filter(|(_, key, _)| !schema.keys.contains(key) && !is_own(key)) {
                 self.findings.problem(&at, "is not a known key", Some(help_for_unknown(key, schema)));
             }
         }
@@ -121,8 +131,7 @@ impl<'a> Reader<'a> {
                 items.iter().enumerate().map(|(i, item)| (at.item(i, item.line), item)).collect()
             }
             Some((at, node)) => {
-                let help =
-                    matches!(node.kind, Kind::Scalar(_)).then(|| format!("{key}: [...], or one `- ` per element"));
+                let help = Some(example::list(key));
                 self.findings.problem(&at, format!("must be a list, not {}", node.describe()), help);
                 Vec::new()
             }
@@ -141,7 +150,8 @@ impl<'a> Reader<'a> {
             Kind::List(_) | Kind::Map(_) => return Err(self.not(&at, "a text", node.describe(), None)),
         };
         if meaning == Meaning::Text {
-            return Ok(Text { at, text: text.text, shown: text.shown });
+            let written = text.form == Form::Literal;
+            return Ok(Text { at, text: text.text, shown: text.shown, written, stray: text.stray });
         }
         let shown = if secret || meaning == Meaning::Null { node.describe() } else { &text.text };
         let help = (meaning != Meaning::Null).then(|| "put it in quotes".to_owned());
@@ -171,11 +181,11 @@ impl<'a> Reader<'a> {
         let octal = unsigned.len() > 1 && unsigned.starts_with('0') && !unsigned.starts_with("0.");
         if found.meaning == Meaning::Number && !octal && unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         {
-            return Ok(Some(Text { at, text: found.text, shown: found.shown }));
+            return Ok(Some(Text { at, text: found.text, shown: found.shown, written: false, stray: false }));
         }
         let help = match found.meaning {
             Meaning::Number if octal => Some("write it without leading zeros".to_owned()),
-            _ => found.help,
+            _ => found.help.or_else(|| example::without_unit(&found.text, wanted)),
         };
         Err(self.not(&at, wanted, &found.shown, help))
     }
@@ -311,7 +321,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A scalar's text with its references replaced. Every variable that is missing is a problem of its own.
-    fn interpolated(&mut self, scalar: &Scalar, at: &Place) -> Result<Written, Reported> {
+    pub fn interpolated(&mut self, scalar: &Scalar, at: &Place) -> Result<Written, Reported> {
         match interpolate(&scalar.text, self.env) {
             Ok(done) => {
                 if done.stray {
@@ -321,7 +331,7 @@ impl<'a> Reader<'a> {
                     Form::Literal => quoted(&done.text),
                     Form::Reference | Form::Mixed => format!("the value of {}", quoted(&scalar.text)),
                 };
-                Ok(Written { text: done.text, form: done.form, shown })
+                Ok(Written { text: done.text, form: done.form, stray: done.stray, shown })
             }
             Err(failures) => {
                 for failure in failures {
@@ -339,50 +349,12 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    /// A value of any shape as JSON, its texts interpolated; for what a strategy is configured with.
-    pub fn json(&mut self, node: &Node, at: &Place) -> serde_json::Value {
-        use serde_json::{Map, Number, Value};
-        match &node.kind {
-            Kind::List(items) => {
-                let items = items.iter().enumerate();
-                Value::Array(items.map(|(i, item)| self.json(item, &at.item(i, item.line))).collect())
-            }
-            Kind::Map(entries) => {
-                let entries = entries.iter();
-                let json =
-                    |(key, node): &(Key, Node)| (key.text.clone(), self.json(node, &at.key(&key.text, key.line)));
-                Value::Object(entries.map(json).collect::<Map<_, _>>())
-            }
-            Kind::Scalar(scalar) => match scalar.meaning() {
-                Meaning::Null => Value::Null,
-                Meaning::Bool(value) => Value::Bool(value),
-                Meaning::Text => self.interpolated(scalar, at).map_or(Value::Null, |text| Value::String(text.text)),
-                Meaning::Number => {
-                    let text = scalar.text.trim_start_matches('+');
-                    let integer =
-                        text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from));
-                    match integer.ok().or_else(|| text.parse().ok().and_then(Number::from_f64)) {
-                        Some(number) => Value::Number(number),
-                        None => {
-                            self.not(
-                                at,
-                                "a decimal number",
-                                &scalar.text,
-                                Some("if it is a text, put it in quotes".into()),
-                            );
-                            Value::Null
-                        }
-                    }
-                }
-            },
-        }
-    }
 }
 
 /// A text with its references replaced.
-struct Written {
-    text: String,
+pub(super) struct Written {
+    pub text: String,
     form: Form,
+    stray: bool,
     shown: String,
 }

@@ -44,7 +44,7 @@ pub(super) fn choose(
     let found = in_folder(sources.folder);
     let declared = declared(reader, top, sources, &found);
     let (name, at, shown) = match reader.text(routing, "strategy").ok()? {
-        Some(Text { text, at, shown }) => (text, at, shown),
+        Some(Text { text, at, shown, .. }) => (text, at, shown),
         None => (DEFAULT.to_owned(), Place { line: 0, ..routing.at.key("strategy", 0) }, quoted(DEFAULT)),
     };
     let chosen = resolve(reader, name, &at, &shown, &declared, &found, sources);
@@ -54,7 +54,7 @@ pub(super) fn choose(
         reader.findings.problem(at, format!("is one too many: {MAX_SHADOWS} shadows are the most"), None);
     }
     for (at, node) in listed {
-        let Ok(Text { text, at, shown }) = reader.text_at(node, at, false) else { continue };
+        let Ok(Text { text, at, shown, .. }) = reader.text_at(node, at, false) else { continue };
         let known = shadows.iter().chain(&chosen).any(|other: &StrategyChoice| other.name == text);
         if known {
             let help = "each name stands for one strategy; another config of the same one needs a name of its own under \

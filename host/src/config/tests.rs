@@ -248,18 +248,32 @@ fn base_urls_are_normalised_and_azure_is_recognised_by_its_host() {
 
 #[test]
 fn what_is_legal_but_strange_is_a_warning() {
-    let text = "providers:\n  - {base_url: 'http://a/v1/chat/completions', api_key: '${ K }', fallback_only: true}\n";
+    let text = "providers:\n  - {base_url: 'https://api.openai.com', api_key: '$k${}', fallback_only: true, labels: {a: '${ K }'}}\n";
     let config = parse(text, Path::new("x.yaml"), &|_| None, &BUILTINS).unwrap();
     assert_eq!(config.providers[0].name, "provider_0");
     assert_eq!(
         config.warnings,
         [
             "x.yaml:2: providers[0]: has no name and is called provider_0",
-            "x.yaml:2: providers[0].base_url: ends in /chat/completions, which is appended to each request once more",
-            "x.yaml:2: providers[0].api_key: holds a `${` that is no reference to a variable and stays as it is",
+            "x.yaml:2: providers[0].base_url: lacks a part of the path: the API of api.openai.com is at /v1",
+            "x.yaml:2: providers[0].labels.a: holds a `${` that is no reference to a variable and stays as it is",
             "x.yaml:1: providers: all are `fallback_only`, so there is no primary provider",
         ]
     );
+}
+
+#[test]
+fn keys_for_anchors_stand_at_the_top_and_nowhere_else() {
+    let anchors = "x-common: &common {weight: 2}\nproviders: [{name: a, base_url: 'http://a', api_key: k, <<: *common}]\n";
+    let config = parse(anchors, Path::new("x.yaml"), &|_| None, &BUILTINS).unwrap();
+    assert_eq!((config.providers[0].weight, config.warnings.len()), (2.0, 0));
+    let error = parse_one("base_url: 'http://a', api_key: k, x-b: 1", &|_| None).unwrap_err();
+    assert!(error.to_string().contains("x-b"), "{error}");
+}
+
+#[test]
+fn an_ipv6_address_may_stand_in_brackets() {
+    assert_eq!(parse_with("server: {host: '[::1]'}").server.host, "::1");
 }
 
 #[test]
@@ -320,7 +334,15 @@ fn a_file_that_is_not_there_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     assert!(load(folder.path(), &|_| None, &BUILTINS).is_err());
     let endless = load(Path::new("/dev/zero"), &|_| None, &BUILTINS).unwrap_err();
-    assert!(endless.to_string().contains("larger than 1 MiB"), "{endless}");
+    assert!(endless.to_string().contains("not a regular file"), "{endless}");
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let waits_for_nobody = load(&fifo, &|_| None, &BUILTINS).unwrap_err();
+    assert!(waits_for_nobody.to_string().contains("a pipe"), "{waits_for_nobody}");
+    let large = folder.path().join("large");
+    fs::write(&large, " ".repeat((1 << 20) + 1)).unwrap();
+    let large = load(&large, &|_| None, &BUILTINS).unwrap_err();
+    assert!(large.to_string().contains("larger than 1 MiB"), "{large}");
 }
 
 #[test]

@@ -158,10 +158,11 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, 
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                let at = Place { line: error.marker().line().min(last), ..Place::file() };
-                let column = error.marker().col() + 1;
+                let line = error.marker().line().min(last);
+                let (line, column, help) = remedy(text, error.info(), line, error.marker().col() + 1);
+                let at = Place { line, ..Place::file() };
                 let message = format!("is not valid YAML: {} (column {column})", error.info());
-                return Err(tree.findings.problem(&at, message, None));
+                return Err(tree.findings.problem(&at, message, help.map(str::to_owned)));
             }
         };
         if matches!(event, Event::DocumentStart(_)) {
@@ -175,6 +176,31 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, 
         tree.event(event, span.start.line().min(last))?;
     }
     Ok(tree.root.filter(|root| !root.is_null()))
+}
+
+/// Where a mistake is rather than where the parser noticed it, and what to do about it.
+fn remedy(text: &str, info: &str, line: usize, column: usize) -> (usize, usize, Option<&'static str>) {
+    if info.contains("tab") {
+        // The parser names the line before, or a column behind it.
+        let tab_in_indent = |line: &str| {
+            let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+            line.get(..indent).and_then(|indent| indent.find('\t'))
+        };
+        let found = (line..).zip(text.lines().skip(line.saturating_sub(1)));
+        let found = found.filter_map(|(line, text)| Some((line, tab_in_indent(text)? + 1))).next();
+        let (line, column) = found.unwrap_or((line, column));
+        return (line, column, Some("use spaces: YAML is indented with spaces alone, never with tabs"));
+    }
+    let help = if info.contains("did not find expected '-' indicator") || info.contains("did not find expected key") {
+        Some("this line stands further left or right than those it belongs to")
+    } else if info.contains("unexpected end of stream") {
+        Some("a quote or a bracket that begins here is not closed")
+    } else if info.contains("cannot start any token") {
+        Some("a text that begins with this character goes in quotes")
+    } else {
+        None
+    };
+    (line, column, help)
 }
 
 /// The text with every line of a `[...]` or `{...}` that stands too far left moved to the right.
@@ -296,7 +322,8 @@ impl Tree<'_> {
                     *waiting = Some(Key { text, line: node.line, merge });
                 }
                 (None, Kind::List(_) | Kind::Map(_)) => {
-                    return Err(self.findings.problem(&at, "has a key that is not a text", None));
+                    let help = "a text that begins with `{` or `[` goes in quotes; a variable is ${NAME}, not {{ NAME }}";
+                    return Err(self.findings.problem(&at, "has a key that is not a text", Some(help.to_owned())));
                 }
             },
         }

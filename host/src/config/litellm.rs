@@ -1,0 +1,30 @@
+//! A configuration of LiteLLM is recognised as one, and said to be one once, instead of as a list of unknown keys.
+
+use super::problem::{Findings, Place, Reported};
+use super::yaml::{Kind, Node};
+
+/// Its keys at top level, the one that all such files have first.
+pub(super) const KEYS: [&str; 5] =
+    ["model_list", "litellm_settings", "router_settings", "general_settings", "environment_variables"];
+
+/// Its keys, and where the same thing stands here.
+const REMEDY: &str = "the same things are called differently here:\n\
+    model_list[].model_name       providers[].models, or a key of providers[].model_map\n\
+    litellm_params.model          the value in providers[].model_map, without `openai/` and the like\n\
+    litellm_params.api_base       providers[].base_url\n\
+    litellm_params.api_key        providers[].api_key, with ${NAME} instead of os.environ/NAME\n\
+    litellm_params.weight         providers[].weight\n\
+    router_settings               routing.strategy, providers[].fallback_only, timeouts\n\
+    general_settings.master_key   server.api_keys";
+
+/// Reports a file that has LiteLLM's keys and none of the providers that every configuration has here.
+pub(super) fn recognise(root: Option<&Node>, findings: &mut Findings) -> Result<(), Reported> {
+    let Some(Node { kind: Kind::Map(entries), .. }) = root else { return Ok(()) };
+    if entries.iter().any(|(key, _)| key.text == "providers") {
+        return Ok(());
+    }
+    let found = entries.iter().find(|(key, _)| KEYS.contains(&key.text.as_str()));
+    let Some((key, _)) = found else { return Ok(()) };
+    let at = Place::file().key(&key.text, key.line);
+    Err(findings.problem(&at, "this is a LiteLLM configuration, which is not read here", Some(REMEDY.to_owned())))
+}
