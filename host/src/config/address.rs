@@ -56,9 +56,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_bound_is_told_with_a_remedy() {
-        for text in
-            ["", "a b", "*", "localhost:8000", "0.0.0.0:80", "[::1]:8000", "http://127.0.0.1", "256.0.0.1", "[a]", "1.2.3"]
-        {
+        for text in [
+            "",
+            "a b",
+            "*",
+            "localhost:8000",
+            "0.0.0.0:80",
+            "[::1]:8000",
+            "http://127.0.0.1",
+            "256.0.0.1",
+            "[a]",
+            "1.2.3",
+        ] {
             assert!(listening_host(text).is_err_and(|(_, help)| help.is_some()), "{text}");
         }
     }

@@ -22,7 +22,9 @@ pub(super) fn mapping(path: &str) -> Option<String> {
         "headers" => "headers:\n  x-title: Pointsman",
         "tls" => "tls:\n  cert: cert.pem\n  key: key.pem",
         "admin" => "admin:\n  port: 9090",
-        key if key.starts_with("providers[") => "- name: openai\n  base_url: https://api.openai.com/v1\n  api_key: ${OPENAI_API_KEY}",
+        key if key.starts_with("providers[") => {
+            "- name: openai\n  base_url: https://api.openai.com/v1\n  api_key: ${OPENAI_API_KEY}"
+        }
         _ => return None,
     };
     Some(format!("such as\n{example}"))
@@ -92,7 +94,10 @@ mod tests {
         assert!(bytes("32MB").starts_with("write 33554432;"), "{}", bytes("32MB"));
         assert!(bytes("1_048_576").starts_with("write 1048576;"));
         assert_eq!(bytes("32 parsecs"), "");
-        assert_eq!(without_unit("1,000", "a positive integer").as_deref(), Some("write 1000; numbers have digits alone"));
+        assert_eq!(
+            without_unit("1,000", "a positive integer").as_deref(),
+            Some("write 1000; numbers have digits alone")
+        );
         assert_eq!(without_unit("5s", "a positive number"), None);
     }
 }

@@ -125,9 +125,21 @@ mod tests {
 
     #[test]
     fn whatever_may_be_a_key_is_left_alone() {
-        for text in
-            ["sk-proj-a_b-C", "none", "k", "$k${}", "a$b", "$1", "sk-%41", "007", "bearer", "environment", "a=b==", "{", "x y"]
-        {
+        for text in [
+            "sk-proj-a_b-C",
+            "none",
+            "k",
+            "$k${}",
+            "a$b",
+            "$1",
+            "sk-%41",
+            "007",
+            "bearer",
+            "environment",
+            "a=b==",
+            "{",
+            "x y",
+        ] {
             assert_eq!(mistake(text, true), None, "{text}");
         }
         assert_eq!(mistake("$ecret", false), None, "a variable may hold what begins with a dollar sign");
@@ -135,7 +147,9 @@ mod tests {
 
     #[test]
     fn nothing_but_a_variable_s_name_is_repeated() {
-        for text in ["$sk_never_shown", "os.environ/never-shown", "{{ never-shown }}", "Bearer never-shown", "'never-shown'"] {
+        for text in
+            ["$sk_never_shown", "os.environ/never-shown", "{{ never-shown }}", "Bearer never-shown", "'never-shown'"]
+        {
             assert!(help(text).is_some_and(|help| !help.contains("never")), "{text}: {:?}", help(text));
         }
     }

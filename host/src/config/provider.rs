@@ -11,8 +11,8 @@ use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text};
 use super::schema::{PRICE, PROVIDER, TIMEOUTS};
 use super::yaml::Node;
-use super::{key, vendor};
 use super::{Price, Provider, ProviderKind, Secret, Timeouts};
+use super::{key, vendor};
 
 /// Longer names do not fit a log line or a table.
 const MAX_NAME: usize = 100;

@@ -264,7 +264,8 @@ fn what_is_legal_but_strange_is_a_warning() {
 
 #[test]
 fn keys_for_anchors_stand_at_the_top_and_nowhere_else() {
-    let anchors = "x-common: &common {weight: 2}\nproviders: [{name: a, base_url: 'http://a', api_key: k, <<: *common}]\n";
+    let anchors =
+        "x-common: &common {weight: 2}\nproviders: [{name: a, base_url: 'http://a', api_key: k, <<: *common}]\n";
     let config = parse(anchors, Path::new("x.yaml"), &|_| None, &BUILTINS).unwrap();
     assert_eq!((config.providers[0].weight, config.warnings.len()), (2.0, 0));
     let error = parse_one("base_url: 'http://a', api_key: k, x-b: 1", &|_| None).unwrap_err();

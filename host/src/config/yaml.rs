@@ -322,7 +322,8 @@ impl Tree<'_> {
                     *waiting = Some(Key { text, line: node.line, merge });
                 }
                 (None, Kind::List(_) | Kind::Map(_)) => {
-                    let help = "a text that begins with `{` or `[` goes in quotes; a variable is ${NAME}, not {{ NAME }}";
+                    let help =
+                        "a text that begins with `{` or `[` goes in quotes; a variable is ${NAME}, not {{ NAME }}";
                     return Err(self.findings.problem(&at, "has a key that is not a text", Some(help.to_owned())));
                 }
             },
