@@ -253,7 +253,7 @@ impl Operations {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         let answer = match self.admits(request) {
             Err(error) => own(error),
-            Ok(()) if !reads => own(ProxyError::WrongMethod("GET")),
+            Ok(()) if !reads => own(ProxyError::WrongMethod("GET, HEAD")),
             Ok(()) => show().into_response(),
         };
         named(answer, self.proxy.request_id(request.headers()))
@@ -324,7 +324,7 @@ fn reads(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCode
     let answer = if method == Method::GET || method == Method::HEAD {
         (status, Json(body)).into_response()
     } else {
-        own(ProxyError::WrongMethod("GET"))
+        own(ProxyError::WrongMethod("GET, HEAD"))
     };
     named(answer, proxy.request_id(headers))
 }

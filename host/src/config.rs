@@ -307,6 +307,8 @@ pub struct Server {
     pub port: u16,
     /// Keys that clients must show one of; empty lets everyone in.
     pub api_keys: Vec<Secret>,
+    /// Headers about clients that providers get all the same; none of them carries a credential.
+    pub forward_headers: Vec<HeaderName>,
     /// Larger request bodies are refused.
     pub max_body_bytes: usize,
     /// Larger request heads are refused.

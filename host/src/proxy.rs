@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
@@ -173,11 +173,16 @@ impl Proxy {
             return Err(ProxyError::Draining);
         }
         let generation = self.generation();
+        if head.uri.path() == "/" {
+            return front_page(&head.method).map(Answer::Own);
+        }
         if !generation.admits(&head.headers) {
             return Err(ProxyError::WrongKey);
         }
-        let path = head.uri.path();
-        let endpoint = Endpoint::of(&head.method, path).ok_or_else(|| ProxyError::UnknownPath(path.to_owned()))?;
+        if is_upgrade(&head.headers) {
+            return Err(ProxyError::Upgrade);
+        }
+        let endpoint = Endpoint::of(&head.method, head.uri.path())?;
         entry.at(endpoint.label());
         if endpoint.class == Class::Models {
             return models::answer(&generation, &endpoint.path).await.map(Answer::Own);
@@ -189,7 +194,7 @@ impl Proxy {
         let arrived = Instant::now();
         entry.waited(arrived - entry.began());
         let mut headers = head.headers;
-        headers::to_provider(&mut headers);
+        headers::to_provider(&mut headers, &generation.forward_headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
         entry.asked_for(body.model());
         if generation.fleet.eligible(body.model()).providers().is_empty() {
@@ -230,13 +235,13 @@ impl Proxy {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
         let sends = method == Method::POST || method == Method::PUT || method == Method::PATCH;
-        let generates = endpoint.class == Class::Generate;
+        let named = endpoint.model.as_deref();
         if is("multipart/") {
-            return RequestBody::multipart(bytes, content_type, self.approach).map_err(ProxyError::Body);
+            return RequestBody::multipart(bytes, content_type, named, self.approach).map_err(ProxyError::Body);
         }
         let may_be_json = sends && is("application/json") && !bytes.is_empty();
-        if !generates && !may_be_json {
-            return Ok(RequestBody::opaque(bytes));
+        if !endpoint.json && !may_be_json {
+            return Ok(RequestBody::opaque(bytes, named));
         }
         if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(ProxyError::Encoded);
@@ -245,16 +250,39 @@ impl Proxy {
         if !is("application/json") {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        json(bytes, self.approach).await.map_err(ProxyError::Body)
+        json(bytes, named, self.approach).await.map_err(ProxyError::Body)
     }
 }
 
-/// Reads a JSON body; a large one where it holds up no other request.
-async fn json(bytes: Bytes, approach: Approach) -> Result<RequestBody, BodyError> {
-    if bytes.len() <= SCANNED_IN_PLACE {
-        return RequestBody::json(bytes, approach);
+/// Whether the client wants to speak another protocol, such as WebSocket. Passed on without it, the request would mean
+/// something else.
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).is_some_and(|wanted| wanted.as_bytes().to_ascii_lowercase().starts_with(b"websocket"))
+}
+
+/// What somebody finds who looks whether anything is there; needs no key.
+fn front_page(method: &Method) -> Result<Response<Full<Bytes>>, ProxyError> {
+    if method != Method::GET && method != Method::HEAD {
+        return Err(ProxyError::WrongMethod("GET, HEAD"));
     }
-    let scanned = tokio::task::spawn_blocking(move || RequestBody::json(bytes, approach));
+    let text = concat!(
+        "Pointsman ",
+        env!("CARGO_PKG_VERSION"),
+        ", a proxy for the OpenAI API: its endpoints begin with /v1/, its state is at /health, \
+         its documentation in the README.md that comes with it.\n"
+    );
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Ok(response)
+}
+
+/// Reads a JSON body; a large one where it holds up no other request.
+async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<RequestBody, BodyError> {
+    if bytes.len() <= SCANNED_IN_PLACE {
+        return RequestBody::json(bytes, named, approach);
+    }
+    let named = named.map(str::to_owned);
+    let scanned = tokio::task::spawn_blocking(move || RequestBody::json(bytes, named.as_deref(), approach));
     match scanned.await {
         Ok(body) => body,
         // The task is never aborted, so this is a panic of the scanner, to be passed on.

@@ -23,6 +23,20 @@ async fn either_key_opens() {
 }
 
 #[tokio::test]
+async fn a_key_may_come_in_the_headers_of_anthropics_and_azures_clients() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = locked(&a).await;
+    for header in ["x-api-key", "api-key"] {
+        let call = |key| proxy.chat_call(&chat_request()).header(header, key).answer();
+        assert_eq!(call("second-client-zq7-s3cr3t-key").await.status, 200, "{header}");
+        assert_eq!(call("second-client").await.status, 401, "{header}");
+    }
+    for seen in a.requests() {
+        assert_eq!((seen.header("x-api-key"), seen.header("api-key")), ("", ""));
+    }
+}
+
+#[tokio::test]
 async fn anything_else_gets_401_and_reaches_nobody() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = locked(&a).await;

@@ -40,3 +40,29 @@ async fn embeddings_go_to_a_deployment_too() {
     let seen = asked("/", json!({"api_version": "v"}), "/v1/embeddings").await;
     assert_eq!(seen.target, "/openai/deployments/gpt-4/embeddings?api-version=v");
 }
+
+#[tokio::test]
+async fn what_azures_sdks_ask_for_is_served_with_the_deployment_as_the_model() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::builder().provider(&a, json!({"model_map": {"gpt-4o": "their-name"}})).start().await;
+    for (body, path, target) in [
+        (json!({"messages": []}), "/openai/deployments/gpt-4o/chat/completions", "/v1/chat/completions"),
+        (json!({"messages": [], "model": "other"}), "/openai/deployments/gpt-4o/embeddings", "/v1/embeddings"),
+    ] {
+        let answer = proxy.post(&format!("{path}?api-version=2024-10-21"), &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let requests = a.requests();
+        let seen = requests.last().expect("one came");
+        assert_eq!((seen.target.as_str(), seen.json()["model"].as_str()), (target, Some("their-name")));
+    }
+    let answer = proxy.get("/openai/files?api-version=2024-10-21&limit=2").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(a.requests()[2].target, "/v1/files?limit=2");
+}
+
+#[tokio::test]
+async fn the_deployment_of_an_azure_sdk_goes_to_azure_as_it_came() {
+    let seen = asked("", json!({}), "/openai/deployments/mine/chat/completions?api-version=2025-01-01").await;
+    assert_eq!(seen.target, "/openai/deployments/mine/chat/completions?api-version=2025-01-01");
+    assert_eq!(seen.json()["model"], "mine");
+}

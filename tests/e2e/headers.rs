@@ -7,7 +7,7 @@ use serde_json::json;
 async fn the_clients_credentials_never_reach_a_provider() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = Proxy::before([&a]).await;
-    let secrets = ["authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"];
+    let secrets = ["authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"];
     let call = secrets.iter().fold(proxy.chat_call(&chat_request()), |call, name| call.header(name, "client-secret"));
     call.answer().await;
     let seen = a.only_request();
@@ -36,8 +36,7 @@ async fn all_other_request_headers_are_forwarded() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = Proxy::before([&a]).await;
     let headers = [
-        ("openai-organization", "org"),
-        ("openai-project", "project"),
+        ("openai-beta", "assistants=v2"),
         ("idempotency-key", "stainless-python-retry-1"),
         ("x-stainless-retry-count", "0"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
@@ -51,6 +50,47 @@ async fn all_other_request_headers_are_forwarded() {
     for (name, value) in headers {
         assert_eq!(seen.header(name), value, "{name}");
     }
+}
+
+/// What tells a provider about the client.
+const ABOUT: [&str; 14] = [
+    "openai-organization",
+    "openai-project",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-ray",
+    "cdn-loop",
+    "origin",
+    "referer",
+    "sec-fetch-mode",
+];
+
+#[tokio::test]
+async fn what_proxies_and_browsers_add_stays_here_unless_the_operator_wants_it_forwarded() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let wanted = json!({"server": {"api_keys": ["client-key"], "forward_headers": ["X-Forwarded-For", "referer"]}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(wanted).start().await;
+    let call = proxy.chat_call(&chat_request()).header("authorization", "Bearer client-key");
+    let call = ABOUT.iter().fold(call, |call, name| call.header(name, "http://client"));
+    assert_eq!(call.answer().await.status, 200);
+    let seen = a.only_request();
+    for name in ABOUT {
+        let forwarded = ["x-forwarded-for", "referer"].contains(&name);
+        assert_eq!(seen.header(name), if forwarded { "http://client" } else { "" }, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_asked_for_as_they_are() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::before([&a]).await;
+    proxy.chat_call(&chat_request()).header("accept-encoding", "gzip, br").answer().await;
+    assert_eq!(a.only_request().header("accept-encoding"), "identity");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn target(method: Method, path: &str) -> String {
 
 #[tokio::test]
 async fn every_endpoint_is_served_with_and_without_v1() {
-    for path in ["chat/completions", "completions", "embeddings", "responses", "moderations", "rerank"] {
+    for path in ["chat/completions", "completions", "embeddings", "responses", "moderations", "videos", "skills"] {
         assert_eq!(target(Method::POST, &format!("/v1/{path}")).await, format!("/v1/{path}"));
         assert_eq!(target(Method::POST, &format!("/{path}")).await, format!("/v1/{path}"));
     }
@@ -44,10 +44,89 @@ async fn escapes_in_the_path_stay() {
 async fn unknown_paths_get_404_from_the_proxy_and_reach_nobody() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = Proxy::before([&a]).await;
-    for path in ["/", "/favicon.ico", "/v2/chat/completions", "/admin", "/v1", "/v1/../secret", "/v1/%2e%2e/secret"] {
+    for path in ["/favicon.ico", "/v2/chat/completions", "/admin", "/v1", "/openai", "/openai/deployments/m"] {
         let answer = proxy.get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.json()["error"]["message"].is_string(), "{path}: {}", answer.text());
+    }
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_path_that_could_climb_out_of_the_base_url_is_refused() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::before([&a]).await;
+    for path in ["/v1/../secret", "/v1/%2e%2e/secret", "/v1/..%2fadmin", "/v1/%2e%2e%5cadmin", "/v1/files/%252e%252e/x"]
+    {
+        let answer = proxy.get(path).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_path"), "{path}");
+    }
+    let mut raw = proxy.raw().await;
+    raw.send("GET /v1\\..\\admin HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await;
+    assert_eq!(raw.status().await, Some(400));
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
+async fn doubled_slashes_and_prefixes_are_folded() {
+    for path in
+        ["/v1//chat/completions", "/v1/v1/chat/completions", "//v1/chat//completions", "/openai/v1/chat/completions"]
+    {
+        assert_eq!(target(Method::POST, path).await, "/v1/chat/completions", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_has_beside_v1_is_asked_for_there() {
+    for path in ["tokenize", "detokenize", "rerank"] {
+        assert_eq!(target(Method::POST, &format!("/{path}")).await, format!("/{path}"));
+        assert_eq!(target(Method::POST, &format!("/v1/{path}")).await, format!("/v1/{path}"));
+    }
+}
+
+#[tokio::test]
+async fn methods_that_an_endpoint_does_not_have_are_405_and_reach_nobody() {
+    let a = Mock::start("a", Reply::status(501)).await;
+    let proxy = Proxy::before([&a]).await;
+    for (method, path, allowed) in [
+        ("PUT", "/v1/chat/completions", "GET, HEAD, POST"),
+        ("DELETE", "/v1/embeddings", "POST"),
+        ("GET", "/v1/embeddings", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("TRACE", "/v1/chat/completions", "GET, HEAD, POST"),
+        ("TRACE", "/v1/anything", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+        ("CONNECT", "/v1/anything", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+        ("POST", "/", "GET, HEAD"),
+    ] {
+        let mut raw = proxy.raw().await;
+        raw.send(format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n")).await;
+        let answer = raw.next_answer().await;
+        assert!(answer.starts_with("HTTP/1.1 405"), "{method} {path}: {answer}");
+        assert!(answer.contains(&format!("allow: {allowed}\r\n")), "{method} {path}: {answer}");
+    }
+    assert_eq!((a.calls(), proxy.state_of(&a).await.as_str()), (0, "admitted"));
+}
+
+#[tokio::test]
+async fn the_root_says_what_this_is() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let keys = json!({"server": {"api_keys": ["client-key"]}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(keys).start().await;
+    let answer = proxy.get("/").await;
+    assert!(answer.status == 200 && answer.text().starts_with("Pointsman "), "{}", answer.text());
+    assert!(answer.text().contains("/health"), "{}", answer.text());
+    assert_eq!(proxy.call(Method::HEAD, "/").answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_websocket_is_refused_with_a_reason_and_reaches_nobody() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::before([&a]).await;
+    for path in ["/v1/realtime?model=m", "/v1/responses"] {
+        let call = proxy.call(Method::GET, path).header("connection", "Upgrade").header("upgrade", "websocket");
+        let answer = call.header("sec-websocket-version", "13").answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (501, "upgrade_unavailable"), "{path}");
+        assert_eq!(answer.header("x-should-retry"), "false");
     }
     assert_eq!(a.calls(), 0);
 }

@@ -41,8 +41,11 @@ const PORT: u16 = 8000;
 /// A body limit beyond this is a mistake in the unit.
 const LARGEST_BODY: u64 = 1 << 40;
 
+/// Headers that the proxy sends for itself.
+const OWN_HEADERS: [&str; 2] = ["accept-encoding", "expect"];
+
 /// Headers that are the client's and the proxy's own affair.
-const SECRET_HEADERS: [&str; 4] = ["api-key", "authorization", "cookie", "x-api-key"];
+const SECRET_HEADERS: [&str; 5] = ["api-key", "authorization", "cookie", "x-api-key", "x-goog-api-key"];
 
 /// Checks the whole tree; without a value exactly when something was reported.
 pub(super) fn check(
@@ -201,6 +204,7 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
     let (host, port) = address(reader, &section);
     let keys = reader.list(&section, "api_keys");
     let api_keys = keys.into_iter().filter_map(|(at, node)| secret(reader, node, at, None).ok()).collect();
+    let forward_headers = forward_headers(reader, &section);
     let wanted = "a positive number of bytes";
     let body = reader.integer(&section, "max_body_bytes", wanted, 1, LARGEST_BODY).unwrap_or(MAX_BODY_BYTES);
     let wanted = "a number of bytes from 8192 to 1048576";
@@ -210,6 +214,7 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
         host: host.unwrap_or_else(|| HOST.to_owned()),
         port: port.unwrap_or(PORT),
         api_keys,
+        forward_headers,
         max_body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
         max_header_bytes: usize::try_from(head).unwrap_or(usize::MAX),
         max_connections: usize::try_from(connections).unwrap_or(usize::MAX),
@@ -220,6 +225,27 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
         tls: tls(reader, &section, folder),
         admin: admin(reader, &section),
     }
+}
+
+/// Headers about clients that providers get all the same.
+fn forward_headers(reader: &mut Reader<'_>, server: &Section<'_>) -> Vec<HeaderName> {
+    let mut headers = Vec::new();
+    for (at, node) in reader.list(server, "forward_headers") {
+        let Ok(found) = reader.text_at(node, at, false) else { continue };
+        let wrong = match HeaderName::from_bytes(found.text.as_bytes()) {
+            Err(_) => "is not a legal header name",
+            Ok(name) if RESERVED_HEADERS.contains(&name.as_str()) || OWN_HEADERS.contains(&name.as_str()) => {
+                "is a header that belongs to the connection"
+            }
+            Ok(name) if SECRET_HEADERS.contains(&name.as_str()) => "carries a credential, which no provider is sent",
+            Ok(name) => {
+                headers.push(name);
+                continue;
+            }
+        };
+        reader.findings.problem(&found.at, wrong, Some("such as openai-organization".to_owned()));
+    }
+    headers
 }
 
 /// `host` and `port` of a listener.

@@ -62,6 +62,7 @@ pub(super) const SERVER: Schema = Schema {
         "host",
         "port",
         "api_keys",
+        "forward_headers",
         "max_body_bytes",
         "max_header_bytes",
         "max_connections",

@@ -38,6 +38,9 @@ pub struct Client(Way);
 /// The endpoint that lists a provider's models.
 pub const MODELS: &str = "models";
 
+/// What the proxy calls itself in requests of its own: some providers refuse those that say nothing.
+const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
+
 /// How a provider is reached.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is what there is; the other one is for simulations")]
@@ -160,6 +163,8 @@ impl Clients {
         let origin = Origin::of(&provider.base_url).ok_or_else(unusable)?;
         let mut own = HeaderMap::new();
         own.insert(header::HOST, HeaderValue::try_from(origin.authority()).map_err(|_invalid| unusable())?);
+        // The proxy reads what it is answered; what a provider's `headers` say goes before.
+        own.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let (name, value) = Dialect::key_header(provider).map_err(|_invalid| unusable())?;
         own.insert(name, value);
         for (name, value) in &provider.headers {
@@ -228,7 +233,7 @@ impl Client {
     ///
     /// As [`Client::send`].
     pub async fn list_models(&self) -> Result<Answer, AttemptError> {
-        let headers = HeaderMap::new();
+        let headers = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))]);
         let call = Call {
             method: Method::GET,
             endpoint: MODELS,

@@ -1,5 +1,7 @@
 //! How a provider wants to be addressed: its URLs and the header that carries its key.
 
+use std::borrow::Cow;
+
 use http::Uri;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -34,6 +36,8 @@ pub struct Dialect {
     path: String,
     /// Azure's `api-version`, where the URL must carry one.
     api_version: Option<String>,
+    /// Others do not know that parameter, and some refuse it.
+    is_azure: bool,
     /// The targets of the endpoints that most requests go to, where they are the same for all of them.
     usual: Vec<(&'static str, Uri)>,
 }
@@ -49,15 +53,16 @@ impl Dialect {
             ProviderKind::Azure if path.ends_with("/openai/v1") => (path, None),
             ProviderKind::Azure => (path.strip_suffix("/openai").unwrap_or(path), Some(provider.api_version.clone())),
         };
-        let mut dialect = Self { path: path.to_owned(), base, api_version, usual: Vec::new() };
+        let is_azure = provider.kind == ProviderKind::Azure;
+        let mut dialect = Self { path: path.to_owned(), base, api_version, is_azure, usual: Vec::new() };
         if dialect.api_version.is_none() {
             dialect.usual = USUAL_ENDPOINTS.map(|endpoint| (endpoint, dialect.target(endpoint, None, ""))).into();
         }
         dialect
     }
 
-    /// The request target (RFC 9112, 3.2.1) of `endpoint` (without leading slash or `v1/`) for `model`, with the client's
-    /// query.
+    /// The request target (RFC 9112, 3.2.1) of `endpoint` (without `v1/`; with a leading slash it is meant from the
+    /// server's root on) for `model`, with the client's query.
     pub fn target(&self, endpoint: &str, query: Option<&str>, model: &str) -> Uri {
         if query.is_none()
             && let Some((_, target)) = self.usual.iter().find(|(usual, _)| *usual == endpoint)
@@ -70,10 +75,17 @@ impl Dialect {
     }
 
     fn url(&self, endpoint: &str, query: Option<&str>, model: &str) -> Url {
-        let (mut url, path) = (self.base.clone(), &self.path);
+        let (mut url, path) = (self.base.clone(), self.path.as_str());
+        // What stands beside `/v1` at a server, and not in it.
+        let (path, endpoint) = match endpoint.strip_prefix('/') {
+            Some(endpoint) => (path.strip_suffix("/v1").unwrap_or(path), endpoint),
+            None => (path, endpoint),
+        };
         let Some(version) = &self.api_version else {
             url.set_path(&format!("{path}/{endpoint}"));
-            url.set_query(query);
+            url.set_query(
+                if self.is_azure { query.map(Cow::Borrowed) } else { query.and_then(without_version) }.as_deref(),
+            );
             return url;
         };
         if !model.is_empty() && DEPLOYMENT_ENDPOINTS.contains(&endpoint) {
@@ -105,6 +117,15 @@ impl Dialect {
     }
 }
 
+/// The query without the parameter that Azure's SDKs send; every other byte stays. `None` when nothing is left.
+fn without_version(query: &str) -> Option<Cow<'_, str>> {
+    if !query.contains("api-version=") {
+        return Some(Cow::Borrowed(query));
+    }
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("api-version=")).collect();
+    (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -126,6 +147,24 @@ mod tests {
         assert_eq!(chat("http://h:1"), "http://h:1/chat/completions");
         let files = url_of("base_url: 'http://h/v1'", "files/a%2Fb", Some("limit=2"), "");
         assert_eq!(files, "http://h/v1/files/a%2Fb?limit=2");
+    }
+
+    #[test]
+    fn what_stands_beside_v1_is_asked_for_there() {
+        let tokenize = |base: &str| url_of(&format!("base_url: '{base}'"), "/tokenize", None, "m");
+        assert_eq!(tokenize("http://h:1/v1"), "http://h:1/tokenize");
+        assert_eq!(tokenize("http://h:1/llm/v1/"), "http://h:1/llm/tokenize");
+        assert_eq!(tokenize("http://h:1"), "http://h:1/tokenize");
+    }
+
+    #[test]
+    fn azures_parameter_is_for_azure_alone() {
+        let files = |query| url_of("base_url: 'http://h/v1'", "files", Some(query), "");
+        assert_eq!(files("api-version=2024-10-21"), "http://h/v1/files");
+        assert_eq!(files("a=%2F&api-version=1&b"), "http://h/v1/files?a=%2F&b");
+        assert_eq!(files("x-api-version=1"), "http://h/v1/files?x-api-version=1");
+        let v1 = url_of("base_url: 'https://x.openai.azure.com/openai/v1'", "files", Some("api-version=preview"), "");
+        assert_eq!(v1, "https://x.openai.azure.com/openai/v1/files?api-version=preview");
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod tests {
     use crate::proxy::request::Approach;
 
     fn body(json: &'static str) -> RequestBody {
-        RequestBody::json(json.into(), Approach::Proxy).expect("valid")
+        RequestBody::json(json.into(), None, Approach::Proxy).expect("valid")
     }
 
     fn headers(session: &'static str) -> HeaderMap {
@@ -48,7 +48,7 @@ mod tests {
         assert_ne!(key(&both, &none, &hello), key(&both, &none, &other));
         assert_eq!(key(&both, &headers(""), &hello), key(&both, &none, &hello));
         assert_eq!(key(&Affinity::default(), &one, &hello), 0);
-        assert_eq!(key(&both, &none, &RequestBody::opaque("x".into())), 0);
+        assert_eq!(key(&both, &none, &RequestBody::opaque("x".into(), None)), 0);
     }
 
     /// Replicas that were upgraded one after the other must agree.

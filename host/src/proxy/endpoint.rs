@@ -1,78 +1,12 @@
-//! Which endpoint of the OpenAI API a path means, and what that says about its requests.
+//! The endpoints: what a path means, and what that says about requests for it. One table knows all of them.
 
 use http::Method;
 
-/// First segments that are served without `/v1/` as well, since clients join their base URL and the path literally.
-const ROOTS: [&str; 26] = [
-    "assistants",
-    "audio",
-    "batches",
-    "chat",
-    "classify",
-    "completions",
-    "containers",
-    "conversations",
-    "embeddings",
-    "evals",
-    "files",
-    "fine_tuning",
-    "images",
-    "messages",
-    "models",
-    "moderations",
-    "organization",
-    "pooling",
-    "realtime",
-    "rerank",
-    "responses",
-    "score",
-    "threads",
-    "tokenize",
-    "uploads",
-    "vector_stores",
-];
+mod path;
 
-/// First segments below which everything is stored at one provider.
-const STORED: [&str; 11] = [
-    "assistants",
-    "batches",
-    "containers",
-    "conversations",
-    "evals",
-    "files",
-    "fine_tuning",
-    "threads",
-    "uploads",
-    "vector_stores",
-    "videos",
-];
+use super::respond::ProxyError;
 
-/// `POST` endpoints whose body must be a JSON object, unless it is multipart.
-const JSON: [&str; 12] = [
-    "audio/speech",
-    "chat/completions",
-    "completions",
-    "embeddings",
-    "images/edits",
-    "images/generations",
-    "images/variations",
-    "messages",
-    "moderations",
-    "rerank",
-    "responses",
-    "score",
-];
-
-/// One endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The path without leading slash and without `v1/`.
-    pub path: String,
-    /// What is asked of it.
-    pub class: Class,
-}
-
-/// What metrics call an endpoint: one of these, so that no client can make more of them.
+/// What metrics call an endpoint: one of these, so that no client can make more of them. In the order of [`Label`].
 pub const LABELS: [&str; 12] = [
     "chat/completions",
     "completions",
@@ -88,12 +22,30 @@ pub const LABELS: [&str; 12] = [
     "other",
 ];
 
+/// A place in [`LABELS`].
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Label {
+    Chat,
+    Completions,
+    Embeddings,
+    Responses,
+    Messages,
+    Moderations,
+    Audio,
+    Images,
+    Models,
+    Files,
+    Batches,
+    Other,
+}
+
 /// What sort of request goes to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The list of models, or one of them: answered by the proxy.
     Models,
-    /// Makes something of a JSON object or a form, and leaves nothing behind.
+    /// Makes something of a JSON object or a form, and answers with it.
     Generate,
     /// About things stored at a provider: one provider, never another one after bytes were sent.
     Stored,
@@ -101,99 +53,241 @@ pub enum Class {
     Other,
 }
 
+/// Methods as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Methods(u8);
+
+/// `HEAD` goes with `GET`.
+const GET: Methods = Methods(1);
+const POST: Methods = Methods(2);
+const DELETE: Methods = Methods(4);
+const PUT_AND_PATCH: Methods = Methods(8);
+const READ_AND_WRITE: Methods = GET.and(POST);
+const STORE: Methods = GET.and(POST).and(DELETE);
+const ANY: Methods = STORE.and(PUT_AND_PATCH);
+
+impl Methods {
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => GET,
+            Method::POST => POST,
+            Method::DELETE => DELETE,
+            Method::PUT | Method::PATCH => PUT_AND_PATCH,
+            _ => Self(0),
+        }
+    }
+
+    /// As the header `Allow` has them.
+    fn allow(self) -> &'static str {
+        match self {
+            GET => "GET, HEAD",
+            POST => "POST",
+            READ_AND_WRITE => "GET, HEAD, POST",
+            STORE => "GET, HEAD, POST, DELETE",
+            READ_AND_DELETE => "GET, HEAD, DELETE",
+            _ => "GET, HEAD, POST, PUT, PATCH, DELETE",
+        }
+    }
+}
+
+const READ_AND_DELETE: Methods = GET.and(DELETE);
+
+/// One line of the table.
+struct Row {
+    /// Without leading slash and `v1/`.
+    path: &'static str,
+    /// Whether it is about the paths below, or about this one alone.
+    below: bool,
+    /// A request with another method gets 405.
+    methods: Methods,
+    /// Of a `POST`.
+    post: Class,
+    /// Of all other methods.
+    class: Class,
+    /// Whether the body of a `POST` must be a JSON object or a form.
+    json: bool,
+    label: Label,
+    /// A server has it at its root, beside `/v1`: there it goes when the client asks for it there.
+    at_root: bool,
+}
+
+/// `POST` makes something of a JSON object or a form.
+const fn makes(path: &'static str, label: Label) -> Row {
+    let (post, class) = (Class::Generate, Class::Other);
+    Row { path, below: false, methods: POST, post, class, json: true, label, at_root: false }
+}
+
+/// `POST` takes a form, such as a file to transcribe.
+const fn takes_form(path: &'static str, label: Label) -> Row {
+    Row { post: Class::Other, json: false, ..makes(path, label) }
+}
+
+/// What is below is stored at one provider.
+const fn stores(path: &'static str, label: Label) -> Row {
+    let (post, class) = (Class::Stored, Class::Stored);
+    Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }
+}
+
+/// Nothing is known of what is below.
+const fn other(path: &'static str, label: Label) -> Row {
+    let (post, class) = (Class::Other, Class::Other);
+    Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }
+}
+
+/// What inference servers have at their root: llama.cpp (tools/server/README.md) and vLLM (its API server) each document
+/// it there and not below `/v1`. What `/v1` has as well goes there if the client says so. Answers are not judged, as
+/// some servers answer with a list.
+const fn at_root(path: &'static str) -> Row {
+    let (post, class) = (Class::Other, Class::Other);
+    Row { path, below: false, methods: POST, post, class, json: true, label: Label::Other, at_root: true }
+}
+
+/// Every endpoint that is known. Of those that fit, the longest counts, and one that fits exactly before one that is
+/// about what is below. The first segments are also what is served without `/v1`. Sources: OpenAI's API reference
+/// (openai-openapi, June 2026), Anthropic's for `messages`, vLLM's and llama.cpp's server documentation.
+const TABLE: &[Row] = &[
+    Row { methods: READ_AND_WRITE, class: Class::Stored, ..makes("chat/completions", Label::Chat) },
+    makes("completions", Label::Completions),
+    makes("embeddings", Label::Embeddings),
+    makes("responses", Label::Responses),
+    makes("messages", Label::Messages),
+    Row { below: false, methods: GET, post: Class::Models, class: Class::Models, ..other("models", Label::Models) },
+    Row { methods: READ_AND_DELETE, class: Class::Models, ..stores("models", Label::Models) },
+    Row { methods: STORE, ..stores("chat/completions", Label::Other) },
+    other("chat", Label::Other),
+    other("completions", Label::Completions),
+    other("embeddings", Label::Embeddings),
+    makes("responses/compact", Label::Responses),
+    makes("responses/input_tokens", Label::Responses),
+    Row { methods: STORE, ..stores("responses", Label::Responses) },
+    makes("messages/count_tokens", Label::Messages),
+    Row { methods: STORE, ..stores("messages/batches", Label::Messages) },
+    other("messages", Label::Messages),
+    makes("moderations", Label::Moderations),
+    other("moderations", Label::Moderations),
+    makes("audio/speech", Label::Audio),
+    takes_form("audio/transcriptions", Label::Audio),
+    takes_form("audio/translations", Label::Audio),
+    other("audio", Label::Audio),
+    makes("images/edits", Label::Images),
+    makes("images/generations", Label::Images),
+    makes("images/variations", Label::Images),
+    other("images", Label::Images),
+    makes("rerank", Label::Other),
+    other("rerank", Label::Other),
+    makes("score", Label::Other),
+    other("score", Label::Other),
+    stores("assistants", Label::Other),
+    stores("batches", Label::Batches),
+    stores("chatkit", Label::Other),
+    stores("containers", Label::Other),
+    stores("conversations", Label::Other),
+    stores("evals", Label::Other),
+    stores("files", Label::Files),
+    stores("fine_tuning", Label::Other),
+    stores("skills", Label::Other),
+    stores("threads", Label::Other),
+    stores("uploads", Label::Other),
+    stores("vector_stores", Label::Other),
+    stores("videos", Label::Other),
+    other("content_provenance_checks", Label::Other),
+    other("organization", Label::Other),
+    other("projects", Label::Other),
+    other("realtime", Label::Other),
+    at_root("apply-template"),
+    at_root("classify"),
+    at_root("completion"),
+    at_root("detokenize"),
+    at_root("embedding"),
+    at_root("infill"),
+    at_root("pooling"),
+    at_root("rerank"),
+    at_root("reranking"),
+    at_root("score"),
+    at_root("tokenize"),
+];
+
+/// Below `/v1` everything else is forwarded as well.
+const UNKNOWN: Row = other("", Label::Other);
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The path without leading slash and without `v1/`. With a leading slash it is meant from the server's root on, and
+    /// not from `/v1`.
+    pub path: String,
+    /// What is asked of it.
+    pub class: Class,
+    /// Whether the body must be a JSON object or a form.
+    pub json: bool,
+    /// The model that the path names, as Azure's SDKs do.
+    pub model: Option<String>,
+    label: usize,
+}
+
 impl Endpoint {
     /// Its place in [`LABELS`].
     pub fn label(&self) -> usize {
-        let path = self.path.as_str();
-        let root = path.split('/').next().unwrap_or_default();
-        let is = |label: &str| path == label || root == label && root != "chat";
-        LABELS.iter().position(|label| is(label)).unwrap_or(LABELS.len() - 1)
+        self.label
     }
 
-    /// Reads a path; `None` when nothing is served there.
-    pub fn of(method: &Method, path: &str) -> Option<Self> {
-        let path = match path.strip_prefix("/v1/") {
-            Some(rest) => rest,
-            None => {
-                let rest = path.strip_prefix('/')?;
-                let root = rest.split('/').next().unwrap_or_default();
-                ROOTS.contains(&root).then_some(rest)?
-            }
+    /// Reads a path.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::BadPath`] when it could lead out of the provider's base URL, [`ProxyError::UnknownPath`] when nothing
+    /// is served there, [`ProxyError::WrongMethod`] when not with this method.
+    pub fn of(method: &Method, path: &str) -> Result<Self, ProxyError> {
+        let plain = path::plain(path).ok_or(ProxyError::BadPath)?;
+        let endpoint = &*plain.endpoint;
+        let row = match row(endpoint, plain.below_v1) {
+            Some(row) => row,
+            None if plain.below_v1 && !endpoint.is_empty() => &UNKNOWN,
+            None => return Err(ProxyError::UnknownPath(path.to_owned())),
         };
-        // A client must not climb out of the provider's base URL.
-        if path.is_empty() || path.split('/').any(is_dots) || path.contains('\\') {
-            return None;
+        let asked = Methods::of(method);
+        if row.methods.0 & asked.0 == 0 {
+            return Err(ProxyError::WrongMethod(row.methods.allow()));
         }
-        let path = path.trim_end_matches('/');
-        Some(Self { path: path.to_owned(), class: class(method, path) })
+        let is_post = asked == POST;
+        Ok(Self {
+            path: if row.at_root { format!("/{endpoint}") } else { plain.endpoint.into_owned() },
+            class: match asked {
+                POST => row.post,
+                // A model of one's own, made by fine tuning.
+                DELETE if row.class == Class::Models => Class::Stored,
+                _ => row.class,
+            },
+            json: is_post && row.json,
+            model: plain.deployment,
+            label: row.label as usize,
+        })
     }
 }
 
-fn class(method: &Method, path: &str) -> Class {
-    let (root, below) = path.split_once('/').unwrap_or((path, ""));
-    let reads = method == Method::GET || method == Method::HEAD;
-    if root == "models" && reads {
-        Class::Models
-    } else if method == Method::POST && JSON.contains(&path) {
-        Class::Generate
-    } else if STORED.contains(&root) || root == "models" {
-        Class::Stored
-    } else if (root == "responses" && !below.is_empty()) || path.starts_with("chat/completions") {
-        // A single stored response or chat completion, or the list of them.
-        Class::Stored
-    } else {
-        Class::Other
+/// The line of the table for an endpoint.
+fn row(endpoint: &str, below_v1: bool) -> Option<&'static Row> {
+    let mut found: Option<&Row> = None;
+    for row in TABLE.iter().filter(|row| !(row.at_root && below_v1)) {
+        let Some(rest) = endpoint.strip_prefix(row.path) else { continue };
+        if rest.is_empty() && !row.below {
+            // Nearly every request goes to one of the first few. Where a path means one thing below `/v1` and another
+            // at the server's root, the client has said which.
+            if row.at_root || below_v1 || !TABLE.iter().any(|other| other.at_root && other.path == endpoint) {
+                return Some(row);
+            }
+        }
+        let fits = rest.is_empty() || row.below && rest.starts_with('/');
+        if row.below && fits && found.is_none_or(|found| found.path.len() < row.path.len()) {
+            found = Some(row);
+        }
     }
-}
-
-/// `.` and `..`, however they are written.
-fn is_dots(segment: &str) -> bool {
-    let decoded = percent_encoding::percent_decode_str(segment);
-    decoded.clone().all(|byte| byte == b'.') && (1..=2).contains(&decoded.count())
+    found
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(method: Method, path: &str) -> Option<(String, Class)> {
-        Endpoint::of(&method, path).map(|endpoint| (endpoint.path, endpoint.class))
-    }
-
-    #[test]
-    fn v1_may_be_left_out_of_known_endpoints_only() {
-        let chat = Some(("chat/completions".to_owned(), Class::Generate));
-        assert_eq!(of(Method::POST, "/v1/chat/completions"), chat);
-        assert_eq!(of(Method::POST, "/chat/completions"), chat);
-        assert_eq!(of(Method::POST, "/v1/something/new"), Some(("something/new".to_owned(), Class::Other)));
-        for unknown in ["/something/new", "/", "/v1", "/v1/", "/metrics", "/admin/reload", "/favicon.ico"] {
-            assert_eq!(of(Method::GET, unknown), None, "{unknown}");
-        }
-    }
-
-    #[test]
-    fn stored_things_are_told_from_new_ones() {
-        for (method, path) in [
-            (Method::GET, "/v1/files/file-1/content"),
-            (Method::POST, "/v1/files"),
-            (Method::POST, "/v1/batches/b/cancel"),
-            (Method::GET, "/v1/responses/resp_1"),
-            (Method::DELETE, "/v1/responses/resp_1"),
-            (Method::POST, "/v1/responses/resp_1/cancel"),
-            (Method::GET, "/v1/chat/completions"),
-            (Method::DELETE, "/v1/models/ft:gpt"),
-        ] {
-            let (_, class) = of(method, path).expect("served");
-            assert_eq!(class, Class::Stored, "{path}");
-        }
-        assert_eq!(of(Method::POST, "/v1/responses"), Some(("responses".to_owned(), Class::Generate)));
-    }
-
-    #[test]
-    fn nobody_climbs_out_of_the_base_url() {
-        for path in ["/v1/../admin", "/v1/files/%2e%2E/x", "/v1/./x", "/v1/a\\..\\b", "/v1/x/.%2e"] {
-            assert_eq!(of(Method::GET, path), None, "{path}");
-        }
-        assert!(of(Method::GET, "/v1/files/a..b").is_some());
-    }
-}
+mod tests;

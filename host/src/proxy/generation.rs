@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::config::{Affinity, Config, Secret};
@@ -27,6 +27,8 @@ pub struct Generation {
     pub list_timeout: Duration,
     /// Keys of clients; empty lets everyone in.
     pub api_keys: Vec<Secret>,
+    /// Headers about clients that providers get all the same.
+    pub forward_headers: Vec<HeaderName>,
     /// Larger bodies are refused.
     pub max_body_bytes: usize,
     /// How long a drain waits for requests in flight.
@@ -64,6 +66,7 @@ impl Generation {
             queue_timeout: config.queue.timeout,
             list_timeout: config.health_check.timeout,
             api_keys: config.server.api_keys.clone(),
+            forward_headers: config.server.forward_headers.clone(),
             max_body_bytes: config.server.max_body_bytes,
             drain_timeout: config.server.drain_timeout,
             affinity: config.affinity.clone(),
@@ -78,11 +81,17 @@ impl Generation {
     }
 }
 
-/// Whether the `Authorization` header bears one of `keys`. The time it takes tells nothing about them.
+/// Whether the client shows one of `keys`: in `Authorization: Bearer`, or in the headers in which Anthropic's and Azure's
+/// SDKs send theirs. The time it takes tells nothing about them.
 pub fn shows_one_of(keys: &[Secret], headers: &HeaderMap) -> bool {
-    let shown = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let Some((scheme, shown)) = shown.split_at_checked(b"Bearer ".len()) else { return false };
-    let accepted =
-        keys.iter().fold(Choice::from(0), |accepted, key| accepted | key.reveal().as_bytes().ct_eq(shown.trim_ascii()));
-    scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(accepted)
+    let bearer = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let bearer = match bearer.split_at_checked(b"Bearer ".len()) {
+        Some((scheme, shown)) if scheme.eq_ignore_ascii_case(b"Bearer ") => shown,
+        Some(_) | None => b"",
+    };
+    let alone = |name: &str| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    let shown = [bearer, alone("x-api-key"), alone("api-key")].map(<[u8]>::trim_ascii);
+    let pairs =
+        shown.iter().filter(|shown| !shown.is_empty()).flat_map(|shown| keys.iter().map(move |key| (shown, key)));
+    bool::from(pairs.fold(Choice::from(0), |accepted, (shown, key)| accepted | key.reveal().as_bytes().ct_eq(shown)))
 }

@@ -10,7 +10,6 @@ fn is_hop_by_hop(name: &str) -> bool {
             | "expect"
             | "keep-alive"
             | "proxy-authenticate"
-            | "proxy-authorization"
             | "proxy-connection"
             | "te"
             | "trailer"
@@ -23,12 +22,38 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// a stream, keys echoed in errors), so it asks for them as they are. The length follows from the body, which may have
 /// been spliced.
 fn is_for_the_proxy(name: &str) -> bool {
-    matches!(name, "accept-encoding" | "api-key" | "authorization" | "content-length" | "cookie" | "host" | "x-api-key")
+    is_credential(name) || matches!(name, "accept-encoding" | "content-length" | "host")
 }
 
-/// Takes out of a client's headers what providers do not get.
-pub fn to_provider(headers: &mut HeaderMap) {
-    take_out(headers, |name| is_hop_by_hop(name) || is_for_the_proxy(name));
+/// What may hold a key of the client's, or who it is: no configuration can have it forwarded.
+fn is_credential(name: &str) -> bool {
+    matches!(name, "api-key" | "authorization" | "cookie" | "proxy-authorization" | "x-api-key" | "x-goog-api-key")
+}
+
+/// What tells a provider about the client, its account elsewhere, its browser or the proxies before this one, and what
+/// `server.forward_headers` can have forwarded all the same.
+fn is_about_the_client(name: &str) -> bool {
+    matches!(
+        name,
+        "cdn-loop"
+            | "forwarded"
+            | "openai-organization"
+            | "openai-project"
+            | "origin"
+            | "referer"
+            | "true-client-ip"
+            | "via"
+            | "x-real-ip"
+    ) || ["x-forwarded-", "cf-", "sec-fetch-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Takes out of a client's headers what providers do not get; `forwarded` are those that the operator wants them to get.
+pub fn to_provider(headers: &mut HeaderMap, forwarded: &[HeaderName]) {
+    take_out(headers, |name| {
+        is_hop_by_hop(name)
+            || is_for_the_proxy(name)
+            || is_about_the_client(name) && !forwarded.iter().any(|kept| kept == name)
+    });
 }
 
 /// Takes out of a provider's headers what clients do not get.
@@ -62,16 +87,43 @@ mod tests {
             ("authorization", "Bearer client"),
             ("api-key", "x"),
             ("x-api-key", "x"),
+            ("x-goog-api-key", "x"),
             ("cookie", "a=b"),
             ("connection", "keep-alive, X-Private"),
             ("x-private", "1"),
             ("te", "trailers"),
             ("host", "proxy"),
-            ("openai-organization", "org"),
+            ("openai-beta", "assistants=v2"),
             ("traceparent", "00-1"),
         ]);
-        to_provider(&mut client);
-        assert_eq!(client, map(&[("openai-organization", "org"), ("traceparent", "00-1")]));
+        to_provider(&mut client, &[HeaderName::from_static("cookie")]);
+        assert_eq!(client, map(&[("openai-beta", "assistants=v2"), ("traceparent", "00-1")]));
+    }
+
+    #[test]
+    fn what_is_about_the_client_stays_here_unless_the_operator_wants_it_forwarded() {
+        let about = map(&[
+            ("openai-organization", "org"),
+            ("openai-project", "p"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-client-cert", "c"),
+            ("forwarded", "for=x"),
+            ("via", "1.1 x"),
+            ("x-real-ip", "1"),
+            ("true-client-ip", "1"),
+            ("cf-ray", "1"),
+            ("cf-connecting-ip", "1"),
+            ("cdn-loop", "cloudflare"),
+            ("origin", "http://x"),
+            ("referer", "http://x/"),
+            ("sec-fetch-site", "none"),
+        ]);
+        let mut client = about.clone();
+        to_provider(&mut client, &[]);
+        assert_eq!(client, HeaderMap::new());
+        let mut client = about;
+        to_provider(&mut client, &[HeaderName::from_static("openai-project")]);
+        assert_eq!(client, map(&[("openai-project", "p")]));
     }
 
     #[test]

@@ -52,13 +52,14 @@ pub struct RequestBody {
 impl RequestBody {
     /// Reads a JSON body, which must be one object.
     ///
-    /// `default` is the approach of a request that chooses none.
+    /// `named_model` is the one that the path names, which stands above the one in the body; `default` is the approach of a
+    /// request that chooses none.
     ///
     /// # Errors
     ///
     /// When the body is not such an object, has a key twice at its top level, has a model or an approach that is not
     /// a string, or asks for an approach that is not available.
-    pub fn json(bytes: Bytes, default: Approach) -> Result<Self, BodyError> {
+    pub fn json(bytes: Bytes, named_model: Option<&str>, default: Approach) -> Result<Self, BodyError> {
         let found = Found::in_object(&bytes)?;
         let mut edits = found.cuts;
         let tag = match &found.messages {
@@ -72,31 +73,56 @@ impl RequestBody {
             found.top.approach.as_deref().map(|name| Named { name, param: OptiKey::Approach.param(false) }),
             found.extra.approach.as_deref().map(|name| Named { name, param: OptiKey::Approach.param(true) }),
         ];
-        let name = match &found.model {
+        let written = match &found.model {
             Some(value) => {
                 text::read(&bytes[text::within(&bytes, value).ok_or(BodyError::NotAString { param: "model" })?])
             }
             None => Default::default(),
         };
-        let (approach, model) = approach::resolve(named.into_iter().flatten(), &name, default)?;
-        if let Some(value) = &found.model
-            && model.len() < name.len()
-        {
-            edits.push(Edit { at: value.clone(), with: text::quote(model) });
+        let name = named_model.unwrap_or(&written);
+        let (approach, model) = approach::resolve(named.into_iter().flatten(), name, default)?;
+        let mut value_at = found.model.clone();
+        let mut before = 0;
+        match found.model.or(found.null_model.filter(|_| named_model.is_some())) {
+            Some(value) => {
+                if *model != *written {
+                    edits.push(Edit { at: value.clone(), with: text::quote(model) });
+                }
+                value_at = Some(value);
+            }
+            None if named_model.is_some() => {
+                const KEY: &str = "{\"model\":";
+                let comma = if found.is_empty { "" } else { "," };
+                let opening = found.opening..found.opening + 1;
+                edits.push(Edit { at: opening.clone(), with: format!("{KEY}{}{comma}", text::quote(model)) });
+                before = KEY.len();
+                value_at = Some(opening);
+            }
+            None => {}
         }
+        let length = if before > 0 { text::quote(model).len() } else { 0 };
         let model = Box::from(model);
-        let (bytes, [model_at, prompt_at]) =
-            splice::apply(bytes, edits, [found.model, found.messages.or(found.prompt)]);
+        let (bytes, [mut model_at, prompt_at]) =
+            splice::apply(bytes, edits, [value_at, found.messages.or(found.prompt)]);
+        if let Some(at) = model_at.as_mut().filter(|_| before > 0) {
+            *at = at.start + before..at.start + before + length;
+        }
         Ok(RequestBody { bytes, model, model_at, prompt_at, json: true, streaming: found.streaming, approach })
     }
 
-    /// Reads a form, of which `content_type` names the boundary. One that cannot be read is passed on as it is.
+    /// Reads a form, of which `content_type` names the boundary. One that cannot be read is passed on as it is. `named_model`
+    /// and `default` are as for [`RequestBody::json`].
     ///
     /// # Errors
     ///
     /// When the form asks for an approach that is not available, names the model or an approach twice, or names a model
     /// that is not UTF-8.
-    pub fn multipart(bytes: Bytes, content_type: &str, default: Approach) -> Result<Self, BodyError> {
+    pub fn multipart(
+        bytes: Bytes,
+        content_type: &str,
+        named_model: Option<&str>,
+        default: Approach,
+    ) -> Result<Self, BodyError> {
         let wanted = |name: &str| name == "model" || name == "stream" || OptiKey::named(name.as_bytes()).is_some();
         let mut edits = Vec::new();
         let mut found = None;
@@ -125,24 +151,34 @@ impl RequestBody {
                 }
             }
         }
-        let (name, model_at) = found.map_or_else(Default::default, |(name, at)| (name, Some(at)));
+        let (written, mut model_at) = found.map_or_else(Default::default, |(name, at)| (name, Some(at)));
+        let name = named_model.unwrap_or(&written);
         let named = named.as_deref().map(|name| Named { name, param: OptiKey::Approach.param(false) });
-        let (approach, model) = approach::resolve(named, &name, default)?;
-        if let Some(at) = &model_at
-            && model.len() < name.len()
-        {
-            edits.push(Edit { at: at.clone(), with: model.to_owned() });
+        let (approach, model) = approach::resolve(named, name, default)?;
+        let mut before = None;
+        match &model_at {
+            Some(at) if *model != *written => edits.push(Edit { at: at.clone(), with: model.to_owned() }),
+            Some(_) => {}
+            None if named_model.is_some() => {
+                if let Some(opening) = multipart::opening_field(&bytes, content_type, "model") {
+                    before = Some(opening.len());
+                    edits.push(Edit { at: 0..0, with: format!("{opening}{model}\r\n") });
+                }
+            }
+            None => {}
         }
-        let (bytes, [model_at]) = splice::apply(bytes, edits, [model_at]);
+        let (bytes, [moved]) = splice::apply(bytes, edits, [model_at.take()]);
+        let model_at = moved.or(before.map(|before| before..before + model.len()));
         let model = Box::from(model);
         Ok(RequestBody { bytes, model, model_at, prompt_at: None, json: false, streaming, approach })
     }
 
-    /// Takes a body of any other kind, or none: no model, and the bytes as they are.
-    pub fn opaque(bytes: Bytes) -> Self {
+    /// Takes a body of any other kind, or none: no model but the one that the path names, and the bytes as they are.
+    pub fn opaque(bytes: Bytes, named_model: Option<&str>) -> Self {
         let approach = Approach::default();
         let (model_at, prompt_at) = (None, None);
-        RequestBody { bytes, model: Box::default(), model_at, prompt_at, json: false, streaming: false, approach }
+        let model = named_model.unwrap_or_default().into();
+        RequestBody { bytes, model, model_at, prompt_at, json: false, streaming: false, approach }
     }
 
     /// The model the client wants, without the prefix that chose an approach; empty if it names none.
@@ -195,7 +231,13 @@ impl RequestBody {
 /// What was found in the object that a JSON body is.
 #[derive(Default)]
 struct Found {
+    /// Where its `{` stands.
+    opening: usize,
+    /// Whether no member is left in it.
+    is_empty: bool,
     model: Option<Range<usize>>,
+    /// A model that is null, which is as good as none.
+    null_model: Option<Range<usize>>,
     messages: Option<Range<usize>>,
     /// `prompt` of a completion, or `input` of a response or an embedding.
     prompt: Option<Range<usize>>,
@@ -229,7 +271,7 @@ impl Found {
             before.end()?;
             return Err(BodyError::NotAnObject);
         };
-        let mut found = Found::default();
+        let mut found = Found { opening: before.at(), ..Found::default() };
         let mut keys = Keys::new();
         let mut removal = Removal::default();
         let mut inner = Vec::new();
@@ -240,7 +282,8 @@ impl Found {
             keys.note(&key, member.start());
             let value = &bytes[member.value.clone()];
             match &*key {
-                b"model" if value != b"null" => found.model = Some(member.value.clone()),
+                b"model" if value == b"null" => found.null_model = Some(member.value.clone()),
+                b"model" => found.model = Some(member.value.clone()),
                 b"messages" => found.messages = Some(member.value.clone()),
                 b"prompt" | b"input" => found.prompt = Some(member.value.clone()),
                 b"stream" => found.streaming = value == b"true",
@@ -270,7 +313,7 @@ impl Found {
             return Err(BodyError::duplicate(&key));
         }
         complaint?;
-        found.cuts = removal.finish().cuts;
+        Removed { empty: found.is_empty, cuts: found.cuts } = removal.finish();
         found.cuts.append(&mut inner);
         found.escaped_letter = members.scanner.escaped_letter;
         Ok(found)

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
@@ -25,6 +25,9 @@ const PROXY: &str = "proxy_error";
 /// ... when providers failed.
 const PROVIDER: &str = "provider_error";
 
+/// How much of a client's text an error repeats, in bytes.
+const MAX_ECHO: usize = 100;
+
 /// Why the proxy answers by itself.
 #[derive(Debug)]
 pub enum ProxyError {
@@ -34,6 +37,10 @@ pub enum ProxyError {
     WrongKey,
     /// No such path.
     UnknownPath(String),
+    /// A path that could lead out of a provider's base URL.
+    BadPath,
+    /// The client wants to change to another protocol, such as WebSocket.
+    Upgrade,
     /// The path exists, the method does not.
     WrongMethod(&'static str),
     /// No such path on the listener for operators.
@@ -100,6 +107,8 @@ impl ProxyError {
 
     /// The response; `attempts` is how many the proxy has made for the request.
     pub fn into_response(self, attempts: usize) -> Response<Full<Bytes>> {
+        let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
+        let is_final = matches!(self, Self::Upgrade);
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow);
         let face = self.face();
         let body = error_json(&face.message, face.kind, face.param.as_deref(), face.code);
@@ -110,7 +119,10 @@ impl ProxyError {
         if let Some(wait) = face.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(wait)));
         }
-        if attempts > 0 {
+        if let Some(allowed) = allowed {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        if attempts > 0 || is_final {
             // The SDKs would repeat all our attempts twice.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
@@ -141,14 +153,28 @@ impl ProxyError {
                 StatusCode::NOT_FOUND,
                 INVALID_REQUEST,
                 "unknown_path",
-                format!("The proxy serves no path {path}. Endpoints of the OpenAI API begin with /v1/."),
+                format!("The proxy serves no path {}. Endpoints of the OpenAI API begin with /v1/.", shorten(&path)),
+            ),
+            Self::BadPath => face(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "invalid_path",
+                "The path holds a dot segment, a backslash or a control character, plain or encoded.".to_owned(),
+            ),
+            Self::Upgrade => face(
+                StatusCode::NOT_IMPLEMENTED,
+                INVALID_REQUEST,
+                "upgrade_unavailable",
+                "The proxy does not speak WebSocket: use the endpoints of HTTP, with `stream` where events are wanted."
+                    .to_owned(),
             ),
             Self::NotForOperators(path) => face(
                 StatusCode::NOT_FOUND,
                 INVALID_REQUEST,
                 "unknown_path",
                 format!(
-                    "This listener serves /metrics, /admin/reload, /admin/shadow, /health and /ready, but no path {path}."
+                    "This listener serves /metrics, /admin/reload, /admin/shadow, /health and /ready, but no path {}.",
+                    shorten(&path)
                 ),
             ),
             Self::WrongMethod(allowed) => face(
@@ -163,7 +189,10 @@ impl ProxyError {
                     StatusCode::NOT_FOUND,
                     INVALID_REQUEST,
                     "model_not_found",
-                    format!("No configured provider serves the model '{model}'. GET /v1/models lists what there is."),
+                    format!(
+                        "No configured provider serves the model '{}'. GET /v1/models lists what there is.",
+                        shorten(&model)
+                    ),
                 )
             },
             Self::TooLarge(limit) => face(
@@ -267,6 +296,14 @@ fn list(tried: &[Tried]) -> String {
         let _ = write!(text, "{comma}{provider} {outcome}");
     }
     text
+}
+
+/// A client's text as far as an error repeats it: at most 100 bytes.
+fn shorten(text: &str) -> String {
+    if text.len() <= MAX_ECHO {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MAX_ECHO)])
 }
 
 /// OpenAI's error object.

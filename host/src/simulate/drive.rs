@@ -202,7 +202,7 @@ impl Asked {
         let text = format!(
             r#"{{"model":{model},"stream":{streaming},"messages":[{{"role":"user","content":"{session} {words}"}}]}}"#
         );
-        RequestBody::json(text.into(), Approach::Proxy).ok()
+        RequestBody::json(text.into(), None, Approach::Proxy).ok()
     }
 }
 
@@ -242,7 +242,7 @@ impl World {
         };
         let (generation, fleet) = (&self.generation, &self.generation.fleet);
         let unknown = || failed(ProxyError::UnknownModel(asked.model.clone()), Duration::ZERO);
-        let (Some(body), Some(endpoint)) = (asked.body(), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
+        let (Some(body), Ok(endpoint)) = (asked.body(), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
             return unknown();
         };
         if fleet.eligible(body.model()).providers().is_empty() {

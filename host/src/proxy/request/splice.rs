@@ -32,7 +32,8 @@ pub(super) fn apply<const N: usize>(
     if edits.is_empty() {
         return (bytes, marks);
     }
-    edits.sort_unstable_by_key(|edit| edit.at.start);
+    // What only adds comes before what goes from the same place on.
+    edits.sort_unstable_by_key(|edit| (edit.at.start, edit.at.end));
     let more: usize = edits.iter().map(|edit| edit.with.len()).sum();
     let less: usize = edits.iter().map(|edit| edit.at.len()).sum();
     let mut edited = Vec::with_capacity(bytes.len() + more - less);

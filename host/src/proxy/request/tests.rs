@@ -2,6 +2,7 @@
 
 mod choosing;
 mod forms;
+mod named;
 mod tags;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use super::{Approach, BodyError, RequestBody};
 
 fn read(body: &str) -> Result<RequestBody, BodyError> {
-    RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), Approach::Proxy)
+    RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), None, Approach::Proxy)
 }
 
 /// The body that a provider gets which calls the model as the client does.
@@ -82,7 +83,7 @@ mod reading {
 
     #[test]
     fn an_opaque_body_is_anything_at_all() {
-        let body = RequestBody::opaque(Bytes::from_static(b"\xff\0{"));
+        let body = RequestBody::opaque(Bytes::from_static(b"\xff\0{"), None);
         assert_eq!((body.model(), body.streaming(), body.len(), body.is_empty()), ("", false, 3, false));
         assert_eq!(&body.with_model("x")[..], b"\xff\0{");
     }
@@ -141,7 +142,7 @@ mod refusing {
     #[test]
     fn invalid_utf8_is_refused_with_its_place() {
         let body = Bytes::from_static(b"{\"a\":\"\xc3\x28\"}");
-        assert_eq!(RequestBody::json(body, Approach::Proxy).unwrap_err(), BodyError::Utf8 { at: 6 });
+        assert_eq!(RequestBody::json(body, None, Approach::Proxy).unwrap_err(), BodyError::Utf8 { at: 6 });
     }
 
     #[test]
@@ -221,9 +222,9 @@ mod splicing {
     #[test]
     fn the_same_model_is_the_same_memory() {
         let bytes = Bytes::from_static(br#"{"model": "gpt-4", "extra_body": {}}"#);
-        let body = RequestBody::json(bytes.clone(), Approach::None).unwrap();
+        let body = RequestBody::json(bytes.clone(), None, Approach::None).unwrap();
         assert_eq!(body.with_model("gpt-4").as_ptr(), bytes.as_ptr());
-        let body = RequestBody::json(Bytes::from_static(br#"{"model": "proxy-gpt-4"}"#), Approach::None).unwrap();
+        let body = RequestBody::json(Bytes::from_static(br#"{"model": "proxy-gpt-4"}"#), None, Approach::None).unwrap();
         assert_eq!(body.with_model("gpt-4").as_ptr(), body.with_model("gpt-4").as_ptr());
     }
 

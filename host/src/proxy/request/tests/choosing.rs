@@ -17,8 +17,8 @@ fn names_are_parsed_as_they_are_written() {
 #[test]
 fn without_a_choice_it_is_the_default() {
     let body = Bytes::from_static(br#"{"model": "gpt-4"}"#);
-    assert_eq!(RequestBody::json(body.clone(), Approach::None).unwrap().approach(), Approach::None);
-    assert_eq!(RequestBody::json(body, Approach::Proxy).unwrap().approach(), Approach::Proxy);
+    assert_eq!(RequestBody::json(body.clone(), None, Approach::None).unwrap().approach(), Approach::None);
+    assert_eq!(RequestBody::json(body, None, Approach::Proxy).unwrap().approach(), Approach::Proxy);
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn form(parts: &[String]) -> String {
 }
 
 fn read_form(body: &str, content_type: &str) -> Result<RequestBody, BodyError> {
-    RequestBody::multipart(Bytes::copy_from_slice(body.as_bytes()), content_type, Approach::Proxy)
+    RequestBody::multipart(Bytes::copy_from_slice(body.as_bytes()), content_type, None, Approach::Proxy)
 }
 
 const FILE: &str = "--xyz\r\nContent-Disposition: form-data; name=\"model\"; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg\r\n\r\n\0--xyzz\r\n--xyzz\r\n\r\nRIFF\r\n";
@@ -76,7 +76,7 @@ fn two_models_are_refused() {
 fn a_model_that_is_no_text_is_refused() {
     let body = form(&[part("model", "none-\u{1}")]).into_bytes();
     let body: Vec<u8> = body.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
-    let error = RequestBody::multipart(body.into(), TYPE, Approach::Proxy).unwrap_err();
+    let error = RequestBody::multipart(body.into(), TYPE, None, Approach::Proxy).unwrap_err();
     assert_eq!(error, BodyError::NotAString { param: "model" });
 }
 
