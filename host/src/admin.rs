@@ -353,7 +353,8 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
         "fallback_only": provider.config.fallback_only,
         "in_flight": provider.in_flight(),
     });
-    if let Some(reason) = health.reason() {
+    let is_out = throttled.is_some() || health.standing(now) != Standing::Admitted;
+    if let Some(reason) = health.reason().filter(|_| is_out) {
         fields["reason"] = json!(reason);
     }
     if let Some(limit) = provider.config.max_concurrent {

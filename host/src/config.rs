@@ -150,6 +150,8 @@ pub struct Provider {
     pub headers: Vec<(String, Secret)>,
     /// The global timeouts with this provider's own laid over them.
     pub timeouts: Timeouts,
+    /// The names of those timeouts that are its own.
+    pub own_timeouts: Vec<&'static str>,
 }
 
 /// What a million tokens cost, in the operator's currency; finite, 0 or more.

@@ -24,10 +24,11 @@ pub mod latency;
 pub mod masking;
 pub mod permit;
 pub mod summary;
+pub mod words;
 
 use crate::config;
 use crate::metrics::{Metrics, ProviderMetrics};
-use crate::routing::{Candidate, Decision, Facts, Outcome, ProviderFacts, Report, Strategy, Tier};
+use crate::routing::{Candidate, Decision, Facts, Outcome, Phase, ProviderFacts, Report, Strategy, Tier};
 use crate::slots::Slot;
 pub use board::Snapshot;
 use board::{Board, Record};
@@ -37,6 +38,7 @@ use eligible::{Eligible, EligibleSet};
 use gauge::GaugeRef;
 use masking::Masks;
 pub use permit::Permit;
+use words::Words;
 
 /// One callable destination and what is known of it.
 #[derive(Debug)]
@@ -108,6 +110,24 @@ impl Provider {
     /// Its measured latency and failures.
     pub fn latency(&self) -> &latency::Latency {
         &self.record.gauge.latency
+    }
+
+    /// Why an attempt at it ended with `outcome`, in one line for client, log and `/health`.
+    pub fn describe(&self, outcome: Outcome, words: Option<&Words>) -> String {
+        let timeouts = &self.config.timeouts;
+        if let Outcome::TimedOut { phase } = outcome {
+            let (did, limit, key) = match phase {
+                Phase::Connect => ("timed out connecting after", timeouts.connect, "connect"),
+                Phase::Request => ("timed out after", timeouts.request, "request"),
+                Phase::Idle => ("stalled for", timeouts.idle, "idle"),
+            };
+            let section = if self.config.own_timeouts.contains(&key) { "providers[].timeouts" } else { "timeouts" };
+            return format!("{did} {} s ({section}.{key})", limit.as_secs_f64());
+        }
+        match words {
+            Some(words) => format!("{outcome}: {words}"),
+            None => outcome.to_string(),
+        }
     }
 
     /// What strategies are told of it once.
@@ -342,13 +362,26 @@ impl Fleet {
         Some(Permit::new(Arc::clone(self), Arc::clone(provider), slot, trial, now))
     }
 
-    /// Takes in the outcome of an attempt. Called by its permit alone.
-    fn learn(&self, provider: &Provider, outcome: Outcome, epoch: u64, report: Report, now: Instant) {
+    /// Takes in the outcome of an attempt, and why it ended so where there is more to say. Called by its permit alone.
+    fn learn(
+        &self,
+        provider: &Provider,
+        (outcome, reason): (Outcome, Option<&str>),
+        epoch: u64,
+        report: Report,
+        now: Instant,
+    ) {
         if self.track_latency {
             provider.record.gauge.latency.record(&report);
         }
         self.strategy.learn(report);
-        self.update(provider, now, |health| health.after_attempt(outcome, epoch, now, self.policy));
+        self.update(provider, now, |health| {
+            let after = health.after_attempt(outcome, epoch, now, self.policy)?;
+            Some(match reason {
+                Some(reason) => after.because(reason),
+                None => after,
+            })
+        });
     }
 
     /// Takes in the result of an active check.
@@ -387,6 +420,12 @@ fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Ins
         && before.throttled_for(now).is_none()
     {
         let seconds = wait.as_secs_f64();
-        tracing::warn!(provider = name, wait_s = seconds, "provider {name} throttled for {seconds} s");
+        let reason = after.reason().unwrap_or_default();
+        tracing::warn!(
+            provider = name,
+            wait_s = seconds,
+            reason,
+            "provider {name} throttled for {seconds} s: {reason}"
+        );
     }
 }

@@ -115,8 +115,17 @@ async fn a_redirect_is_never_followed_and_counts_as_failure() {
 }
 
 #[tokio::test]
-async fn a_304_counts_as_failure() {
-    assert_eq!(after(Reply::status(304)).await, row((200, NEXT, "ejected")));
+async fn a_304_answers_a_conditional_request() {
+    let (a, b) =
+        (Mock::start("a", Reply::status(304).header("etag", "\"1\"")).await, Mock::start("b", Reply::chat("b")).await);
+    let proxy = Proxy::before([&a, &b]).await;
+    let call = proxy.call(http::Method::GET, "/v1/files/file-1").header("if-none-match", "\"1\"");
+    let answer = call.answer().await;
+    assert_eq!(
+        (answer.status, answer.provider(), answer.header("etag"), answer.text().as_str()),
+        (304, "a", "\"1\"", "")
+    );
+    assert_eq!((b.calls(), proxy.state_of(&a).await.as_str()), (0, "admitted"));
 }
 
 #[tokio::test]

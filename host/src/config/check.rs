@@ -105,6 +105,12 @@ impl Given {
         }
     }
 
+    /// Their names.
+    pub fn names(&self) -> Vec<&'static str> {
+        let given = [("request", self.request), ("connect", self.connect), ("idle", self.idle)];
+        given.into_iter().filter_map(|(name, given)| given.map(|_| name)).collect()
+    }
+
     /// With the defaults; `idle` follows `request`.
     pub fn resolve(self) -> Timeouts {
         let request = self.request.unwrap_or(REQUEST_TIMEOUT);

@@ -102,7 +102,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> O
     let api_version = api_version(reader, section, kind);
     let headers = headers(reader, section, kind);
     let own = reader.section(section, "timeouts", Some(TIMEOUTS));
-    let timeouts: Timeouts = timeouts(reader, &own).over(global).resolve();
+    let own = timeouts(reader, &own);
+    let timeouts: Timeouts = own.over(global).resolve();
     Some(Provider {
         name: String::new(),
         base_url: base_url?,
@@ -118,6 +119,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> O
         api_version,
         headers,
         timeouts,
+        own_timeouts: own.names(),
     })
 }
 

@@ -24,6 +24,7 @@ pub mod pool;
 mod wake;
 
 use super::dialect::Dialect;
+use super::words::Words;
 use crate::config;
 use crate::routing::{FailureKind, Outcome, Phase};
 use connect::{ConnectError, Origin};
@@ -113,6 +114,8 @@ pub struct AttemptError {
     pub outcome: Outcome,
     /// Whether bytes of the request may have reached the provider.
     pub sent: bool,
+    /// What the provider says about it, where it says something.
+    pub words: Option<Box<Words>>,
     /// The chain behind it, for the log; may name addresses.
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -227,6 +230,14 @@ impl Client {
         }
     }
 
+    /// The path at the provider that a request to `endpoint` for `model` goes to.
+    pub fn path(&self, endpoint: &str, model: &str) -> String {
+        match &self.0 {
+            Way::Http(http) => http.dialect.target(endpoint, None, model).path().to_owned(),
+            Way::Played(_) => format!("/{endpoint}"),
+        }
+    }
+
     /// `GET models` with the provider's key, as the active check and the list of models send it.
     ///
     /// # Errors
@@ -338,12 +349,18 @@ impl AnswerBody {
 impl AttemptError {
     /// Nothing was wrong but the time.
     pub fn timed_out(phase: Phase) -> Self {
-        Self { outcome: Outcome::TimedOut { phase }, sent: true, source: None }
+        Self { outcome: Outcome::TimedOut { phase }, sent: true, words: None, source: None }
     }
 
     /// An answer that means failure, though it arrived.
     pub fn failed(kind: FailureKind) -> Self {
-        Self { outcome: Outcome::Failed(kind), sent: true, source: None }
+        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: None }
+    }
+
+    /// The same, with what the provider says about it.
+    #[must_use]
+    pub fn saying(self, words: Option<Box<Words>>) -> Self {
+        Self { words, ..self }
     }
 
     fn of_connect(error: ConnectError) -> Self {
@@ -360,17 +377,17 @@ impl AttemptError {
                 Outcome::Failed(FailureKind::Unreachable)
             }
         };
-        Self { outcome, sent: false, source: Some(error.into()) }
+        Self { outcome, sent: false, words: None, source: Some(error.into()) }
     }
 
     fn of_head(error: hyper::Error, sent: bool) -> Self {
         let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::Reset };
-        Self { outcome: Outcome::Failed(kind), sent, source: Some(error.into()) }
+        Self { outcome: Outcome::Failed(kind), sent, words: None, source: Some(error.into()) }
     }
 
     fn of_body(error: hyper::Error) -> Self {
         let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::CutShort };
-        Self { outcome: Outcome::Failed(kind), sent: true, source: Some(error.into()) }
+        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: Some(error.into()) }
     }
 }
 

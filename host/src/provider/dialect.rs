@@ -1,4 +1,4 @@
-//! How a provider wants to be addressed: its URLs and the header that carries its key.
+//! How a provider wants to be addressed: its URLs and the header that carries its key. Below it, how it speaks of failures.
 
 use std::borrow::Cow;
 
@@ -6,6 +6,10 @@ use http::Uri;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Position, Url};
+
+pub mod peculiarities;
+pub mod said;
+pub mod waits;
 
 use crate::config::{Provider, ProviderKind};
 

@@ -104,9 +104,16 @@ impl Health {
         self.epoch
     }
 
-    /// Why it is not admitted.
+    /// Why it is or was last out.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref().filter(|_| self.ejected_until.is_some())
+        self.reason.as_deref().filter(|_| !self.is_well())
+    }
+
+    /// The same state, with `reason` for why it is out.
+    #[must_use]
+    pub fn because(self, reason: &str) -> Self {
+        let reason = if self.is_well() { None } else { Some(reason.into()) };
+        Self { reason, ..self }
     }
 
     /// The state after an attempt that began in `epoch` ended with `outcome`; `None` when nothing changes, which is
@@ -178,6 +185,7 @@ impl Health {
                 FIRST_THROTTLE.saturating_mul(1 << throttles.min(16)).min(MAX_GROWN_THROTTLE)
             }
         };
+        self.reason = Some(Outcome::Throttled { retry_after }.to_string().into());
         // Requests in flight together each bring a figure; the longest holds.
         let until = now + wait;
         self.throttled_until = Some(self.throttled_until.map_or(until, |already| already.max(until)));

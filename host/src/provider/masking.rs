@@ -1,14 +1,18 @@
-//! Takes a provider's secrets out of what it says: error texts and headers that are passed on to the client.
+//! Takes a provider's secrets out of what it says: error texts and headers that are passed on to the client, and the words
+//! that reach logs.
 //!
-//! Providers echo keys in their errors, and some in headers meant for debugging. The body of a success is passed on to
-//! the letter and not looked through.
+//! Providers echo keys in their errors, and some in headers meant for debugging: as they are, or as whatever wrote the text
+//! escaped them (JSON, percent, base64). The body of a success is passed on to the letter and not looked through.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem::Finder;
+
+mod forms;
 
 use crate::config::Provider;
 
@@ -18,6 +22,9 @@ const SHORTEST: usize = 4;
 /// What stands in for a secret.
 const MASK: &[u8] = b"***";
 
+/// So often an escaped text may have been escaped again: JSON in JSON, a URL in JSON.
+const LAYERS: usize = 3;
+
 /// What is to be taken out of a provider's words.
 #[derive(Clone)]
 pub struct Masks {
@@ -25,6 +32,8 @@ pub struct Masks {
     finders: Vec<Finder<'static>>,
     /// What is shorter holds none of them.
     shortest: usize,
+    /// Where the provider is reached: no secret, and no client's business.
+    address: Vec<Finder<'static>>,
 }
 
 /// Without the secrets.
@@ -40,9 +49,12 @@ impl Masks {
         let headers = provider.headers.iter().map(|(_, value)| value.reveal());
         let secrets = std::iter::once(provider.api_key.reveal()).chain(headers);
         let secrets: Vec<&str> = secrets.filter(|secret| secret.len() >= SHORTEST).collect();
+        let plain = secrets.iter().map(|secret| secret.as_bytes().to_vec());
+        let encoded = secrets.iter().flat_map(|secret| forms::base64(secret.as_bytes()));
         Self {
             shortest: secrets.iter().map(|secret| secret.len()).min().unwrap_or(usize::MAX),
-            finders: secrets.into_iter().map(|secret| Finder::new(secret).into_owned()).collect(),
+            finders: plain.chain(encoded).map(|form| Finder::new(&form).into_owned()).collect(),
+            address: address(provider).iter().map(|form| Finder::new(form.as_bytes()).into_owned()).collect(),
         }
     }
 
@@ -52,6 +64,17 @@ impl Masks {
             Cow::Borrowed(_) => text,
             Cow::Owned(masked) => masked.into(),
         }
+    }
+
+    /// The same of a few words, in which the provider's address is replaced as well.
+    pub fn mask_words(&self, words: &str) -> String {
+        let mut masked = self.masked(words.as_bytes());
+        for finder in &self.address {
+            if let Cow::Owned(without) = without(&masked, finder) {
+                masked = Cow::Owned(without);
+            }
+        }
+        String::from_utf8_lossy(&masked).into_owned()
     }
 
     /// The same of every header's value.
@@ -76,8 +99,48 @@ impl Masks {
                 text = Cow::Owned(masked);
             }
         }
-        text
+        match self.without_escaped(&text) {
+            Some(masked) => Cow::Owned(masked),
+            None => text,
+        }
     }
+
+    /// The text without secrets that are written with escapes; none when it holds no such.
+    fn without_escaped(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut hits: Vec<Range<usize>> = Vec::new();
+        let mut layer = forms::unescape(text)?;
+        for _ in 0..LAYERS {
+            for finder in &self.finders {
+                hits.extend(finder.find_iter(&layer.plain).map(|at| layer.source(at..at + finder.needle().len())));
+            }
+            match forms::unescape(&layer.plain) {
+                Some(deeper) => layer = deeper.below(&layer),
+                None => break,
+            }
+        }
+        if hits.is_empty() {
+            return None;
+        }
+        hits.sort_unstable_by_key(|hit| hit.start);
+        let (mut masked, mut copied) = (Vec::with_capacity(text.len()), 0);
+        for hit in hits {
+            if hit.start >= copied {
+                masked.extend_from_slice(&text[copied..hit.start]);
+                masked.extend_from_slice(MASK);
+            }
+            copied = copied.max(hit.end);
+        }
+        masked.extend_from_slice(&text[copied..]);
+        Some(masked)
+    }
+}
+
+/// How an error may write where a provider is reached: its authority, and its host where that is no mere word.
+fn address(provider: &Provider) -> Vec<String> {
+    let url = &provider.base_url;
+    let Some(host) = url.host_str() else { return Vec::new() };
+    let authority = url.port().map(|port| format!("{host}:{port}"));
+    authority.into_iter().chain(host.contains(['.', ':']).then(|| host.to_owned())).collect()
 }
 
 fn without<'t>(text: &'t [u8], secret: &Finder<'_>) -> Cow<'t, [u8]> {
@@ -126,5 +189,63 @@ mod tests {
             (&headers["x-debug"], &headers["x-other"]),
             (&"Bearer ***, ***".parse().unwrap(), &"fine".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn masks_escaped_and_encoded_forms() {
+        let key = "sk/se+cret&0123456789";
+        for text in [
+            r"sk\/se+cret&0123456789",
+            r"sk/se\u002bcret\u00260123456789",
+            r"sk\/se\u002Bcret\u00260123456789",
+            r"\u0073\u006b/se+cret&0123456789",
+            r"sk\\/se\\u002bcret&0123456789",
+            "sk%2Fse%2bcret%260123456789",
+            "sk%252Fse%252bcret%25260123456789",
+            "%73%6B%2F%73%65%2B%63%72%65%74%26%30%31%32%33%34%35%36%37%38%39",
+        ] {
+            let masked = masks(&format!("'{key}'")).mask_text(Bytes::from(format!("<{text}>")));
+            assert_eq!(masked, "<***>", "{text}");
+        }
+        let bearer = "QmVhcmVyIHNrL3NlK2NyZXQmMDEyMzQ1Njc4OQ==";
+        let masked = masks(&format!("'{key}'")).mask_text(Bytes::from(format!("basic {bearer}!")));
+        let left = String::from_utf8_lossy(&masked).into_owned();
+        assert!(left.contains("***") && !left.contains("c2svc2"), "{left}");
+        assert!(left.len() < bearer.len(), "{left}");
+    }
+
+    #[test]
+    fn text_with_escapes_and_no_secret_stays_as_it_is() {
+        for text in [r#"{"a":"\u00e4\n\/ 100 % of %zz and %"}"#, r"\u", r"\", "%2", "%"] {
+            let text = Bytes::from(text.to_owned());
+            assert_eq!(masks("sk-secret").mask_text(text.clone()), text);
+        }
+    }
+
+    #[test]
+    fn words_hold_no_address_of_the_provider() {
+        let text = "providers: [{name: a, base_url: 'http://10.1.2.3:8000/v1', api_key: key-0}]";
+        let config = crate::config::parse(text, "x.yaml".as_ref(), &|_| None, &["round_robin"]).expect("valid");
+        let masks = Masks::of(&config.providers[0]);
+        assert_eq!(
+            masks.mask_words("dial tcp 10.1.2.3:8000: refused, 10.1.2.3 is down"),
+            "dial tcp ***: refused, *** is down"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_form_of_a_key_is_left(key in "[a-zA-Z0-9+/=_.&-]{12,40}", before in "[ -~]{0,20}", after in "[ -~]{0,20}") {
+            let percent: String = key.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let units: String = key.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+            let slashes = key.replace('/', "\\/");
+            let masks = masks(&format!("'{key}'"));
+            for form in [&key, &percent, &units, &slashes] {
+                let text = format!("{before}{form}{after}");
+                let masked = masks.mask_text(Bytes::from(text));
+                let masked = String::from_utf8_lossy(&masked).into_owned();
+                proptest::prop_assert!(!masked.contains(form.as_str()), "{form} in {masked}");
+            }
+        }
     }
 }

@@ -73,10 +73,15 @@ impl Permit {
 
     /// Reports the outcome and frees the slot.
     pub fn report(mut self, outcome: Outcome) {
-        self.finish(outcome);
+        self.finish(outcome, None);
     }
 
-    fn finish(&mut self, outcome: Outcome) {
+    /// The same, with why it ended so, in the words of [`Provider::describe`].
+    pub fn report_because(mut self, outcome: Outcome, reason: &str) {
+        self.finish(outcome, Some(reason));
+    }
+
+    fn finish(&mut self, outcome: Outcome, reason: Option<&str>) {
         if std::mem::replace(&mut self.reported, true) {
             return;
         }
@@ -91,7 +96,7 @@ impl Permit {
         if self.streams {
             self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());
         }
-        self.fleet.learn(&self.provider, outcome, self.epoch, report, now);
+        self.fleet.learn(&self.provider, (outcome, reason), self.epoch, report, now);
         if self.trial {
             self.provider.record.trial.store(false, Relaxed);
         }
@@ -100,6 +105,6 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.finish(Outcome::Cancelled);
+        self.finish(Outcome::Cancelled, None);
     }
 }

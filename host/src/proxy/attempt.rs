@@ -11,17 +11,20 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 mod held;
+mod judged;
 mod opening;
 mod refusal;
 
+use super::endpoint::{Class, Endpoint};
 use super::respond;
 use super::stream::Kind;
 use crate::provider::Permit;
 use crate::provider::client::{AnswerBody, AttemptError, Call};
-use crate::routing::{Next, Outcome, Phase};
+use crate::provider::words::Words;
+use crate::routing::{Outcome, Phase};
 use held::hold;
 use opening::{is_event_stream, open_stream};
-use refusal::{error_text, retry_after};
+use refusal::{Asked, refused};
 
 /// An answer that is no stream is held until it is whole, up to this size; so is an error text that is passed on.
 const MAX_HELD: usize = 1 << 20;
@@ -30,10 +33,44 @@ const MAX_HELD: usize = 1 << 20;
 pub struct Plan<'a> {
     /// The call to make.
     pub call: Call<'a>,
-    /// Whether an empty success is a failure, because the endpoint always answers with something.
-    pub must_answer: bool,
+    /// What a success must hold to be one.
+    pub expected: Expected,
     /// Whether a stream of this endpoint says when it is complete.
     pub marks_end: bool,
+}
+
+/// What an endpoint answers with when it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Perhaps with nothing.
+    Anything,
+    /// With bytes of whatever sort.
+    Bytes,
+    /// With a JSON object.
+    Object,
+    /// With a JSON object that has choices.
+    Choices,
+}
+
+impl Expected {
+    /// Of an endpoint.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        match endpoint.class {
+            Class::Generate => match endpoint.path.as_str() {
+                "chat/completions" | "completions" => Self::Choices,
+                "audio/speech" => Self::Bytes,
+                _ => Self::Object,
+            },
+            Class::Models | Class::Stored | Class::Other => Self::Anything,
+        }
+    }
+
+    fn is_json(self) -> bool {
+        match self {
+            Self::Anything | Self::Bytes => false,
+            Self::Object | Self::Choices => true,
+        }
+    }
 }
 
 /// How an attempt looks to the dispatcher.
@@ -87,6 +124,10 @@ pub struct Failure {
     pub sent: bool,
     /// The provider's own 404, should every provider answer so.
     pub not_found: Option<Answered>,
+    /// Why it ended so, in one line for client and log, with the provider's own words.
+    pub reason: String,
+    /// Those words.
+    pub words: Option<Box<Words>>,
     /// The chain of causes, for the log.
     pub detail: Option<String>,
 }
@@ -96,6 +137,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     let timeouts = permit.provider().config.timeouts;
     let deadline = permit.began() + timeouts.request;
     let is_head = plan.call.method == Method::HEAD;
+    let asked = Asked { method: plan.call.method.clone(), endpoint: plan.call.endpoint, model: plan.call.model };
     let provider = permit.provider().clone();
     let mut answer = match timeout_at(deadline, provider.client.send(plan.call)).await {
         Ok(Ok(answer)) => answer,
@@ -103,38 +145,20 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
     };
     provider.masks.mask_headers(&mut answer.headers);
-    let wait = if answer.status.is_success() { None } else { retry_after(&answer.headers) };
-    let outcome = Outcome::of_status(answer.status.as_u16(), wait);
-    if outcome == Outcome::Succeeded {
-        let opened = if is_event_stream(&answer.headers) {
-            open_stream(answer, &mut permit, deadline, timeouts.idle, plan.marks_end).await
-        } else {
-            let must_answer = plan.must_answer && !is_head;
-            hold(answer, &mut permit, deadline, must_answer).await
-        };
-        return match opened {
-            Ok(opened) => succeed(opened, permit),
-            Err(error) => fail(permit, error),
-        };
+    // HTTP forbids the body of either.
+    let bodiless = is_head || answer.status == StatusCode::NOT_MODIFIED;
+    let expected = if bodiless { Expected::Anything } else { plan.expected };
+    if Outcome::of_status(answer.status.as_u16(), None) != Outcome::Succeeded {
+        return refused(answer, permit, deadline, &asked).await;
     }
-    let passed_on = match outcome.next() {
-        Next::Answer => true,
-        Next::TryNext => outcome == Outcome::NotFound,
-        Next::Stop => false,
-    };
-    if !passed_on {
-        permit.report(outcome);
-        return Attempted::Failed(Failure { outcome, sent: true, not_found: None, detail: None });
-    }
-    let answered = match error_text(answer, outcome, &permit, deadline).await {
-        Ok(answered) => answered,
-        Err(error) => return fail(permit, error),
-    };
-    permit.report(outcome);
-    if outcome == Outcome::NotFound {
-        Attempted::Failed(Failure { outcome, sent: true, not_found: Some(answered), detail: None })
+    let opened = if is_event_stream(&answer.headers) {
+        open_stream(answer, &mut permit, deadline, timeouts.idle, plan.marks_end).await
     } else {
-        Attempted::Answered(answered)
+        hold(answer, &mut permit, deadline, expected).await
+    };
+    match opened {
+        Ok(opened) => succeed(opened, permit),
+        Err(error) => fail(permit, error),
     }
 }
 
@@ -160,10 +184,11 @@ fn succeed(opened: Opened, permit: Permit) -> Attempted {
 }
 
 fn fail(permit: Permit, error: AttemptError) -> Attempted {
-    let outcome = error.outcome;
-    permit.report(outcome);
     let detail = std::error::Error::source(&error).map(respond::chain);
-    Attempted::Failed(Failure { outcome, sent: error.sent, not_found: None, detail })
+    let AttemptError { outcome, sent, words, .. } = error;
+    let reason = permit.provider().describe(outcome, words.as_deref());
+    permit.report_because(outcome, &reason);
+    Attempted::Failed(Failure { outcome, sent, not_found: None, reason, words, detail })
 }
 
 async fn next_chunk(body: &mut AnswerBody, deadline: Instant, phase: Phase) -> Result<Option<Bytes>, AttemptError> {

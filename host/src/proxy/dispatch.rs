@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::access::Entry;
-use super::attempt::{Answered, Attempted, Failure, Plan, attempt};
+use super::attempt::{Answered, Attempted, Expected, Failure, Plan, attempt};
 use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
 use super::generation::Generation;
@@ -267,7 +267,7 @@ impl Dispatcher<'_> {
         };
         let plan = Plan {
             call,
-            must_answer: endpoint.class == Class::Generate,
+            expected: Expected::of(endpoint),
             marks_end: matches!(endpoint.path.as_str(), "chat/completions" | "completions"),
         };
         entry.attempted(Arc::clone(&provider), permit.began());
@@ -282,7 +282,8 @@ impl Course<'_> {
         if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
             let wait = fleet.all_throttled_for(&self.eligible);
             let wait = wait.or_else(|| outcomes().filter_map(asked_to_wait).min());
-            return Err(ProxyError::AllThrottled(wait.unwrap_or(Duration::from_secs(1))));
+            let wait = wait.unwrap_or(Duration::from_secs(1));
+            return Err(ProxyError::AllThrottled { wait, tried: self.failed });
         }
         if outcomes().all(|outcome| outcome == Outcome::NotFound)
             && let Some(answered) = self.not_found
@@ -297,18 +298,18 @@ impl Course<'_> {
 
     /// Notes a failed attempt; a warning for those that an operator can mend.
     fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry, now: Instant) {
-        let Failure { outcome, not_found, detail, .. } = failure;
+        let Failure { outcome, not_found, reason, words, detail, .. } = failure;
         entry.ended(outcome, now);
         let (request_id, attempt) = (entry.id(), entry.attempts());
         let detail = detail.as_deref();
         match outcome.next() {
-            Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {outcome}"),
+            Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {reason}"),
             Next::Answer | Next::Stop => {
-                tracing::debug!(request_id, provider, attempt, detail, "provider {provider} {outcome}")
+                tracing::debug!(request_id, provider, attempt, detail, "provider {provider} {reason}")
             }
         }
         self.not_found = not_found.or(self.not_found.take());
-        self.failed.push(Tried { provider: provider.to_owned(), outcome });
+        self.failed.push(Tried { provider: provider.to_owned(), outcome, reason, words });
     }
 }
 

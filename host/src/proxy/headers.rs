@@ -56,9 +56,15 @@ pub fn to_provider(headers: &mut HeaderMap, forwarded: &[HeaderName]) {
     });
 }
 
+/// What a provider must not say to our clients: it is the proxy's to say who answered, whether to try again, and which web
+/// pages may read.
+fn is_the_proxys_to_say(name: &str) -> bool {
+    name == "x-should-retry" || name.starts_with("x-pointsman-") || name.starts_with("access-control-")
+}
+
 /// Takes out of a provider's headers what clients do not get.
 pub fn to_client(headers: &mut HeaderMap) {
-    take_out(headers, is_hop_by_hop);
+    take_out(headers, |name| is_hop_by_hop(name) || is_the_proxys_to_say(name));
 }
 
 fn take_out(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {

@@ -12,7 +12,7 @@ mod keys;
 mod laws;
 mod multipart;
 mod optillm;
-mod scan;
+pub(in crate::proxy) mod scan;
 mod splice;
 mod tag;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Two texts: the client's sentence names no key and no internal address; the log has the chain of causes.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde_json::json;
 mod frame;
 
 use super::request::BodyError;
+use crate::provider::words::Words;
 use crate::routing::Outcome;
 pub use frame::error_event;
 
@@ -63,8 +65,13 @@ pub enum ProxyError {
     Draining,
     /// A route for operators, asked for from another machine without a key being set.
     NotFromHere,
-    /// Every provider limits our rate; the shortest wait.
-    AllThrottled(Duration),
+    /// Every provider limits our rate.
+    AllThrottled {
+        /// The shortest wait.
+        wait: Duration,
+        /// All attempts, if it came to any.
+        tried: Vec<Tried>,
+    },
     /// Every attempt timed out.
     AllTimedOut(Vec<Tried>),
     /// Every attempt failed, in whatever way.
@@ -83,6 +90,10 @@ pub struct Tried {
     pub provider: String,
     /// How the attempt ended.
     pub outcome: Outcome,
+    /// Why, in one line.
+    pub reason: String,
+    /// What the provider said about it.
+    pub words: Option<Box<Words>>,
 }
 
 /// The code of an own error, beside the response: the label of metrics.
@@ -92,8 +103,11 @@ pub struct Code(pub &'static str);
 /// An error as the client sees it.
 struct Face {
     status: StatusCode,
-    kind: &'static str,
+    kind: Cow<'static, str>,
+    /// What metrics and logs call it.
     code: &'static str,
+    /// What the client is told in its place.
+    their_code: Option<String>,
     param: Option<String>,
     message: String,
     retry_after: Option<Duration>,
@@ -111,7 +125,8 @@ impl ProxyError {
         let is_final = matches!(self, Self::Upgrade);
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow);
         let face = self.face();
-        let body = error_json(&face.message, face.kind, face.param.as_deref(), face.code);
+        let code = face.their_code.as_deref().unwrap_or(face.code);
+        let body = error_json(&face.message, &face.kind, face.param.as_deref(), code);
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = face.status;
         let headers = response.headers_mut();
@@ -135,8 +150,15 @@ impl ProxyError {
     }
 
     fn face(self) -> Face {
-        let face =
-            |status, kind, code, message: String| Face { status, kind, code, param: None, message, retry_after: None };
+        let face = |status, kind, code, message: String| Face {
+            status,
+            kind: Cow::Borrowed(kind),
+            code,
+            their_code: None,
+            param: None,
+            message,
+            retry_after: None,
+        };
         match self {
             Self::Body(error) => Face {
                 param: error.param().map(str::to_owned),
@@ -255,18 +277,13 @@ impl ProxyError {
                     "The proxy is shutting down and takes no new requests.".to_owned(),
                 )
             },
-            Self::AllThrottled(wait) => Face {
-                retry_after: Some(wait),
-                ..face(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    PROVIDER,
-                    "all_providers_throttled",
-                    format!(
-                        "Every provider limits the rate of requests. Try again in {} s.",
-                        retry_after_seconds(wait)
-                    ),
-                )
-            },
+            Self::AllThrottled { wait, tried } => {
+                let told = if tried.is_empty() { String::new() } else { format!(" {}.", list(&tried)) };
+                let seconds = retry_after_seconds(wait);
+                let message = format!("Every provider limits the rate of requests. Try again in {seconds} s.{told}");
+                let face = face(StatusCode::TOO_MANY_REQUESTS, PROVIDER, "all_providers_throttled", message);
+                Face { retry_after: Some(wait), ..face }.in_their_words(&tried)
+            }
             Self::AllTimedOut(tried) => face(
                 StatusCode::GATEWAY_TIMEOUT,
                 PROVIDER,
@@ -276,9 +293,20 @@ impl ProxyError {
             Self::AllFailed { tried, any_healthy } => {
                 let opening = if any_healthy { "All providers failed" } else { "No healthy providers available" };
                 let message = format!("{opening}: {}.", list(&tried));
-                face(StatusCode::BAD_GATEWAY, PROVIDER, "all_providers_failed", message)
+                face(StatusCode::BAD_GATEWAY, PROVIDER, "all_providers_failed", message).in_their_words(&tried)
             }
         }
+    }
+}
+
+impl Face {
+    /// Where one provider alone was tried, its error is the client's.
+    fn in_their_words(self, tried: &[Tried]) -> Self {
+        let Some((last, before)) = tried.split_last() else { return self };
+        let words = last.words.as_deref().filter(|_| before.iter().all(|tried| tried.provider == last.provider));
+        let kind = words.and_then(Words::kind).map(|kind| Cow::Owned(kind.to_owned()));
+        let their_code = words.and_then(Words::code).map(str::to_owned);
+        Self { kind: kind.unwrap_or(self.kind), their_code, ..self }
     }
 }
 
@@ -290,10 +318,11 @@ fn retry_after_seconds(wait: Duration) -> u64 {
 
 fn list(tried: &[Tried]) -> String {
     let mut text = String::new();
-    for Tried { provider, outcome } in tried {
-        let comma = if text.is_empty() { "" } else { ", " };
+    for Tried { provider, reason, .. } in tried {
+        // What providers say has commas of its own.
+        let between = if text.is_empty() { "" } else { "; " };
         // Writing to a String cannot fail.
-        let _ = write!(text, "{comma}{provider} {outcome}");
+        let _ = write!(text, "{between}{provider} {reason}");
     }
     text
 }
@@ -311,10 +340,10 @@ pub fn error_json(message: &str, kind: &str, param: Option<&str>, code: &str) ->
     json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string().into()
 }
 
-/// The body that stands in for a provider's error text that is too large to be looked through for its key.
-pub fn oversized_error(provider: &str, status: u16) -> Bytes {
-    let message = format!("Provider {provider} answered {status} with an error text too large to pass on.");
-    error_json(&message, PROVIDER, None, "provider_error_too_large")
+/// The body that stands in for a provider's error text that cannot be looked through for its key: one that is `why`.
+pub fn unreadable_error(provider: &str, status: u16, why: &str) -> Bytes {
+    let message = format!("Provider {provider} answered {status} with an error text {why}.");
+    error_json(&message, PROVIDER, None, "provider_error_unreadable")
 }
 
 /// An error and everything behind it, for the log.

@@ -70,6 +70,14 @@ pub enum FailureKind {
     ErrorEvent,
     /// A success without a body where there must be one.
     Empty,
+    /// A success in its status and an error in its body.
+    ErrorAnswer(u16),
+    /// No JSON object where there must be one.
+    NotJson,
+    /// A web page where there must be JSON.
+    WebPage,
+    /// An answer without the choices that it must have.
+    NoChoices,
 }
 
 /// What follows an attempt.
@@ -103,7 +111,7 @@ impl Outcome {
     /// A 2xx is only the promise of a success: the body must begin as well.
     pub fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
-            200..=299 => Outcome::Succeeded,
+            200..=299 | 304 => Outcome::Succeeded,
             300..=399 => Outcome::Failed(FailureKind::Redirect(status)),
             401 | 402 => Outcome::Unauthorized(status),
             403 | 408 => Outcome::Declined(status),
@@ -169,6 +177,10 @@ impl fmt::Display for FailureKind {
             FailureKind::Malformed => f.write_str("sent a malformed answer"),
             FailureKind::ErrorEvent => f.write_str("began its stream with an error"),
             FailureKind::Empty => f.write_str("sent an empty answer"),
+            FailureKind::ErrorAnswer(status) => write!(f, "answered {status} with an error"),
+            FailureKind::NotJson => f.write_str("sent an answer that is not a JSON object"),
+            FailureKind::WebPage => f.write_str("answered with a web page: does base_url lack /v1?"),
+            FailureKind::NoChoices => f.write_str("sent an answer without choices"),
         }
     }
 }
@@ -260,7 +272,6 @@ mod tests {
             (503, None, OutcomeKind::Failed),
             (500, wait, OutcomeKind::Failed),
             (302, None, OutcomeKind::Failed),
-            (304, None, OutcomeKind::Failed),
             (599, None, OutcomeKind::Failed),
         ];
         for (status, retry_after, kind) in table {

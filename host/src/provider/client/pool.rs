@@ -27,6 +27,9 @@ use super::wake::Together;
 /// so that a request is not sent into a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// The most headers of an answer. Gateways and content delivery networks add to what the server behind them says.
+const MAX_HEADERS: usize = 256;
+
 /// The connections to one origin.
 #[derive(Debug)]
 pub struct Pool {
@@ -84,7 +87,7 @@ impl Pool {
     pub async fn open(&self, limit: Duration) -> Result<Box<Connection>, ConnectError> {
         let opened = timeout(limit, self.origin.connect(&self.tls)).await;
         let stream = opened.map_err(|_elapsed| ConnectError::TimedOut)??;
-        let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+        let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(ConnectError::Http)?;
         Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default() }))
     }

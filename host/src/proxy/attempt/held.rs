@@ -6,9 +6,12 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use tokio::time::Instant;
 
-use super::{MAX_HELD, Opened, content_type, join, next_chunk, starts_with_ignoring_case};
+use super::judged::judge;
+use super::{Expected, MAX_HELD, Opened, content_type, join, next_chunk, starts_with_ignoring_case};
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
+use crate::provider::dialect::said::Said;
+use crate::provider::words::Words;
 use crate::proxy::stream::Kind;
 use crate::routing::{FailureKind, Phase};
 
@@ -17,10 +20,11 @@ pub(super) async fn hold(
     answer: Answer,
     permit: &mut Permit,
     deadline: Instant,
-    must_answer: bool,
+    expected: Expected,
 ) -> Result<Opened, AttemptError> {
     let Answer { status, headers, mut body, ends_with_connection } = answer;
-    let passes = is_media(&headers) || content_length(&headers).is_some_and(|length| length > MAX_HELD as u64);
+    let passes = (is_media(&headers) && !expected.is_json())
+        || content_length(&headers).is_some_and(|length| length > MAX_HELD as u64);
     let mut held = VecDeque::new();
     let mut size = 0;
     while let Some(chunk) = next_chunk(&mut body, deadline, Phase::Request).await? {
@@ -31,11 +35,26 @@ pub(super) async fn hold(
             return Ok(Opened { status, headers, held, rest: Some((body, Kind::Bytes, deadline)) });
         }
     }
-    if must_answer && size == 0 {
+    if expected != Expected::Anything && size == 0 {
         return Err(AttemptError::failed(FailureKind::Empty));
     }
-    // Where the end of the connection is the end of the answer, only the answer itself can say that it is whole.
-    if ends_with_connection && is_json(&headers) {
+    // One that is encoded though identity was asked for is passed on as it is: nobody here can read it.
+    let readable = !headers.contains_key(CONTENT_ENCODING);
+    if expected.is_json() && readable {
+        let whole = join(held);
+        judge(&whole, expected == Expected::Choices, status.as_u16()).map_err(|kind| {
+            let is_page = kind == FailureKind::WebPage
+                || kind == FailureKind::NotJson && starts_with_ignoring_case(content_type(&headers), "text/html");
+            if is_page {
+                return AttemptError::failed(FailureKind::WebPage);
+            }
+            // What is cut says nothing but its own beginning.
+            let said = if kind == FailureKind::CutShort { Said::default() } else { Said::read(&whole) };
+            AttemptError::failed(kind).saying(Words::of(&said, &permit.provider().masks))
+        })?;
+        held = VecDeque::from([whole]);
+    } else if ends_with_connection && readable && is_json(&headers) {
+        // Where the end of the connection is the end of the answer, only the answer itself can say that it is whole.
         let whole = join(held);
         if serde_json::from_slice::<serde::de::IgnoredAny>(&whole).is_err() {
             return Err(AttemptError::failed(FailureKind::CutShort));
@@ -46,7 +65,7 @@ pub(super) async fn hold(
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    starts_with_ignoring_case(content_type(headers), "application/json") && !headers.contains_key(CONTENT_ENCODING)
+    starts_with_ignoring_case(content_type(headers), "application/json")
 }
 
 /// What clients play or save while it comes.

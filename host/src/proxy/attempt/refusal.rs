@@ -1,85 +1,121 @@
-//! An answer that is an error: its text for the client, and how long the provider asks to be left alone.
+//! An answer that is an error: what it means, what the provider says about it, and its text where that is passed on.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
-use super::{Answered, Content, MAX_HELD, join, next_chunk};
+use super::{Answered, Attempted, Content, Failure, MAX_HELD, fail, join, next_chunk};
 use crate::provider::Permit;
-use crate::provider::client::{Answer, AttemptError};
+use crate::provider::client::{Answer, AnswerBody, AttemptError};
+use crate::provider::dialect::peculiarities;
+use crate::provider::dialect::said::{LOOKED_AT, Said};
+use crate::provider::words::Words;
 use crate::proxy::respond;
-use crate::routing::{Outcome, Phase};
+use crate::routing::{Next, Outcome, Phase};
 
-/// Reads the text of an error that is passed on, and masks the provider's key in it.
-pub(super) async fn error_text(
-    answer: Answer,
-    outcome: Outcome,
-    permit: &Permit,
-    deadline: Instant,
-) -> Result<Answered, AttemptError> {
+/// The longest that the words of an error are waited for when nothing but the words is wanted: the next provider waits.
+const WORDS_WAIT: Duration = Duration::from_millis(500);
+
+/// The request as far as words about its end name it.
+pub(super) struct Asked<'a> {
+    /// The method.
+    pub method: Method,
+    /// The endpoint.
+    pub endpoint: &'a str,
+    /// The provider's name of the model.
+    pub model: &'a str,
+}
+
+/// Makes what an error comes to of its status, its headers and its body.
+pub(super) async fn refused(answer: Answer, permit: Permit, deadline: Instant, asked: &Asked<'_>) -> Attempted {
     let Answer { status, mut headers, mut body, .. } = answer;
-    let provider = &permit.provider().config;
-    let mut held = VecDeque::new();
-    let mut size = 0;
-    while let Some(chunk) = next_chunk(&mut body, deadline, Phase::Request).await? {
+    let provider = permit.provider().clone();
+    let by_status = Outcome::of_status(status.as_u16(), None);
+    let text = if is_passed_on(by_status) {
+        match whole(&mut body, deadline).await {
+            Ok(text) => text,
+            Err(error) => return fail(permit, error),
+        }
+    } else {
+        Some(beginning(&mut body, deadline.min(Instant::now() + WORDS_WAIT)).await)
+    };
+    // One that goes on is given up, and one that is done has gone back to its pool.
+    drop(body);
+    let encoded = is_encoded(&headers);
+    let said = match &text {
+        Some(text) if !encoded => Said::read(text),
+        Some(_) | None => Said::default(),
+    };
+    let outcome = peculiarities::outcome(status.as_u16(), &headers, &said, SystemTime::now());
+    let words = Words::of(&said, &provider.masks);
+    let mut reason = provider.describe(outcome, words.as_deref());
+    if outcome == Outcome::NotFound {
+        // A path that is not there points to a base URL that is wrong.
+        let path = provider.client.path(asked.endpoint, asked.model);
+        let words = words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+        reason = format!("{outcome} to {} {path}{words}", asked.method);
+    }
+    permit.report_because(outcome, &reason);
+    if !is_passed_on(outcome) {
+        return Attempted::Failed(Failure { outcome, sent: true, not_found: None, reason, words, detail: None });
+    }
+    let content = match text {
+        Some(text) if !encoded => provider.masks.mask_text(text),
+        replaced => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.remove(CONTENT_ENCODING);
+            let why = if replaced.is_some() { "that is encoded" } else { "too large to pass on" };
+            respond::unreadable_error(&provider.config.name, status.as_u16(), why)
+        }
+    };
+    let answered = Answered { status, headers, content: Content::Whole(content), outcome };
+    if outcome == Outcome::NotFound {
+        let not_found = Some(answered);
+        Attempted::Failed(Failure { outcome, sent: true, not_found, reason, words, detail: None })
+    } else {
+        Attempted::Answered(answered)
+    }
+}
+
+/// Whether the client may get the provider's own text.
+fn is_passed_on(outcome: Outcome) -> bool {
+    match outcome.next() {
+        Next::Answer => true,
+        Next::TryNext => outcome == Outcome::NotFound,
+        Next::Stop => false,
+    }
+}
+
+/// The whole text; `None` when it is too large to be looked through.
+async fn whole(body: &mut AnswerBody, deadline: Instant) -> Result<Option<Bytes>, AttemptError> {
+    let (mut held, mut size) = (VecDeque::new(), 0);
+    while let Some(chunk) = next_chunk(body, deadline, Phase::Request).await? {
         size += chunk.len();
         if size > MAX_HELD {
-            headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-            headers.remove(CONTENT_ENCODING);
-            let content = Content::Whole(respond::oversized_error(&provider.name, status.as_u16()));
-            return Ok(Answered { status, headers, content, outcome });
+            return Ok(None);
         }
         held.push_back(chunk);
     }
-    let text = permit.provider().masks.mask_text(join(held));
-    Ok(Answered { status, headers, content: Content::Whole(text), outcome })
+    Ok(Some(join(held)))
 }
 
-/// How long the provider asks to be left alone: `retry-after-ms` (the SDKs look there first), then `Retry-After` in
-/// seconds or as a date (RFC 9110, 10.2.3). Negative figures and nonsense count as none.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(millis) = text("retry-after-ms").and_then(|value| value.parse::<f64>().ok())
-        && let Ok(wait) = Duration::try_from_secs_f64(millis / 1000.0)
+/// As much of the text as comes in time and is looked at.
+async fn beginning(body: &mut AnswerBody, deadline: Instant) -> Bytes {
+    let (mut held, mut size) = (VecDeque::new(), 0);
+    while size < LOOKED_AT
+        && let Ok(Some(chunk)) = next_chunk(body, deadline, Phase::Request).await
     {
-        return Some(wait);
+        size += chunk.len();
+        held.push_back(chunk);
     }
-    let value = text(RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
+    join(held)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(name: &'static str, value: &str) -> HeaderMap {
-        let value = http::HeaderValue::try_from(value).expect("a legal value");
-        HeaderMap::from_iter([(http::HeaderName::from_static(name), value)])
-    }
-
-    #[test]
-    fn reads_every_form_of_retry_after() {
-        assert_eq!(retry_after(&headers("retry-after", "7")), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after(&headers("retry-after", "0.5")), Some(Duration::from_millis(500)));
-        assert_eq!(retry_after(&headers("retry-after-ms", "250")), Some(Duration::from_millis(250)));
-        let later = std::time::SystemTime::now() + Duration::from_secs(90);
-        let wait = retry_after(&headers("retry-after", &httpdate::fmt_http_date(later))).expect("a date");
-        assert!((88..=90).contains(&wait.as_secs()), "{wait:?}");
-        let past = retry_after(&headers("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"));
-        assert_eq!(past, Some(Duration::ZERO));
-    }
-
-    #[test]
-    fn nonsense_in_retry_after_counts_as_none() {
-        for nonsense in ["-1", "soon", "NaN", "inf", "", "1e400"] {
-            assert_eq!(retry_after(&headers("retry-after", nonsense)), None, "{nonsense}");
-        }
-    }
+/// Whether the text is encoded though identity was asked for: nobody can look for the key in it.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -12,69 +12,69 @@ use super::error::BodyError;
 use super::text;
 
 /// How many objects and arrays may stand inside each other, the outermost included.
-pub(super) const MAX_DEPTH: usize = 256;
+pub(in crate::proxy) const MAX_DEPTH: usize = 256;
 
 /// One member of an object.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(in crate::proxy) struct Member {
     /// The key as written, without its quotes.
-    pub(super) key: Range<usize>,
+    pub(in crate::proxy) key: Range<usize>,
     /// The value, without the whitespace around it.
-    pub(super) value: Range<usize>,
+    pub(in crate::proxy) value: Range<usize>,
 }
 
 impl Member {
     /// Where the member begins: at the opening quote of its key.
-    pub(super) fn start(&self) -> usize {
+    pub(in crate::proxy) fn start(&self) -> usize {
         self.key.start - 1
     }
 }
 
 /// A position in a JSON text.
-pub(super) struct Scanner<'a> {
+pub(in crate::proxy) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     /// Whether a `\u` escape stood for one of `a`-`z` or `_`, which no serialiser writes: only then can one of the
     /// words that matter here be present without being found as plain bytes.
-    pub(super) escaped_letter: bool,
+    pub(in crate::proxy) escaped_letter: bool,
 }
 
 impl<'a> Scanner<'a> {
     /// Begins at the offset `at`.
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+    pub(in crate::proxy) fn new(bytes: &'a [u8], at: usize) -> Self {
         Scanner { bytes, at, escaped_letter: false }
     }
 
     /// The offset it stands at.
-    pub(super) fn at(&self) -> usize {
+    pub(in crate::proxy) fn at(&self) -> usize {
         self.at
     }
 
     /// The next byte, if there is one.
-    pub(super) fn peek(&self) -> Option<u8> {
+    pub(in crate::proxy) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     /// What to say when something else stands here than `expected`.
-    pub(super) fn expected(&self, expected: &'static str) -> BodyError {
+    pub(in crate::proxy) fn expected(&self, expected: &'static str) -> BodyError {
         BodyError::Syntax { at: self.at, expected, found: self.peek() }
     }
 
     /// Skips the four kinds of whitespace that JSON knows.
-    pub(super) fn whitespace(&mut self) {
+    pub(in crate::proxy) fn whitespace(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
     /// Skips whitespace and demands that nothing follows.
-    pub(super) fn end(&mut self) -> Result<(), BodyError> {
+    pub(in crate::proxy) fn end(&mut self) -> Result<(), BodyError> {
         self.whitespace();
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.expected("the end of the body")) }
     }
 
     /// Skips one value, which must begin here and may nest `depth` deep, and says where it stands.
-    pub(super) fn value(&mut self, depth: usize) -> Result<Range<usize>, BodyError> {
+    pub(in crate::proxy) fn value(&mut self, depth: usize) -> Result<Range<usize>, BodyError> {
         let start = self.at;
         let mut open = Open::new(depth);
         loop {
@@ -147,7 +147,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips a string, whose opening quote stands here, and says where its text stands.
-    pub(super) fn string(&mut self) -> Result<Range<usize>, BodyError> {
+    pub(in crate::proxy) fn string(&mut self) -> Result<Range<usize>, BodyError> {
         self.at += 1;
         let start = self.at;
         loop {
@@ -272,20 +272,20 @@ impl Open {
 }
 
 /// The members of an object, one after the other.
-pub(super) struct Members<'a> {
+pub(in crate::proxy) struct Members<'a> {
     /// Stands behind the object once [`Members::next`] has returned none.
-    pub(super) scanner: Scanner<'a>,
+    pub(in crate::proxy) scanner: Scanner<'a>,
     begun: bool,
 }
 
 impl<'a> Members<'a> {
     /// Of the object whose `{` stands at the offset `at`; none if something else stands there.
-    pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+    pub(in crate::proxy) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
         (bytes.get(at) == Some(&b'{')).then(|| Members { scanner: Scanner::new(bytes, at + 1), begun: false })
     }
 
     /// The next member; none behind the last, after which it must not be called again.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, BodyError> {
+    pub(in crate::proxy) fn next(&mut self) -> Result<Option<Member>, BodyError> {
         let scanner = &mut self.scanner;
         scanner.whitespace();
         let expected = match (scanner.peek(), self.begun) {
@@ -309,19 +309,19 @@ impl<'a> Members<'a> {
 }
 
 /// The elements of an array, one after the other.
-pub(super) struct Elements<'a> {
+pub(in crate::proxy) struct Elements<'a> {
     scanner: Scanner<'a>,
     begun: bool,
 }
 
 impl<'a> Elements<'a> {
     /// Of the array whose `[` stands at the offset `at`; none if something else stands there.
-    pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+    pub(in crate::proxy) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
         (bytes.get(at) == Some(&b'[')).then(|| Elements { scanner: Scanner::new(bytes, at + 1), begun: false })
     }
 
     /// Where the next element stands; none behind the last, after which it must not be called again.
-    pub(super) fn next(&mut self) -> Result<Option<Range<usize>>, BodyError> {
+    pub(in crate::proxy) fn next(&mut self) -> Result<Option<Range<usize>>, BodyError> {
         let scanner = &mut self.scanner;
         scanner.whitespace();
         match (scanner.peek(), self.begun) {
