@@ -49,6 +49,8 @@ pub struct Metrics {
     failovers: IntCounterVec,
     ejections: IntCounterVec,
     tokens: IntCounterVec,
+    connections: IntCounterVec,
+    stale_connections: IntCounterVec,
     reloads: [IntCounter; 2],
     /// The providers that have series.
     providers: Mutex<BTreeSet<String>>,
@@ -75,6 +77,19 @@ pub struct ProviderMetrics {
     pub prompt_tokens: IntCounter,
     /// Tokens of completions, as its answers say.
     pub completion_tokens: IntCounter,
+    /// What becomes of connections to it.
+    pub connections: ConnectionMetrics,
+}
+
+/// What is counted of the connections to one provider.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    /// Connections that were opened.
+    pub opened: IntCounter,
+    /// Requests that went out on a connection that stood already.
+    pub reused: IntCounter,
+    /// Connections that ended under a request before a byte of its answer, so that it went out once more.
+    pub stale: IntCounter,
 }
 
 impl Metrics {
@@ -149,6 +164,16 @@ impl Metrics {
             ),
             ejections: counters("pointsman_ejections_total", "Times a provider was taken out.", &["provider"]),
             tokens: counters("pointsman_tokens_total", "Tokens, as far as answers name them.", &["provider", "kind"]),
+            connections: counters(
+                "pointsman_provider_connections_total",
+                "Connections to a provider that were opened, and requests that went out on one that stood already.",
+                &["provider", "kind"],
+            ),
+            stale_connections: counters(
+                "pointsman_stale_connections_total",
+                "Connections that a provider closed just as a request went out, which was then sent on a new one.",
+                &["provider"],
+            ),
             reloads: [reloads.with_label_values(&["succeeded"]), reloads.with_label_values(&["failed"])],
             providers: Mutex::default(),
             registry,
@@ -173,6 +198,11 @@ impl Metrics {
             ejections: self.ejections.with_label_values(&one),
             prompt_tokens: self.tokens.with_label_values(&[name, "prompt"]),
             completion_tokens: self.tokens.with_label_values(&[name, "completion"]),
+            connections: ConnectionMetrics {
+                opened: self.connections.with_label_values(&[name, "opened"]),
+                reused: self.connections.with_label_values(&[name, "reused"]),
+                stale: self.stale_connections.with_label_values(&one),
+            },
         }
     }
 
@@ -199,6 +229,9 @@ impl Metrics {
             let _ = self.ejections.remove_label_values(&one);
             let _ = self.tokens.remove_label_values(&[name, "prompt"]);
             let _ = self.tokens.remove_label_values(&[name, "completion"]);
+            let _ = self.connections.remove_label_values(&[name, "opened"]);
+            let _ = self.connections.remove_label_values(&[name, "reused"]);
+            let _ = self.stale_connections.remove_label_values(&one);
         }
     }
 

@@ -186,13 +186,14 @@ impl Fleet {
         let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
         let mut providers = Vec::with_capacity(config.providers.len());
         for (index, provider) in (0_u32..).zip(&config.providers) {
+            let counted = metrics.of_provider(&provider.name);
             providers.push(Arc::new(Provider {
                 index,
                 config: provider.clone(),
                 name_header: HeaderValue::try_from(provider.name.as_str()).ok(),
-                client: clients.client_for(provider)?,
+                client: clients.client_for(provider, &counted.connections)?,
                 masks: Masks::of(provider),
-                metrics: metrics.of_provider(&provider.name),
+                metrics: counted,
                 record: board.record_of(provider),
             }));
         }

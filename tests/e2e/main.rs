@@ -10,6 +10,7 @@ mod bad_input;
 mod bodies;
 mod cancellation;
 mod checks;
+mod connections;
 mod door;
 mod ejection;
 mod endings;

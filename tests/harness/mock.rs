@@ -94,6 +94,8 @@ struct Shared {
     serving: AtomicUsize,
     most_at_once: AtomicUsize,
     panics: Mutex<Vec<Box<dyn Any + Send>>>,
+    /// How long a connection may be without a request.
+    idle: Mutex<Option<Duration>>,
 }
 
 impl Shared {
@@ -108,6 +110,7 @@ impl Shared {
             serving: AtomicUsize::default(),
             most_at_once: AtomicUsize::default(),
             panics: Mutex::default(),
+            idle: Mutex::default(),
         })
     }
 
@@ -189,6 +192,11 @@ impl Mock {
     /// Answers requests for its list of models by `script`.
     pub fn list_models_by(&self, script: impl Into<Script>) {
         *self.shared.check_script.lock() = script.into();
+    }
+
+    /// Closes connections on which no request has come for so long, as many servers do.
+    pub fn close_idle_after(&self, time: Duration) {
+        *self.shared.idle.lock() = Some(time);
     }
 
     /// The requests so far, without those for the list of models.

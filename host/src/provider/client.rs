@@ -22,15 +22,17 @@ pub mod connect;
 mod played;
 pub mod pool;
 mod wake;
+mod wire;
 
 use super::dialect::Dialect;
 use super::words::Words;
 use crate::config;
+use crate::metrics::ConnectionMetrics;
 use crate::routing::{FailureKind, Outcome, Phase};
-use connect::{ConnectError, Origin};
+use connect::{ConnectError, Origin, lack_of};
 use played::PlayedBody;
 pub use played::{Pieces, Player};
-use pool::{Connection, Pool, Unsent};
+use pool::{Broken, Connection, Pool, Progress};
 
 /// Sends requests to one provider.
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ struct Http {
     dialect: Dialect,
     /// What every request carries: the host, the key, what else the configuration wants.
     own: HeaderMap,
+    metrics: ConnectionMetrics,
 }
 
 /// One request to a provider.
@@ -76,6 +79,8 @@ pub struct Call<'a> {
     pub headers: &'a HeaderMap,
     /// The body, as this provider gets it.
     pub body: Bytes,
+    /// Whether it may reach the provider once at most: a kept connection that ends under it is its end.
+    pub once: bool,
 }
 
 /// The head of an answer, and its body to come.
@@ -157,7 +162,7 @@ impl Clients {
     /// # Errors
     ///
     /// [`SetupError`] when the machine or the provider's configuration does not allow it.
-    pub fn client_for(&self, provider: &config::Provider) -> Result<Client, SetupError> {
+    pub fn client_for(&self, provider: &config::Provider, metrics: &ConnectionMetrics) -> Result<Client, SetupError> {
         let unusable = || SetupError::Provider(provider.name.clone());
         if let Some(players) = &self.players {
             let player = players.get(&provider.name).ok_or_else(unusable)?;
@@ -180,8 +185,8 @@ impl Clients {
             own.insert(name, value);
         }
         let pool = self.pools.lock().pool(origin)?;
-        let connect_timeout = provider.timeouts.connect;
-        Ok(Client(Way::Http(Http { pool, connect_timeout, dialect: Dialect::new(provider), own })))
+        let (connect_timeout, dialect) = (provider.timeouts.connect, Dialect::new(provider));
+        Ok(Client(Way::Http(Http { pool, connect_timeout, dialect, own, metrics: metrics.clone() })))
     }
 
     /// Closes connections that have been idle for too long, and forgets pools that nobody uses any more.
@@ -252,14 +257,41 @@ impl Client {
             model: "",
             headers: &headers,
             body: Bytes::new(),
+            once: false,
         };
         self.send(call).await
     }
 }
 
 impl Http {
+    /// On an idle connection or a new one. An idle one may end while the request is on its way; then that goes out once
+    /// more, on a new one (RFC 9110, 9.2.2, would have it for idempotent requests alone, and 9.3.1 of RFC 9112 for those
+    /// of which the other side is known to have done nothing: a server that closes an idle connection has read nothing).
     async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
-        let mut request = http::Request::new(Full::new(call.body));
+        if let Some(mut connection) = self.pool.take() {
+            match self.pool.exchange(&mut connection, self.request(&call)).await {
+                Ok(response) => {
+                    self.metrics.reused.inc();
+                    return self.answer(response, connection);
+                }
+                Err(Broken { progress: Progress::Unsent, .. }) => {}
+                Err(Broken { progress: Progress::Sent, .. }) if !call.once => self.metrics.stale.inc(),
+                Err(broken) => return Err(AttemptError::of_head(broken)),
+            }
+        }
+        // Boxed: rare, and large.
+        let opened = Box::pin(self.pool.open(self.connect_timeout)).await;
+        let mut connection = opened.map_err(AttemptError::of_connect)?;
+        self.metrics.opened.inc();
+        match self.pool.exchange(&mut connection, self.request(&call)).await {
+            Ok(response) => self.answer(response, connection),
+            Err(broken) => Err(AttemptError::of_head(broken)),
+        }
+    }
+
+    /// The call as this provider gets it.
+    fn request(&self, call: &Call<'_>) -> http::Request<Full<Bytes>> {
+        let mut request = http::Request::new(Full::new(call.body.clone()));
         *request.uri_mut() = self.dialect.target(call.endpoint, call.query, call.model);
         let headers = request.headers_mut();
         headers.clone_from(call.headers);
@@ -269,39 +301,25 @@ impl Http {
         if call.method == Method::POST && request.body().is_end_stream() {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        *request.method_mut() = call.method;
-        let (response, connection) = self.exchange(request).await?;
+        *request.method_mut() = call.method.clone();
+        request
+    }
+
+    fn answer(&self, response: http::Response<Incoming>, connection: Box<Connection>) -> Result<Answer, AttemptError> {
         let (head, incoming) = response.into_parts();
-        let framed = head.headers.contains_key(header::CONTENT_LENGTH)
-            || head.headers.contains_key(header::TRANSFER_ENCODING)
-            || head.version > Version::HTTP_11;
+        let (length, encoding) =
+            (head.headers.contains_key(header::CONTENT_LENGTH), head.headers.contains_key(header::TRANSFER_ENCODING));
+        if length && encoding {
+            // Two ends, of which the other side may mean either (RFC 9112, 6.3). The connection goes with it.
+            return Err(AttemptError::failed(FailureKind::Malformed));
+        }
+        let framed = length || encoding || head.version > Version::HTTP_11;
         Ok(Answer {
             status: head.status,
             ends_with_connection: !framed && !incoming.is_end_stream(),
             headers: head.headers,
             body: AnswerBody(Source::Http { incoming, connection: Some(connection), pool: Arc::clone(&self.pool) }),
         })
-    }
-
-    /// On an idle connection or a new one; on a new one too if the idle one had ended before a byte went out.
-    async fn exchange(
-        &self,
-        mut request: http::Request<Full<Bytes>>,
-    ) -> Result<(http::Response<Incoming>, Box<Connection>), AttemptError> {
-        while let Some(mut connection) = self.pool.take() {
-            match connection.exchange(request).await {
-                Ok(response) => return Ok((response, connection)),
-                Err(Unsent { request: Some(unsent), .. }) => request = unsent,
-                Err(Unsent { request: None, error }) => return Err(AttemptError::of_head(error, true)),
-            }
-        }
-        // Boxed: rare, and large.
-        let opened = Box::pin(self.pool.open(self.connect_timeout)).await;
-        let mut connection = opened.map_err(AttemptError::of_connect)?;
-        match connection.exchange(request).await {
-            Ok(response) => Ok((response, connection)),
-            Err(Unsent { request, error }) => Err(AttemptError::of_head(error, request.is_none())),
-        }
     }
 }
 
@@ -366,6 +384,9 @@ impl AttemptError {
     fn of_connect(error: ConnectError) -> Self {
         let outcome = match &error {
             ConnectError::TimedOut => Outcome::TimedOut { phase: Phase::Connect },
+            ConnectError::Name(_, Some(io)) | ConnectError::Tcp(_, io) if let Some(lack) = lack_of(io) => {
+                Outcome::Failed(FailureKind::Local(lack))
+            }
             ConnectError::Name(..) => Outcome::Failed(FailureKind::UnknownHost),
             ConnectError::Tcp(_, io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
                 Outcome::Failed(FailureKind::Refused)
@@ -380,8 +401,11 @@ impl AttemptError {
         Self { outcome, sent: false, words: None, source: Some(error.into()) }
     }
 
-    fn of_head(error: hyper::Error, sent: bool) -> Self {
-        let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::Reset };
+    fn of_head(broken: Broken) -> Self {
+        let Broken { error, progress } = broken;
+        let malformed = progress == Progress::Flooded || is_malformed(&error);
+        let kind = if malformed { FailureKind::Malformed } else { FailureKind::Reset };
+        let sent = progress != Progress::Unsent;
         Self { outcome: Outcome::Failed(kind), sent, words: None, source: Some(error.into()) }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::routing::{Outcome, OutcomeKind};
+use crate::routing::{FailureKind, Outcome, OutcomeKind};
 
 /// The longest cool-down, as a multiple of the first.
 const MAX_COOLDOWN_FACTOR: u32 = 10;
@@ -137,7 +137,8 @@ impl Health {
             }
             OutcomeKind::Unauthorized => self.evidence_against(epoch, now, policy, &outcome.to_string()),
             OutcomeKind::Failed | OutcomeKind::TimedOut | OutcomeKind::Interrupted => {
-                if !policy.track_errors {
+                // What is lacking on this machine says nothing of a provider.
+                if !policy.track_errors || matches!(outcome, Outcome::Failed(FailureKind::Local(_))) {
                     return None;
                 }
                 self.evidence_against(epoch, now, policy, &outcome.to_string())
@@ -212,7 +213,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::{FailureKind, Phase};
+    use crate::routing::Phase;
 
     const POLICY: Policy = Policy { cooldown: Duration::from_secs(30), track_errors: true };
     const FAILED: Outcome = Outcome::Failed(FailureKind::Status(500));

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::ejection::CheckResult;
 use super::{Fleet, Provider};
 use crate::config::HealthCheck;
+use crate::routing::{FailureKind, Outcome};
 
 /// A check is moved by up to this share of the interval, so that checks of many proxies do not meet.
 const JITTER: f64 = 0.1;
@@ -36,11 +37,12 @@ pub fn start(fleet: &Arc<Fleet>, settings: &HealthCheck, tasks: &TaskTracker, st
 async fn check_forever(fleet: &Fleet, provider: &Provider, settings: &HealthCheck, seed: u32) {
     let mut jitter = Jitter::new(provider.index, seed);
     loop {
-        let result = check(provider, settings.timeout).await;
-        if let CheckResult::Down(reason) = &result {
-            tracing::debug!(provider = provider.config.name, reason, "active check failed");
+        if let Some(result) = check(provider, settings.timeout).await {
+            if let CheckResult::Down(reason) = &result {
+                tracing::debug!(provider = provider.config.name, reason, "active check failed");
+            }
+            fleet.checked(provider, &result);
         }
-        fleet.checked(provider, &result);
         let regular = Instant::now() + settings.interval.mul_f64(1.0 + JITTER * jitter.next());
         // Whether ejected by this check or by a request meanwhile: the end of the cool-down comes first.
         loop {
@@ -55,10 +57,11 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, settings: &HealthChec
     }
 }
 
-/// One check, bounded by `limit`.
-async fn check(provider: &Provider, limit: Duration) -> CheckResult {
-    match timeout(limit, provider.client.list_models()).await {
+/// One check, bounded by `limit`; `None` when it could not be made for want of something on this machine.
+async fn check(provider: &Provider, limit: Duration) -> Option<CheckResult> {
+    Some(match timeout(limit, provider.client.list_models()).await {
         Err(_elapsed) => CheckResult::Down("timed out".to_owned()),
+        Ok(Err(error)) if matches!(error.outcome, Outcome::Failed(FailureKind::Local(_))) => return None,
         Ok(Err(error)) => CheckResult::Down(error.to_string()),
         Ok(Ok(answer)) => match answer.status.as_u16() {
             // 403 and 404: the key or the provider has no list of models, which says nothing about requests. 429: it
@@ -67,7 +70,7 @@ async fn check(provider: &Provider, limit: Duration) -> CheckResult {
             status @ (401 | 402) => CheckResult::Down(format!("did not accept the proxy's key ({status})")),
             status => CheckResult::Down(format!("answered {status}")),
         },
-    }
+    })
 }
 
 /// Spreads checks: a xorshift generator, which is random enough and needs no crate.

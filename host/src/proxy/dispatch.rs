@@ -264,6 +264,7 @@ impl Dispatcher<'_> {
             model,
             headers,
             body: body.with_model(model),
+            once: endpoint.class == Class::Stored,
         };
         let plan = Plan {
             call,

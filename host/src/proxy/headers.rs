@@ -1,6 +1,6 @@
 //! Which headers are passed on, in both directions.
 
-use http::header::{CONNECTION, HeaderMap, HeaderName};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName};
 
 /// Headers about one connection (RFC 9110, 7.6.1), beside those that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -49,11 +49,16 @@ fn is_about_the_client(name: &str) -> bool {
 
 /// Takes out of a client's headers what providers do not get; `forwarded` are those that the operator wants them to get.
 pub fn to_provider(headers: &mut HeaderMap, forwarded: &[HeaderName]) {
+    // An empty body stays empty, and whether it is announced is the client's choice: some servers want it of a DELETE.
+    let empty = headers.remove(CONTENT_LENGTH).filter(|length| length == "0");
     take_out(headers, |name| {
         is_hop_by_hop(name)
             || is_for_the_proxy(name)
             || is_about_the_client(name) && !forwarded.iter().any(|kept| kept == name)
     });
+    if let Some(length) = empty {
+        headers.insert(CONTENT_LENGTH, length);
+    }
 }
 
 /// What a provider must not say to our clients: it is the proxy's to say who answered, whether to try again, and which web
@@ -130,6 +135,16 @@ mod tests {
         let mut client = about;
         to_provider(&mut client, &[HeaderName::from_static("openai-project")]);
         assert_eq!(client, map(&[("openai-project", "p")]));
+    }
+
+    #[test]
+    fn the_length_of_an_empty_body_is_passed_on_and_any_other_follows_from_the_body() {
+        let mut client = map(&[("content-length", "0")]);
+        to_provider(&mut client, &[]);
+        assert_eq!(client, map(&[("content-length", "0")]));
+        let mut client = map(&[("content-length", "17")]);
+        to_provider(&mut client, &[]);
+        assert_eq!(client, map(&[]));
     }
 
     #[test]

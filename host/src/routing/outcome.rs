@@ -78,6 +78,19 @@ pub enum FailureKind {
     WebPage,
     /// An answer without the choices that it must have.
     NoChoices,
+    /// Nothing was tried for want of something on this machine, which says nothing of the provider.
+    Local(Lack),
+}
+
+/// What this machine lacks to open a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lack {
+    /// File descriptors.
+    Files,
+    /// Local ports.
+    Ports,
+    /// Memory of the kernel's, or threads.
+    Memory,
 }
 
 /// What follows an attempt.
@@ -181,7 +194,18 @@ impl fmt::Display for FailureKind {
             FailureKind::NotJson => f.write_str("sent an answer that is not a JSON object"),
             FailureKind::WebPage => f.write_str("answered with a web page: does base_url lack /v1?"),
             FailureKind::NoChoices => f.write_str("sent an answer without choices"),
+            FailureKind::Local(lack) => write!(f, "could not be asked, as the proxy's machine has no {lack} left"),
         }
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Lack::Files => "file descriptors",
+            Lack::Ports => "local ports",
+            Lack::Memory => "memory for connections",
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::reply::{Ending, Framing, Reply, Step};
 use super::{Seen, Shared};
@@ -27,6 +27,13 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, connection
     stream.set_nodelay(true).expect("a fresh socket takes options");
     let mut buffer = BytesMut::new();
     loop {
+        let idle = *shared.idle.lock();
+        if let Some(idle) = idle
+            && buffer.is_empty()
+            && timeout(idle, stream.readable()).await.is_err()
+        {
+            return;
+        }
         let (mut reader, mut writer) = stream.split();
         let Ok(Some(seen)) = read_request(&mut reader, &mut buffer, connection).await else { return };
         let (reply, place) = shared.take_in(seen);

@@ -241,6 +241,17 @@ impl Reply {
         self
     }
 
+    /// All of it as it goes over the wire, for replies that are put together by hand. Only what has a length.
+    pub fn on_the_wire(&self) -> String {
+        let mut text = self.head().unwrap_or_default();
+        for step in &self.steps {
+            if let Step::Write(bytes) = step {
+                text.push_str(&String::from_utf8_lossy(bytes));
+            }
+        }
+        text
+    }
+
     /// The status line and headers.
     pub(super) fn head(&self) -> Option<String> {
         if self.framing == Framing::Raw {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
@@ -17,8 +20,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
+use crate::routing::Lack;
+
 /// How long an address is tried alone before the next is tried beside it (RFC 8305, 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// After how long without a byte the kernel asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Where connections of one kind lead.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -110,7 +118,26 @@ async fn connect_to(address: SocketAddr) -> Result<TcpStream, ConnectError> {
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     // The end of a request must not wait for the provider's acknowledgement of its beginning.
     stream.set_nodelay(true).map_err(failed)?;
+    keep_alive(&stream).map_err(|error| failed(error.into()))?;
     Ok(stream)
+}
+
+/// Has the kernel ask now and then whether the other side is still there: boxes in the middle forget connections on
+/// which nothing happens, and a provider that thinks for minutes says nothing.
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    set_socket_keepalive(stream, true)?;
+    set_tcp_keepidle(stream, KEEPALIVE)?;
+    set_tcp_keepintvl(stream, KEEPALIVE / 4)
+}
+
+/// What this machine lacked, if that is why something could not be opened.
+pub(super) fn lack_of(error: &io::Error) -> Option<Lack> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE | Errno::NFILE => Some(Lack::Files),
+        Errno::NOMEM | Errno::NOBUFS => Some(Lack::Memory),
+        Errno::ADDRNOTAVAIL => Some(Lack::Ports),
+        _ => None,
+    }
 }
 
 /// Tries the addresses of a name in the system's order, the next one beside the first when that takes long: a machine
@@ -137,9 +164,28 @@ async fn connect_by_name(name: &str, port: u16) -> Result<TcpStream, ConnectErro
             biased;
             Some(tried) = trying.next() => match tried {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
+                Err(error) => last = Some(more_telling(last, error)),
             },
             () = patience => {}
+        }
+    }
+}
+
+/// Of two failures the one to report. The system answers "no free port" also for an address of a kind that it does not
+/// have, such as `::1` on a machine without IPv6, so what another address answered tells more.
+fn more_telling(before: Option<ConnectError>, now: ConnectError) -> ConnectError {
+    let is_local = |error: &ConnectError| matches!(error, ConnectError::Tcp(_, io) if lack_of(io) == Some(Lack::Ports));
+    match before {
+        Some(before) if is_local(&now) => before,
+        _ => now,
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Plain(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.get_ref().0.as_fd(),
         }
     }
 }

@@ -4,9 +4,11 @@
 //! between tasks, to give it up is to drop it, and what lies here is known to have been whole when it was last looked
 //! at.
 
+use std::error::Error as _;
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,23 +22,42 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::connect::{ConnectError, Origin, Stream};
+use super::connect::{ConnectError, Origin};
 use super::wake::Together;
-
-/// An idle connection is closed after this long: below the 5 s after which common servers (uvicorn, Node) close theirs,
-/// so that a request is not sent into a connection that is just being closed.
-const IDLE: Duration = Duration::from_secs(4);
+use super::wire::{Talk, Turn, Wire};
 
 /// The most headers of an answer. Gateways and content delivery networks add to what the server behind them says.
 const MAX_HEADERS: usize = 256;
+
+/// An idle connection is closed after this long: below the 5 s after which common servers (uvicorn, Node) close theirs,
+/// so that a request is seldom sent into a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// A connection is not used for longer, so that a provider's new addresses are followed under load as well.
+const LONGEST_LIFE: Duration = Duration::from_secs(300);
+/// By up to this share of it a connection lives shorter, so that those opened together do not end together.
+const LIFE_SPREAD: f64 = 0.2;
+
+/// How long the connections to an origin that spoke unasked are used once each.
+const DISTRUST: Duration = Duration::from_secs(600);
 
 /// The connections to one origin.
 #[derive(Debug)]
 pub struct Pool {
     origin: Origin,
     tls: Arc<rustls::ClientConfig>,
-    /// Idle ones, the latest used last.
-    idle: Mutex<Vec<(Instant, Box<Connection>)>>,
+    idle: Mutex<Idle>,
+    /// How many have been opened, for the spread of their lives.
+    opened: AtomicU32,
+}
+
+/// What is kept for the next request.
+#[derive(Debug, Default)]
+struct Idle {
+    /// With the time since when, the latest used last.
+    connections: Vec<(Instant, Box<Connection>)>,
+    /// Until then none is kept: the other side spoke unasked, and what it says next would be taken for an answer.
+    distrusted_until: Option<Instant>,
 }
 
 /// One connection. Dropping it closes it.
@@ -46,22 +67,38 @@ pub struct Connection {
     /// What reads and writes; `None` once the connection has ended.
     driver: Option<Driver>,
     together: Together,
+    talk: Talk,
+    /// When it has lived long enough.
+    ends: Instant,
 }
 
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<Wire>, Full<Bytes>>;
 
-/// A request that could not be sent.
-pub struct Unsent {
+/// An exchange that brought no head of an answer.
+pub struct Broken {
     /// Why.
     pub error: hyper::Error,
-    /// The request, when no byte of it was sent.
-    pub request: Option<Request<Full<Bytes>>>,
+    /// How far it had come.
+    pub progress: Progress,
+}
+
+/// How far an exchange had come when its connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No byte of the request was sent.
+    Unsent,
+    /// No byte of the answer had come.
+    Sent,
+    /// Some of the answer had come.
+    Answering,
+    /// Interim answers came without end.
+    Flooded,
 }
 
 impl Pool {
     /// No connection is opened before it is needed.
     pub fn new(origin: Origin, tls: Arc<rustls::ClientConfig>) -> Self {
-        Self { origin, tls, idle: Mutex::default() }
+        Self { origin, tls, idle: Mutex::default(), opened: AtomicU32::new(0) }
     }
 
     /// Where they lead.
@@ -69,12 +106,17 @@ impl Pool {
         &self.origin
     }
 
-    /// The connection that was used last, if it is still whole.
+    /// The connection that was used last, if it is still whole and quiet.
     pub fn take(&self) -> Option<Box<Connection>> {
         loop {
-            let (since, mut connection) = self.idle.lock().pop()?;
-            if since.elapsed() < IDLE && connection.is_usable() {
-                return Some(connection);
+            let (since, mut connection) = self.idle.lock().connections.pop()?;
+            if since.elapsed() >= IDLE {
+                continue;
+            }
+            match connection.look() {
+                Look::Usable => return Some(connection),
+                Look::Ended => {}
+                Look::Unasked => self.distrust(),
             }
         }
     }
@@ -87,64 +129,135 @@ impl Pool {
     pub async fn open(&self, limit: Duration) -> Result<Box<Connection>, ConnectError> {
         let opened = timeout(limit, self.origin.connect(&self.tls)).await;
         let stream = opened.map_err(|_elapsed| ConnectError::TimedOut)??;
-        let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(stream)).await;
+        let talk = Talk::default();
+        let wire = TokioIo::new(Wire::new(stream, talk.clone()));
+        let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(wire).await;
         let (sender, driver) = handshake.map_err(ConnectError::Http)?;
-        Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default() }))
+        let ends = Instant::now() + life(self.opened.fetch_add(1, Relaxed));
+        Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default(), talk, ends }))
+    }
+
+    /// Sends a request on `connection` and waits for the head of its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`], which says how far it had come.
+    pub async fn exchange(
+        &self,
+        connection: &mut Connection,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Broken> {
+        let exchanged = connection.exchange(request).await;
+        // With the first look after the last one something had come.
+        if matches!(&exchanged, Err(Broken { progress: Progress::Unsent, .. }))
+            && connection.talk.turn() == Turn::Theirs
+        {
+            self.distrust();
+        }
+        exchanged
     }
 
     /// Keeps a connection for the next request, if it can carry one.
     pub fn put(&self, mut connection: Box<Connection>) {
         connection.together.forget();
-        if connection.is_usable() {
-            self.idle.lock().push((Instant::now(), connection));
+        let look = connection.look();
+        connection.talk.give(Turn::Nobody);
+        let now = Instant::now();
+        match look {
+            Look::Usable if now < connection.ends => {
+                let mut idle = self.idle.lock();
+                if idle.distrusted_until.is_none_or(|until| now >= until) {
+                    idle.connections.push((now, connection));
+                }
+            }
+            Look::Usable | Look::Ended => {}
+            Look::Unasked => self.distrust(),
         }
     }
 
     /// Closes what has been idle for too long.
     pub fn sweep(&self) {
         let mut idle = self.idle.lock();
-        let old = idle.partition_point(|(since, _)| since.elapsed() >= IDLE);
-        let closed: Vec<_> = idle.drain(..old).collect();
+        let old = idle.connections.partition_point(|(since, _)| since.elapsed() >= IDLE);
+        let closed: Vec<_> = idle.connections.drain(..old).collect();
         drop(idle);
         drop(closed);
     }
+
+    /// The other side spoke unasked. What it says on a kept connection may be taken for the answer to the next request,
+    /// should it come between two looks; so for a while none is kept.
+    fn distrust(&self) {
+        let mut idle = self.idle.lock();
+        let now = Instant::now();
+        let before = idle.distrusted_until.replace(now + DISTRUST);
+        let closed = std::mem::take(&mut idle.connections);
+        drop(idle);
+        drop(closed);
+        if before.is_none_or(|until| now >= until) {
+            let (host, minutes) = (self.origin.authority(), DISTRUST.as_secs() / 60);
+            tracing::warn!(
+                host,
+                "the server at {host} sent bytes that nobody had asked for: for {minutes} min each connection to it \
+                 carries one request"
+            );
+        }
+    }
 }
 
-/// Reads and writes what can be. How a connection ended is told by what it carried.
-fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
-    if let Some(alive) = driver
-        && Pin::new(alive).poll(context).is_ready()
-    {
-        *driver = None;
-    }
+/// How long the connection that is opened as `number`th lives. Multiples of the golden ratio are spread evenly.
+fn life(number: u32) -> Duration {
+    let share = f64::from(number.wrapping_mul(0x9E37_79B9)) / f64::from(u32::MAX);
+    LONGEST_LIFE.mul_f64(1.0 - LIFE_SPREAD * share)
+}
+
+/// Reads and writes what can be, and says how the connection ended when it did.
+fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) -> Option<hyper::Result<()>> {
+    let Poll::Ready(ended) = Pin::new(driver.as_mut()?).poll(context) else { return None };
+    *driver = None;
+    Some(ended)
+}
+
+/// What is to be seen of a connection without a request.
+enum Look {
+    Usable,
+    Ended,
+    Unasked,
 }
 
 impl Connection {
     /// Whether the next request can be sent on it, as far as anybody can know.
-    fn is_usable(&mut self) -> bool {
-        let Self { sender, driver, together } = self;
-        let _pending = together.poll_quietly(|context| {
-            drive(driver, context);
-            Poll::<()>::Pending
-        });
-        driver.is_some() && sender.is_ready()
+    fn look(&mut self) -> Look {
+        let Self { sender, driver, together, talk, .. } = self;
+        let ended = together.poll_quietly(|context| drive(driver, context).map_or(Poll::Pending, Poll::Ready));
+        match ended {
+            Poll::Pending if sender.is_ready() => Look::Usable,
+            // An error without a cause, where nothing was expected, is one about what came.
+            Poll::Ready(Err(error)) if error.source().is_none() && !error.is_incomplete_message() => Look::Unasked,
+            _ if talk.turn() == Turn::Unasked => Look::Unasked,
+            _ => Look::Ended,
+        }
     }
 
-    /// Sends a request and waits for the head of its answer.
-    ///
-    /// # Errors
-    ///
-    /// [`Unsent`], with the request if the connection had ended before any of it was sent.
-    pub async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Unsent> {
-        let Self { sender, driver, together } = self;
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
+        let Self { sender, driver, together, talk, .. } = self;
+        talk.give(Turn::Ours);
         let mut answer = pin!(sender.try_send_request(request));
         let answered = poll_fn(|context| {
             together.poll(context, |context| {
+                // How it ended is told by what it carried.
                 drive(driver, context);
                 answer.as_mut().poll(context)
             })
         });
-        answered.await.map_err(|mut failed| Unsent { request: failed.take_message(), error: failed.into_error() })
+        answered.await.map_err(|mut failed| Broken {
+            progress: match talk.turn() {
+                _ if failed.take_message().is_some() => Progress::Unsent,
+                Turn::Nobody | Turn::Ours => Progress::Sent,
+                Turn::Theirs | Turn::Unasked => Progress::Answering,
+                Turn::Flooded => Progress::Flooded,
+            },
+            error: failed.into_error(),
+        })
     }
 
     /// The next frame of the answer's body.

@@ -16,7 +16,8 @@ async fn provider() -> (TcpListener, Client) {
 fn client_of(base: &str) -> Client {
     let text = format!("providers: [{{name: a, base_url: '{base}', api_key: key}}]");
     let config = config::parse(&text, "x.yaml".as_ref(), &|_| None, &["round_robin"]).expect("valid");
-    Clients::default().client_for(&config.providers[0]).expect("usable")
+    let metrics = crate::metrics::Metrics::new(&["other"]).of_provider("a");
+    Clients::default().client_for(&config.providers[0], &metrics.connections).expect("usable")
 }
 
 async fn get(client: &Client) -> Result<Bytes, AttemptError> {
@@ -69,6 +70,132 @@ async fn a_connection_that_was_closed_meanwhile_is_not_used_again() {
         // The end reaches this process when its runtime looks for events.
         tokio::task::yield_now().await;
     }
+}
+
+/// Takes a connection and answers one request on it.
+async fn answer_one(listener: &TcpListener, answer: &[u8]) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.expect("a connection of its own");
+    hear(&mut stream).await;
+    stream.write_all(answer).await.expect("written");
+    stream
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_ends_under_a_request_has_it_sent_once_more_on_a_new_one() {
+    for reset in [false, true] {
+        let (listener, client) = provider().await;
+        let (first, mut kept) = tokio::join!(get(&client), answer_one(&listener, ANSWER));
+        assert_eq!(first.expect("whole"), "ok");
+        let (second, _stream) = tokio::join!(get(&client), async {
+            hear(&mut kept).await;
+            if reset {
+                kept.set_zero_linger().expect("an open socket takes options");
+            }
+            drop(kept);
+            answer_one(&listener, ANSWER).await
+        });
+        assert_eq!(second.expect("whole"), "ok");
+        assert_eq!(metrics_of(&client).stale.get(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_done_once_is_not_sent_again_and_a_new_connection_that_ends_is_a_failure() {
+    let (listener, client) = provider().await;
+    let (first, mut kept) = tokio::join!(get(&client), answer_one(&listener, ANSWER));
+    assert_eq!(first.expect("whole"), "ok");
+    let headers = HeaderMap::new();
+    let (endpoint, body) = ("files/1", Bytes::new());
+    let stored = Call { method: Method::GET, endpoint, query: None, model: "", headers: &headers, body, once: true };
+    let (failed, ()) = tokio::join!(client.send(stored), async {
+        hear(&mut kept).await;
+        drop(kept);
+    });
+    let failed = failed.map(|_answer| ()).expect_err("it was sent");
+    assert_eq!((failed.outcome, failed.sent), (Outcome::Failed(FailureKind::Reset), true));
+    let (failed, ()) = tokio::join!(get(&client), async {
+        let (mut stream, _) = listener.accept().await.expect("connected");
+        hear(&mut stream).await;
+    });
+    assert_eq!(failed.expect_err("no answer").outcome, Outcome::Failed(FailureKind::Reset));
+    assert_eq!(metrics_of(&client).stale.get(), 0);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_ends_within_an_answer_is_not_stale() {
+    let (listener, client) = provider().await;
+    let (first, mut kept) = tokio::join!(get(&client), answer_one(&listener, ANSWER));
+    assert_eq!(first.expect("whole"), "ok");
+    let (failed, ()) = tokio::join!(get(&client), async {
+        hear(&mut kept).await;
+        kept.write_all(b"HTTP/1.1 2").await.expect("written");
+        drop(kept);
+    });
+    assert_eq!(failed.expect_err("half a head").outcome, Outcome::Failed(FailureKind::Reset));
+    assert_eq!(metrics_of(&client).stale.get(), 0);
+}
+
+#[tokio::test]
+async fn bytes_that_nobody_asked_for_are_no_answer_and_end_the_keeping_of_connections() {
+    let answers = [
+        // With the answer, and after it.
+        [ANSWER, b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\npoison!"].concat(),
+        ANSWER.to_vec(),
+    ];
+    for (late, answer) in [false, true].into_iter().zip(answers) {
+        let (listener, client) = provider().await;
+        let (first, mut kept) = tokio::join!(get(&client), answer_one(&listener, &answer));
+        assert_eq!(first.expect("whole"), "ok");
+        if late {
+            // Not seen by the runtime, which looks for events only when there is nothing else to do.
+            use std::io::Write as _;
+            kept = tokio::task::spawn_blocking(move || {
+                let mut kept = kept.into_std().expect("registered");
+                kept.set_nonblocking(false).expect("possible");
+                kept.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\npoison!").expect("written");
+                TcpStream::from_std({
+                    kept.set_nonblocking(true).expect("possible");
+                    kept
+                })
+                .expect("registered")
+            })
+            .await
+            .expect("no panic");
+        }
+        for _ in 0..2 {
+            let (next, _stream) = tokio::join!(get(&client), answer_one(&listener, ANSWER));
+            assert_eq!(next.expect("whole"), "ok");
+        }
+        assert_eq!(metrics_of(&client).reused.get(), 0);
+        drop(kept);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_two_ends_or_with_interim_answers_without_end_is_malformed() {
+    let both = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let early = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    for (answer, sound) in [
+        (both.to_vec(), false),
+        ([&early.repeat(17), ANSWER].concat(), false),
+        ([&early.repeat(16), ANSWER].concat(), true),
+    ] {
+        let (listener, client) = provider().await;
+        let (answered, _stream) = tokio::join!(get(&client), answer_one(&listener, &answer));
+        match answered {
+            Ok(body) => assert!(sound && body == "ok"),
+            Err(error) => assert!(!sound && error.outcome == Outcome::Failed(FailureKind::Malformed), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_have_two_hundred_headers() {
+    let (listener, client) = provider().await;
+    let headers: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 2\r\n\r\nok");
+    let (answered, _stream) = tokio::join!(get(&client), answer_one(&listener, answer.as_bytes()));
+    assert_eq!(answered.expect("whole"), "ok");
 }
 
 #[tokio::test]
@@ -162,6 +289,13 @@ async fn every_address_of_a_name_is_tried() {
         stream.write_all(ANSWER).await.expect("written");
     });
     assert_eq!(answer.expect("whole"), "ok");
+}
+
+fn metrics_of(client: &Client) -> &ConnectionMetrics {
+    match &client.0 {
+        Way::Http(http) => &http.metrics,
+        Way::Played(_) => panic!("not over the network"),
+    }
 }
 
 fn pool_of(client: &Client) -> &Pool {
