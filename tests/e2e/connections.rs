@@ -67,12 +67,8 @@ async fn a_provider_that_closes_idle_connections_as_requests_come_fails_none_of_
 
 #[tokio::test]
 async fn a_second_answer_that_nobody_asked_for_reaches_no_client() {
-    let poison = Reply::chat("poison");
-    let answer = Reply::chat("a");
-    let twice = {
-        let (answer, poison) = (wire(&answer), wire(&poison));
-        Script::by(move |_, _| Reply::raw(answer.clone()).delay(Duration::from_millis(20)).body(poison.clone()).hang())
-    };
+    let (answer, poison) = (Reply::chat("a").on_the_wire(), Reply::chat("poison").on_the_wire());
+    let twice = Reply::raw(answer).delay(Duration::from_millis(20)).body(poison).hang();
     let a = Mock::start("a", twice).await;
     let proxy = Proxy::before([&a]).await;
     for _ in 0..5 {
