@@ -1,18 +1,24 @@
-# The commands of Pointsman. `make demo` and `make test` are all that a newcomer needs; both do their own set-up.
+# The commands of Pointsman. `make demo` and `make test` are all that a newcomer needs. Both do their own set-up: `demo` wants
+# Rust with rustup and a C compiler, `test` Python 3 besides; what else the tests run is fetched into target/, see tests/tools.
 
 CARGO ?= cargo
 WASM := wasm32-wasip2
+# Where the tests put what they fetch, as cargo has it.
+TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+# The test programs of tests/ that need cargo alone, and those that run what other registries have.
+ALONE := --test harness --test e2e --test process --test chaos
+FETCHED := --test sdk --test authors
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p weighted \
 	-p grabby -p misbehave -p needy -p stranger
 
-.PHONY: help setup demo run test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
+.PHONY: help setup tools demo run test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
-	@echo "make test   run every test (needs python3 with venv, node, cargo-component, PyPI, npm and valgrind)"
-	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind; part of make test)"
+	@echo "make test   run every test; fetches what it needs into target/ (needs python3, PyPI and npm)"
+	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind)"
 	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
 	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
@@ -20,11 +26,18 @@ help:
 	@echo "make soak   faults, reloads and SOAK_CLIENTS (500) clients for SOAK_SECONDS (1200)"
 	@echo "make fuzz   fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each"
 
-# rust-toolchain.toml names the target, but not every rustup installs what it names.
+# rust-toolchain.toml names the target, but not every rustup installs what it names. Whether it is there shows in the
+# toolchain: `rustup target list` repeats what was once installed.
+HAS_WASM = test -d "$$(rustc --print target-libdir --target $(WASM))"
 setup:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust with rustup, https://rustup.rs"; exit 1; }
-	@command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs"; exit 1; }
-	@rustup target list --installed | grep -qx $(WASM) || rustup target add $(WASM)
+	@command -v cc >/dev/null || { echo "cc is missing: install a C compiler (apt-get install gcc libc6-dev)"; exit 1; }
+	@$(HAS_WASM) || command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs"; exit 1; }
+	@$(HAS_WASM) || rustup target add $(WASM)
+	@$(HAS_WASM) || { echo "rustup did not install it: rustup target remove $(WASM), then add it again"; exit 1; }
+
+tools: setup
+	tests/tools get $(TOOLS)
 
 demo: setup
 	$(CARGO) run --release --locked -p pointsman -- demo
@@ -32,10 +45,14 @@ demo: setup
 run: setup
 	$(CARGO) run --release --locked -p pointsman -- serve $(if $(CONFIG),--config $(CONFIG))
 
+# First what needs cargo alone. One selection of packages throughout, or features would differ and much be built again.
 test: setup
-	$(CARGO) test --workspace --locked
+	@tests/tools plan $(TOOLS)
+	$(CARGO) test --workspace --locked --lib --bins $(ALONE)
+	$(CARGO) test --workspace --locked --doc
 	$(CARGO) test --locked --manifest-path strategies/examples/night_shift/Cargo.toml --target-dir target/examples
-	@$(MAKE) --no-print-directory guard
+	tests/tools get $(TOOLS)
+	$(CARGO) test --workspace --locked $(FETCHED)
 
 # What is on record are the instructions of one platform; elsewhere there is nothing to compare with.
 guard guard-record: setup

@@ -1,13 +1,14 @@
 //! The way of an author, in each language that `pointsman strategy new` has a project for: in a folder outside of the
 //! repository, with the tools from their registries, along the very lines of the project's README, to live traffic.
 //!
-//! Nothing is skipped: a tool that is missing fails the test with the line that installs it. What the tools download is
-//! kept below `target/authors`.
+//! Nothing is skipped: `tests/tools` fetches what the machine lacks, and says what would help where it cannot. What is built
+//! for the projects is kept below `target/authors`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{Mock, Process, Reply, binary, chat_request, eventually, provider, target};
+use harness::{Mock, Process, Reply, binary, chat_request, eventually, fetch, provider, target, tool};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,11 +17,9 @@ use tokio::time::Instant;
 /// Both what Rust writes with another character in its files, and a name that all the others take.
 const NAME: &str = "eu-first";
 
-const CARGO_COMPONENT: &str = "cargo install cargo-component --version 0.21.1 --locked";
-
 /// A line for the shell as an author types it in `folder`, without what the cargo that runs the tests has set.
 fn shell(line: &str, folder: &Path) -> Command {
-    let mut command = Command::new("sh");
+    let mut command = tool("sh");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let of_this_cargo = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
@@ -28,13 +27,11 @@ fn shell(line: &str, folder: &Path) -> Command {
             command.env_remove(&name);
         }
     }
-    let kept = target().join("authors");
     // An author has `pointsman` where the shell finds it.
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "PATH")).map(OsString::from);
+    let path = path.expect("a tool has a PATH");
     let folders = binary().parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
     command.env("PATH", std::env::join_paths(folders).expect("taken from a PATH"));
-    command.env("npm_config_cache", kept.join("npm")).env("npm_config_prefer_offline", "true");
-    command.env("PIP_CACHE_DIR", kept.join("pip")).env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
     command.args(["-c", line]).current_dir(folder);
     command
 }
@@ -52,18 +49,6 @@ fn must(line: &str, folder: &Path) {
 #[expect(clippy::print_stderr, reason = "the test runner shows it")]
 fn show(text: &str) {
     eprintln!("{text}");
-}
-
-/// Fails with the line that installs a tool, if `line` does not find it.
-fn needs(line: &str, remedy: &str) {
-    let found = shell(line, Path::new("/")).output().is_ok_and(|output| output.status.success());
-    assert!(found, "`{line}` fails, so a tool is missing; install it: {remedy}");
-}
-
-#[test]
-#[should_panic(expected = "so a tool is missing; install it: by a line like this")]
-fn a_tool_that_is_missing_fails_the_test_with_the_line_that_installs_it() {
-    needs("a-tool-that-nobody-has --version", "by a line like this");
 }
 
 /// The lines of a shell in a text: its blocks that begin with ```sh, without comments.
@@ -205,18 +190,16 @@ async fn a_project_in_rust_becomes_a_strategy() {
 
 #[tokio::test]
 async fn a_project_for_cargo_component_becomes_a_strategy() {
-    needs("cargo component --version", CARGO_COMPONENT);
+    fetch("cargo_component");
     becomes_a_strategy("cargo-component").await;
 }
 
 #[tokio::test]
 async fn a_project_in_javascript_becomes_a_strategy() {
-    needs("node --version && npm --version", "apt-get install nodejs npm (Node 20 or later)");
     becomes_a_strategy("js").await;
 }
 
 #[tokio::test]
 async fn a_project_in_python_becomes_a_strategy() {
-    needs("python3 -c 'import venv, ensurepip'", "apt-get install python3 python3-venv");
     becomes_a_strategy("python").await;
 }

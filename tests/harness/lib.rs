@@ -13,6 +13,7 @@ mod process;
 mod proxy;
 mod raw;
 mod secrets;
+mod tools;
 
 pub use client::{Answer, Call, Session, Streaming};
 pub use component::{build_component, misbehave, target, workspace};
@@ -23,6 +24,7 @@ pub use process::{Process, binary};
 pub use proxy::{KEY, Proxy, ProxyBuilder, provider};
 pub use raw::Raw;
 pub use secrets::{SECRET_MARK, holds_secret};
+pub use tools::{alone, fetch, tool};
 
 use std::future::Future;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Call, Gate, Mock, Reply, Script, chat_request, eventually};
+use harness::{Call, Gate, Mock, Reply, Script, chat_request, eventually, workspace};
 use http::Method;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -86,4 +86,14 @@ async fn a_panic_inside_a_mock_is_the_tests_own() {
         raw.read_to_close().await
     };
     assert_eq!(raw.await, "");
+}
+
+#[test]
+fn make_test_runs_every_test_program() {
+    let read = |file: &str| std::fs::read_to_string(workspace().join(file)).expect("it is there");
+    let makefile = read("Makefile");
+    for section in read("tests/Cargo.toml").split("[[test]]\nname = \"").skip(1) {
+        let name = section.split('"').next().expect("a name in quotes");
+        assert!(makefile.contains(&format!("--test {name}")), "{name} is neither in ALONE nor in FETCHED");
+    }
 }

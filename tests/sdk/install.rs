@@ -1,11 +1,11 @@
-//! The clients' own packages, from their registries: each installed once, into a folder below `target/`. Where a tool or a
-//! package cannot be had, the tests fail and say so.
+//! The clients' own packages, from their registries: each installed once, into a folder below `target/`. Where a package
+//! cannot be had, the tests fail and say so.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use harness::{target, workspace};
+use harness::{alone, target, tool, workspace};
 
 /// The versions that the tests were written against.
 const OPENAI: &[&str] = &["openai==3.54.0"];
@@ -20,24 +20,23 @@ pub enum Package {
 }
 
 /// Runs a command that the tests cannot do without.
-fn must(command: &mut Command, remedy: &str) {
+fn must(command: &mut Command) {
     let output = command.output();
-    let shown = format!("{command:?}");
-    assert!(output.is_ok(), "{shown}: {output:?}; {remedy}");
-    let output = output.expect("just checked");
-    assert!(output.status.success(), "{shown}:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.as_ref().is_ok_and(|output| output.status.success()), "{command:?}: {output:#?}");
 }
 
 /// A folder of its own for this package, made by `install` unless that has been done.
 fn once(package: &str, install: impl FnOnce(&Path)) -> PathBuf {
     let folder = target().join("sdk").join(package.replace("==", "-").replace('@', "-node-"));
     let installed = folder.join("installed");
-    if !installed.exists() {
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).expect("target/ is writable");
-        install(&folder);
-        std::fs::write(installed, "").expect("target/ is writable");
-    }
+    alone("sdk", || {
+        if !installed.exists() {
+            let _ = std::fs::remove_dir_all(&folder);
+            std::fs::create_dir_all(&folder).expect("target/ is writable");
+            install(&folder);
+            std::fs::write(&installed, "").expect("target/ is writable");
+        }
+    });
     folder
 }
 
@@ -50,10 +49,10 @@ pub fn python(package: Package) -> &'static Path {
             Package::LangChain => LANGCHAIN,
         };
         let environment = once(packages[0], |environment| {
-            let remedy = "install Python 3 with venv and pip";
-            must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment), remedy);
-            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-            must(Command::new(environment.join("bin/python")).args(pip).args(packages), remedy);
+            must(tool("python3").args(["-m", "venv", "--clear"]).arg(environment));
+            let python = environment.join("bin/python");
+            let python = python.to_str().expect("a path of UTF-8");
+            must(tool(python).args(["-m", "pip", "install", "--quiet"]).args(packages));
         });
         environment.join("bin/python")
     })
@@ -65,7 +64,7 @@ pub fn node(script: &str) -> PathBuf {
     let folder = READY.get_or_init(|| {
         once(NODE, |folder| {
             let npm = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
-            must(Command::new("npm").args(npm).arg(folder).arg(NODE), "install Node 20 or later with npm");
+            must(tool("npm").args(npm).arg(folder).arg(NODE));
         })
     });
     let copy = folder.join(script);

@@ -3,13 +3,13 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use harness::{Mock, Proxy, Reply, Script, eventually};
+use harness::{Mock, Proxy, Reply, Script, eventually, tool};
 use serde_json::json;
 
 use super::{before, embeds, install, run, transcribes};
 
 fn node() -> Command {
-    let mut command = Command::new("node");
+    let mut command = tool("node");
     command.arg(install::node("openai_client.mjs"));
     command
 }

@@ -1,0 +1,60 @@
+//! Tools of other languages, for the tests of real clients and of authors: `tests/tools` fetches below `target/` what the
+//! machine lacks, and whatever a package manager caches stays there too.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::{target, workspace};
+
+/// Has `part` of it where `tool` finds it.
+///
+/// # Panics
+///
+/// When it is neither there nor to be had; the message says what would help.
+pub fn fetch(part: &str) {
+    alone("tools", || {
+        let script = workspace().join("tests/tools");
+        let got = Command::new("sh").arg(script).arg("get").arg(target().join("tools")).arg(part).output();
+        let got = got.expect("there is a shell");
+        assert!(got.status.success(), "tests/tools cannot get {part}:\n{}", String::from_utf8_lossy(&got.stderr));
+    });
+}
+
+/// The `PATH` on which they are found.
+fn path() -> &'static OsString {
+    static READY: OnceLock<OsString> = OnceLock::new();
+    READY.get_or_init(|| {
+        fetch("node");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(target().join("tools/bin")).chain(std::env::split_paths(&path));
+        std::env::join_paths(folders).expect("taken from a PATH")
+    })
+}
+
+/// A command that finds Python, Node and npm, and what else has been fetched.
+///
+/// # Panics
+///
+/// As [`fetch`].
+pub fn tool(program: &str) -> Command {
+    let caches = target().join("tools/cache");
+    let mut command = Command::new(program);
+    command.env("PATH", path());
+    command.env("npm_config_cache", caches.join("npm")).env("npm_config_prefer_offline", "true");
+    command.env("PIP_CACHE_DIR", caches.join("pip"));
+    command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_ROOT_USER_ACTION", "ignore");
+    command
+}
+
+/// Runs `install` while no other test does one of this name, in whichever process.
+///
+/// # Panics
+///
+/// When `target/` is not writable.
+pub fn alone<T>(name: &str, install: impl FnOnce() -> T) -> T {
+    let lock = File::create(target().join(format!("{name}.lock"))).expect("target/ is writable");
+    lock.lock().expect("a file of ours can be locked");
+    install()
+}
