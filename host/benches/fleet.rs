@@ -7,6 +7,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pointsman::config::{self, StrategySource};
 use pointsman::metrics::Metrics;
 use pointsman::provider::Fleet;
+use pointsman::provider::ejection::ModelKey;
 use pointsman::routing::Tier;
 use pointsman::strategy;
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ fn offers(criterion: &mut Criterion) {
         let eligible = fleet.eligible("gpt-4o-mini").clone();
         let now = Instant::now();
         group.bench_with_input(BenchmarkId::new("offer", count), &fleet, |bencher, fleet| {
-            bencher.iter(|| black_box(fleet.offer(Tier::Primary, &eligible, &[], now)));
+            bencher.iter(|| black_box(fleet.offer(Tier::Primary, &eligible, ModelKey::NONE, &[], now)));
         });
         group.bench_with_input(BenchmarkId::new("snapshot", count), &fleet, |bencher, fleet| {
             bencher.iter(|| black_box(fleet.snapshot()));

@@ -345,7 +345,7 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     let now = Instant::now();
     let snapshot = fleet.snapshot();
     let health = snapshot.of(provider.record());
-    let throttled = health.throttled_for(now);
+    let throttled = health.throttles().longest(now);
     let mut fields = json!({
         "name": provider.config.name,
         "state": state_word(health, now),
@@ -372,7 +372,7 @@ fn state_word(health: &Health, now: Instant) -> &'static str {
     match health.standing(now) {
         Standing::Ejected => "ejected",
         Standing::Probing => "probing",
-        Standing::Admitted if health.throttled_for(now).is_some() => "throttled",
+        Standing::Admitted if health.throttles().longest(now).is_some() => "throttled",
         Standing::Admitted => "admitted",
     }
 }

@@ -107,6 +107,8 @@ pub struct Config {
     pub declared: Vec<StrategyChoice>,
     /// Active checks and ejection.
     pub health_check: HealthCheck,
+    /// Attempts that a request is given after every candidate has failed softly.
+    pub retries: u32,
     /// Which requests belong together.
     pub affinity: Affinity,
     /// The global queue and the wait for a provider's slot.
@@ -152,6 +154,22 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// The names of those timeouts that are its own.
     pub own_timeouts: Vec<&'static str>,
+    /// The global settings of active checks with this provider's own laid over them.
+    pub health_check: ProviderCheck,
+}
+
+/// The active check of one provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderCheck {
+    /// Whether it is checked at all.
+    pub enabled: bool,
+    /// What is asked for: below the base URL, or below the server's root if it begins with a slash; `None` is the list
+    /// of models.
+    pub path: Option<String>,
+    /// Between two checks.
+    pub interval: Duration,
+    /// Bounds one check.
+    pub timeout: Duration,
 }
 
 /// What a million tokens cost, in the operator's currency; finite, 0 or more.
@@ -222,8 +240,10 @@ pub struct HealthCheck {
     pub interval: Duration,
     /// Bounds one check.
     pub timeout: Duration,
-    /// The first ejection lasts this long.
+    /// The longest ejection; a refused key waits for so long at once.
     pub cooldown: Duration,
+    /// So many soft failures in a row eject.
+    pub failures: u32,
 }
 
 /// What bounds an attempt.
@@ -259,7 +279,7 @@ pub struct Monitoring {
     pub log_format: LogFormat,
     /// Whether latency is measured and logged.
     pub track_latency: bool,
-    /// Whether a failed request ejects its provider.
+    /// Whether failed requests eject their provider.
     pub track_errors: bool,
     /// Between two summaries of latency in the log.
     pub interval: Duration,

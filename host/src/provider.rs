@@ -4,6 +4,7 @@
 //! behind one `ArcSwap` of the [`Board`]; counters are relaxed atomics; limits are slots that travel with the answer's
 //! body.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -33,11 +34,11 @@ use crate::slots::Slot;
 pub use board::Snapshot;
 use board::{Board, Record};
 use client::{Client, Clients};
-use ejection::{CheckResult, Health, Policy, Standing};
+use ejection::{Admission, Attempt, CheckResult, Health, ModelKey, Policy, Trail};
 use eligible::{Eligible, EligibleSet};
 use gauge::GaugeRef;
 use masking::Masks;
-pub use permit::Permit;
+pub use permit::{Excuse, Permit};
 use words::Words;
 
 /// One callable destination and what is known of it.
@@ -68,10 +69,10 @@ pub struct Fleet {
     /// Shared with the fleets before and after.
     board: Arc<Board>,
     policy: Policy,
+    /// What all chance in health follows from.
+    seed: u64,
     /// Whether latency is measured; otherwise strategies see none.
     track_latency: bool,
-    /// Without active checks a trial request is the only way back.
-    checks: bool,
     strategy: Arc<dyn Strategy>,
     strategy_calls: Histogram,
 }
@@ -168,10 +169,11 @@ impl Fleet {
         predecessor: Option<&Fleet>,
     ) -> Result<Arc<Self>, client::SetupError> {
         let clients = predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default();
-        Self::with_clients(config, strategy, metrics, predecessor, clients)
+        let seed = RandomState::new().hash_one(config.providers.len());
+        Self::with_clients(config, strategy, metrics, predecessor, clients, seed)
     }
 
-    /// As [`Fleet::new`], with these clients.
+    /// As [`Fleet::new`], with these clients and the seed of all chance.
     ///
     /// # Errors
     ///
@@ -182,6 +184,7 @@ impl Fleet {
         metrics: &Metrics,
         predecessor: Option<&Fleet>,
         clients: Clients,
+        seed: u64,
     ) -> Result<Arc<Self>, client::SetupError> {
         let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
         let mut providers = Vec::with_capacity(config.providers.len());
@@ -205,9 +208,13 @@ impl Fleet {
             providers,
             clients,
             board,
-            policy: Policy { cooldown: config.health_check.cooldown, track_errors: config.monitoring.track_errors },
+            policy: Policy {
+                cooldown: config.health_check.cooldown,
+                failures: config.health_check.failures,
+                track_errors: config.monitoring.track_errors,
+            },
+            seed,
             track_latency: config.monitoring.track_latency,
-            checks: config.health_check.enabled,
             strategy_calls: metrics.strategy_calls(strategy.name()),
             strategy,
         }))
@@ -227,6 +234,9 @@ impl Fleet {
             if known.is_some_and(|known| credentials(&known.config) != credentials(&provider.config)) {
                 // What was held against it may have been held against its old key.
                 self.board.update(&provider.record, |health| Some(health.forgiven()));
+            } else if known.is_some() {
+                // A limit may have been lifted; a request or two find out.
+                self.board.update(&provider.record, Health::unthrottled);
             }
         }
     }
@@ -272,35 +282,39 @@ impl Fleet {
         self.eligible.of(model)
     }
 
-    /// Whether a provider may be offered in the tiers of the healthy.
-    pub fn is_available(&self, health: &Health, provider: &Provider, now: Instant) -> bool {
-        if health.throttled_for(now).is_some() {
-            return false;
-        }
-        match health.standing(now) {
-            Standing::Admitted => true,
-            Standing::Ejected => false,
-            Standing::Probing => !self.checks && !provider.record.trial.load(Relaxed),
-        }
-    }
-
-    /// Whether the health of a provider lets it be offered in `tier`.
-    fn is_offered(&self, tier: Tier, snapshot: &Snapshot, provider: &Provider, now: Instant) -> bool {
-        let health = snapshot.of(&provider.record);
+    /// Whether the health of a provider lets it be offered to a request for `model` in `tier`.
+    fn is_offered(&self, tier: Tier, health: &Health, provider: &Provider, model: ModelKey, now: Instant) -> bool {
         match tier {
-            Tier::Primary | Tier::Fallback => self.is_available(health, provider, now),
-            Tier::LastResort => health.throttled_for(now).is_none(),
+            Tier::Primary | Tier::Fallback => {
+                match health.admission(model, provider.config.health_check.enabled, now) {
+                    Admission::Free => true,
+                    Admission::OneAtATime => !provider.record.trial.load(Relaxed),
+                    Admission::Closed => false,
+                }
+            }
+            Tier::LastResort => health.throttles().wait(model, now).is_none(),
         }
     }
 
-    /// The candidates that `tier` offers of `eligible`, in the order of the configuration, less those in `tried`.
-    pub fn offer(&self, tier: Tier, eligible: &EligibleSet, tried: &[u32], now: Instant) -> Vec<Candidate> {
+    /// The candidates that `tier` offers of `eligible` for `model`, in the order of the configuration, less those in
+    /// `tried`.
+    pub fn offer(
+        &self,
+        tier: Tier,
+        eligible: &EligibleSet,
+        model: ModelKey,
+        tried: &[u32],
+        now: Instant,
+    ) -> Vec<Candidate> {
         let snapshot = self.snapshot();
         let eligible = eligible.in_tier(tier);
         let mut candidates = Vec::with_capacity(eligible.len());
         candidates.extend(eligible.iter().filter_map(|&index| {
             let Place { seat, gauge } = &self.places[index as usize];
-            let fits = snapshot.is_well(*seat) || self.is_offered(tier, &snapshot, self.provider(index), now);
+            let fits = snapshot.is_well(*seat) || {
+                let provider = self.provider(index);
+                self.is_offered(tier, snapshot.of(&provider.record), provider, model, now)
+            };
             (fits && !tried.contains(&index)).then(|| Candidate {
                 provider: index,
                 in_flight: gauge.in_flight(),
@@ -311,84 +325,87 @@ impl Fleet {
         candidates
     }
 
-    /// The shortest wait until one of `eligible` is no longer throttled; `None` unless all are throttled.
-    pub fn all_throttled_for(&self, eligible: &EligibleSet) -> Option<Duration> {
+    /// The shortest wait until one of `eligible` may be asked for `model` again; `None` unless all are throttled.
+    pub fn all_throttled_for(&self, eligible: &EligibleSet, model: ModelKey) -> Option<Duration> {
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let waits =
-            eligible.providers().iter().map(|&index| snapshot.of(&self.provider(index).record).throttled_for(now));
-        waits.reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
+        let wait = |&index: &u32| snapshot.of(&self.provider(index).record).throttles().wait(model, now);
+        eligible.providers().iter().map(wait).reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
     }
 
-    /// Takes a slot of a provider if one is free, for an attempt that begins `now`.
+    /// Takes a slot of a provider if one is free, for an attempt for `model` that begins `now`.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] says why it may not be used now.
-    pub fn try_permit(self: &Arc<Self>, index: u32, tier: Tier, now: Instant) -> Result<Permit, Unavailable> {
+    pub fn try_permit(
+        self: &Arc<Self>,
+        index: u32,
+        tier: Tier,
+        model: ModelKey,
+        now: Instant,
+    ) -> Result<Permit, Unavailable> {
         let slot = self.provider(index).record.slots.try_take().ok_or(Unavailable::Saturated)?;
-        self.start(index, tier, slot, now).ok_or(Unavailable::Out)
+        self.start(index, tier, model, slot, now).ok_or(Unavailable::Out)
     }
 
     /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
-    pub async fn permit(self: &Arc<Self>, index: u32, tier: Tier) -> Option<Permit> {
+    pub async fn permit(self: &Arc<Self>, index: u32, tier: Tier, model: ModelKey) -> Option<Permit> {
         let slot = self.provider(index).record.slots.take().await;
-        self.start(index, tier, slot, Instant::now())
+        self.start(index, tier, model, slot, Instant::now())
     }
 
     /// Looks again at the health of a provider whose slot was just taken, as it may have changed during the wait.
-    fn start(self: &Arc<Self>, index: u32, tier: Tier, slot: Slot, now: Instant) -> Option<Permit> {
+    fn start(self: &Arc<Self>, index: u32, tier: Tier, model: ModelKey, slot: Slot, now: Instant) -> Option<Permit> {
         let provider = self.provider(index);
         let snapshot = self.snapshot();
-        let health = snapshot.of(&provider.record);
         let mut trial = false;
-        match tier {
-            Tier::Primary | Tier::Fallback => {
-                if !self.is_available(health, provider, now) {
-                    return None;
-                }
-                if health.standing(now) == Standing::Probing {
-                    if provider.record.trial.swap(true, Relaxed) {
-                        return None;
+        if !snapshot.is_well(provider.record.seat()) {
+            let health = snapshot.of(&provider.record);
+            match tier {
+                Tier::Primary | Tier::Fallback => {
+                    match health.admission(model, provider.config.health_check.enabled, now) {
+                        Admission::Free => {}
+                        Admission::OneAtATime if !provider.record.trial.swap(true, Relaxed) => trial = true,
+                        Admission::OneAtATime | Admission::Closed => return None,
                     }
-                    trial = true;
                 }
-            }
-            Tier::LastResort => {
-                if health.throttled_for(now).is_some() {
-                    return None;
-                }
+                Tier::LastResort if health.throttles().wait(model, now).is_some() => return None,
+                Tier::LastResort => {}
             }
         }
-        Some(Permit::new(Arc::clone(self), Arc::clone(provider), slot, trial, now))
+        Some(Permit::new(Arc::clone(self), Arc::clone(provider), model, slot, trial, now))
     }
 
-    /// Takes in the outcome of an attempt, and why it ended so where there is more to say. Called by its permit alone.
-    fn learn(
-        &self,
-        provider: &Provider,
-        (outcome, reason): (Outcome, Option<&str>),
-        epoch: u64,
-        report: Report,
-        now: Instant,
-    ) {
+    /// Takes in the outcome of an attempt. Called by its permit alone.
+    fn learn(&self, provider: &Provider, attempt: &Attempt<'_>, report: Report, now: Instant) {
         if self.track_latency {
             provider.record.gauge.latency.record(&report);
         }
         self.strategy.learn(report);
-        self.update(provider, now, |health| {
-            let after = health.after_attempt(outcome, epoch, now, self.policy)?;
-            Some(match reason {
-                Some(reason) => after.because(reason),
-                None => after,
-            })
-        });
+        let trail = match attempt.mark(self.policy) {
+            Some(failed) => provider.record.mark(attempt.epoch, failed),
+            None => Trail::default(),
+        };
+        let chance = self.chance(provider);
+        self.update(provider, now, |health| health.after_attempt(attempt, trail, now, self.policy, chance));
     }
 
     /// Takes in the result of an active check.
     pub fn checked(&self, provider: &Provider, result: &CheckResult) {
         let now = Instant::now();
-        self.update(provider, now, |health| health.after_check(result, now, self.policy));
+        let health = self.snapshot().of(&provider.record).clone();
+        let trail = match health.mark_of(result, now) {
+            Some(failed) => provider.record.mark(health.epoch(), failed),
+            None => provider.record.trail(),
+        };
+        let chance = self.chance(provider);
+        self.update(provider, now, |health| health.after_check(result, trail, now, self.policy, chance));
+    }
+
+    /// What chance in a provider's health follows from.
+    fn chance(&self, provider: &Provider) -> u64 {
+        self.seed ^ (provider.record.seat() as u64) << 32
     }
 
     /// Applies one transition, if it changes anything.
@@ -407,26 +424,32 @@ fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Ins
     let name = provider.config.name.as_str();
     if after.epoch() != before.epoch() {
         let reason = after.reason().unwrap_or_default();
-        let seconds = after.ejected_until().map_or(0.0, |until| (until - now).as_secs_f64());
+        let seconds = after.ejected_until().map_or(0.0, |until| rounded(until - now));
         tracing::warn!(
             provider = name,
             reason,
             cooldown_s = seconds,
-            "provider {name} ejected for {seconds} s: {reason}"
+            "provider {name} was ejected for {seconds} s: {reason}"
         );
     } else if before.ejected_until().is_some() && after.ejected_until().is_none() {
-        tracing::info!(provider = name, "provider {name} admitted again");
+        tracing::info!(provider = name, "provider {name} was admitted again");
     }
-    if let Some(wait) = after.throttled_for(now)
-        && before.throttled_for(now).is_none()
+    let wait = after.throttles().longest(now);
+    if let Some(wait) = wait
+        && before.throttles().longest(now).is_none()
     {
-        let seconds = wait.as_secs_f64();
+        let seconds = rounded(wait);
         let reason = after.reason().unwrap_or_default();
         tracing::warn!(
             provider = name,
             wait_s = seconds,
             reason,
-            "provider {name} throttled for {seconds} s: {reason}"
+            "provider {name} was throttled for {seconds} s: {reason}"
         );
     }
+}
+
+/// Seconds for people.
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 100.0).round() / 100.0
 }

@@ -51,7 +51,7 @@ async fn the_error_holds_neither_keys_nor_addresses() {
 
 #[tokio::test]
 async fn when_none_was_healthy_and_the_last_resort_failed_the_message_says_so() {
-    let (a, b) = (Mock::start("a", Reply::status(500)).await, Mock::start("b", Reply::status(500)).await);
+    let (a, b) = (Mock::start("a", Reply::status(401)).await, Mock::start("b", Reply::status(401)).await);
     let proxy = Proxy::before([&a, &b]).await;
     assert!(!proxy.chat().await.message().contains("No healthy providers available"), "they were healthy at first");
     let answer = proxy.chat().await;

@@ -120,7 +120,7 @@ async fn a_slot_is_held_until_the_stream_has_ended() {
 #[tokio::test]
 async fn a_waiter_for_a_slot_is_not_sent_to_a_provider_that_was_ejected_meanwhile() {
     let gate = Gate::closed();
-    let a = Mock::start("a", Reply::status(500).held_by(&gate)).await;
+    let a = Mock::start("a", Reply::status(401).held_by(&gate)).await;
     let b = Mock::start("b", Reply::chat("b")).await;
     let builder = Proxy::builder().provider(&a, json!({"max_concurrent": 1})).provider(&b, json!({}));
     let proxy = builder.set(json!({"queue": {"slot_wait": 10}})).start().await;

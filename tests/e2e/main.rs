@@ -25,6 +25,7 @@ mod outcomes;
 mod paths;
 mod queue;
 mod reload;
+mod retries;
 mod rotation;
 mod settings;
 mod shadow;

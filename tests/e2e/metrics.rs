@@ -8,7 +8,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_request_counts_once_and_each_of_its_attempts_too() {
-    let a = Mock::start("a", Reply::status(500)).await;
+    let a = Mock::start("a", Reply::status(401)).await;
     let b = Mock::start("b", Reply::chat("b")).await;
     let proxy = Proxy::before([&a, &b]).await;
     for _ in 0..3 {
@@ -16,8 +16,8 @@ async fn a_request_counts_once_and_each_of_its_attempts_too() {
     }
     for (series, value) in [
         (r#"pointsman_requests_total{endpoint="chat/completions",outcome="succeeded",provider="b"}"#, 3.0),
-        (r#"pointsman_requests_total{endpoint="chat/completions",outcome="failed",provider="a"}"#, 0.0),
-        (r#"pointsman_attempts_total{outcome="failed",provider="a"}"#, 1.0),
+        (r#"pointsman_requests_total{endpoint="chat/completions",outcome="unauthorized",provider="a"}"#, 0.0),
+        (r#"pointsman_attempts_total{outcome="unauthorized",provider="a"}"#, 1.0),
         (r#"pointsman_attempts_total{outcome="succeeded",provider="b"}"#, 3.0),
         (r#"pointsman_failovers_total{provider="b"}"#, 1.0),
         (r#"pointsman_ejections_total{provider="a"}"#, 1.0),

@@ -35,7 +35,7 @@ async fn names_of_the_configuration_are_in_the_list() {
 
 #[tokio::test]
 async fn providers_that_are_out_are_left_out() {
-    let (a, b) = (Mock::start("a", Reply::status(500)).await, Mock::start("b", Reply::chat("b")).await);
+    let (a, b) = (Mock::start("a", Reply::status(401)).await, Mock::start("b", Reply::chat("b")).await);
     a.list_models_by(Reply::models(&["only-a"]));
     b.list_models_by(Reply::models(&["only-b"]));
     let proxy = Proxy::before([&a, &b]).await;

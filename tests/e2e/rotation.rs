@@ -87,7 +87,7 @@ async fn round_robin_stays_exact_when_some_requests_fail_over() {
 
 #[tokio::test]
 async fn round_robin_rotates_evenly_over_those_left_when_one_is_out() {
-    let a = Mock::start("a", Reply::status(500)).await;
+    let a = Mock::start("a", Reply::status(401)).await;
     let [b, c] = mocks(["b", "c"]).await;
     let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({})).provider(&c, json!({}));
     let proxy = builder.strategy("round_robin").start().await;
@@ -114,7 +114,7 @@ async fn weights_hold_within_one_percent_over_ten_thousand_requests() {
 
 #[tokio::test]
 async fn weights_are_renormalised_over_those_left_when_one_is_out() {
-    let a = Mock::start("a", Reply::status(500)).await;
+    let a = Mock::start("a", Reply::status(401)).await;
     let [b, c] = mocks(["b", "c"]).await;
     let builder = Proxy::builder().provider(&a, json!({"weight": 6})).provider(&b, json!({"weight": 3}));
     let proxy = builder.provider(&c, json!({"weight": 1})).strategy("weighted").start().await;

@@ -26,7 +26,7 @@ async fn fallback_providers_answer_in_the_same_request_when_the_primaries_fail()
 
 #[tokio::test]
 async fn fallback_providers_answer_while_no_primary_is_healthy() {
-    let (a, spare) = (Mock::start("a", Reply::status(500)).await, Mock::start("spare", Reply::chat("spare")).await);
+    let (a, spare) = (Mock::start("a", Reply::status(401)).await, Mock::start("spare", Reply::chat("spare")).await);
     let builder = Proxy::builder().provider(&a, json!({})).provider(&spare, json!({"fallback_only": true}));
     let proxy = builder.start().await;
     proxy.chat().await;
@@ -46,7 +46,7 @@ async fn fallback_providers_answer_while_the_primaries_are_throttled() {
 
 #[tokio::test]
 async fn the_last_resort_serves_what_a_stale_health_state_would_refuse() {
-    let a = Mock::start("a", [Reply::status(500), Reply::chat("well again")]).await;
+    let a = Mock::start("a", [Reply::status(401), Reply::chat("well again")]).await;
     let proxy = Proxy::before([&a]).await;
     assert_eq!(proxy.chat().await.status, 502);
     assert_eq!(proxy.state_of(&a).await, "ejected");
@@ -56,7 +56,7 @@ async fn the_last_resort_serves_what_a_stale_health_state_would_refuse() {
 
 #[tokio::test]
 async fn the_last_resort_follows_in_the_same_request_when_the_only_healthy_provider_fails() {
-    let a = Mock::start("a", [Reply::status(500), Reply::chat("from a")]).await;
+    let a = Mock::start("a", [Reply::status(401), Reply::chat("from a")]).await;
     let b = Mock::start("b", [Reply::chat("from b"), Reply::status(500)]).await;
     let proxy = Proxy::before([&a, &b]).await;
     assert_eq!(proxy.chat().await.provider(), "b");
@@ -67,7 +67,7 @@ async fn the_last_resort_follows_in_the_same_request_when_the_only_healthy_provi
 
 #[tokio::test]
 async fn a_success_in_the_last_resort_admits_the_provider() {
-    let a = Mock::start("a", [Reply::status(500), Reply::chat("well again")]).await;
+    let a = Mock::start("a", [Reply::status(401), Reply::chat("well again")]).await;
     let proxy = Proxy::before([&a]).await;
     proxy.chat().await;
     proxy.chat().await;

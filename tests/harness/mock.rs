@@ -151,6 +151,19 @@ impl Mock {
         Self::deaf(name, address, vec![Deaf::Socket(socket)])
     }
 
+    /// Begins to listen where connections were refused, and follows `script`.
+    ///
+    /// # Panics
+    ///
+    /// When it did not refuse them.
+    pub async fn begin(mut self, script: impl Into<Script>) -> Self {
+        let Some(Deaf::Socket(socket)) = self._deaf.pop() else { panic!("{} does not refuse connections", self.name) };
+        let listener = socket.listen(1024).expect("a bound socket can listen");
+        self.follow(script);
+        self.accepting = Some(crate::spawn(accept(listener, Arc::clone(&self.shared))).abort_handle());
+        self
+    }
+
     /// A provider to which no connection comes about: its backlog is full, and the kernel drops what knocks.
     pub async fn unreachable(name: &str) -> Self {
         let socket = TcpSocket::new_v4().expect("sockets exist");

@@ -134,11 +134,13 @@ impl ProxyBuilder {
 
 impl Proxy {
     /// A configuration without providers, with fast and quiet defaults: no active checks, `failover`, so that the
-    /// provider written first is asked first, and a cool-down longer than any test.
+    /// provider written first is asked first, no retries, and one failure is enough to eject: for a second, or where a key
+    /// was refused for longer than any test.
     pub fn builder() -> ProxyBuilder {
         let config = json!({
             "providers": [],
-            "routing": {"strategy": "failover", "health_check": {"enabled": false, "cooldown": 600}},
+            "routing": {"strategy": "failover", "retries": 0,
+                "health_check": {"enabled": false, "cooldown": 600, "failures": 1}},
             "timeouts": {"request": 15, "connect": 5},
             "queue": {"slot_wait": 0.05},
             "server": {"host": "127.0.0.1", "port": 0, "watch": false},

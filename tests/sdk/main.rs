@@ -76,10 +76,17 @@ fn transcribes() -> Script {
     })
 }
 
+/// A proxy before one provider, with the ejection and the retries that there are by default.
 async fn before(reply: impl Into<Script>) -> (Mock, Proxy) {
     let a = Mock::start("a", reply).await;
-    let proxy = Proxy::before([&a]).await;
+    let by_default = json!({"routing": {"retries": 2, "health_check": {"failures": 3, "cooldown": 30}}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(by_default).start().await;
     (a, proxy)
+}
+
+/// A provider that fails every second request, the first one among them.
+fn every_second(fails: Reply) -> Script {
+    Script::by(move |number, _| if number % 2 == 0 { fails.clone() } else { Reply::chat("Hello from a") })
 }
 
 #[tokio::test]
@@ -183,8 +190,8 @@ async fn an_unknown_model_is_a_not_found_error() {
 }
 
 #[tokio::test]
-async fn throttled_providers_are_a_rate_limit_error_and_the_sdk_does_not_retry() {
-    let (a, proxy) = before(Reply::error(429, "slow down").header("retry-after", "30")).await;
+async fn throttled_providers_are_a_rate_limit_error_and_what_the_sdk_retries_does_not_reach_them() {
+    let (a, proxy) = before(Reply::error(429, "slow down").header("retry-after", "90")).await;
     client(&proxy, "rate_limit_error").await;
     assert_eq!(a.calls(), 1);
 }
@@ -193,7 +200,15 @@ async fn throttled_providers_are_a_rate_limit_error_and_the_sdk_does_not_retry()
 async fn failed_providers_are_an_internal_server_error_and_the_sdk_does_not_retry() {
     let (a, proxy) = before(Reply::status(500)).await;
     client(&proxy, "internal_server_error").await;
-    assert_eq!(a.calls(), 1);
+    assert_eq!(a.calls(), 3, "the proxy's own attempts");
+}
+
+#[tokio::test]
+async fn ten_calls_to_one_provider_that_fails_every_second_request_succeed_ten_times() {
+    for fails in [Reply::status(500), Reply::error(429, "slow down")] {
+        let (_a, proxy) = before(every_second(fails)).await;
+        client(&proxy, "ten_calls").await;
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use harness::{Mock, Proxy, Reply, Script, eventually, tool};
 use serde_json::json;
 
-use super::{before, embeds, install, run, transcribes};
+use super::{before, embeds, every_second, install, run, transcribes};
 
 fn node() -> Command {
     let mut command = tool("node");
@@ -69,15 +69,22 @@ async fn the_clients_fault_is_a_bad_request_error() {
 }
 
 #[tokio::test]
-async fn throttled_providers_are_a_rate_limit_error_and_the_sdk_does_not_retry() {
-    let a = client(Reply::error(429, "slow down").header("retry-after", "30"), "rate_limit_error").await;
+async fn throttled_providers_are_a_rate_limit_error_and_what_the_sdk_retries_does_not_reach_them() {
+    let a = client(Reply::error(429, "slow down").header("retry-after", "90"), "rate_limit_error").await;
     assert_eq!(a.calls(), 1);
 }
 
 #[tokio::test]
 async fn failed_providers_are_an_internal_server_error_and_the_sdk_does_not_retry() {
     let a = client(Reply::status(500), "internal_server_error").await;
-    assert_eq!(a.calls(), 1);
+    assert_eq!(a.calls(), 3, "the proxy's own attempts");
+}
+
+#[tokio::test]
+async fn ten_calls_to_one_provider_that_fails_every_second_request_succeed_ten_times() {
+    for fails in [Reply::status(500), Reply::error(429, "slow down")] {
+        client(every_second(fails), "ten_calls").await;
+    }
 }
 
 #[tokio::test]

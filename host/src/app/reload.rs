@@ -197,7 +197,7 @@ impl Reloader {
         let next = self.draining.child_token();
         std::mem::replace(&mut self.checks, next.clone()).cancel();
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        health::start(fleet, &config.health_check, &self.tasks, &next, clock.subsec_nanos());
+        health::start(fleet, &self.tasks, &next, clock.subsec_nanos());
         summary::start(fleet, &config.monitoring, &self.tasks, &next);
     }
 }

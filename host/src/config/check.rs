@@ -22,6 +22,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Soft failures in a row that eject.
+const FAILURES: u32 = 3;
+/// As many attempts as are remembered.
+const MAX_FAILURES: u64 = 20;
+const RETRIES: u64 = 2;
+/// More of them only keep a client waiting.
+const MAX_RETRIES: u64 = 10;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 const QUEUE_SLOTS: u32 = 100;
 const MAX_WAITING: u64 = 1000;
@@ -60,11 +67,13 @@ pub(super) fn check(
     let top = reader.mapping(root, Place::file(), Some(TOP)).ok()?;
     let global = reader.section(&top, "timeouts", Some(TIMEOUTS));
     let global = timeouts(&mut reader, &global);
-    let providers = providers(&mut reader, &top, &global);
     let routing = reader.section(&top, "routing", Some(ROUTING));
+    let health_check = health_check(&mut reader, &routing);
+    let providers = providers(&mut reader, &top, &global, &health_check);
     let sources = Sources { folder: file.parent().unwrap_or(Path::new("")), builtins };
     let strategy = choose(&mut reader, &top, &routing, &sources);
-    let health_check = health_check(&mut reader, &routing);
+    let wanted = "a number of attempts, 0 or more";
+    let retries = reader.integer(&routing, "retries", wanted, 0, MAX_RETRIES).unwrap_or(RETRIES);
     let affinity = affinity(&mut reader, &routing);
     let queue = queue(&mut reader, &top);
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -79,6 +88,7 @@ pub(super) fn check(
         shadows,
         declared,
         health_check,
+        retries: u32::try_from(retries).unwrap_or(u32::MAX),
         affinity,
         queue,
         monitoring,
@@ -130,11 +140,13 @@ pub(super) fn timeouts(reader: &mut Reader<'_>, section: &Section<'_>) -> Given 
 fn health_check(reader: &mut Reader<'_>, routing: &Section<'_>) -> HealthCheck {
     let section = reader.section(routing, "health_check", Some(HEALTH_CHECK));
     let interval = reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(HEALTH_INTERVAL);
+    let failures = reader.integer(&section, "failures", "a positive integer", 1, MAX_FAILURES);
     HealthCheck {
         enabled: reader.boolean(&section, "enabled", true),
         interval,
         timeout: reader.seconds(&section, "timeout", Zero::Illegal).unwrap_or(HEALTH_TIMEOUT),
         cooldown: reader.seconds(&section, "cooldown", Zero::Illegal).unwrap_or(interval),
+        failures: failures.and_then(|failures| u32::try_from(failures).ok()).unwrap_or(FAILURES),
     }
 }
 

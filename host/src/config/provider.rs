@@ -8,10 +8,10 @@ use url::Url;
 use super::check::{Given, timeouts};
 use super::example::MINIMAL;
 use super::problem::{Place, Reported, quoted};
-use super::read::{Reader, Section, Text};
-use super::schema::{PRICE, PROVIDER, TIMEOUTS};
+use super::read::{Reader, Section, Text, Zero};
+use super::schema::{PRICE, PROVIDER, PROVIDER_CHECK, TIMEOUTS};
 use super::yaml::Node;
-use super::{Price, Provider, ProviderKind, Secret, Timeouts};
+use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts};
 use super::{key, vendor};
 
 /// Longer names do not fit a log line or a table.
@@ -54,7 +54,12 @@ pub(super) const RESERVED_HEADERS: [&str; 11] = [
 ];
 
 /// All providers that could be read; at least one, or a problem.
-pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, global: &Given) -> Vec<Provider> {
+pub(super) fn providers(
+    reader: &mut Reader<'_>,
+    top: &Section<'_>,
+    global: &Given,
+    checks: &HealthCheck,
+) -> Vec<Provider> {
     let at = top.place("providers");
     let items = reader.list(top, "providers");
     if items.is_empty() {
@@ -70,7 +75,7 @@ pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, global: &Giv
     for (index, (at, node)) in items.into_iter().enumerate() {
         let Ok(section) = reader.mapping(Some(node), at, Some(PROVIDER)) else { continue };
         let name = name(reader, &section, index, &mut names);
-        let rest = provider(reader, &section, global);
+        let rest = provider(reader, &section, global, checks);
         if let (Some(name), Some(provider)) = (name, rest) {
             providers.push(Provider { name, ..provider });
         }
@@ -82,7 +87,7 @@ pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, global: &Giv
 }
 
 /// The provider at `section`, still without its name; `None` only after a problem.
-fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> Option<Provider> {
+fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given, checks: &HealthCheck) -> Option<Provider> {
     let base_url = required(reader, section, "base_url").ok().and_then(|text| base_url(reader, &text).ok());
     let api_key = match section.get("api_key") {
         Some((at, node)) => secret(reader, node, at, Some("a server that wants no key accepts any, such as `none`")),
@@ -104,6 +109,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> O
     let own = reader.section(section, "timeouts", Some(TIMEOUTS));
     let own = timeouts(reader, &own);
     let timeouts: Timeouts = own.over(global).resolve();
+    let health_check = health_check(reader, section, checks);
     Some(Provider {
         name: String::new(),
         base_url: base_url?,
@@ -120,7 +126,28 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given) -> O
         headers,
         timeouts,
         own_timeouts: own.names(),
+        health_check,
     })
+}
+
+/// The provider's own settings of its active check, over the global ones.
+fn health_check(reader: &mut Reader<'_>, section: &Section<'_>, global: &HealthCheck) -> ProviderCheck {
+    let section = reader.section(section, "health_check", Some(PROVIDER_CHECK));
+    let path = reader.text(&section, "path").ok().flatten().and_then(|found| {
+        let legal = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
+        if !found.text.is_empty() && found.text.bytes().all(legal) {
+            return Some(found.text);
+        }
+        let help = "such as models, below base_url, or /health, below the server's root";
+        reader.not(&found.at, "a path", &found.shown, Some(help.to_owned()));
+        None
+    });
+    ProviderCheck {
+        enabled: reader.boolean(&section, "enabled", global.enabled),
+        path,
+        interval: reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(global.interval),
+        timeout: reader.seconds(&section, "timeout", Zero::Illegal).unwrap_or(global.timeout),
+    }
 }
 
 /// A text that must be there.

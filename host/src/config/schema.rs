@@ -28,17 +28,20 @@ pub(super) const PROVIDER: Schema = Schema {
         "api_version",
         "headers",
         "timeouts",
+        "health_check",
         "models",
         "price",
         "labels",
     ],
 };
 pub(super) const ROUTING: Schema =
-    Schema { path: "`routing`", keys: &["strategy", "health_check", "affinity", "shadow"] };
+    Schema { path: "`routing`", keys: &["strategy", "health_check", "retries", "affinity", "shadow"] };
 pub(super) const AFFINITY: Schema = Schema { path: "`routing.affinity`", keys: &["header", "prompt_prefix"] };
 pub(super) const PRICE: Schema = Schema { path: "`providers[].price`", keys: &["input", "output"] };
 pub(super) const HEALTH_CHECK: Schema =
-    Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown"] };
+    Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown", "failures"] };
+pub(super) const PROVIDER_CHECK: Schema =
+    Schema { path: "`providers[].health_check`", keys: &["enabled", "path", "interval", "timeout"] };
 pub(super) const STRATEGY: Schema = Schema { path: "`strategies.NAME`", keys: &["path", "config"] };
 pub(super) const TIMEOUTS: Schema = Schema { path: "`timeouts`", keys: &["request", "connect", "idle"] };
 pub(super) const QUEUE: Schema =
@@ -77,8 +80,22 @@ pub(super) const SERVER: Schema = Schema {
 pub(super) const TLS: Schema = Schema { path: "`server.tls`", keys: &["cert", "key"] };
 pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
-pub(super) const ALL: [Schema; 13] =
-    [TOP, PROVIDER, PRICE, ROUTING, AFFINITY, HEALTH_CHECK, STRATEGY, TIMEOUTS, QUEUE, MONITORING, SERVER, TLS, ADMIN];
+pub(super) const ALL: [Schema; 14] = [
+    TOP,
+    PROVIDER,
+    PRICE,
+    ROUTING,
+    AFFINITY,
+    HEALTH_CHECK,
+    PROVIDER_CHECK,
+    STRATEGY,
+    TIMEOUTS,
+    QUEUE,
+    MONITORING,
+    SERVER,
+    TLS,
+    ADMIN,
+];
 
 /// What was probably meant by a key that `schema` does not have: a similar key, another section, or else the whole list.
 pub(super) fn help_for_unknown(key: &str, schema: Schema) -> String {
@@ -102,6 +119,9 @@ mod tests {
         assert_eq!(help_for_unknown("slotwait", QUEUE), "did you mean `slot_wait`?");
         assert_eq!(help_for_unknown("strategy", TOP), "it belongs to `routing`");
         assert_eq!(help_for_unknown("max_concurrent", TOP), "it belongs to `providers[]` or `queue`");
-        assert_eq!(help_for_unknown("colour", ROUTING), "the keys here: strategy, health_check, affinity, shadow");
+        assert_eq!(
+            help_for_unknown("colour", ROUTING),
+            "the keys here: strategy, health_check, retries, affinity, shadow"
+        );
     }
 }

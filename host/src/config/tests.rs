@@ -170,7 +170,13 @@ fn the_defaults_are_those_of_the_specification() {
     assert_eq!((config.strategy.line, &config.strategy.config), (0, &serde_json::json!({})));
     assert_eq!(
         config.health_check,
-        HealthCheck { enabled: true, interval: seconds(30.0), timeout: seconds(5.0), cooldown: seconds(30.0) }
+        HealthCheck {
+            enabled: true,
+            interval: seconds(30.0),
+            timeout: seconds(5.0),
+            cooldown: seconds(30.0),
+            failures: 3
+        }
     );
     assert_eq!(
         config.queue,

@@ -5,7 +5,7 @@
 //! nothing is forgotten and nothing counted twice. A provider that is taken out and put in again while requests are still
 //! at it is the same one, or it would be given more than its limit.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use url::Url;
 
-use super::ejection::Health;
+use super::ejection::{Health, Trail};
 use super::gauge::{GaugeRef, Gauges};
 use crate::config::{self, ProviderKind};
 use crate::slots::Slots;
@@ -54,7 +54,9 @@ pub struct Record {
     seat: usize,
     /// As many as `max_concurrent`.
     pub(super) slots: Arc<Slots>,
-    /// Whether the one trial request of a probing provider is under way.
+    /// How its latest attempts went.
+    trail: AtomicU64,
+    /// Whether the one trial request of a provider that has yet to prove itself is under way.
     pub(super) trial: AtomicBool,
     /// What it works on, and its latency.
     pub(super) gauge: GaugeRef,
@@ -66,7 +68,8 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     health: Vec<Health>,
-    /// Of whom nothing is held against, whatever the time. For nearly all providers nearly always the whole answer.
+    /// Of whom nothing is held against, whatever the time and the model. For nearly all providers nearly always the whole
+    /// answer.
     well: Vec<bool>,
 }
 
@@ -81,7 +84,7 @@ impl Snapshot {
         &self.health[record.seat]
     }
 
-    /// Whether the provider in a seat is admitted and not throttled, now and until the next snapshot.
+    /// Whether the provider in a seat takes all that comes, now and until the next snapshot.
     pub fn is_well(&self, seat: usize) -> bool {
         self.well.get(seat).is_some_and(|well| *well)
     }
@@ -91,6 +94,24 @@ impl Record {
     /// The place of its health in a snapshot.
     pub fn seat(&self) -> usize {
         self.seat
+    }
+
+    /// Marks an attempt that began in `epoch` and tells how the latest ones went, it included. Writes nothing at a
+    /// provider whose latest attempts all went well.
+    pub(super) fn mark(&self, epoch: u64, failed: bool) -> Trail {
+        let mut before = Trail::of(self.trail.load(Relaxed));
+        loop {
+            let Some(after) = before.after(epoch, failed) else { return before };
+            match self.trail.compare_exchange_weak(before.bits(), after.bits(), Relaxed, Relaxed) {
+                Ok(_) => return after,
+                Err(bits) => before = Trail::of(bits),
+            }
+        }
+    }
+
+    /// How the latest attempts went.
+    pub(super) fn trail(&self) -> Trail {
+        Trail::of(self.trail.load(Relaxed))
     }
 }
 
@@ -117,6 +138,7 @@ impl Board {
         let record = Arc::new(Record {
             seat,
             slots: Slots::new(None),
+            trail: AtomicU64::new(Trail::default().bits()),
             trial: AtomicBool::new(false),
             gauge,
             ejected: Notify::new(),

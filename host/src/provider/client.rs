@@ -243,16 +243,26 @@ impl Client {
         }
     }
 
-    /// `GET models` with the provider's key, as the active check and the list of models send it.
+    /// `GET models` with the provider's key, as the list of models is asked for.
     ///
     /// # Errors
     ///
     /// As [`Client::send`].
     pub async fn list_models(&self) -> Result<Answer, AttemptError> {
+        self.check(None).await
+    }
+
+    /// `GET` of a path below the base URL, or below the server's root if it begins with a slash, with the provider's
+    /// key; of `models` where none is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::send`].
+    pub async fn check(&self, path: Option<&str>) -> Result<Answer, AttemptError> {
         let headers = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))]);
         let call = Call {
             method: Method::GET,
-            endpoint: MODELS,
+            endpoint: path.unwrap_or(MODELS),
             query: None,
             model: "",
             headers: &headers,

@@ -1,61 +1,117 @@
-//! The health of one provider as a state machine: plain functions from state, event and time to the next state.
+//! The health of one provider as a state machine: plain functions from state, event, chance and time to the next state.
 //!
-//! A provider is *admitted* until evidence against it *ejects* it. After its cool-down it is *probing*: an active check
-//! or a trial request admits it or ejects it again, for twice as long, up to ten times the first cool-down. *Throttled*
-//! is a separate, timed state: a provider that limits our rate is well. Ejection with a growing time follows Envoy's
-//! outlier detection.
+//! A provider is *admitted* until evidence against it *ejects* it: hard evidence and a refused key at once, soft evidence
+//! when there is too much of it ([`Trail`]). An ejection lasts a second, and twice as long with each one in a row. Then
+//! the provider is *probing*: an active check or one request is its trial. Until a request has gone well it takes
+//! one at a time, so that one that comes back is not met by all at once. *Throttled* ([`Throttles`]) is a separate, timed
+//! state: a provider that limits our rate is well. Ejection with a growing time follows Envoy's outlier detection.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::routing::{FailureKind, Outcome, OutcomeKind};
+mod throttle;
+mod trail;
 
-/// The longest cool-down, as a multiple of the first.
-const MAX_COOLDOWN_FACTOR: u32 = 10;
-/// The first wait after a rate limit without a figure of its own; doubles with each in a row.
-const FIRST_THROTTLE: Duration = Duration::from_secs(1);
-/// The longest wait that a provider without a figure of its own is given.
-const MAX_GROWN_THROTTLE: Duration = Duration::from_secs(60);
-/// The longest wait that is believed: a header gone wrong must not take a provider out for good.
-const MAX_THROTTLE: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::routing::{Evidence, Outcome};
+pub use throttle::{ModelKey, Scope, Throttles};
+pub use trail::Trail;
+
+/// How long the first ejection in a row lasts, unless the longest one is shorter.
+const FIRST_EJECTION: Duration = Duration::from_secs(1);
+/// An ejection is longer by up to this share, so that those of many proxies do not end together.
+const JITTER: f64 = 0.1;
+/// While a provider does not answer its checks it is asked again after this time, so that its return is seen soon.
+const WATCH: Duration = Duration::from_secs(1);
+/// A provider that has never answered is checked again after this time, then after twice as long, and so on.
+const FIRST_RECHECK: Duration = Duration::from_secs(1);
 
 /// Where a provider stands, health alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Takes requests.
     Admitted,
-    /// Out for a cool-down.
+    /// Out for a while.
     Ejected,
-    /// The cool-down is over; waits for proof.
+    /// The ejection is over; waits for proof.
     Probing,
 }
 
+/// How many requests may go to a provider while others can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// As many as come.
+    Free,
+    /// One at a time: it has yet to prove itself.
+    OneAtATime,
+    /// None.
+    Closed,
+}
+
+/// On whose word a provider was ejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Requests failed.
+    Requests,
+    /// Checks alone failed; requests may go well all the same.
+    Checks,
+    /// Our key was refused.
+    Key,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ejection {
+    until: Instant,
+    cause: Cause,
+}
+
 /// The health of one provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Health {
-    /// `Some` while ejected or probing: the end of the cool-down.
-    ejected_until: Option<Instant>,
+    /// `Some` while ejected or probing.
+    ejection: Option<Ejection>,
     /// Ejections since the last request that went well.
-    ejections: u32,
+    in_a_row: u32,
     /// Counts ejections over the provider's life; evidence from attempts of an earlier epoch is stale.
     epoch: u64,
-    /// No requests before this instant.
-    throttled_until: Option<Instant>,
-    /// Rate limits without a figure since the last request that went well.
-    throttles: u32,
-    /// Why it was ejected last, for `/health`.
+    /// It is back, and no request has gone well since.
+    on_trial: bool,
+    /// The latest active check failed.
+    check_failed: bool,
+    /// A request or a check has gone well at some time.
+    has_answered: bool,
+    throttles: Throttles,
+    /// Why it is or was last out, for `/health`.
     reason: Option<Arc<str>>,
 }
 
 /// What the operator configured.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// How long the first ejection lasts.
+    /// The longest ejection.
     pub cooldown: Duration,
+    /// So many soft failures in a row eject.
+    pub failures: u32,
     /// Whether failed requests eject.
     pub track_errors: bool,
+}
+
+/// An attempt after its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What that says about the provider: the outcome's own weight, or nothing where the request itself is to blame.
+    pub evidence: Evidence,
+    /// The provider's epoch when it began.
+    pub epoch: u64,
+    /// The model that was asked for.
+    pub model: ModelKey,
+    /// Whether a rate limit is about all models.
+    pub limits_account: bool,
+    /// Why it ended so where there is more to say, in the words of [`Provider::describe`](super::Provider::describe).
+    pub reason: Option<&'a str>,
 }
 
 /// What an active check found.
@@ -63,40 +119,67 @@ pub struct Policy {
 pub enum CheckResult {
     /// It answers.
     Alive,
-    /// It does not, or refuses our key; why, for `/health`.
+    /// It does not; why, for `/health`.
     Down(String),
+    /// It does not accept our key; why, for `/health`.
+    Refused(String),
+    /// The check could not be made.
+    Unknown,
 }
 
-impl Default for Health {
-    /// Admitted: a provider is trusted until there is evidence against it.
-    fn default() -> Self {
-        Self { ejected_until: None, ejections: 0, epoch: 0, throttled_until: None, throttles: 0, reason: None }
+impl Attempt<'_> {
+    fn why(&self) -> String {
+        self.reason.map_or_else(|| self.outcome.to_string(), str::to_owned)
+    }
+
+    /// How it is marked in the provider's [`Trail`]: whether it failed; `None` when it is not.
+    pub fn mark(&self, policy: Policy) -> Option<bool> {
+        match self.evidence {
+            Evidence::Good => Some(false),
+            Evidence::Soft | Evidence::Hard => policy.track_errors.then_some(true),
+            Evidence::None | Evidence::Limit | Evidence::Key => None,
+        }
     }
 }
 
 impl Health {
     /// Where the provider stands at `now`, rate limits aside.
     pub fn standing(&self, now: Instant) -> Standing {
-        match self.ejected_until {
+        match &self.ejection {
             None => Standing::Admitted,
-            Some(until) if now < until => Standing::Ejected,
+            Some(ejection) if now < ejection.until => Standing::Ejected,
             Some(_) => Standing::Probing,
         }
     }
 
-    /// Whether nothing is held against it, whatever the time: neither ejected nor probing, and never throttled since.
+    /// Whether nothing is held against it, whatever the time and the model.
     pub fn is_well(&self) -> bool {
-        self.ejected_until.is_none() && self.throttled_until.is_none()
+        self.ejection.is_none() && !self.on_trial && self.throttles.is_empty()
     }
 
-    /// How long the provider is still throttled, if it is.
-    pub fn throttled_for(&self, now: Instant) -> Option<Duration> {
-        self.throttled_until.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero())
+    /// How many requests for `model` it may be given while others can serve; `checks` says whether it is checked.
+    pub fn admission(&self, model: ModelKey, checks: bool, now: Instant) -> Admission {
+        if self.throttles.wait(model, now).is_some() {
+            return Admission::Closed;
+        }
+        match &self.ejection {
+            Some(ejection) if now < ejection.until => Admission::Closed,
+            // The check is the trial, unless it is checks alone that speak against the provider.
+            Some(ejection) if checks && ejection.cause != Cause::Checks => Admission::Closed,
+            Some(_) => Admission::OneAtATime,
+            None if self.on_trial || self.throttles.wants_trial(model, now) => Admission::OneAtATime,
+            None => Admission::Free,
+        }
     }
 
-    /// The end of the cool-down, while not admitted.
+    /// The rate limits.
+    pub fn throttles(&self) -> &Throttles {
+        &self.throttles
+    }
+
+    /// The end of the ejection, while not admitted.
     pub fn ejected_until(&self) -> Option<Instant> {
-        self.ejected_until
+        self.ejection.as_ref().map(|ejection| ejection.until)
     }
 
     /// Names the period between two ejections; an attempt keeps it as evidence of when it began.
@@ -104,247 +187,205 @@ impl Health {
         self.epoch
     }
 
-    /// Why it is or was last out.
+    /// Why it is out, or has yet to prove itself.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref().filter(|_| !self.is_well())
     }
 
-    /// The same state, with `reason` for why it is out.
-    #[must_use]
-    pub fn because(self, reason: &str) -> Self {
-        let reason = if self.is_well() { None } else { Some(reason.into()) };
-        Self { reason, ..self }
-    }
-
-    /// The state after an attempt that began in `epoch` ended with `outcome`; `None` when nothing changes, which is
-    /// the case for nearly every request.
-    pub fn after_attempt(&self, outcome: Outcome, epoch: u64, now: Instant, policy: Policy) -> Option<Self> {
-        match outcome.kind() {
-            OutcomeKind::Succeeded | OutcomeKind::Rejected | OutcomeKind::NotFound | OutcomeKind::Declined => {
-                self.proven_well(epoch)
+    /// The state after an attempt, whose mark `trail` holds already; `chance` is what its jitter follows from.
+    /// `None` when nothing changes, which is the case for nearly every request.
+    pub fn after_attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        trail: Trail,
+        now: Instant,
+        policy: Policy,
+        chance: u64,
+    ) -> Option<Self> {
+        let eject = |cause| {
+            // A request that began before the ejection says nothing about the time after it.
+            if attempt.epoch != self.epoch {
+                return None;
             }
-            OutcomeKind::Throttled => {
-                // Requests in flight together that all hit the limit are one reason to wait longer, not many.
-                if outcome == (Outcome::Throttled { retry_after: None }) && self.throttled_for(now).is_some() {
-                    return None;
-                }
-                let retry_after = match outcome {
-                    Outcome::Throttled { retry_after } => retry_after,
-                    _ => None,
-                };
-                let well = self.proven_well(epoch).unwrap_or_else(|| self.clone());
-                Some(well.throttled(self.throttles, retry_after, now))
+            self.ejected(cause, attempt.why(), now, policy, chance)
+        };
+        match attempt.evidence {
+            Evidence::None => None,
+            Evidence::Good => self.proven(attempt.epoch, attempt.model, now),
+            Evidence::Limit => self.limited(attempt, now),
+            Evidence::Key => eject(Cause::Key),
+            Evidence::Soft | Evidence::Hard if !policy.track_errors => None,
+            Evidence::Hard => eject(Cause::Requests),
+            Evidence::Soft => {
+                let on_trial = self.on_trial || self.ejection.is_some();
+                (on_trial || trail.is_too_bad(policy.failures)).then(|| eject(Cause::Requests)).flatten()
             }
-            OutcomeKind::Unauthorized => self.evidence_against(epoch, now, policy, &outcome.to_string()),
-            OutcomeKind::Failed | OutcomeKind::TimedOut | OutcomeKind::Interrupted => {
-                // What is lacking on this machine says nothing of a provider.
-                if !policy.track_errors || matches!(outcome, Outcome::Failed(FailureKind::Local(_))) {
-                    return None;
-                }
-                self.evidence_against(epoch, now, policy, &outcome.to_string())
-            }
-            OutcomeKind::Cancelled => None,
         }
     }
 
-    /// The state after an active check.
-    pub fn after_check(&self, result: &CheckResult, now: Instant, policy: Policy) -> Option<Self> {
-        match (result, self.standing(now)) {
-            (CheckResult::Alive, Standing::Probing) => {
-                // The count of ejections stays: a provider that lists its models but fails its requests waits longer
-                // each time.
-                Some(Self { ejected_until: None, ..self.clone() })
-            }
-            (CheckResult::Alive, Standing::Admitted | Standing::Ejected)
-            | (CheckResult::Down(_), Standing::Ejected) => None,
-            (CheckResult::Down(reason), Standing::Admitted | Standing::Probing) => {
-                self.evidence_against(self.epoch, now, policy, &format!("active check: {reason}"))
-            }
+    /// How an active check is marked in the [`Trail`]: whether it failed; `None` when it is not.
+    pub fn mark_of(&self, result: &CheckResult, now: Instant) -> Option<bool> {
+        let admitted = self.standing(now) == Standing::Admitted;
+        match result {
+            CheckResult::Down(_) | CheckResult::Refused(_) => admitted.then_some(true),
+            // It takes back what a check has said, and says nothing about requests.
+            CheckResult::Alive => (admitted && self.check_failed).then_some(false),
+            CheckResult::Unknown => None,
         }
+    }
+
+    /// The state after an active check, whose mark `trail` holds already; `None` when nothing changes.
+    pub fn after_check(
+        &self,
+        result: &CheckResult,
+        trail: Trail,
+        now: Instant,
+        policy: Policy,
+        chance: u64,
+    ) -> Option<Self> {
+        let (reason, refused) = match result {
+            CheckResult::Unknown => return None,
+            CheckResult::Alive => return self.after_good_check(now),
+            CheckResult::Down(reason) => (reason, false),
+            CheckResult::Refused(reason) => (reason, true),
+        };
+        let failed = (!self.check_failed).then(|| Self { check_failed: true, ..self.clone() });
+        let cause = match &self.ejection {
+            Some(ejection) if now < ejection.until => return failed,
+            // It had its trial by a check before it was ejected; now a request is the trial.
+            Some(Ejection { cause: Cause::Checks, .. }) => return failed,
+            Some(ejection) if !refused => ejection.cause,
+            Some(_) => Cause::Key,
+            None if trail.is_too_bad(policy.failures) => Cause::Checks,
+            None => return failed,
+        };
+        let out = self.ejected(cause, format!("active check: {reason}"), now, policy, chance)?;
+        Some(Self { check_failed: true, ..out })
+    }
+
+    fn after_good_check(&self, now: Instant) -> Option<Self> {
+        let is_back = match &self.ejection {
+            // That it answers again is news. Where it answered all along it is none, and the ejection runs its time; a
+            // refused key is refused whatever else is answered.
+            Some(ejection) if now < ejection.until => self.check_failed && ejection.cause != Cause::Key,
+            Some(_) => true,
+            None => false,
+        };
+        let throttles = self.throttles.checked(now);
+        if !is_back && !self.check_failed && self.has_answered && throttles.is_none() {
+            return None;
+        }
+        Some(Self {
+            ejection: self.ejection.filter(|_| !is_back),
+            // The count of ejections stays: a provider that lists its models but fails its requests waits longer each
+            // time.
+            on_trial: self.on_trial || is_back,
+            check_failed: false,
+            has_answered: true,
+            throttles: throttles.unwrap_or_else(|| self.throttles.clone()),
+            reason: self.reason.clone(),
+            ..*self
+        })
+    }
+
+    /// When the next active check is due, after one that ended at `last`, the latest of `failed` in a row; `regular` is
+    /// when it would be due of a provider that is well.
+    pub fn next_check(&self, last: Instant, failed: u32, regular: Instant, now: Instant) -> Instant {
+        let due = match &self.ejection {
+            Some(ejection) if self.check_failed && ejection.cause == Cause::Checks => last + WATCH,
+            Some(ejection) if self.check_failed && ejection.cause != Cause::Key && now < ejection.until => {
+                ejection.until.min(last + WATCH)
+            }
+            Some(ejection) => ejection.until,
+            None if !self.has_answered && failed > 0 => last + FIRST_RECHECK.saturating_mul(1 << (failed - 1).min(16)),
+            None => regular,
+        };
+        due.min(regular)
     }
 
     /// The state after the operator gave the provider another key: admitted, and what attempts with the old key bring
     /// is stale.
     pub fn forgiven(&self) -> Self {
-        Self { epoch: self.epoch + 1, ..Self::default() }
+        Self { epoch: self.epoch + 1, has_answered: self.has_answered, ..Self::default() }
+    }
+
+    /// The state after the operator has loaded the configuration again: rate limits are looked at anew; `None` when
+    /// there are none.
+    pub fn unthrottled(&self) -> Option<Self> {
+        (!self.throttles.is_empty()).then(|| Self { throttles: Throttles::default(), ..self.clone() })
     }
 
     /// A request went well enough to show that the provider works.
-    fn proven_well(&self, epoch: u64) -> Option<Self> {
-        // A request that began before the ejection proves nothing about the time after it.
-        if epoch != self.epoch || (self.ejected_until.is_none() && self.ejections == 0 && self.throttles == 0) {
+    fn proven(&self, epoch: u64, model: ModelKey, now: Instant) -> Option<Self> {
+        let is_spotless = self.ejection.is_none() && self.in_a_row == 0 && !self.on_trial && self.has_answered;
+        if epoch != self.epoch || (is_spotless && self.throttles.is_empty()) {
             return None;
         }
-        Some(Self { ejected_until: None, ejections: 0, throttles: 0, reason: None, ..self.clone() })
-    }
-
-    fn throttled(mut self, throttles: u32, retry_after: Option<Duration>, now: Instant) -> Self {
-        let wait = match retry_after {
-            Some(wait) => wait.min(MAX_THROTTLE),
-            None => {
-                self.throttles = throttles.saturating_add(1);
-                FIRST_THROTTLE.saturating_mul(1 << throttles.min(16)).min(MAX_GROWN_THROTTLE)
-            }
-        };
-        self.reason = Some(Outcome::Throttled { retry_after }.to_string().into());
-        // Requests in flight together each bring a figure; the longest holds.
-        let until = now + wait;
-        self.throttled_until = Some(self.throttled_until.map_or(until, |already| already.max(until)));
-        self
-    }
-
-    fn evidence_against(&self, epoch: u64, now: Instant, policy: Policy, reason: &str) -> Option<Self> {
-        // Ten requests that fail together are one strike, and an old request says nothing about a provider that has
-        // been out and back since.
-        if epoch != self.epoch || self.standing(now) == Standing::Ejected {
+        let throttles = self.throttles.proven(model, now);
+        if is_spotless && throttles.is_none() {
             return None;
         }
-        let factor = 1_u32.checked_shl(self.ejections).unwrap_or(u32::MAX).min(MAX_COOLDOWN_FACTOR);
         Some(Self {
-            ejected_until: Some(now + policy.cooldown.saturating_mul(factor)),
-            ejections: self.ejections.saturating_add(1),
+            ejection: None,
+            in_a_row: 0,
+            on_trial: false,
+            has_answered: true,
+            throttles: throttles.unwrap_or_else(|| self.throttles.clone()),
+            reason: self.reason.clone(),
+            ..*self
+        })
+    }
+
+    /// A rate limit was met. A provider that limits works; one that was out goes on proving itself.
+    fn limited(&self, attempt: &Attempt<'_>, now: Instant) -> Option<Self> {
+        let scope = if attempt.limits_account { Scope::Account } else { Scope::Model(attempt.model) };
+        let Outcome::Throttled { retry_after } = attempt.outcome else { return None };
+        let throttles = self.throttles.limited(scope, retry_after, now);
+        let is_back = self.ejection.is_some() && attempt.epoch == self.epoch;
+        if throttles.is_none() && !is_back {
+            return None;
+        }
+        Some(Self {
+            ejection: self.ejection.filter(|_| !is_back),
+            on_trial: self.on_trial || is_back,
+            has_answered: true,
+            throttles: throttles.unwrap_or_else(|| self.throttles.clone()),
+            reason: Some(attempt.why().into()),
+            ..*self
+        })
+    }
+
+    fn ejected(&self, cause: Cause, reason: String, now: Instant, policy: Policy, chance: u64) -> Option<Self> {
+        // What fails together is one strike.
+        if self.standing(now) == Standing::Ejected {
+            return None;
+        }
+        let grown = FIRST_EJECTION
+            .saturating_mul(1 << self.in_a_row.min(24))
+            .mul_f64(1.0 + JITTER * drawn(chance ^ self.epoch));
+        let lasts = match cause {
+            // What refuses a key now will do so in a second.
+            Cause::Key => policy.cooldown,
+            Cause::Requests | Cause::Checks => grown.min(policy.cooldown),
+        };
+        Some(Self {
+            ejection: Some(Ejection { until: now + lasts, cause }),
+            in_a_row: self.in_a_row.saturating_add(1),
             epoch: self.epoch + 1,
+            on_trial: false,
             reason: Some(reason.into()),
             ..self.clone()
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::routing::Phase;
-
-    const POLICY: Policy = Policy { cooldown: Duration::from_secs(30), track_errors: true };
-    const FAILED: Outcome = Outcome::Failed(FailureKind::Status(500));
-
-    fn seconds(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    fn ejected(now: Instant) -> Health {
-        Health::default().after_attempt(FAILED, 0, now, POLICY).expect("a failure ejects")
-    }
-
-    #[test]
-    fn one_strike_ejects_for_the_cooldown_and_then_probes() {
-        let now = Instant::now();
-        let health = ejected(now);
-        assert_eq!(health.standing(now + seconds(29)), Standing::Ejected);
-        assert_eq!(health.standing(now + seconds(30)), Standing::Probing);
-        assert_eq!(health.reason(), Some("answered 500"));
-    }
-
-    #[test]
-    fn the_clients_fault_and_a_client_that_leaves_change_nothing() {
-        let now = Instant::now();
-        for outcome in [Outcome::Rejected(400), Outcome::Cancelled, Outcome::Declined(403), Outcome::NotFound] {
-            assert!(Health::default().after_attempt(outcome, 0, now, POLICY).is_none(), "{outcome:?}");
-        }
-    }
-
-    #[test]
-    fn errors_that_are_not_tracked_never_eject_but_a_refused_key_does() {
-        let now = Instant::now();
-        let policy = Policy { track_errors: false, ..POLICY };
-        for outcome in [FAILED, Outcome::TimedOut { phase: Phase::Request }, Outcome::Interrupted] {
-            assert!(Health::default().after_attempt(outcome, 0, now, policy).is_none(), "{outcome:?}");
-        }
-        let health = Health::default().after_attempt(Outcome::Unauthorized(401), 0, now, policy).expect("ejected");
-        assert_eq!(health.standing(now), Standing::Ejected);
-    }
-
-    #[test]
-    fn failures_in_flight_together_are_one_strike() {
-        let now = Instant::now();
-        assert!(ejected(now).after_attempt(FAILED, 0, now, POLICY).is_none());
-        assert!(ejected(now).after_attempt(FAILED, 1, now, POLICY).is_none(), "nor does the last resort add any");
-    }
-
-    #[test]
-    fn the_cooldown_doubles_with_each_ejection_in_a_row_up_to_ten_times() {
-        let mut now = Instant::now();
-        let mut health = Health::default();
-        for expected in [30, 60, 120, 240, 300, 300] {
-            health = health.after_attempt(FAILED, health.epoch(), now, POLICY).expect("ejected again");
-            let until = health.ejected_until().expect("ejected");
-            assert_eq!(until - now, seconds(expected));
-            now = until;
-        }
-        let well = health.after_attempt(Outcome::Succeeded, health.epoch(), now, POLICY).expect("admitted");
-        let again = well.after_attempt(FAILED, well.epoch(), now, POLICY).expect("ejected");
-        assert_eq!(again.ejected_until().expect("ejected") - now, seconds(30), "a success starts the count anew");
-    }
-
-    #[test]
-    fn a_success_from_before_the_ejection_does_not_admit_but_one_from_after_it_does() {
-        let now = Instant::now();
-        let health = ejected(now);
-        assert!(health.after_attempt(Outcome::Succeeded, 0, now, POLICY).is_none());
-        let admitted = health.after_attempt(Outcome::Succeeded, 1, now, POLICY).expect("admitted");
-        assert_eq!(admitted.standing(now), Standing::Admitted);
-    }
-
-    #[test]
-    fn a_check_admits_only_after_the_cooldown() {
-        let now = Instant::now();
-        let health = ejected(now);
-        assert!(health.after_check(&CheckResult::Alive, now + seconds(29), POLICY).is_none());
-        let admitted = health.after_check(&CheckResult::Alive, now + seconds(30), POLICY).expect("admitted");
-        assert_eq!(admitted.standing(now + seconds(30)), Standing::Admitted);
-    }
-
-    #[test]
-    fn a_check_that_fails_ejects_and_lengthens_only_after_the_cooldown() {
-        let now = Instant::now();
-        let down = CheckResult::Down("timed out".to_owned());
-        let health = Health::default().after_check(&down, now, POLICY).expect("ejected");
-        assert_eq!(health.reason(), Some("active check: timed out"));
-        assert!(health.after_check(&down, now + seconds(10), POLICY).is_none());
-        let longer = health.after_check(&down, now + seconds(30), POLICY).expect("ejected again");
-        assert_eq!(longer.ejected_until().expect("ejected"), now + seconds(90));
-    }
-
-    #[test]
-    fn a_throttled_provider_is_out_for_its_own_figure_and_not_ejected() {
-        let now = Instant::now();
-        let throttled = Outcome::Throttled { retry_after: Some(seconds(7)) };
-        let health = Health::default().after_attempt(throttled, 0, now, POLICY).expect("throttled");
-        assert_eq!(health.standing(now), Standing::Admitted);
-        assert_eq!(health.throttled_for(now + seconds(2)), Some(seconds(5)));
-        assert_eq!(health.throttled_for(now + seconds(7)), None);
-    }
-
-    #[test]
-    fn a_throttle_without_a_figure_grows_until_a_request_goes_well() {
-        let mut now = Instant::now();
-        let throttled = Outcome::Throttled { retry_after: None };
-        let mut health = Health::default();
-        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
-            health = health.after_attempt(throttled, 0, now, POLICY).expect("throttled");
-            assert_eq!(health.throttled_for(now), Some(seconds(expected)));
-            now += seconds(expected);
-        }
-        let well = health.after_attempt(Outcome::Succeeded, 0, now, POLICY).expect("the count starts anew");
-        let again = well.after_attempt(throttled, 0, now, POLICY).expect("throttled");
-        assert_eq!(again.throttled_for(now), Some(seconds(1)));
-    }
-
-    #[test]
-    fn rate_limits_in_flight_together_grow_the_wait_once() {
-        let now = Instant::now();
-        let throttled = Outcome::Throttled { retry_after: None };
-        let health = Health::default().after_attempt(throttled, 0, now, POLICY).expect("throttled");
-        assert!(health.after_attempt(throttled, 0, now, POLICY).is_none());
-    }
-
-    #[test]
-    fn a_rate_limit_answered_to_a_trial_admits_and_throttles() {
-        let now = Instant::now();
-        let after = now + seconds(30);
-        let throttled = Outcome::Throttled { retry_after: Some(seconds(7)) };
-        let health = ejected(now).after_attempt(throttled, 1, after, POLICY).expect("changed");
-        assert_eq!(health.standing(after), Standing::Admitted);
-        assert_eq!(health.throttled_for(after), Some(seconds(7)));
-    }
+/// Between 0 and 1: SplitMix64 (Steele, Lea, Flood 2014).
+fn drawn(bits: u64) -> f64 {
+    let mut z = bits.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The active checks: `GET models`, at start and every interval, each provider on its own clock.
 //!
-//! A hung provider delays nobody else's check, and a provider whose cool-down ends is asked at once rather than at the
-//! next interval.
+//! A hung provider delays nobody else's check. A provider whose ejection ends is asked at once rather than at the next
+//! interval, and one that does not answer is asked more often, see [`Health::next_check`](super::ejection::Health::next_check).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use super::ejection::CheckResult;
 use super::{Fleet, Provider};
-use crate::config::HealthCheck;
-use crate::routing::{FailureKind, Outcome};
+use crate::config::ProviderCheck;
+use crate::routing::Evidence;
 
 /// A check is moved by up to this share of the interval, so that checks of many proxies do not meet.
 const JITTER: f64 = 0.1;
@@ -21,56 +21,65 @@ const JITTER: f64 = 0.1;
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Starts the checks of all providers; they end when `stop` is cancelled. `seed` spreads them.
-pub fn start(fleet: &Arc<Fleet>, settings: &HealthCheck, tasks: &TaskTracker, stop: &CancellationToken, seed: u32) {
-    if !settings.enabled {
-        return;
-    }
-    for provider in fleet.providers() {
-        let (fleet, provider, settings, stop) = (fleet.clone(), provider.clone(), settings.clone(), stop.clone());
+pub fn start(fleet: &Arc<Fleet>, tasks: &TaskTracker, stop: &CancellationToken, seed: u32) {
+    for provider in fleet.providers().iter().filter(|provider| provider.config.health_check.enabled) {
+        let (fleet, provider, stop) = (fleet.clone(), provider.clone(), stop.clone());
         tasks.spawn(async move {
             // Cancelled between checks and within one: a drain does not wait for a provider that hangs.
-            stop.run_until_cancelled(check_forever(&fleet, &provider, &settings, seed)).await
+            stop.run_until_cancelled(check_forever(&fleet, &provider, seed)).await
         });
     }
 }
 
-async fn check_forever(fleet: &Fleet, provider: &Provider, settings: &HealthCheck, seed: u32) {
+async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
     let mut jitter = Jitter::new(provider.index, seed);
+    let settings = &provider.config.health_check;
+    let mut failed = 0_u32;
     loop {
-        if let Some(result) = check(provider, settings.timeout).await {
-            if let CheckResult::Down(reason) = &result {
-                tracing::debug!(provider = provider.config.name, reason, "active check failed");
+        let result = check(provider, settings).await;
+        match &result {
+            CheckResult::Down(reason) | CheckResult::Refused(reason) => {
+                let name = provider.config.name.as_str();
+                tracing::debug!(provider = name, reason, "the active check of provider {name} failed: {reason}");
+                failed = failed.saturating_add(1);
             }
-            fleet.checked(provider, &result);
+            CheckResult::Alive | CheckResult::Unknown => failed = 0,
         }
-        let regular = Instant::now() + settings.interval.mul_f64(1.0 + JITTER * jitter.next());
-        // Whether ejected by this check or by a request meanwhile: the end of the cool-down comes first.
+        fleet.checked(provider, &result);
+        let last = Instant::now();
+        let regular = last + settings.interval.mul_f64(1.0 + JITTER * jitter.next());
         loop {
-            let until = fleet.snapshot().of(provider.record()).ejected_until();
-            let next = until.map_or(regular, |until| regular.min(until.max(Instant::now() + MIN_PAUSE)));
+            let now = Instant::now();
+            let due = fleet.snapshot().of(provider.record()).next_check(last, failed, regular, now);
             tokio::select! {
                 biased;
-                () = sleep_until(next) => break,
+                () = sleep_until(due.max(last + MIN_PAUSE)) => break,
+                // By a request meanwhile.
                 () = provider.record.ejected.notified() => {}
             }
         }
     }
 }
 
-/// One check, bounded by `limit`; `None` when it could not be made for want of something on this machine.
-async fn check(provider: &Provider, limit: Duration) -> Option<CheckResult> {
-    Some(match timeout(limit, provider.client.list_models()).await {
-        Err(_elapsed) => CheckResult::Down("timed out".to_owned()),
-        Ok(Err(error)) if matches!(error.outcome, Outcome::Failed(FailureKind::Local(_))) => return None,
+/// One check, bounded by its own timeout.
+async fn check(provider: &Provider, settings: &ProviderCheck) -> CheckResult {
+    match timeout(settings.timeout, provider.client.check(settings.path.as_deref())).await {
+        Err(_elapsed) => CheckResult::Down("timed out (health_check.timeout)".to_owned()),
+        Ok(Err(error)) if error.outcome.evidence() == Evidence::None => CheckResult::Unknown,
         Ok(Err(error)) => CheckResult::Down(error.to_string()),
-        Ok(Ok(answer)) => match answer.status.as_u16() {
-            // 403 and 404: the key or the provider has no list of models, which says nothing about requests. 429: it
-            // works, only not for us right now.
-            200..=299 | 403 | 404 | 405 | 429 => CheckResult::Alive,
-            status @ (401 | 402) => CheckResult::Down(format!("did not accept the proxy's key ({status})")),
-            status => CheckResult::Down(format!("answered {status}")),
-        },
-    })
+        Ok(Ok(answer)) => found(answer.status.as_u16()),
+    }
+}
+
+/// What the status of a check's answer means. Whoever answers is alive, though it may have no list of models, want it
+/// asked for otherwise, or limit our rate.
+fn found(status: u16) -> CheckResult {
+    match status {
+        401 => CheckResult::Refused("did not accept the proxy's key (401)".to_owned()),
+        501 => CheckResult::Alive,
+        500..=599 => CheckResult::Down(format!("answered {status}")),
+        _ => CheckResult::Alive,
+    }
 }
 
 /// Spreads checks: a xorshift generator, which is random enough and needs no crate.

@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
+use super::ejection::{Attempt, ModelKey};
 use super::gauge::InFlight;
 use super::{Fleet, Provider};
-use crate::routing::{Outcome, Report};
+use crate::routing::{Evidence, Outcome, Report};
 use crate::slots::Slot;
 
 /// One attempt's slot at its provider.
@@ -25,15 +26,45 @@ pub struct Permit {
     /// Whether this is the one trial of a probing provider.
     trial: bool,
     epoch: u64,
+    model: ModelKey,
+    excuse: Excuse,
+    limits_account: bool,
     began: Instant,
     first_byte: Option<Instant>,
     streams: bool,
     reported: bool,
 }
 
+/// What a request has met before this attempt, for which it may itself be to blame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Excuse {
+    /// It timed out at another provider.
+    pub timed_out: bool,
+    /// It failed at this provider before: one request is one piece of evidence.
+    pub failed_here: bool,
+}
+
+impl Excuse {
+    /// What is left of an outcome's weight.
+    fn weigh(self, outcome: Outcome) -> Evidence {
+        match (outcome.evidence(), outcome) {
+            (_, Outcome::TimedOut { .. }) if self.timed_out => Evidence::None,
+            (Evidence::Soft, _) if self.failed_here => Evidence::None,
+            (evidence, _) => evidence,
+        }
+    }
+}
+
 impl Permit {
-    /// Starts an attempt: `slot` is the provider's; `trial` says whether its trial was claimed.
-    pub(super) fn new(fleet: Arc<Fleet>, provider: Arc<Provider>, slot: Slot, trial: bool, began: Instant) -> Self {
+    /// Starts an attempt for `model`: `slot` is the provider's; `trial` says whether its trial was claimed.
+    pub(super) fn new(
+        fleet: Arc<Fleet>,
+        provider: Arc<Provider>,
+        model: ModelKey,
+        slot: Slot,
+        trial: bool,
+        began: Instant,
+    ) -> Self {
         let epoch = fleet.snapshot().of(provider.record()).epoch();
         let in_flight = InFlight::at(&provider.record().gauge);
         Self {
@@ -43,6 +74,9 @@ impl Permit {
             _in_flight: in_flight,
             trial,
             epoch,
+            model,
+            excuse: Excuse::default(),
+            limits_account: false,
             began,
             first_byte: None,
             streams: false,
@@ -58,6 +92,16 @@ impl Permit {
     /// When the attempt began.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// Notes what speaks for the provider should the attempt fail.
+    pub fn excuse(&mut self, excuse: Excuse) {
+        self.excuse = excuse;
+    }
+
+    /// Notes that the rate limit which ends the attempt is about all models.
+    pub fn limits_account(&mut self) {
+        self.limits_account = true;
     }
 
     /// Notes that the answer's body began.
@@ -96,7 +140,15 @@ impl Permit {
         if self.streams {
             self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());
         }
-        self.fleet.learn(&self.provider, (outcome, reason), self.epoch, report, now);
+        let attempt = Attempt {
+            outcome,
+            evidence: self.excuse.weigh(outcome),
+            epoch: self.epoch,
+            model: self.model,
+            limits_account: self.limits_account,
+            reason,
+        };
+        self.fleet.learn(&self.provider, &attempt, report, now);
         if self.trial {
             self.provider.record.trial.store(false, Relaxed);
         }

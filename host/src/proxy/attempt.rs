@@ -148,6 +148,10 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     // HTTP forbids the body of either.
     let bodiless = is_head || answer.status == StatusCode::NOT_MODIFIED;
     let expected = if bodiless { Expected::Anything } else { plan.expected };
+    if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+        // A server that has no room has none for any model.
+        permit.limits_account();
+    }
     if Outcome::of_status(answer.status.as_u16(), None) != Outcome::Succeeded {
         return refused(answer, permit, deadline, &asked).await;
     }

@@ -1,7 +1,8 @@
 //! THE loop: from a request to an answer, through tiers and attempts.
 //!
 //! Offer a tier, let the strategy order it, attempt in that order, and go on as `routing::outcome` says. Each provider
-//! is tried at most once; nothing reaches the client before an attempt has succeeded.
+//! is tried at most once, and once more where all have failed softly and some of `routing.retries` is left; nothing
+//! reaches the client before an attempt has succeeded.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt as _;
 use futures_util::future::select_all;
 use http::{HeaderMap, Method};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::access::Entry;
 use super::attempt::{Answered, Attempted, Expected, Failure, Plan, attempt};
@@ -19,9 +20,15 @@ use super::generation::Generation;
 use super::request::RequestBody;
 use super::respond::{ProxyError, Tried};
 use crate::provider::client::Call;
+use crate::provider::ejection::ModelKey;
 use crate::provider::eligible::EligibleSet;
-use crate::provider::{Fleet, Permit, Unavailable};
-use crate::routing::{Candidate, Decision, Facts, Next, Origin, Outcome, Tier};
+use crate::provider::{Excuse, Fleet, Permit, Unavailable};
+use crate::routing::{Candidate, Decision, Evidence, Facts, Next, Origin, Outcome, Tier};
+
+/// The pause before the first retry; it doubles with each one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A pause is moved by up to this share, so that clients that failed together do not come back together.
+const JITTER: f64 = 0.1;
 
 /// What a client wants, read and checked.
 pub struct Order {
@@ -81,13 +88,29 @@ impl Clock {
 struct Course<'a> {
     order: &'a Order,
     eligible: Arc<EligibleSet>,
-    /// Providers that were tried, in order.
+    /// The model that is asked for.
+    model: ModelKey,
+    /// Providers that were tried, in order; since the first retry, those tried again.
     tried: Vec<u32>,
+    /// Attempts that are left, once every candidate has been tried and all have failed softly.
+    retries: u32,
+    /// It is retried: every candidate has been tried.
+    retrying: bool,
     failed: Vec<Tried>,
     /// The latest 404, should there be nothing better.
     not_found: Option<Answered>,
     /// Whether a healthy provider was offered.
     any_healthy: bool,
+}
+
+/// How a round through the tiers went.
+enum Round {
+    /// Somebody answered.
+    Answered(Answered),
+    /// Nobody did, and there is nobody left to ask.
+    Failed,
+    /// Nobody did, and nobody else may be asked.
+    Ended,
 }
 
 impl Dispatcher<'_> {
@@ -98,46 +121,96 @@ impl Dispatcher<'_> {
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
         let eligible = Arc::clone(self.generation.fleet.eligible(order.body.model()));
-        let mut course =
-            Course { order, eligible, tried: Vec::new(), failed: Vec::new(), not_found: None, any_healthy: false };
+        let mut course = Course {
+            order,
+            eligible,
+            model: ModelKey::of(order.body.model()),
+            tried: Vec::new(),
+            retries: if order.endpoint.class == Class::Stored { 0 } else { self.generation.retries },
+            retrying: false,
+            failed: Vec::new(),
+            not_found: None,
+            any_healthy: false,
+        };
         // The clock is read where time has passed, and nowhere else.
         let mut now = order.admitted;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let attempts = entry.attempts();
+            let mut round = self.round(&mut course, entry, now).await;
+            if course.retrying && entry.attempts() == attempts && !course.tried.is_empty() {
+                // All that can be asked have been asked in this retry and those before it: from the beginning.
+                course.tried.clear();
+                round = self.round(&mut course, entry, now).await;
+            }
+            match round {
+                Ok(Round::Answered(answered)) => return Ok(answered),
+                Ok(Round::Ended) => break,
+                Ok(Round::Failed) => {}
+                // It waited for a slot to try again with, and what it is told is how it failed.
+                Err(_) if course.retrying => break,
+                Err(error) => return Err(error),
+            }
+            now = Instant::now();
+            let wait = pause.mul_f64(1.0 + JITTER * (f64::from(self.entropy.bits()) / f64::from(u32::MAX) * 2.0 - 1.0));
+            if course.retries == 0 || !course.failed_softly() || now + wait >= order.deadline {
+                break;
+            }
+            if !std::mem::replace(&mut course.retrying, true) {
+                course.tried.clear();
+            }
+            course.retries -= 1;
+            sleep(wait).await;
+            let until = Instant::now();
+            entry.waited(until - now);
+            (now, pause) = (until, pause * 2);
+        }
+        course.end(&self.generation.fleet)
+    }
+
+    /// One round through the tiers, from `now` on; of a retry, up to its one attempt.
+    async fn round(&self, course: &mut Course<'_>, entry: &mut Entry, mut now: Instant) -> Result<Round, ProxyError> {
+        let (fleet, order) = (&self.generation.fleet, course.order);
         for tier in Tier::ALL {
-            let candidates = self.generation.fleet.offer(tier, &course.eligible, &course.tried, now);
+            let candidates = fleet.offer(tier, &course.eligible, course.model, &course.tried, now);
             if candidates.is_empty() {
                 continue;
             }
             course.any_healthy |= tier != Tier::LastResort;
-            let (mut pending, decided) = self.decide(tier, &candidates, &course, entry, now);
+            let (mut pending, decided) = self.decide(tier, &candidates, course, entry, now);
             now = decided;
             loop {
-                let permit = self.next_permit(&mut pending, tier, order, now).await;
+                let permit = self.next_permit(&mut pending, tier, course, now).await;
                 let began = match &permit {
                     Ok(Some(permit)) => permit.began(),
                     Ok(None) | Err(_) => Instant::now(),
                 };
                 entry.waited(began - now);
                 now = began;
-                let Some(permit) = permit? else { break };
+                let Some(mut permit) = permit? else { break };
                 let index = permit.provider().index;
                 pending.retain(|&other| other != index);
                 course.tried.push(index);
-                let attempted = self.attempt(permit, &course, entry).await;
+                permit.excuse(course.excuse(&permit.provider().config.name));
+                let attempted = self.attempt(permit, course, entry).await;
                 now = Instant::now();
                 entry.waited(now - began);
                 let failure = match attempted {
-                    Attempted::Answered(answered) => return Ok(answered),
+                    Attempted::Answered(answered) => return Ok(Round::Answered(answered)),
                     Attempted::Failed(failure) => failure,
                 };
                 let sent = failure.sent;
-                course.note(&self.generation.fleet.provider(index).config.name, failure, entry, now);
+                course.note(&fleet.provider(index).config.name, failure, entry, now);
                 // What is stored at one provider is not at another, and must not be done twice.
                 if order.endpoint.class == Class::Stored && sent {
-                    return course.end(&self.generation.fleet);
+                    return Ok(Round::Ended);
+                }
+                if course.retrying {
+                    return Ok(Round::Failed);
                 }
             }
         }
-        course.end(&self.generation.fleet)
+        Ok(Round::Failed)
     }
 
     /// Asks the strategy, at `now`, for the order of the candidates, and says when it had answered.
@@ -159,7 +232,7 @@ impl Dispatcher<'_> {
             entropy: self.entropy.bits(),
             now_ms: self.clock.now_ms(),
             tier,
-            attempts: u32::try_from(course.tried.len()).unwrap_or(u32::MAX),
+            attempts: u32::try_from(entry.attempts()).unwrap_or(u32::MAX),
             model: body.model(),
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
@@ -209,14 +282,15 @@ impl Dispatcher<'_> {
         &self,
         pending: &mut Vec<u32>,
         tier: Tier,
-        order: &Order,
+        course: &Course<'_>,
         mut now: Instant,
     ) -> Result<Option<Permit>, ProxyError> {
+        let (order, model) = (course.order, course.model);
         let timed_out = || ProxyError::QueueTimeout(self.generation.queue_timeout);
         let mut at = 0;
         while at < pending.len() {
             let index = pending[at];
-            match self.generation.fleet.try_permit(index, tier, now) {
+            match self.generation.fleet.try_permit(index, tier, model, now) {
                 Ok(permit) => return Ok(Some(permit)),
                 Err(Unavailable::Out) => {
                     pending.remove(at);
@@ -231,7 +305,7 @@ impl Dispatcher<'_> {
                 break;
             }
             let wait = self.generation.slot_wait.min(order.deadline.saturating_duration_since(Instant::now()));
-            match timeout(wait, self.generation.fleet.permit(index, tier)).await {
+            match timeout(wait, self.generation.fleet.permit(index, tier, model)).await {
                 Ok(Some(permit)) => return Ok(Some(permit)),
                 Ok(None) => {
                     pending.remove(at);
@@ -241,7 +315,7 @@ impl Dispatcher<'_> {
             now = Instant::now();
         }
         while !pending.is_empty() {
-            let waits = pending.iter().map(|&index| self.generation.fleet.permit(index, tier).boxed());
+            let waits = pending.iter().map(|&index| self.generation.fleet.permit(index, tier, model).boxed());
             let (permit, position, _others) =
                 timeout_at(order.deadline, select_all(waits)).await.map_err(|_elapsed| timed_out())?;
             if permit.is_some() {
@@ -277,11 +351,25 @@ impl Dispatcher<'_> {
 }
 
 impl Course<'_> {
+    /// Whether all that has happened so far may go well when it is tried again.
+    fn failed_softly(&self) -> bool {
+        !self.failed.is_empty() && self.failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)
+    }
+
+    /// For what this request may itself be to blame at this provider.
+    fn excuse(&self, provider: &str) -> Excuse {
+        let timed_out = |tried: &Tried| matches!(tried.outcome, Outcome::TimedOut { .. });
+        Excuse {
+            timed_out: self.failed.iter().any(timed_out),
+            failed_here: self.failed.iter().any(|tried| tried.provider == provider),
+        }
+    }
+
     /// The answer when nothing worked.
     fn end(self, fleet: &Fleet) -> Result<Answered, ProxyError> {
         let outcomes = || self.failed.iter().map(|tried| tried.outcome);
         if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
-            let wait = fleet.all_throttled_for(&self.eligible);
+            let wait = fleet.all_throttled_for(&self.eligible, self.model);
             let wait = wait.or_else(|| outcomes().filter_map(asked_to_wait).min());
             let wait = wait.unwrap_or(Duration::from_secs(1));
             return Err(ProxyError::AllThrottled { wait, tried: self.failed });
@@ -310,7 +398,11 @@ impl Course<'_> {
             }
         }
         self.not_found = not_found.or(self.not_found.take());
-        self.failed.push(Tried { provider: provider.to_owned(), outcome, reason, words });
+        // A retry that ends as the attempt before it says nothing new.
+        let is_known = |tried: &Tried| tried.provider == provider && tried.outcome == outcome;
+        if !self.failed.iter().any(is_known) {
+            self.failed.push(Tried { provider: provider.to_owned(), outcome, reason, words });
+        }
     }
 }
 

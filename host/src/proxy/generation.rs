@@ -23,6 +23,8 @@ pub struct Generation {
     pub slot_wait: Duration,
     /// How long a request may wait for slots.
     pub queue_timeout: Duration,
+    /// Attempts that a request is given after every candidate has failed softly.
+    pub retries: u32,
     /// Bounds one provider's list of models.
     pub list_timeout: Duration,
     /// Keys of clients; empty lets everyone in.
@@ -64,6 +66,7 @@ impl Generation {
             fleet,
             slot_wait: config.queue.slot_wait,
             queue_timeout: config.queue.timeout,
+            retries: config.retries,
             list_timeout: config.health_check.timeout,
             api_keys: config.server.api_keys.clone(),
             forward_headers: config.server.forward_headers.clone(),

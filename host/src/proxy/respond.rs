@@ -137,8 +137,10 @@ impl ProxyError {
         if let Some(allowed) = allowed {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
-        if attempts > 0 || is_final {
-            // The SDKs would repeat all our attempts twice.
+        let is_gateways = matches!(face.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+        if (attempts > 1 && is_gateways) || is_final {
+            // The SDKs would repeat all our attempts twice. What has been tried once, or may be tried after a while, is
+            // theirs to repeat.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(Code(face.code));

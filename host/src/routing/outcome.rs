@@ -6,13 +6,13 @@ use std::time::Duration;
 /// How one attempt at one provider ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A 2xx answer whose body began; for a held answer, one that arrived whole.
+    /// A 2xx answer whose body began, for a held answer one that arrived whole; or a 304.
     Succeeded,
     /// 400, 413, 415, 422 and every other 4xx not named below: the client's fault.
     Rejected(u16),
     /// 401 or 402: the provider does not accept our key.
     Unauthorized(u16),
-    /// 403 or 408: the provider will not serve this request.
+    /// 403, 408, 424, 425, 501 or 505: the provider will not serve this request, and may be well all the same.
     Declined(u16),
     /// 404: it does not know the model or the path.
     NotFound,
@@ -93,6 +93,23 @@ pub enum Lack {
     Memory,
 }
 
+/// What an attempt's end says about its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Nothing.
+    None,
+    /// It works.
+    Good,
+    /// It limits our rate, and is well.
+    Limit,
+    /// It failed, as a provider that is well does now and then.
+    Soft,
+    /// It is down.
+    Hard,
+    /// It does not accept our key.
+    Key,
+}
+
 /// What follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -119,15 +136,46 @@ impl Outcome {
         }
     }
 
+    /// The weight of this end as evidence about the provider. The one place where that is decided; what follows from
+    /// it is `provider::ejection`'s.
+    pub fn evidence(self) -> Evidence {
+        match self {
+            Outcome::Succeeded | Outcome::Rejected(_) | Outcome::Declined(_) | Outcome::NotFound => Evidence::Good,
+            Outcome::Throttled { .. } => Evidence::Limit,
+            Outcome::Unauthorized(_) => Evidence::Key,
+            Outcome::TimedOut { phase: Phase::Connect | Phase::Request | Phase::Idle } => Evidence::Hard,
+            Outcome::Interrupted => Evidence::Soft,
+            Outcome::Cancelled => Evidence::None,
+            Outcome::Failed(kind) => match kind {
+                FailureKind::Refused | FailureKind::Unreachable | FailureKind::UnknownHost | FailureKind::Tls => {
+                    Evidence::Hard
+                }
+                FailureKind::Status(_)
+                | FailureKind::Redirect(_)
+                | FailureKind::Reset
+                | FailureKind::CutShort
+                | FailureKind::Malformed
+                | FailureKind::ErrorEvent
+                | FailureKind::Empty
+                | FailureKind::ErrorAnswer(_)
+                | FailureKind::NotJson
+                | FailureKind::WebPage
+                | FailureKind::NoChoices => Evidence::Soft,
+                FailureKind::Local(_) => Evidence::None,
+            },
+        }
+    }
+
     /// What a status line says of an attempt, `retry_after` being the provider's own figure if it gave one.
     ///
     /// A 2xx is only the promise of a success: the body must begin as well.
     pub fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
+            // 304 answers a conditional request as it was asked to be answered.
             200..=299 | 304 => Outcome::Succeeded,
             300..=399 => Outcome::Failed(FailureKind::Redirect(status)),
             401 | 402 => Outcome::Unauthorized(status),
-            403 | 408 => Outcome::Declined(status),
+            403 | 408 | 424 | 425 | 501 | 505 => Outcome::Declined(status),
             404 => Outcome::NotFound,
             429 => Outcome::Throttled { retry_after },
             400..=499 => Outcome::Rejected(status),
@@ -295,13 +343,30 @@ mod tests {
             (503, wait, OutcomeKind::Throttled),
             (503, None, OutcomeKind::Failed),
             (500, wait, OutcomeKind::Failed),
+            (424, None, OutcomeKind::Declined),
+            (425, None, OutcomeKind::Declined),
+            (501, wait, OutcomeKind::Declined),
+            (505, None, OutcomeKind::Declined),
             (302, None, OutcomeKind::Failed),
+            (529, None, OutcomeKind::Failed),
             (599, None, OutcomeKind::Failed),
         ];
         for (status, retry_after, kind) in table {
             let outcome = Outcome::of_status(status, retry_after);
             assert_eq!((outcome.kind(), outcome.next()), (kind, Next::TryNext), "status {status}");
         }
+    }
+
+    #[test]
+    fn one_odd_request_is_at_most_soft_evidence_and_a_machine_that_lacks_something_none() {
+        for status in [302, 500, 502, 503, 529] {
+            assert_eq!(Outcome::of_status(status, None).evidence(), Evidence::Soft, "{status}");
+        }
+        for status in [304, 400, 403, 404, 408, 424, 425, 501, 505] {
+            assert_eq!(Outcome::of_status(status, None).evidence(), Evidence::Good, "{status}");
+        }
+        assert_eq!(Outcome::Failed(FailureKind::Refused).evidence(), Evidence::Hard);
+        assert_eq!(Outcome::Failed(FailureKind::Local(Lack::Files)).evidence(), Evidence::None);
     }
 
     #[test]

@@ -105,10 +105,10 @@ async fn drive(
         players.insert(name.clone(), Arc::new(Actor::new(behaviour.clone(), Dice::new(script.seed, stream))));
     }
     let metrics = Arc::new(Metrics::new(&LABELS));
-    let fleet = Fleet::with_clients(config, deciding, &metrics, None, Clients::played(players))?;
+    let fleet = Fleet::with_clients(config, deciding, &metrics, None, Clients::played(players), script.seed)?;
     fleet.take_over(None);
     let (checks, stop) = (TaskTracker::new(), CancellationToken::new());
-    health::start(&fleet, &config.health_check, &checks, &stop, script.seed as u32);
+    health::start(&fleet, &checks, &stop, script.seed as u32);
     let world = Arc::new(World {
         generation: Generation::new(1, config, Arc::clone(&fleet), false),
         queue: Queue::new(&config.queue),
