@@ -5,8 +5,10 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pointsman::proxy::stream::events::EventScanner;
+use pointsman::proxy::stream::protocol::Protocol;
+use pointsman::proxy::stream::reader::Reader;
 use pointsman::proxy::usage::UsageScanner;
 
 /// Events of a chat with a word each, of about 200 bytes, and the end.
@@ -26,13 +28,13 @@ fn events(count: usize) -> Vec<String> {
 }
 
 /// The same bytes as pieces: an event each, many at once, and torn apart.
-fn pieces() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+fn pieces() -> Vec<(&'static str, Vec<Bytes>)> {
     let events = events(1000);
     let mut whole = String::new();
     events.iter().for_each(|event| write!(whole, "{event}").expect("a string takes it"));
-    let cut = |size: usize| whole.as_bytes().chunks(size).map(<[u8]>::to_vec).collect();
+    let cut = |size: usize| whole.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
     vec![
-        ("an event each", events.iter().map(|event| event.clone().into_bytes()).collect()),
+        ("an event each", events.iter().map(|event| event.clone().into()).collect()),
         ("16 KB each", cut(16 << 10)),
         ("7 bytes each", cut(7)),
     ]
@@ -40,22 +42,22 @@ fn pieces() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 
 fn stream(criterion: &mut Criterion) {
     for (name, pieces) in pieces() {
-        let bytes: usize = pieces.iter().map(Vec::len).sum();
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
         let mut group = criterion.benchmark_group("1000 events");
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_with_input(BenchmarkId::new("find events", name), &pieces, |bencher, pieces| {
             bencher.iter(|| {
-                let mut scanner = EventScanner::default();
+                let mut reader = Reader::new(Protocol::Chat);
                 for piece in pieces {
-                    black_box(scanner.feed(black_box(piece)));
+                    black_box(reader.feed(black_box(piece.clone())).expect("within bounds"));
                 }
-                assert!(scanner.is_complete());
+                assert!(reader.progress().ended);
             });
         });
         group.bench_with_input(BenchmarkId::new("find token counts", name), &pieces, |bencher, pieces| {
             bencher.iter(|| {
                 let mut usage = UsageScanner::default();
-                pieces.iter().for_each(|piece| usage.feed(black_box(piece)));
+                pieces.iter().for_each(|piece| usage.feed(black_box(piece.as_ref())));
                 usage.found().expect("it is there")
             });
         });

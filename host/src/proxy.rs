@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE, UPGRADE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
-use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -48,7 +49,7 @@ use generation::Generation;
 use reply::Reply;
 use request::{Approach, BodyError, RequestBody};
 use respond::ProxyError;
-use stream::Relay;
+use stream::{Kind, Relay, Waybill};
 use usage::Usage;
 use whole::Whole;
 
@@ -293,11 +294,17 @@ async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<R
 /// Turns a provider's answer into the client's.
 fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) -> Response<Reply> {
     let Answered { status, mut headers, content, outcome } = answered;
-    let is_whole = matches!(content, Content::Whole(_));
+    let (is_whole, is_stream) = match &content {
+        Content::Whole(_) => (true, false),
+        Content::Passing(passing) => (false, matches!(passing.kind, Kind::Events(_))),
+    };
     headers::to_client(&mut headers);
     headers.remove(SET_COOKIE);
-    if is_whole {
+    if is_whole || is_stream {
         headers.remove(CONTENT_LENGTH);
+    }
+    if is_stream {
+        streams(&mut headers);
     }
     if let Some(theirs) = headers.remove(REQUEST_ID) {
         headers.insert("x-pointsman-provider-request-id", theirs);
@@ -320,15 +327,20 @@ fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) 
             Reply::Whole(Whole::new(bytes, entry))
         }
         Content::Passing(Passing { held, source, kind, deadline, permit }) => {
-            let relay = Relay::new(held, source, kind, deadline, permit, entry, closer.clone());
-            debug_assert!(!relay.is_end_stream(), "a relay knows its end only when it comes");
-            Reply::Relay(Box::new(relay))
+            let waybill = Waybill { entry, closer: closer.clone(), keep_alive: None };
+            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, waybill)))
         }
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Asks proxies on the way to the client to let events pass as they come, unless the provider has asked for something.
+fn streams(headers: &mut HeaderMap) {
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
 }
 
 /// Says which provider answered, or failed last, and after how many attempts.

@@ -5,6 +5,11 @@ use std::time::Duration;
 use harness::{Answer, Gate, Mock, Proxy, Reply, eventually, stream_request};
 use serde_json::{Value, json};
 
+/// A chat stream that has said who speaks, and nothing else.
+fn role() -> Reply {
+    Reply::sse().event(&json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}))
+}
+
 /// What the two official SDKs make of a stream: the data of its events, and whether `[DONE]` came.
 fn events(text: &str) -> (Vec<String>, bool) {
     let frames = text.split("\n\n").filter(|frame| !frame.trim().is_empty());
@@ -50,15 +55,16 @@ async fn events_pass_as_they_come() {
 }
 
 #[tokio::test]
-async fn half_an_event_passes_as_it_comes_once_the_stream_has_begun() {
+async fn half_an_event_is_kept_until_its_rest_has_come() {
     let gate = Gate::closed();
     let a = Reply::sse().word("one").body("data: {\"half").wait(&gate).body("\": 1}\n\n").done();
     let a = Mock::start("a", a).await;
     let proxy = Proxy::before([&a]).await;
     let mut stream = proxy.stream().await;
-    stream.read_until("half").await;
+    assert!(!stream.read_until("one").await.contains("half"));
     gate.open();
-    assert!(stream.rest().await.complete);
+    let rest = stream.rest().await;
+    assert!(rest.complete && rest.text().contains("data: {\"half\": 1}\n\n"), "{}", rest.text());
 }
 
 #[tokio::test]
@@ -77,6 +83,11 @@ async fn a_provider_that_dies_before_its_first_event_costs_nothing() {
         Reply::sse().body("data: {\"ha").cut(),
         Reply::sse().body(": hello\n\n").reset(),
         Reply::sse(),
+        Reply::sse().done(),
+        role().cut(),
+        role().reset(),
+        role().event(&json!({"error": {"message": "overloaded"}})),
+        role().done(),
     ] {
         let (a, b) = (Mock::start("a", reply).await, Mock::start("b", Reply::stream(&["from b"])).await);
         let proxy = Proxy::before([&a, &b]).await;
@@ -103,13 +114,16 @@ async fn a_stream_that_is_cut_ends_in_one_error_frame_and_no_done() {
 }
 
 #[tokio::test]
-async fn an_event_cut_in_half_is_separated_from_the_error_frame() {
-    let a = Mock::start("a", Reply::sse().word("one").body("data: {\"choices\": [{\"del").cut()).await;
-    let proxy = Proxy::before([&a]).await;
-    let mut stream = proxy.stream().await;
-    let read = stream.read_until("one").await;
-    let rest = stream.rest().await;
-    error_frame(&Answer { body: format!("{read}{}", rest.text()).into(), ..rest });
+async fn an_event_cut_in_half_never_reaches_the_client() {
+    for ending in [Reply::cut, Reply::reset, Reply::hang] {
+        let half = Reply::sse().word("one").body("data: {\"choices\": [{\"del").delay(Duration::from_millis(50));
+        let a = Mock::start("a", ending(half)).await;
+        let builder = Proxy::builder().provider(&a, json!({}));
+        let proxy = builder.set(json!({"timeouts": {"request": 15, "idle": 0.3}})).start().await;
+        let answer = proxy.stream().await.rest().await;
+        error_frame(&answer);
+        assert!(!answer.text().contains("{\"choices\": [{\"del"), "{}", answer.text());
+    }
 }
 
 #[tokio::test]
@@ -148,8 +162,11 @@ async fn an_error_event_in_the_middle_passes_and_nothing_is_added() {
     let late = Reply::sse().word("one").delay(Duration::from_millis(50));
     let a = Mock::start("a", late.event(&json!({"error": {"message": "overloaded"}})).done()).await;
     let b = Mock::start("b", Reply::stream(&["from b"])).await;
-    let answer = Proxy::before([&a, &b]).await.stream().await.rest().await;
+    let proxy = Proxy::before([&a, &b]).await;
+    let answer = proxy.stream().await.rest().await;
     assert_eq!((answer.text().matches("\"error\"").count(), b.calls()), (1, 0), "{}", answer.text());
+    let counted = async || proxy.metric(r#"pointsman_attempts_total{outcome="interrupted",provider="a"}"#).await;
+    eventually("it counts as interrupted", async || counted().await == 1.0).await;
 }
 
 #[tokio::test]

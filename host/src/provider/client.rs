@@ -98,7 +98,11 @@ pub struct Answer {
 
 /// The body of an answer, with the connection that it comes from. Dropped before its end it closes the connection.
 #[derive(Debug)]
-pub struct AnswerBody(Source);
+pub struct AnswerBody {
+    /// Read and given back.
+    unread: Bytes,
+    source: Source,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -175,6 +179,8 @@ impl Clients {
         own.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let (name, value) = Dialect::key_header(provider).map_err(|_invalid| unusable())?;
         own.insert(name, value);
+        // What is encoded cannot be read: neither the events of a stream nor the key in an error's text.
+        own.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (name, value) in &provider.headers {
             let (Ok(name), Ok(mut value)) =
                 (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.reveal()))
@@ -328,7 +334,10 @@ impl Http {
             status: head.status,
             ends_with_connection: !framed && !incoming.is_end_stream(),
             headers: head.headers,
-            body: AnswerBody(Source::Http { incoming, connection: Some(connection), pool: Arc::clone(&self.pool) }),
+            body: AnswerBody {
+                unread: Bytes::new(),
+                source: Source::Http { incoming, connection: Some(connection), pool: Arc::clone(&self.pool) },
+            },
         })
     }
 }
@@ -336,14 +345,29 @@ impl Http {
 impl AnswerBody {
     /// What a played provider says, piece by piece.
     pub fn played(pieces: Pieces) -> Self {
-        Self(Source::Played(PlayedBody(pieces)))
+        Self { unread: Bytes::new(), source: Source::Played(PlayedBody(Some(pieces))) }
+    }
+
+    /// Gives back what has been read last, to be read again.
+    pub fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
+    }
+
+    /// Wants no more of it. The connection is kept for the next request if the body ends right here, as HTTP has it; else
+    /// it is closed.
+    pub fn retire(mut self) {
+        // Reaching the end puts the connection back.
+        let _ended = self.poll_chunk(&mut Context::from_waker(std::task::Waker::noop()));
     }
 
     /// The next piece of the body, `None` at its end. Trailers are dropped.
     pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
-        let (incoming, kept, pool) = match &mut self.0 {
+        if !self.unread.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.unread))));
+        }
+        let (incoming, kept, pool) = match &mut self.source {
             Source::Http { incoming, connection, pool } => (incoming, connection, pool),
-            Source::Played(PlayedBody(pieces)) => return pieces.as_mut().poll_next(context),
+            Source::Played(played) => return played.poll_chunk(context),
         };
         loop {
             let Some(connection) = kept else { return Poll::Ready(None) };

@@ -14,17 +14,22 @@ mod held;
 mod judged;
 mod opening;
 mod refusal;
+mod unlabelled;
 
 use super::endpoint::{Class, Endpoint};
 use super::respond;
-use super::stream::Kind;
+use super::stream::protocol::Protocol;
+use super::stream::reader::Reader;
+use super::stream::signs::Signs;
+use super::stream::{Kind, Raw};
 use crate::provider::Permit;
-use crate::provider::client::{AnswerBody, AttemptError, Call};
+use crate::provider::client::{Answer, AnswerBody, AttemptError, Call};
 use crate::provider::words::Words;
-use crate::routing::{Outcome, Phase};
-use held::hold;
+use crate::routing::{FailureKind, Outcome, Phase};
+use held::{hold, is_media};
 use opening::{is_event_stream, open_stream};
 use refusal::{Asked, refused};
+use unlabelled::{Nature, look_into};
 
 /// An answer that is no stream is held until it is whole, up to this size; so is an error text that is passed on.
 const MAX_HELD: usize = 1 << 20;
@@ -35,8 +40,12 @@ pub struct Plan<'a> {
     pub call: Call<'a>,
     /// What a success must hold to be one.
     pub expected: Expected,
-    /// Whether a stream of this endpoint says when it is complete.
-    pub marks_end: bool,
+    /// What the events of a stream of this endpoint mean.
+    pub protocol: Protocol,
+    /// Whether a stream was asked for.
+    pub streaming: bool,
+    /// For the client, should it wait for a stream.
+    pub signs: Option<&'a Signs>,
 }
 
 /// What an endpoint answers with when it answers.
@@ -136,10 +145,11 @@ pub struct Failure {
 pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     let timeouts = permit.provider().config.timeouts;
     let deadline = permit.began() + timeouts.request;
-    let is_head = plan.call.method == Method::HEAD;
-    let asked = Asked { method: plan.call.method.clone(), endpoint: plan.call.endpoint, model: plan.call.model };
+    let Plan { call, expected, protocol, streaming, signs } = plan;
+    let is_head = call.method == Method::HEAD;
+    let asked = Asked { method: call.method.clone(), endpoint: call.endpoint, model: call.model };
     let provider = permit.provider().clone();
-    let mut answer = match timeout_at(deadline, provider.client.send(plan.call)).await {
+    let mut answer = match timeout_at(deadline, provider.client.send(call)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return fail(permit, error),
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
@@ -147,7 +157,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     provider.masks.mask_headers(&mut answer.headers);
     // HTTP forbids the body of either.
     let bodiless = is_head || answer.status == StatusCode::NOT_MODIFIED;
-    let expected = if bodiless { Expected::Anything } else { plan.expected };
+    let expected = if bodiless { Expected::Anything } else { expected };
     if answer.status == StatusCode::SERVICE_UNAVAILABLE {
         // A server that has no room has none for any model.
         permit.limits_account();
@@ -155,15 +165,49 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     if Outcome::of_status(answer.status.as_u16(), None) != Outcome::Succeeded {
         return refused(answer, permit, deadline, &asked).await;
     }
-    let opened = if is_event_stream(&answer.headers) {
-        open_stream(answer, &mut permit, deadline, timeouts.idle, plan.marks_end).await
-    } else {
-        hold(answer, &mut permit, deadline, expected).await
+    let nature = match nature(&mut answer, &mut permit, deadline, streaming, expected).await {
+        Ok(nature) => nature,
+        Err(error) => return fail(permit, error),
+    };
+    let opened = match nature {
+        Nature::Events => {
+            open_stream(answer, &mut permit, Reader::new(protocol), deadline, timeouts.idle, signs).await
+        }
+        Nature::Document => hold(answer, &mut permit, deadline, expected).await,
+        Nature::Bytes => pass(answer, &mut permit, deadline).await,
     };
     match opened {
         Ok(opened) => succeed(opened, permit),
         Err(error) => fail(permit, error),
     }
+}
+
+/// What a success is, by its label or, where a stream was asked for and the label says that it is none, by its beginning.
+async fn nature(
+    answer: &mut Answer,
+    permit: &mut Permit,
+    deadline: Instant,
+    streaming: bool,
+    expected: Expected,
+) -> Result<Nature, AttemptError> {
+    if is_event_stream(&answer.headers) {
+        Ok(Nature::Events)
+    } else if streaming && (expected.is_json() || !is_media(&answer.headers)) {
+        look_into(answer, permit, deadline).await
+    } else {
+        Ok(Nature::Document)
+    }
+}
+
+/// Waits for the first bytes of what is passed on as it comes.
+async fn pass(answer: Answer, permit: &mut Permit, deadline: Instant) -> Result<Opened, AttemptError> {
+    let Answer { status, headers, mut body, .. } = answer;
+    let first = next_chunk(&mut body, deadline, Phase::Request).await?;
+    let first = first.ok_or_else(|| AttemptError::failed(FailureKind::Empty))?;
+    permit.first_byte();
+    let idle = permit.provider().config.timeouts.idle;
+    let kind = Kind::Bytes(Raw::new(&headers, idle));
+    Ok(Opened { status, headers, held: VecDeque::from([first]), rest: Some((body, kind, Instant::now() + idle)) })
 }
 
 /// A success whose body began, or is whole.

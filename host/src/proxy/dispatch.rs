@@ -19,6 +19,7 @@ use super::entropy::Entropy;
 use super::generation::Generation;
 use super::request::RequestBody;
 use super::respond::{ProxyError, Tried};
+use super::stream::protocol::Protocol;
 use crate::provider::client::Call;
 use crate::provider::ejection::ModelKey;
 use crate::provider::eligible::EligibleSet;
@@ -343,7 +344,9 @@ impl Dispatcher<'_> {
         let plan = Plan {
             call,
             expected: Expected::of(endpoint),
-            marks_end: matches!(endpoint.path.as_str(), "chat/completions" | "completions"),
+            protocol: Protocol::of(&endpoint.path),
+            streaming: body.streaming(),
+            signs: None,
         };
         entry.attempted(Arc::clone(&provider), permit.began());
         attempt(permit, plan).await

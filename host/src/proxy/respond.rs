@@ -18,7 +18,7 @@ mod frame;
 use super::request::BodyError;
 use crate::provider::words::Words;
 use crate::routing::Outcome;
-pub use frame::error_event;
+pub use frame::interruption;
 
 /// The type of the error when the client is at fault.
 const INVALID_REQUEST: &str = "invalid_request_error";

@@ -10,10 +10,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
 pub mod events;
+pub mod protocol;
+pub mod reader;
+pub mod signs;
 
 use crate::listener::Closer;
 use crate::provider::Permit;
@@ -22,29 +27,42 @@ use crate::proxy::access::Entry;
 use crate::proxy::respond;
 use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
-use events::EventScanner;
+use reader::Reader;
 
 /// Pieces of at most this size are put together,
 const SMALL: usize = 2 << 10;
 /// up to this size.
 const GATHERED: usize = 16 << 10;
+/// So many pieces are taken one after the other before other tasks get their turn: a provider can send them without end.
+const TURN: usize = 64;
+
+/// The comment that keeps a silent stream alive: one line with one line feed, as some SDKs take a comment and a blank line
+/// for an empty event.
+pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n");
 
 /// An answer on its way to the client.
 pub struct Relay {
     /// What was read while it was not yet clear whether to answer with this attempt.
     held: VecDeque<Bytes>,
+    /// `None` when nothing more is to be read.
     source: Option<AnswerBody>,
     /// What came behind the pieces that were passed on as one.
     behind: Option<Option<Result<Bytes, AttemptError>>>,
     /// The last piece came without waiting, so there may be more.
     in_burst: bool,
+    /// Pieces that may still be taken in this turn.
+    turn: usize,
     kind: Kind,
     usage: UsageScanner,
-    /// When the next event, or the whole, must have come. Only a timer that goes off is set anew, not one for each event.
+    /// When the next event or byte must have come. Only a timer that goes off is set anew, not one for each event.
     due: Instant,
+    /// When a silent stream is to be kept alive, and after how long.
+    alive: Option<(Instant, Duration)>,
     timer: Pin<Box<Sleep>>,
-    /// There was an event since the clock was read.
+    /// There was an event since the clock was read;
     has_moved: bool,
+    /// something was given to the client.
+    has_given: bool,
     permit: Option<Permit>,
     entry: Entry,
     closer: Closer,
@@ -53,16 +71,41 @@ pub struct Relay {
 /// What is passed on.
 pub enum Kind {
     /// Events.
-    Events {
-        /// Reads along.
-        scanner: EventScanner,
-        /// `timeouts.idle`.
-        idle: Duration,
-        /// Whether an end without a sign of completeness is a cut.
-        must_complete: bool,
-    },
-    /// Anything else, bounded as a whole.
-    Bytes,
+    Events(Flow),
+    /// Anything else.
+    Bytes(Raw),
+}
+
+/// Events that are passed on.
+pub struct Flow {
+    /// Reads along.
+    pub reader: Reader,
+    /// `timeouts.idle`: between two events.
+    pub idle: Duration,
+}
+
+/// Bytes that are passed on.
+pub struct Raw {
+    /// How many are to come, where the answer announced it.
+    left: Option<u64>,
+    /// `timeouts.idle`: between two pieces.
+    idle: Duration,
+}
+
+impl Raw {
+    /// The body of an answer with these headers.
+    pub fn new(headers: &HeaderMap, idle: Duration) -> Self {
+        let left = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        Self { left, idle }
+    }
+
+    /// Takes note of a piece; whether it was the last one.
+    fn take(&mut self, piece: &Bytes) -> bool {
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(piece.len() as u64);
+        }
+        self.left == Some(0)
+    }
 }
 
 /// A body that ended before its end. The server closes the connection, so the client cannot take it for whole.
@@ -73,36 +116,57 @@ pub struct CutShort {
     outcome: Outcome,
 }
 
+/// What belongs to a request, and to its connection.
+pub struct Waybill {
+    /// The log's entry.
+    pub entry: Entry,
+    /// Closes the client's connection.
+    pub closer: Closer,
+    /// `server.keep_alive`; `None` when it is off.
+    pub keep_alive: Option<Duration>,
+}
+
 impl Relay {
-    /// Passes on `held` and then `source`; `deadline` is when the next event, or the whole, must have come.
+    /// Passes on `held` and then `source`; `deadline` is when the next event or byte must have come.
     pub fn new(
         held: VecDeque<Bytes>,
         source: AnswerBody,
-        kind: Kind,
+        mut kind: Kind,
         deadline: Instant,
         permit: Permit,
-        entry: Entry,
-        closer: Closer,
+        waybill: Waybill,
     ) -> Self {
-        let timer = Box::pin(tokio::time::sleep_until(deadline));
+        let Waybill { entry, closer, keep_alive } = waybill;
         let mut usage = UsageScanner::default();
-        if matches!(kind, Kind::Events { .. }) {
-            held.iter().for_each(|piece| usage.feed(piece));
-        }
-        Self {
+        let (is_over, alive) = match &mut kind {
+            Kind::Events(flow) => {
+                held.iter().for_each(|piece| usage.feed(piece));
+                (flow.reader.progress().ended, keep_alive.map(|pause| (Instant::now() + pause, pause)))
+            }
+            Kind::Bytes(raw) => (held.iter().any(|piece| raw.take(piece)), None),
+        };
+        let first = alive.map_or(deadline, |(alive, _)| deadline.min(alive));
+        let mut relay = Self {
             held,
             source: Some(source),
             behind: None,
             in_burst: false,
+            turn: TURN,
             kind,
             usage,
             due: deadline,
-            timer,
+            alive,
+            timer: Box::pin(tokio::time::sleep_until(first)),
             has_moved: false,
+            has_given: false,
             permit: Some(permit),
             entry,
             closer,
+        };
+        if is_over {
+            relay.settle();
         }
+        relay
     }
 
     /// The next piece. Small ones that have already arrived come as one: what the server does for each costs more than the
@@ -119,7 +183,8 @@ impl Relay {
             other => return Poll::Ready(other),
         };
         let mut gathered = BytesMut::new();
-        loop {
+        while self.turn > 0 {
+            self.turn -= 1;
             match source.poll_chunk(context) {
                 Poll::Ready(Some(Ok(more))) if more.len() <= SMALL && gathered.len() + more.len() <= GATHERED => {
                     if gathered.is_empty() {
@@ -141,20 +206,43 @@ impl Relay {
         Poll::Ready(Some(Ok(if gathered.is_empty() { piece } else { gathered.freeze() })))
     }
 
-    /// Whether the time for the next event, or for the whole, is over.
-    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Kind::Events { idle, .. } = &self.kind
-            && std::mem::take(&mut self.has_moved)
-        {
-            self.due = Instant::now() + *idle;
+    /// Ready when something is due: the provider's next event or byte, or with `false` a sign of life for the client.
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let (has_moved, has_given) = (std::mem::take(&mut self.has_moved), std::mem::take(&mut self.has_given));
+        if has_moved || has_given {
+            let now = Instant::now();
+            if has_moved {
+                self.due = now + self.idle();
+            }
+            if has_given && let Some((alive, pause)) = &mut self.alive {
+                *alive = now + *pause;
+            }
         }
         loop {
             ready!(self.timer.as_mut().poll(context));
-            if self.timer.deadline() >= self.due {
-                return Poll::Ready(());
+            let fired = self.timer.deadline();
+            let next = self.alive.map_or(self.due, |(alive, _)| alive.min(self.due));
+            if fired < next {
+                self.timer.as_mut().reset(next);
+            } else if fired >= self.due {
+                return Poll::Ready(true);
+            } else {
+                self.has_given = true;
+                return Poll::Ready(false);
             }
-            self.timer.as_mut().reset(self.due);
         }
+    }
+
+    fn idle(&self) -> Duration {
+        match &self.kind {
+            Kind::Events(flow) => flow.idle,
+            Kind::Bytes(raw) => raw.idle,
+        }
+    }
+
+    /// Whether the stream has told of an error: nothing can be added to that.
+    fn has_failed(&self) -> bool {
+        matches!(&self.kind, Kind::Events(flow) if flow.reader.progress().failed)
     }
 
     fn report(&mut self, outcome: Outcome) -> String {
@@ -166,26 +254,94 @@ impl Relay {
         provider
     }
 
+    /// The provider has said all it had to: whatever happens to its connection is of no concern.
+    fn settle(&mut self) {
+        self.behind = None;
+        if let Some(source) = self.source.take() {
+            source.retire();
+        }
+        let outcome = if self.has_failed() { Outcome::Interrupted } else { Outcome::Succeeded };
+        self.report(outcome);
+    }
+
     /// The provider broke off: say so within the format if there is one, else by breaking off as well.
-    fn interrupted(&mut self, cause: Outcome) -> Result<Frame<Bytes>, CutShort> {
+    fn interrupted(&mut self, cause: Outcome) -> Option<Result<Frame<Bytes>, CutShort>> {
         // Dropping the source closes the provider's connection.
         self.source = None;
         self.behind = None;
         let provider = self.report(Outcome::Interrupted);
+        // No further request on this connection: whatever the client makes of the body, it ends here.
+        self.closer.close();
+        if self.has_failed() {
+            tracing::debug!(request_id = self.entry.id(), provider, cause = %cause, "provider {provider} {cause} after an error");
+            return None;
+        }
         tracing::warn!(
             request_id = self.entry.id(),
             provider,
             cause = %cause,
             "provider {provider} {cause} after its answer had begun; the client was told"
         );
-        // No further request on this connection: whatever the client makes of the body, it ends here.
-        self.closer.close();
-        match self.kind {
-            Kind::Events { .. } => {
-                let frame = respond::error_event(&provider, cause);
+        Some(match &self.kind {
+            Kind::Events(flow) => {
+                let frame = respond::interruption(&flow.reader, &provider, cause);
                 Ok(Frame::data(frame))
             }
-            Kind::Bytes => Err(CutShort { provider, outcome: cause }),
+            Kind::Bytes(_) => Err(CutShort { provider, outcome: cause }),
+        })
+    }
+
+    /// What is passed on of a piece, if there is anything whole in it.
+    fn take(&mut self, piece: Bytes) -> Option<Result<Frame<Bytes>, CutShort>> {
+        let (whole, is_over) = match &mut self.kind {
+            Kind::Events(flow) => match flow.reader.feed(piece) {
+                Ok(fed) => {
+                    self.usage.feed(&fed.whole);
+                    self.has_moved |= fed.moved;
+                    (fed.whole, flow.reader.progress().ended)
+                }
+                Err(events::Oversized) => {
+                    let limit = events::MAX_EVENT;
+                    tracing::warn!(request_id = self.entry.id(), "an event of a stream is larger than {limit} bytes");
+                    return self.interrupted(Outcome::Failed(FailureKind::Malformed));
+                }
+            },
+            Kind::Bytes(raw) => {
+                self.has_moved = true;
+                let is_over = raw.take(&piece);
+                (piece, is_over)
+            }
+        };
+        if is_over {
+            self.settle();
+        }
+        (!whole.is_empty()).then(|| {
+            self.has_given = true;
+            Ok(Frame::data(whole))
+        })
+    }
+
+    /// The provider's body has ended as HTTP has it; but is it whole?
+    fn end(&mut self) -> Option<Result<Frame<Bytes>, CutShort>> {
+        let Kind::Events(flow) = &mut self.kind else {
+            self.settle();
+            return None;
+        };
+        let last = flow.reader.close();
+        if let Some(last) = &last {
+            self.usage.feed(last);
+        }
+        if flow.reader.may_end() || flow.reader.progress().failed {
+            self.settle();
+            return last.map(|last| Ok(Frame::data(last)));
+        }
+        let frame = self.interrupted(Outcome::Failed(FailureKind::CutShort));
+        match (last, frame) {
+            (Some(last), Some(Ok(frame))) => {
+                self.held.extend(frame.into_data());
+                Some(Ok(Frame::data(last)))
+            }
+            (_, frame) => frame,
         }
     }
 }
@@ -199,49 +355,49 @@ impl Body for Relay {
         if let Some(bytes) = this.held.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        if this.source.is_none() {
-            return Poll::Ready(None);
-        }
-        match this.poll_piece(context) {
-            Poll::Ready(Some(Ok(bytes))) => {
-                if let Kind::Events { scanner, .. } = &mut this.kind {
-                    this.usage.feed(&bytes);
-                    this.has_moved |= scanner.feed(&bytes).event;
+        while this.source.is_some() {
+            if this.turn == 0 {
+                this.turn = TURN;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            this.turn -= 1;
+            match this.poll_piece(context) {
+                Poll::Ready(Some(Ok(piece))) => {
+                    if let Some(frame) = this.take(piece) {
+                        return Poll::Ready(Some(frame));
+                    }
                 }
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Poll::Ready(None) => {
-                if let Kind::Events { scanner, must_complete: true, .. } = &this.kind
-                    && !scanner.is_complete()
-                {
-                    let cut = Outcome::Failed(FailureKind::CutShort);
-                    return Poll::Ready(Some(this.interrupted(cut)));
+                Poll::Ready(None) => return Poll::Ready(this.end()),
+                Poll::Ready(Some(Err(error))) => {
+                    let cause = error.outcome;
+                    tracing::debug!(request_id = this.entry.id(), error = respond::chain(&error), "answer broke off");
+                    return Poll::Ready(this.interrupted(cause));
                 }
-                this.source = None;
-                this.report(Outcome::Succeeded);
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let cause = error.outcome;
-                tracing::debug!(request_id = this.entry.id(), error = respond::chain(&error), "answer broke off");
-                Poll::Ready(Some(this.interrupted(cause)))
-            }
-            Poll::Pending => {
-                ready!(this.poll_overdue(context));
-                let phase = match this.kind {
-                    Kind::Events { .. } => Phase::Idle,
-                    Kind::Bytes => Phase::Request,
-                };
-                Poll::Ready(Some(this.interrupted(Outcome::TimedOut { phase })))
+                Poll::Pending => {
+                    this.turn = TURN;
+                    if ready!(this.poll_due(context)) {
+                        return Poll::Ready(this.interrupted(Outcome::TimedOut { phase: Phase::Idle }));
+                    }
+                    if matches!(&this.kind, Kind::Events(flow) if flow.reader.is_at_boundary()) {
+                        return Poll::Ready(Some(Ok(Frame::data(KEEP_ALIVE))));
+                    }
+                }
             }
         }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_none() && self.held.is_empty()
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
         if self.permit.is_some() {
-            self.report(Outcome::Cancelled);
+            // The SDKs leave at an error event.
+            self.report(if self.has_failed() { Outcome::Interrupted } else { Outcome::Cancelled });
         }
     }
 }

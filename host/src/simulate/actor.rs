@@ -181,7 +181,8 @@ fn whole(after: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
 
 /// Its first event, and its end.
 fn streamed(first: Duration, rest: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
-    let pieces = [(first, &b"data: {\"choices\":[]}\n\n"[..]), (rest, b"data: [DONE]\n\n")];
+    let pieces =
+        [(first, &b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"[..]), (rest, b"data: [DONE]\n\n")];
     Box::pin(stream::unfold((pieces.into_iter(), slot), |(mut pieces, slot)| async move {
         let (after, piece) = pieces.next()?;
         sleep(after).await;

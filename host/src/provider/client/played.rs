@@ -1,6 +1,7 @@
 //! A provider that is played: what a simulation puts in the place of the network.
 
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -14,8 +15,19 @@ pub trait Player: std::fmt::Debug + Send + Sync {
     fn answer(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Answer, AttemptError>>;
 }
 
-/// What a played provider says.
-pub(super) struct PlayedBody(pub(super) Pieces);
+/// What a played provider says; `None` when it has said it all.
+pub(super) struct PlayedBody(pub(super) Option<Pieces>);
+
+impl PlayedBody {
+    pub(super) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
+        let Some(pieces) = &mut self.0 else { return Poll::Ready(None) };
+        let polled = pieces.as_mut().poll_next(context);
+        if matches!(polled, Poll::Ready(None)) {
+            self.0 = None;
+        }
+        polled
+    }
+}
 
 /// What a played provider says, piece by piece.
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, AttemptError>> + Send + Sync>>;

@@ -12,7 +12,7 @@ use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
 use crate::provider::dialect::said::Said;
 use crate::provider::words::Words;
-use crate::proxy::stream::Kind;
+use crate::proxy::stream::{Kind, Raw};
 use crate::routing::{FailureKind, Phase};
 
 /// Waits for a whole answer, or for the beginning of one that is passed on as it comes.
@@ -32,7 +32,9 @@ pub(super) async fn hold(
         size += chunk.len();
         held.push_back(chunk);
         if passes || size > MAX_HELD {
-            return Ok(Opened { status, headers, held, rest: Some((body, Kind::Bytes, deadline)) });
+            let idle = permit.provider().config.timeouts.idle;
+            let kind = Kind::Bytes(Raw::new(&headers, idle));
+            return Ok(Opened { status, headers, held, rest: Some((body, kind, Instant::now() + idle)) });
         }
     }
     if expected != Expected::Anything && size == 0 {
@@ -69,7 +71,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// What clients play or save while it comes.
-fn is_media(headers: &HeaderMap) -> bool {
+pub(super) fn is_media(headers: &HeaderMap) -> bool {
     let (media, kind) =
         (["audio/", "image/", "video/", "application/octet-stream", "text/event-stream"], content_type(headers));
     media.iter().any(|media| starts_with_ignoring_case(kind, media))

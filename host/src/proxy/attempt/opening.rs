@@ -1,8 +1,12 @@
 //! The beginning of a stream: held until it is known whether the client is answered with it.
+//!
+//! Known it is with the first content. Until then nothing but comments reaches the client, whatever it has been told
+//! meanwhile, so that the next provider can take over from one that has said no more than a role.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use tokio::time::Instant;
@@ -10,67 +14,83 @@ use tokio::time::Instant;
 use super::{Opened, content_type, join, next_chunk, starts_with_ignoring_case};
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
-use crate::proxy::stream::{Kind, events};
+use crate::proxy::stream::reader::{self, Reader};
+use crate::proxy::stream::signs::Signs;
+use crate::proxy::stream::{Flow, Kind};
 use crate::routing::{FailureKind, Phase};
 
-/// A stream is held until its first event is whole, up to this size.
-const MAX_HELD_EVENTS: usize = 256 << 10;
+/// More bytes without content are passed on as they are;
+const MAX_HELD_BYTES: usize = 256 << 10;
+/// so are more pieces.
+const MAX_HELD_PIECES: usize = 64;
 
-/// Waits for the first real event of a stream and looks whether it is an error.
+/// Waits for the first content of a stream, or for what shows that there will be none.
 pub(super) async fn open_stream(
     answer: Answer,
     permit: &mut Permit,
+    mut reader: Reader,
     first_event: Instant,
     idle: Duration,
-    marks_end: bool,
+    signs: Option<&Signs>,
 ) -> Result<Opened, AttemptError> {
-    let Answer { status, headers, mut body, ends_with_connection } = answer;
-    let must_complete = ends_with_connection && marks_end;
-    let mut scanner =
-        if must_complete { events::EventScanner::watching_finish() } else { events::EventScanner::default() };
+    let Answer { status, headers, mut body, .. } = answer;
+    if let Some(signs) = signs {
+        signs.begun();
+    }
     let mut held = VecDeque::new();
     let (mut size, mut began) = (0, false);
     let mut deadline = first_event;
     loop {
         let phase = if began { Phase::Idle } else { Phase::Request };
-        let Some(chunk) = next_chunk(&mut body, deadline, phase).await? else {
-            // The end came before the first event did.
-            if !began {
+        let chunk = next_chunk(&mut body, deadline, phase).await?;
+        let is_over = chunk.is_none();
+        let whole = match chunk {
+            None => reader.close().unwrap_or_default(),
+            Some(chunk) => {
+                let fed = reader.feed(chunk).map_err(|_oversized| AttemptError::failed(FailureKind::Malformed))?;
+                if fed.moved {
+                    began = true;
+                    permit.first_event();
+                    deadline = Instant::now() + idle;
+                }
+                if let Some(signs) = signs.filter(|_| fed.comments) {
+                    signs.comments(&fed.whole);
+                }
+                fed.whole
+            }
+        };
+        size += whole.len();
+        if !whole.is_empty() {
+            held.push_back(whole);
+        }
+        let progress = reader.progress();
+        if progress.failed && !progress.content {
+            return Err(AttemptError::failed(FailureKind::ErrorEvent));
+        }
+        if !progress.content {
+            if progress.ended || is_over {
                 return Err(AttemptError::failed(FailureKind::Empty));
             }
-            if events::is_error(&join(held.clone())[scanner.event_start()..]) {
-                return Err(AttemptError::failed(FailureKind::ErrorEvent));
+            if size <= MAX_HELD_BYTES && held.len() <= MAX_HELD_PIECES {
+                continue;
             }
-            if must_complete && !scanner.is_complete() {
-                return Err(AttemptError::failed(FailureKind::CutShort));
+            if !began {
+                // Comments need not be kept: they have done what they are for.
+                (held, size) = (VecDeque::new(), 0);
+                continue;
             }
-            return Ok(Opened { status, headers, held, rest: None });
-        };
-        let seen = scanner.feed(&chunk);
-        size += chunk.len();
-        held.push_back(chunk);
-        if seen.event {
-            began = true;
-            permit.first_event();
-            deadline = Instant::now() + idle;
         }
-        if let Some((start, end)) = seen.whole {
-            if events::is_error(&join(held.clone())[start..end]) {
-                return Err(AttemptError::failed(FailureKind::ErrorEvent));
-            }
-        } else if size <= MAX_HELD_EVENTS {
-            continue;
-        } else if !began {
-            // A flood of comments is not an answer.
-            return Err(AttemptError::failed(FailureKind::Malformed));
+        if signs.is_some_and(Signs::are_shown) {
+            held = without_comments(held);
         }
-        return Ok(Opened {
-            status,
-            headers,
-            held,
-            rest: Some((body, Kind::Events { scanner, idle, must_complete }, deadline)),
-        });
+        let rest = Some((body, Kind::Events(Flow { reader, idle }), deadline));
+        return Ok(Opened { status, headers, held, rest });
     }
+}
+
+/// What is left when the client has had the comments.
+fn without_comments(held: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    VecDeque::from([reader::select(&join(held), false)])
 }
 
 /// A stream that can be read along: one that is encoded is passed on as bytes.

@@ -1,16 +1,71 @@
-//! The frame that ends a stream which cannot go on.
+//! The frame that ends a stream which cannot go on, in the form that each endpoint's SDKs raise an error from.
+//!
+//! It follows whole events only, so it needs no blank line before it, which some SDKs would take for an event of its own
+//! (openai-python#2722).
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::{PROVIDER, error_json};
+use crate::proxy::stream::protocol::Protocol;
+use crate::proxy::stream::reader::Reader;
 use crate::routing::Outcome;
 
-/// The frame that ends a stream whose provider broke off: a blank line first, since an event may have been cut in half.
-pub fn error_event(provider: &str, cause: Outcome) -> Bytes {
+/// The frame that ends a stream whose provider broke off.
+pub fn interruption(reader: &Reader, provider: &str, cause: Outcome) -> Bytes {
     let message = format!("The stream was interrupted: provider {provider} {cause}.");
-    let error = error_json(&message, PROVIDER, None, "stream_interrupted");
-    let mut frame = b"\n\ndata: ".to_vec();
-    frame.extend_from_slice(&error);
-    frame.extend_from_slice(b"\n\n");
-    frame.into()
+    error_frame(reader.protocol(), reader.events(), &message, PROVIDER, "stream_interrupted")
+}
+
+/// An error as the last event of a stream, behind `events` of them.
+pub(super) fn error_frame(protocol: Protocol, events: u64, message: &str, kind: &str, code: &str) -> Bytes {
+    match protocol {
+        // No name: openai-node reads named events otherwise.
+        Protocol::Chat | Protocol::Completions | Protocol::Other => {
+            let error = error_json(message, kind, None, code);
+            [b"data: ", &error[..], b"\n\n"].concat().into()
+        }
+        // The event of OpenAI's reference. `error` besides, as openai-python and openai-node raise from that alone and hand
+        // on the event as one of the answer's otherwise.
+        Protocol::Responses => named(&json!({
+            "type": "error", "code": code, "message": message, "param": null, "sequence_number": events,
+            "error": {"message": message, "type": kind, "param": null, "code": code},
+        })),
+        // Anthropic's documentation; without the name its SDK ends as if the stream were complete.
+        Protocol::Messages => {
+            named(&json!({"type": "error", "error": {"type": "api_error", "message": message, "code": code}}))
+        }
+    }
+}
+
+fn named(data: &Value) -> Bytes {
+    format!("event: error\ndata: {data}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(protocol: Protocol) -> String {
+        let frame = error_frame(protocol, 7, "it broke", "provider_error", "stream_interrupted");
+        String::from_utf8(frame.to_vec()).expect("text")
+    }
+
+    #[test]
+    fn a_frame_is_one_whole_event_in_the_form_of_its_endpoint() {
+        let json = |text: &str| serde_json::from_str::<Value>(text.trim_end()).expect("JSON");
+        for protocol in [Protocol::Chat, Protocol::Completions, Protocol::Other] {
+            let error = json(frame(protocol).strip_prefix("data: ").expect("no name"));
+            assert_eq!((&error["error"]["message"], &error["error"]["param"]), (&json!("it broke"), &Value::Null));
+        }
+        for protocol in [Protocol::Responses, Protocol::Messages] {
+            let text = frame(protocol);
+            let error = json(text.strip_prefix("event: error\ndata: ").expect("its name"));
+            assert_eq!((&error["type"], &error["error"]["message"]), (&json!("error"), &json!("it broke")));
+            assert!(text.ends_with("}\n\n") && text.matches('\n').count() == 3);
+        }
+        let responses = frame(Protocol::Responses);
+        let responses = json(&responses[responses.find('{').expect("JSON")..]);
+        assert_eq!((&responses["message"], &responses["sequence_number"]), (&json!("it broke"), &json!(7)));
+    }
 }

@@ -1,157 +1,229 @@
-//! Finds the events in the bytes of a `text/event-stream`, without changing or keeping them.
+//! Cuts the bytes of a `text/event-stream` into whole events.
 //!
-//! The relay needs to know three things: whether a byte of a *real* event came by (comments and pings do not count),
-//! where the first event ends, and whether the stream said that it is complete. Format: WHATWG HTML, "Server-sent
+//! An event is handed on when its blank line has come and not before, so that whatever happens to the provider, its
+//! client never sees half of one. What comes in whole events passes without a copy; the beginning of one that is torn is
+//! kept until its rest is there. Each byte is looked at once, however it is cut. Format: WHATWG HTML, "Server-sent
 //! events"; lines end in LF, CR LF or CR.
 
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+
+use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
-/// Enough of a line to know its field, and `data: [DONE]` whole.
-const HEAD: usize = 24;
-/// `"finish_reason"`, a colon, perhaps spaces, and the quote of a value that is not null.
-const FINISH: &[u8] = b"\"finish_reason\":";
-/// At most so many spaces: what is kept of one piece for the next is bounded, and the cut must make no difference.
-const SPACES: usize = 8;
+/// A larger event is an error of the provider. The largest that are meant, `response.completed` with several pictures in
+/// base64, have a few MiB; this much may be held for every stream in flight.
+pub const MAX_EVENT: usize = 16 << 20;
 
-/// Reads a stream piece by piece.
+/// May stand at the very beginning.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// One event, from its first line to its blank line; or comment lines that stand between events.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    text: &'a [u8],
+    /// The value of its `event` field, or empty.
+    pub name: &'a [u8],
+    /// The value of its first `data` field.
+    first: &'a [u8],
+    /// How many `data` fields it has.
+    data_lines: usize,
+    /// It consists of comments, and of nothing else.
+    pub is_comment: bool,
+}
+
+impl<'a> Event<'a> {
+    /// An event of this name and data.
+    pub fn new(name: &'a str, data: &'a [u8]) -> Self {
+        Self { text: data, name: name.as_bytes(), first: data, data_lines: 1, is_comment: false }
+    }
+
+    /// All of it.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Whether there is data, be it empty.
+    pub fn has_data(&self) -> bool {
+        self.data_lines > 0
+    }
+
+    /// Its data.
+    pub fn data(&self) -> Cow<'a, [u8]> {
+        if self.data_lines <= 1 {
+            return Cow::Borrowed(self.first);
+        }
+        let lines = self.text.split(|&byte| byte == b'\n' || byte == b'\r');
+        let values: Vec<&[u8]> =
+            lines.map(field).filter(|(name, _)| *name == b"data").map(|(_, value)| value).collect();
+        Cow::Owned(values.join(&b'\n'))
+    }
+}
+
+/// The event that has begun is larger than [`MAX_EVENT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oversized;
+
+/// Cuts a stream into events, piece by piece.
 #[derive(Clone, Debug, Default)]
-pub struct EventScanner {
+pub struct EventCutter {
+    /// The beginning of an event that is not whole.
+    pending: BytesMut,
+    /// Its lines. Places are counted from its beginning.
+    open: Open,
+    /// The first line has ended.
+    begun: bool,
+}
+
+/// What is known of the event that is not whole.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    /// The next byte to be looked at.
+    at: usize,
     /// The beginning of the current line.
-    head: [u8; HEAD],
-    head_len: usize,
+    line: usize,
     /// The last byte was CR, so an LF that follows belongs to it.
     after_cr: bool,
-    /// The current event has a `data` line.
-    has_data: bool,
-    /// The current event is named `ping`.
-    is_ping: bool,
-    /// Where the current event begins, and how much has been read before this piece.
-    event_start: usize,
-    read: usize,
-    done: bool,
-    /// Watches for a finish reason across pieces; `None` when nobody asked.
-    finish: Option<FinishWatch>,
+    name: Range<usize>,
+    data: Range<usize>,
+    data_lines: usize,
+    /// It has lines that are no comments.
+    has_fields: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-struct FinishWatch {
-    tail: Vec<u8>,
-    seen: bool,
-}
-
-/// What one piece held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// At least one byte of an event that is neither comment nor ping.
-    pub event: bool,
-    /// The first such event that ends in this piece, its blank line included, counted from the stream's beginning.
-    pub whole: Option<(usize, usize)>,
-}
-
-impl EventScanner {
-    /// A scanner that also looks for a finish reason, for streams whose end is not otherwise marked.
-    pub fn watching_finish() -> Self {
-        Self { finish: Some(FinishWatch::default()), ..Self::default() }
+impl EventCutter {
+    /// Takes the next piece and gives what is whole, calling `each` for every event in it. After an event to which `each`
+    /// says `Break` the stream is over: what follows is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Oversized`]: the event that is not whole is too large to be held.
+    pub fn feed(&mut self, piece: Bytes, each: impl FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Bytes, Oversized> {
+        if self.pending.is_empty() {
+            let end = self.scan(&piece, each);
+            if end == piece.len() {
+                return Ok(piece);
+            }
+            if piece.len() - end > MAX_EVENT {
+                return Err(Oversized);
+            }
+            self.pending.extend_from_slice(&piece[end..]);
+            return Ok(piece.slice(..end));
+        }
+        self.pending.extend_from_slice(&piece);
+        let mut pending = std::mem::take(&mut self.pending);
+        let end = self.scan(&pending, each);
+        let whole = pending.split_to(end).freeze();
+        if pending.len() > MAX_EVENT {
+            return Err(Oversized);
+        }
+        self.pending = pending;
+        Ok(whole)
     }
 
-    /// Reads the next piece of the stream.
-    pub fn feed(&mut self, piece: &[u8]) -> Seen {
-        if let Some(watch) = &mut self.finish {
-            watch.feed(piece);
+    /// Takes the end of the stream for the blank line that the last event lacks.
+    pub fn close(&mut self, each: impl FnMut(&Event<'_>) -> ControlFlow<()>) -> Option<Bytes> {
+        if !self.has_begun() {
+            return None;
         }
-        let mut seen = Seen::default();
-        let mut at = 0;
-        while at < piece.len() {
-            if std::mem::take(&mut self.after_cr) && piece[at] == b'\n' {
-                at += 1;
+        let blank: &'static [u8] = if self.open.line == self.open.at { b"\n" } else { b"\n\n" };
+        // It was within bounds, and these bytes make it whole.
+        self.feed(Bytes::from_static(blank), each).ok()
+    }
+
+    /// Whether an event has begun and is not whole.
+    pub fn has_begun(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether data of such an event has come; that of a ping does not count.
+    pub fn has_data(&self) -> bool {
+        let Open { line, name, data_lines, .. } = &self.open;
+        !self.pending.is_empty()
+            && self.pending[name.clone()] != *b"ping"
+            && (*data_lines > 0 || self.pending[*line..].starts_with(b"data:"))
+    }
+
+    /// Whether another line can be put between what was given and what is to come: not between CR and LF.
+    pub fn is_at_boundary(&self) -> bool {
+        !self.pending.is_empty() || !self.open.after_cr
+    }
+
+    /// Reads `text`, which begins with the event that is not whole, and says where that event begins now.
+    fn scan(&mut self, text: &[u8], mut each: impl FnMut(&Event<'_>) -> ControlFlow<()>) -> usize {
+        let open = &mut self.open;
+        // The end of the last event that is whole.
+        let mut whole = 0;
+        while open.at < text.len() {
+            if std::mem::take(&mut open.after_cr) && text[open.at] == b'\n' {
+                let belongs_to_whole = whole == open.at;
+                open.at += 1;
+                open.line = open.at;
+                if belongs_to_whole {
+                    whole = open.at;
+                }
                 continue;
             }
-            let Some(length) = memchr2(b'\n', b'\r', &piece[at..]) else {
-                self.keep_head(&piece[at..]);
-                // Without its colon the field's name may go on.
-                seen.event |= self.head[..self.head_len].contains(&b':') && self.line_is_event();
+            let Some(length) = memchr2(b'\n', b'\r', &text[open.at..]) else {
+                open.at = text.len();
                 break;
             };
-            let end = at + length;
-            self.keep_head(&piece[at..end]);
-            self.after_cr = piece[end] == b'\r';
-            let after = end + 1;
-            if self.head_len == 0 {
-                let lf = usize::from(self.after_cr && piece.get(after) == Some(&b'\n'));
-                let event_end = self.read + after + lf;
-                if self.has_data && !self.is_ping && seen.whole.is_none() {
-                    seen.whole = Some((self.event_start, event_end));
+            let end = open.at + length;
+            let mut start = open.line;
+            if !std::mem::replace(&mut self.begun, true) && text[start..end].starts_with(BYTE_ORDER_MARK) {
+                start += BYTE_ORDER_MARK.len();
+            }
+            open.after_cr = text[end] == b'\r';
+            open.at = end + 1;
+            open.line = open.at;
+            let is_comment = text.get(start) == Some(&b':');
+            if start < end && (open.has_fields || !is_comment) {
+                let (name, value) = field(&text[start..end]);
+                let value = end - value.len()..end;
+                match name {
+                    b"data" => {
+                        if open.data_lines == 0 {
+                            open.data = value;
+                        }
+                        open.data_lines += 1;
+                    }
+                    b"event" => open.name = value,
+                    _ => {}
                 }
-                self.event_start = event_end;
-                self.has_data = false;
-                self.is_ping = false;
-            } else {
-                seen.event |= self.line_is_event();
-                self.end_line();
+                open.has_fields = true;
+                continue;
             }
-            at = after;
-        }
-        self.read += piece.len();
-        seen
-    }
-
-    /// Whether the stream said that it is complete: `[DONE]`, or a finish reason if watched.
-    pub fn is_complete(&self) -> bool {
-        self.done || self.finish.as_ref().is_some_and(|watch| watch.seen)
-    }
-
-    /// Where the event that has not ended yet begins, counted from the stream's beginning.
-    pub fn event_start(&self) -> usize {
-        self.event_start.min(self.read)
-    }
-
-    fn keep_head(&mut self, bytes: &[u8]) {
-        let room = HEAD - self.head_len;
-        let taken = bytes.len().min(room);
-        self.head[self.head_len..self.head_len + taken].copy_from_slice(&bytes[..taken]);
-        self.head_len += taken;
-    }
-
-    fn line_is_event(&self) -> bool {
-        !self.is_ping && field(&self.head[..self.head_len]).0 == b"data"
-    }
-
-    fn end_line(&mut self) {
-        match field(&self.head[..self.head_len]) {
-            (b"data", value) => {
-                self.has_data = true;
-                self.done |= value == b"[DONE]";
+            if open.after_cr && text.get(open.at) == Some(&b'\n') {
+                open.after_cr = false;
+                open.at += 1;
+                open.line = open.at;
             }
-            (b"event", b"ping") => self.is_ping = true,
-            _ => {}
+            let event = Event {
+                text: &text[whole..open.at],
+                name: &text[open.name.clone()],
+                first: &text[open.data.clone()],
+                data_lines: open.data_lines,
+                is_comment,
+            };
+            whole = open.at;
+            let said = each(&event);
+            *open = Open { at: open.at, line: open.line, after_cr: open.after_cr, ..Open::default() };
+            if said.is_break() {
+                break;
+            }
         }
-        self.head_len = 0;
-    }
-}
-
-impl FinishWatch {
-    fn feed(&mut self, piece: &[u8]) {
-        if self.seen {
-            return;
+        for place in [&mut open.at, &mut open.line, &mut open.name.start, &mut open.name.end] {
+            *place = place.saturating_sub(whole);
         }
-        self.tail.extend_from_slice(piece);
-        for start in memchr::memmem::find_iter(&self.tail, FINISH) {
-            let behind = self.tail[start + FINISH.len()..].iter().take(SPACES + 1);
-            let value = behind.copied().find(|byte| !byte.is_ascii_whitespace());
-            self.seen |= value == Some(b'"');
-        }
-        // Keep what may be the beginning of a match.
-        let keep = self.tail.len().saturating_sub(FINISH.len() + SPACES);
-        self.tail.drain(..keep);
+        open.data = open.data.start.saturating_sub(whole)..open.data.end.saturating_sub(whole);
+        whole
     }
 }
 
 /// Splits a line into its field and value; a comment has an empty field.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
-    // A byte order mark may stand at the very beginning.
-    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
-    match line.iter().position(|&byte| byte == b':') {
-        None => (line, b""),
+    match memchr::memchr(b':', line) {
+        None => (line, &line[line.len()..]),
         Some(colon) => {
             let value = &line[colon + 1..];
             (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
@@ -159,137 +231,136 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Whether an event, given whole, reports an error: `event: error`, or data that is an object with an `error`.
-pub fn is_error(event: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Data {
-        #[serde(default)]
-        error: Option<serde::de::IgnoredAny>,
-        #[serde(default)]
-        object: Option<String>,
-    }
-    let mut data = Vec::new();
-    for line in event.split(|&byte| byte == b'\n' || byte == b'\r') {
-        match field(line) {
-            (b"event", b"error") => return true,
-            (b"data", value) => {
-                data.extend_from_slice(value);
-                data.push(b'\n');
-            }
-            _ => {}
-        }
-    }
-    serde_json::from_slice::<Data>(&data)
-        .is_ok_and(|data| data.error.is_some() || data.object.as_deref() == Some("error"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scan(stream: &str) -> (Seen, EventScanner) {
-        let mut scanner = EventScanner::default();
-        (scanner.feed(stream.as_bytes()), scanner)
-    }
-
-    #[test]
-    fn comments_and_pings_are_no_events() {
-        for quiet in
-            [": hello\n\n", ":\r\n\r\n", "event: ping\ndata: {}\n\n", "retry: 3\n\n", "id: 7\nevent: x\n\n", "\n\n"]
-        {
-            assert_eq!(scan(quiet).0, Seen::default(), "{quiet:?}");
-        }
-    }
-
-    #[test]
-    fn an_event_counts_from_its_first_data_byte_and_ends_after_its_blank_line() {
-        assert_eq!(scan("data: {").0, Seen { event: true, whole: None });
-        for end in ["\n\n", "\r\n\r\n", "\r\r", "\n\r\n"] {
-            let stream = format!(": hi{end}data: 1{end}data: 2{end}");
-            let first = (format!(": hi{end}").len(), format!(": hi{end}data: 1{end}").len());
-            assert_eq!(scan(&stream).0, Seen { event: true, whole: Some(first) }, "{end:?}");
-        }
-    }
-
-    #[test]
-    fn an_event_after_a_ping_begins_after_the_ping() {
-        let ping = "event: ping\r\ndata: {}\r\n\r\n";
-        let stream = format!("{ping}data: 1\r\n\r\n");
-        assert_eq!(scan(&stream).0.whole, Some((ping.len(), stream.len())));
-    }
-
-    #[test]
-    fn done_and_a_finish_reason_complete_a_stream() {
-        assert!(scan("data: [DONE]\n\n").1.is_complete());
-        assert!(!scan("data: {\"text\":\"[DONE]\"}\n\n").1.is_complete());
-        let mut scanner = EventScanner::watching_finish();
-        scanner.feed(b"data: {\"finish_reason\":null}\n\ndata: {\"finish_re");
-        assert!(!scanner.is_complete());
-        scanner.feed(b"ason\": \"stop\"}\n\n");
-        assert!(scanner.is_complete());
-    }
-
-    #[test]
-    fn an_error_is_an_error_event_or_an_object_with_an_error() {
-        assert!(is_error(b"data: {\"error\": {\"message\": \"overloaded\"}}\n\n"));
-        assert!(is_error(b"data: {\"error\":\ndata: \"x\"}\n\n"));
-        assert!(is_error(b"event: error\ndata: {}\n\n"));
-        assert!(is_error(b"data: {\"object\": \"error\", \"message\": \"x\"}\n\n"));
-        assert!(!is_error(b"data: {\"error\": null, \"choices\": []}\n\n"));
-        assert!(!is_error(b"data: {\"choices\": [{\"error\": 1}]}\n\n"));
-        assert!(!is_error(b"data: [DONE]\n\n"));
-    }
-
-    #[test]
-    fn a_field_whose_name_begins_with_data_is_no_event_however_it_is_cut() {
-        let mut scanner = EventScanner::default();
-        let seen = b"database: 1\n\n".map(|byte| scanner.feed(&[byte]));
-        assert_eq!(seen, [Seen::default(); 13]);
-        assert!(scan("data\n").0.event, "a field without a colon has an empty value");
-    }
-
-    #[test]
-    fn a_finish_reason_behind_many_spaces_is_the_same_however_it_is_cut() {
-        for spaces in 0..20 {
-            let stream = format!("\"finish_reason\":{}\"stop\"", " ".repeat(spaces));
-            let mut whole = EventScanner::watching_finish();
-            whole.feed(stream.as_bytes());
-            let mut pieces = EventScanner::watching_finish();
-            stream.bytes().for_each(|byte| {
-                pieces.feed(&[byte]);
+    /// What the cutter makes of a stream that comes in these pieces: what it gives, and each event's name and data.
+    fn cut(pieces: &[&[u8]]) -> (Vec<u8>, Vec<(String, String)>) {
+        let (mut cutter, mut given, mut events) = (EventCutter::default(), Vec::new(), Vec::new());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        for piece in pieces {
+            let whole = cutter.feed(Bytes::copy_from_slice(piece), |event| {
+                if event.has_data() {
+                    events.push((text(event.name), text(&event.data())));
+                }
+                ControlFlow::Continue(())
             });
-            assert_eq!(whole.is_complete(), spaces <= SPACES, "{spaces}");
-            assert_eq!(whole.is_complete(), pieces.is_complete(), "{spaces}");
+            given.extend_from_slice(&whole.expect("within bounds"));
         }
+        (given, events)
+    }
+
+    fn one(stream: &str) -> (String, Vec<(String, String)>) {
+        let (given, events) = cut(&[stream.as_bytes()]);
+        (String::from_utf8(given).expect("text"), events)
+    }
+
+    fn event(name: &str, data: &str) -> (String, String) {
+        (name.to_owned(), data.to_owned())
+    }
+
+    #[test]
+    fn an_event_is_given_when_its_blank_line_has_come() {
+        for end in ["\n", "\r\n", "\r"] {
+            let whole = format!("event: x{end}data: 1{end}data:2{end}id: 7{end}{end}");
+            let stream = format!("{whole}data: half{end}");
+            assert_eq!(one(&stream), (whole.clone(), vec![event("x", "1\n2")]), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn comments_between_events_are_given_line_by_line_and_within_one_with_it() {
+        assert_eq!(one(": one\n: tw").0, ": one\n");
+        assert_eq!(one(": one\r\n\r\ndata: x\n").0, ": one\r\n\r\n");
+        assert_eq!(one("data: x\n: within\n").0, "");
+        assert_eq!(one("data: x\n: within\n\n").1, [event("", "x")]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_may_stand_at_the_beginning() {
+        assert_eq!(one("\u{feff}data: x\n\n").1, [event("", "x")]);
+        assert_eq!(one("\u{feff}: comment\n").0, "\u{feff}: comment\n");
+    }
+
+    #[test]
+    fn a_field_may_lack_its_value_and_similar_names_are_other_fields() {
+        assert_eq!(one("data\n\n").1, [event("", "")]);
+        assert_eq!(one("database: 1\n\n").1, []);
+    }
+
+    #[test]
+    fn what_is_whole_is_not_copied() {
+        let piece = Bytes::from_static(b"data: 1\n\ndata: 2\n\n");
+        let given = EventCutter::default().feed(piece.clone(), |_| ControlFlow::Continue(()));
+        assert_eq!(given.expect("within bounds").as_ptr(), piece.as_ptr());
+    }
+
+    #[test]
+    fn nothing_is_given_behind_the_event_that_ends_the_stream() {
+        let mut cutter = EventCutter::default();
+        let stop = |event: &Event<'_>| {
+            if event.data()[..] == *b"stop" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let given = cutter.feed(Bytes::from_static(b"data: 1\r\n\r\ndata: stop\r\n\r\ndata: 2\r\n\r\n"), stop);
+        assert_eq!(given.expect("within bounds"), "data: 1\r\n\r\ndata: stop\r\n\r\n");
+    }
+
+    #[test]
+    fn the_end_may_stand_for_the_blank_line_of_the_last_event() {
+        for (stream, rest) in [("data: x", "data: x\n\n"), ("data: x\n", "data: x\n\n")] {
+            let mut cutter = EventCutter::default();
+            let go_on = |_: &Event<'_>| ControlFlow::Continue(());
+            assert_eq!(cutter.feed(Bytes::from_static(stream.as_bytes()), go_on), Ok(Bytes::new()));
+            assert_eq!(cutter.close(go_on).expect("an event"), rest);
+            assert_eq!(cutter.close(go_on), None);
+        }
+    }
+
+    #[test]
+    fn data_counts_from_its_first_byte_and_that_of_a_ping_never() {
+        let has_data = |stream: &'static str| {
+            let mut cutter = EventCutter::default();
+            cutter.feed(Bytes::from_static(stream.as_bytes()), |_| ControlFlow::Continue(())).expect("within bounds");
+            cutter.has_data()
+        };
+        assert!(has_data("data: {") && has_data("event: x\ndata: {}\n") && has_data(": c\n\ndata:"));
+        assert!(
+            !has_data("data: {}\n\n") && !has_data("event: ping\ndata: {") && !has_data("database") && !has_data("")
+        );
+    }
+
+    #[test]
+    fn an_event_without_end_is_not_held_for_good() {
+        let mut cutter = EventCutter::default();
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        let mut fed = (0..20).map(|_| cutter.feed(piece.clone(), |_| ControlFlow::Continue(())));
+        assert_eq!(fed.position(|fed| fed.is_err()), Some(16));
     }
 
     proptest! {
         #[test]
         fn where_the_pieces_are_cut_changes_nothing(
             lines in proptest::collection::vec("(data: x|:c|event: ping|event: y|data|id: 1|)(\n|\r\n|\r)", 0..20),
-            cut in 0_usize..200,
+            cuts in (0_usize..200, 0_usize..200),
         ) {
             let stream = lines.concat().into_bytes();
-            let cut = cut.min(stream.len());
-            let mut whole = EventScanner::default();
-            let seen = whole.feed(&stream);
-            let mut halves = EventScanner::default();
-            let first = halves.feed(&stream[..cut]);
-            let second = halves.feed(&stream[cut..]);
-            prop_assert_eq!(seen.event, first.event || second.event);
-            let ends = |seen: Seen| seen.whole.map(|(_, end)| end);
-            let (whole, halves) = (ends(seen), ends(first).or(ends(second)));
-            prop_assert_eq!(whole.is_some(), halves.is_some());
-            // An LF that belongs to the CR before it may come with the next piece.
-            prop_assert!(whole.unwrap_or(0).abs_diff(halves.unwrap_or(0)) <= 1);
+            let (first, second) = (cuts.0.min(stream.len()), cuts.1.min(stream.len()));
+            let (first, second) = (first.min(second), first.max(second));
+            let (given, events) = cut(&[&stream]);
+            let (pieces, same) = cut(&[&stream[..first], &stream[first..second], &stream[second..]]);
+            prop_assert_eq!(&given, &pieces);
+            prop_assert_eq!(&events, &same);
+            let single: Vec<&[u8]> = stream.chunks(1).collect();
+            prop_assert_eq!((given.clone(), events), cut(&single));
+            prop_assert!(stream.starts_with(&given));
         }
 
         #[test]
-        fn any_bytes_can_be_scanned(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let mut scanner = EventScanner::watching_finish();
-            scanner.feed(&bytes);
-            is_error(&bytes);
+        fn any_bytes_can_be_cut(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            prop_assert_eq!(cut(&[&bytes]), cut(&single));
         }
     }
 }

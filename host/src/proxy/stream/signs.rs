@@ -1,0 +1,76 @@
+//! Signs of life for a client that waits for a stream while it is not yet known who will answer it.
+//!
+//! The attempts leave here what the client may see before the first content; [`super::early`] shows it.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use parking_lot::Mutex;
+
+use super::reader;
+
+/// Comments beyond are dropped: they say nothing but that somebody is there.
+const MAX_COMMENTS: usize = 16 << 10;
+
+/// Between the attempts of one request and its client.
+#[derive(Debug, Default)]
+pub struct Signs(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Who is being asked.
+    provider: Option<HeaderValue>,
+    begun: bool,
+    shown: bool,
+    comments: BytesMut,
+}
+
+impl Signs {
+    /// Nothing has happened.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// An attempt begins at the provider of this name.
+    pub fn asking(&self, provider: Option<HeaderValue>) {
+        self.0.lock().provider = provider;
+    }
+
+    /// A provider has begun a stream.
+    pub fn begun(&self) {
+        self.0.lock().begun = true;
+    }
+
+    /// Keeps the comments in `events` for the client.
+    pub fn comments(&self, events: &[u8]) {
+        let comments = reader::select(events, true);
+        let mut state = self.0.lock();
+        if state.comments.len() + comments.len() <= MAX_COMMENTS {
+            state.comments.extend_from_slice(&comments);
+        }
+    }
+
+    /// Whether a provider has begun a stream.
+    pub fn have_begun(&self) -> bool {
+        self.0.lock().begun
+    }
+
+    /// Whether the client sees what is left here.
+    pub fn are_shown(&self) -> bool {
+        self.0.lock().shown
+    }
+
+    /// The client sees what is left here from now on. Who is being asked at this moment, if a header can name it.
+    pub fn show(&self) -> Option<HeaderValue> {
+        let mut state = self.0.lock();
+        state.shown = true;
+        state.provider.clone()
+    }
+
+    /// What has been left since the last time.
+    pub fn take_comments(&self) -> Option<Bytes> {
+        let comments = self.0.lock().comments.split();
+        (!comments.is_empty()).then(|| comments.freeze())
+    }
+}
