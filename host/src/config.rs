@@ -343,6 +343,8 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,
+    /// After how long without a byte a stream gets a comment; `None` is never.
+    pub keep_alive: Option<Duration>,
     /// Whether changes of the files are followed by a reload.
     pub watch: bool,
     /// The certificate of the listener; without one it speaks plain HTTP.

@@ -49,6 +49,9 @@ use generation::Generation;
 use reply::Reply;
 use request::{Approach, BodyError, RequestBody};
 use respond::ProxyError;
+use stream::early::{self, Course, Early};
+use stream::protocol::Protocol;
+use stream::signs::Signs;
 use stream::{Kind, Relay, Waybill};
 use usage::Usage;
 use whole::Whole;
@@ -126,7 +129,7 @@ impl Proxy {
 }
 
 /// Handles a request for any endpoint of the OpenAI API.
-pub async fn handle(proxy: &Proxy, request: Request<Incoming>, closer: &Closer) -> Response<Reply> {
+pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, closer: &Closer) -> Response<Reply> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut entry = Entry::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
@@ -135,9 +138,35 @@ pub async fn handle(proxy: &Proxy, request: Request<Incoming>, closer: &Closer) 
     let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
     let (head, body) = request.into_parts();
     let mut body = Some(body);
-    let mut response = match proxy.serve(head, &mut body, &mut entry).await {
+    let answer = match proxy.serve(head, &mut body, &mut entry).await {
+        Ok(Prepared::Own(response)) => Ok(Answer::Own(response)),
+        Ok(Prepared::Order(order, generation)) => {
+            let (keep_alive, admitted) = (generation.keep_alive, order.admitted);
+            let answered = if let Some(signs) = order.signs.clone() {
+                let (protocol, id) = (Protocol::of(&order.endpoint.path), entry.id().to_owned());
+                let mut course = course(Arc::clone(proxy), generation, order, entry);
+                let arrived = early::follow(&mut course, &signs, admitted, keep_alive).await;
+                let Some((back, answered)) = arrived else {
+                    let provider = signs.show();
+                    let early = Early::new(course, signs, protocol, admitted, keep_alive, closer.clone());
+                    return begin_early(early, provider, &id, closes);
+                };
+                entry = back;
+                answered
+            } else {
+                let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
+                dispatcher.dispatch(&order, &mut entry).await
+            };
+            answered.map(|answered| Answer::Provider(answered, keep_alive))
+        }
+        Err(error) => Err(error),
+    };
+    let mut response = match answer {
         Ok(Answer::Own(response)) => response,
-        Ok(Answer::Provider(answered)) => return pass_on(*answered, entry, closer, closes),
+        Ok(Answer::Provider(answered, keep_alive)) => {
+            let waybill = Waybill { entry, closer: closer.clone(), keep_alive };
+            return pass_on(answered, waybill, closes);
+        }
         Err(error) => {
             let mut response = error.into_response(entry.attempts());
             name_attempts(response.headers_mut(), &entry);
@@ -159,17 +188,54 @@ pub async fn handle(proxy: &Proxy, request: Request<Incoming>, closer: &Closer) 
     response.map(Reply::Own)
 }
 
+/// What a request has come to when it has been read.
+#[expect(clippy::large_enum_variant, reason = "most are orders, and a box for each would cost more than the moves")]
+enum Prepared {
+    /// The proxy's own answer.
+    Own(Response<Full<Bytes>>),
+    /// Something for a provider, under the configuration that it began with.
+    Order(Order, Arc<Generation>),
+}
+
 /// What a request is answered with.
+#[expect(clippy::large_enum_variant, reason = "most come from providers, and it is moved once")]
 enum Answer {
     /// By the proxy itself.
     Own(Response<Full<Bytes>>),
-    /// By a provider.
-    Provider(Box<Answered>),
+    /// By a provider; and `server.keep_alive`.
+    Provider(Answered, Option<Duration>),
+}
+
+/// The course of a request that outlives the handler if its client is to hear of it before it is over.
+fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut entry: Entry) -> Course {
+    Box::pin(async move {
+        let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
+        let answered = dispatcher.dispatch(&order, &mut entry).await;
+        (entry, answered)
+    })
+}
+
+/// The head of a stream whose provider is still being sought; `provider` is who is being asked.
+fn begin_early(early: Early, provider: Option<HeaderValue>, id: &str, closes: bool) -> Response<Reply> {
+    let mut response = Response::new(Reply::Early(Box::new(early)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    streams(headers);
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(provider) = provider {
+        headers.insert(PROVIDER, provider);
+    }
+    if closes {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl Proxy {
     /// Takes `body` when it reads it.
-    async fn serve(&self, head: Parts, body: &mut Option<Incoming>, entry: &mut Entry) -> Result<Answer, ProxyError> {
+    async fn serve(&self, head: Parts, body: &mut Option<Incoming>, entry: &mut Entry) -> Result<Prepared, ProxyError> {
         if self.is_draining() {
             return Err(ProxyError::Draining);
         }
@@ -186,7 +252,7 @@ impl Proxy {
         let endpoint = Endpoint::of(&head.method, head.uri.path())?;
         entry.at(endpoint.label());
         if endpoint.class == Class::Models {
-            return models::answer(&generation, &endpoint.path).await.map(Answer::Own);
+            return models::answer(&generation, &endpoint.path).await.map(Prepared::Own);
         }
         let bytes = match body.take() {
             Some(body) => intake::read(body, &head.headers, generation.max_body_bytes, entry.began()).await?,
@@ -207,9 +273,9 @@ impl Proxy {
         let query = head.uri.query().map(str::to_owned);
         let affinity = affinity::key(&generation.affinity, &headers, &body);
         let admitted = arrived + wait;
-        let order = Order { method: head.method, endpoint, query, headers, body, affinity, admitted, deadline };
-        let dispatcher = Dispatcher { generation: &generation, entropy: &self.entropy, clock: Clock::System };
-        dispatcher.dispatch(&order, entry).await.map(|answered| Answer::Provider(Box::new(answered)))
+        let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
+        let order = Order { method: head.method, endpoint, query, headers, body, affinity, admitted, deadline, signs };
+        Ok(Prepared::Order(order, generation))
     }
 
     /// Takes a slot of the queue, and says how long that took.
@@ -292,7 +358,8 @@ async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<R
 }
 
 /// Turns a provider's answer into the client's.
-fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) -> Response<Reply> {
+fn pass_on(answered: Answered, waybill: Waybill, closes: bool) -> Response<Reply> {
+    let Waybill { mut entry, closer, keep_alive } = waybill;
     let Answered { status, mut headers, content, outcome } = answered;
     let (is_whole, is_stream) = match &content {
         Content::Whole(_) => (true, false),
@@ -327,7 +394,7 @@ fn pass_on(answered: Answered, mut entry: Entry, closer: &Closer, closes: bool) 
             Reply::Whole(Whole::new(bytes, entry))
         }
         Content::Passing(Passing { held, source, kind, deadline, permit }) => {
-            let waybill = Waybill { entry, closer: closer.clone(), keep_alive: None };
+            let waybill = Waybill { entry, closer, keep_alive };
             Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, waybill)))
         }
     };

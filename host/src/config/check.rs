@@ -40,6 +40,8 @@ const MAX_CONNECTIONS: u32 = 20_000;
 const MAX_HEADER_BYTES: u64 = 32 << 10;
 const SLOT_WAIT: Duration = Duration::from_millis(500);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Shorter than the 60 s after which common load balancers give up a silent connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const MAX_BODY_BYTES: u64 = 32 << 20;
 const RECORD_BYTES: u64 = 64 << 20;
 const HOST: &str = "127.0.0.1";
@@ -239,6 +241,8 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
         header_timeout: reader.seconds(&section, "header_timeout", Zero::Illegal).unwrap_or(HEADER_TIMEOUT),
         idle_timeout: reader.seconds(&section, "idle_timeout", Zero::Illegal).unwrap_or(CLIENT_IDLE_TIMEOUT),
         drain_timeout: reader.seconds(&section, "drain_timeout", Zero::Legal).unwrap_or(DRAIN_TIMEOUT),
+        keep_alive: Some(reader.seconds(&section, "keep_alive", Zero::Legal).unwrap_or(KEEP_ALIVE))
+            .filter(|pause| !pause.is_zero()),
         watch: reader.boolean(&section, "watch", true),
         tls: tls(reader, &section, folder),
         admin: admin(reader, &section),

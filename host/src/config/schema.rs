@@ -72,6 +72,7 @@ pub(super) const SERVER: Schema = Schema {
         "header_timeout",
         "idle_timeout",
         "drain_timeout",
+        "keep_alive",
         "watch",
         "tls",
         "admin",

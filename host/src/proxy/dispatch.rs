@@ -20,6 +20,7 @@ use super::generation::Generation;
 use super::request::RequestBody;
 use super::respond::{ProxyError, Tried};
 use super::stream::protocol::Protocol;
+use super::stream::signs::Signs;
 use crate::provider::client::Call;
 use crate::provider::ejection::ModelKey;
 use crate::provider::eligible::EligibleSet;
@@ -49,6 +50,8 @@ pub struct Order {
     pub admitted: Instant,
     /// The end of its wait for slots.
     pub deadline: Instant,
+    /// For a client that waits for a stream.
+    pub signs: Option<Arc<Signs>>,
 }
 
 /// What the loop works with.
@@ -328,8 +331,11 @@ impl Dispatcher<'_> {
     }
 
     async fn attempt(&self, permit: Permit, course: &Course<'_>, entry: &mut Entry) -> Attempted {
-        let Order { method, endpoint, query, headers, body, .. } = course.order;
+        let Order { method, endpoint, query, headers, body, signs, .. } = course.order;
         let provider = permit.provider().clone();
+        if let Some(signs) = signs {
+            signs.asking(provider.name_header.clone());
+        }
         let asked = body.model();
         let model = provider.config.model_map.get(asked).map_or(asked, String::as_str);
         let call = Call {
@@ -346,7 +352,7 @@ impl Dispatcher<'_> {
             expected: Expected::of(endpoint),
             protocol: Protocol::of(&endpoint.path),
             streaming: body.streaming(),
-            signs: None,
+            signs: signs.as_deref(),
         };
         entry.attempted(Arc::clone(&provider), permit.began());
         attempt(permit, plan).await

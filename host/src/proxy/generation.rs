@@ -35,6 +35,8 @@ pub struct Generation {
     pub max_body_bytes: usize,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,
+    /// After how long without a byte a stream gets a comment.
+    pub keep_alive: Option<Duration>,
     /// Which requests belong together.
     pub affinity: Affinity,
     /// Whether answers name the decision behind them.
@@ -72,6 +74,7 @@ impl Generation {
             forward_headers: config.server.forward_headers.clone(),
             max_body_bytes: config.server.max_body_bytes,
             drain_timeout: config.server.drain_timeout,
+            keep_alive: config.server.keep_alive,
             affinity: config.affinity.clone(),
             explain: config.monitoring.explain,
             operators,

@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::stream::Relay;
+use super::stream::early::Early;
 use super::whole::Whole;
 
 /// The body of an answer.
@@ -19,6 +20,8 @@ pub enum Reply {
     Whole(Whole),
     /// A provider's, as it comes. Boxed, or each answer that is whole would take its room.
     Relay(Box<Relay>),
+    /// A stream whose provider is still being sought.
+    Early(Box<Early>),
     /// An answer to operators.
     Operations(axum::body::Body),
 }
@@ -38,6 +41,7 @@ impl Body for Reply {
             Reply::Own(body) => poll(body, context).map_err(Into::into),
             Reply::Whole(body) => poll(body, context).map_err(Into::into),
             Reply::Relay(body) => poll(&mut **body, context).map_err(Into::into),
+            Reply::Early(body) => poll(&mut **body, context).map_err(Into::into),
             Reply::Operations(body) => poll(body, context).map_err(Into::into),
         }
     }
@@ -47,6 +51,7 @@ impl Body for Reply {
             Reply::Own(body) => body.is_end_stream(),
             Reply::Whole(body) => body.is_end_stream(),
             Reply::Relay(body) => body.is_end_stream(),
+            Reply::Early(body) => body.is_end_stream(),
             Reply::Operations(body) => body.is_end_stream(),
         }
     }
@@ -56,6 +61,7 @@ impl Body for Reply {
             Reply::Own(body) => body.size_hint(),
             Reply::Whole(body) => body.size_hint(),
             Reply::Relay(body) => body.size_hint(),
+            Reply::Early(body) => body.size_hint(),
             Reply::Operations(body) => body.size_hint(),
         }
     }

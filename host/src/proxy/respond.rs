@@ -16,9 +16,10 @@ use serde_json::json;
 mod frame;
 
 use super::request::BodyError;
+use super::stream::protocol::Protocol;
 use crate::provider::words::Words;
 use crate::routing::Outcome;
-pub use frame::interruption;
+pub use frame::{LATE_ANSWER, interruption, late_answer};
 
 /// The type of the error when the client is at fault.
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -149,6 +150,13 @@ impl ProxyError {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// The last event of a stream whose head has gone out, and the error's code.
+    pub fn into_frame(self, protocol: Protocol) -> (Bytes, &'static str) {
+        let face = self.face();
+        let code = face.their_code.as_deref().unwrap_or(face.code);
+        (frame::error_frame(protocol, 0, &face.message, &face.kind, code), face.code)
     }
 
     fn face(self) -> Face {

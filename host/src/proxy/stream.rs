@@ -15,6 +15,7 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
+pub mod early;
 pub mod events;
 pub mod protocol;
 pub mod reader;

@@ -268,7 +268,8 @@ impl World {
             _ => affinity::key(&generation.affinity, &headers, &body),
         };
         let (method, query, admitted) = (Method::POST, None, arrived + queue);
-        let order = Order { method, endpoint, query, headers, body, affinity, admitted, deadline };
+        let signs = None;
+        let order = Order { method, endpoint, query, headers, body, affinity, admitted, deadline, signs };
         let dispatcher = Dispatcher { generation, entropy: &self.entropy, clock: self.clock };
         let Answered { status, content, outcome, .. } = match dispatcher.dispatch(&order, entry).await {
             Ok(answered) => answered,

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use super::{Opened, content_type, join, next_chunk, starts_with_ignoring_case};
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
+use crate::provider::dialect::said::Said;
+use crate::provider::words::Words;
 use crate::proxy::stream::reader::{self, Reader};
 use crate::proxy::stream::signs::Signs;
 use crate::proxy::stream::{Flow, Kind};
@@ -65,7 +67,8 @@ pub(super) async fn open_stream(
         }
         let progress = reader.progress();
         if progress.failed && !progress.content {
-            return Err(AttemptError::failed(FailureKind::ErrorEvent));
+            let words = Words::of(&Said::read(reader.error()), &permit.provider().masks);
+            return Err(AttemptError::failed(FailureKind::ErrorEvent).saying(words));
         }
         if !progress.content {
             if progress.ended || is_over {

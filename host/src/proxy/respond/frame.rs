@@ -4,6 +4,7 @@
 //! (openai-python#2722).
 
 use bytes::Bytes;
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{PROVIDER, error_json};
@@ -36,6 +37,21 @@ pub(super) fn error_frame(protocol: Protocol, events: u64, message: &str, kind: 
             named(&json!({"type": "error", "error": {"type": "api_error", "message": message, "code": code}}))
         }
     }
+}
+
+/// The code of [`late_answer`].
+pub const LATE_ANSWER: &str = "late_answer";
+
+/// An answer that is no stream where the head of one has gone out: its own error in the form of one, or what is the matter.
+pub fn late_answer(protocol: Protocol, provider: &str, status: StatusCode, body: &[u8]) -> Bytes {
+    let body = serde_json::from_slice::<Value>(body).unwrap_or(Value::Null);
+    let error = body.get("error").unwrap_or(&body);
+    let text = |key: &str| error.get(key).and_then(Value::as_str);
+    let message = match text("message") {
+        Some(message) => format!("Provider {provider} answered {status}: {message}"),
+        None => format!("Provider {provider} answered {status}, and not with a stream, after the proxy had begun one."),
+    };
+    error_frame(protocol, 0, &message, text("type").unwrap_or(PROVIDER), text("code").unwrap_or(LATE_ANSWER))
 }
 
 fn named(data: &Value) -> Bytes {

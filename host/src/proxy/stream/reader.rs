@@ -9,6 +9,9 @@ use bytes::{Bytes, BytesMut};
 use super::events::{Event, EventCutter, Oversized};
 use super::protocol::{Protocol, Sort};
 
+/// More than an error takes to say what it says.
+const MAX_ERROR: usize = 16 << 10;
+
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -40,12 +43,14 @@ pub struct Reader {
     cutter: EventCutter,
     progress: Progress,
     events: u64,
+    /// What it said of an error in place of an answer.
+    error: Vec<u8>,
 }
 
 impl Reader {
     /// Reads a stream of this endpoint from its beginning.
     pub fn new(protocol: Protocol) -> Self {
-        Self { protocol, cutter: EventCutter::default(), progress: Progress::default(), events: 0 }
+        Self { protocol, cutter: EventCutter::default(), progress: Progress::default(), events: 0, error: Vec::new() }
     }
 
     /// Whose events it reads.
@@ -56,6 +61,11 @@ impl Reader {
     /// How far the stream has come.
     pub fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// The data of an error that came in place of an answer; its beginning, if it is long.
+    pub fn error(&self) -> &[u8] {
+        &self.error
     }
 
     /// How many events with data it has read.
@@ -84,12 +94,17 @@ impl Reader {
             return Ok(fed);
         }
         let (protocol, progress, events) = (self.protocol, &mut self.progress, &mut self.events);
+        let error = &mut self.error;
         fed.whole = self.cutter.feed(piece, |event| {
             let sort = if progress.content { protocol.glance(event) } else { protocol.judge(event) };
             fed.comments |= sort == Sort::Comment;
             fed.moved |= !matches!(sort, Sort::Comment | Sort::Ping);
             *events += u64::from(event.has_data());
-            progress.note(sort)
+            let noted = progress.note(sort);
+            if progress.failed && !progress.content {
+                *error = event.data().iter().take(MAX_ERROR).copied().collect();
+            }
+            noted
         })?;
         fed.moved |= self.cutter.has_data();
         Ok(fed)

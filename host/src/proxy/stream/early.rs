@@ -1,0 +1,207 @@
+//! A stream whose head goes out before it is known who will answer.
+//!
+//! A client that waits hears of it: when a provider has begun a stream and said nothing worth passing on for a second, or
+//! when there was no sign of life from anyone for `server.keep_alive`, the head goes out, and comments after it. The
+//! course of the request then goes on within the body of the response: providers are still tried one after the other
+//! until one has something to say, and the last failure becomes an error frame.
+//!
+//! A client that leaves drops the body, and with it the course, as it drops the handler before.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::protocol::Protocol;
+use super::signs::Signs;
+use super::{CutShort, KEEP_ALIVE, Kind, Relay, Waybill};
+use crate::listener::Closer;
+use crate::proxy::access::Entry;
+use crate::proxy::attempt::{Answered, Content, Passing};
+use crate::proxy::respond::{self, ProxyError};
+
+/// The head and comments are held for so long.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A request on its way to an answer, with its entry in the log.
+pub type Course = Pin<Box<dyn Future<Output = Arrived> + Send>>;
+
+/// The end of a course.
+pub type Arrived = (Entry, Result<Answered, ProxyError>);
+
+/// Follows the course of a request for a stream, admitted at `since`, to its end, or until its client is to hear of it:
+/// then `None`.
+pub async fn follow(
+    course: &mut Course,
+    signs: &Signs,
+    since: Instant,
+    keep_alive: Option<Duration>,
+) -> Option<Arrived> {
+    let silent = since + SILENCE;
+    let dead = keep_alive.map(|pause| since + pause);
+    let mut timer = pin!(sleep_until(dead.map_or(silent, |dead| dead.min(silent))));
+    let mut is_silent = false;
+    poll_fn(|context| {
+        if let Poll::Ready(arrived) = course.as_mut().poll(context) {
+            return Poll::Ready(Some(arrived));
+        }
+        loop {
+            if is_silent && signs.have_begun() {
+                return Poll::Ready(None);
+            }
+            if is_silent && dead.is_none() {
+                return Poll::Pending;
+            }
+            ready!(timer.as_mut().poll(context));
+            let now = timer.deadline();
+            if dead.is_some_and(|dead| now >= dead) {
+                return Poll::Ready(None);
+            }
+            is_silent = true;
+            if let Some(dead) = dead {
+                timer.as_mut().reset(dead);
+            }
+        }
+    })
+    .await
+}
+
+/// The body of a stream whose head went out early.
+pub struct Early {
+    stage: Stage,
+    signs: Arc<Signs>,
+    protocol: Protocol,
+    /// When a comment of our own is due, and how long after the last sign of life.
+    alive: Option<(Instant, Duration)>,
+    timer: Pin<Box<Sleep>>,
+    closer: Closer,
+}
+
+enum Stage {
+    /// Nobody has anything to say yet.
+    Choosing(Course),
+    /// A provider answers.
+    Relaying(Box<Relay>),
+    /// It is over; the entry is kept until the body is sent.
+    Over(#[expect(dead_code, reason = "held for its Drop alone")] Box<Entry>),
+}
+
+impl Early {
+    /// Goes on with `course`, of a request that was admitted at `since`.
+    pub fn new(
+        course: Course,
+        signs: Arc<Signs>,
+        protocol: Protocol,
+        since: Instant,
+        keep_alive: Option<Duration>,
+        closer: Closer,
+    ) -> Self {
+        let alive = keep_alive.map(|pause| (since + pause, pause));
+        let timer = Box::pin(sleep_until(alive.map_or(since, |(alive, _)| alive)));
+        Self { stage: Stage::Choosing(course), signs, protocol, alive, timer, closer }
+    }
+
+    /// Goes on with what the course came to: with a provider's events, or with an error, which is given.
+    fn arrive(&mut self, (mut entry, answered): Arrived) -> Option<Bytes> {
+        let now = Instant::now();
+        let Answered { status, content, outcome, .. } = match answered {
+            Ok(answered) => answered,
+            Err(error) => {
+                let (frame, code) = error.into_frame(self.protocol);
+                entry.answered(http::StatusCode::OK, Some(code), now);
+                return Some(self.fail(entry, frame));
+            }
+        };
+        let provider = entry.provider().map(|provider| provider.config.name.clone()).unwrap_or_default();
+        match content {
+            Content::Passing(Passing { mut held, source, kind: kind @ Kind::Events(_), deadline, permit }) => {
+                entry.answered(http::StatusCode::OK, None, now);
+                if let Some(comments) = self.signs.take_comments() {
+                    held.push_front(comments);
+                }
+                let keep_alive = self.alive.map(|(_, pause)| pause);
+                let waybill = Waybill { entry, closer: self.closer.clone(), keep_alive };
+                self.stage = Stage::Relaying(Box::new(Relay::new(held, source, kind, deadline, permit, waybill)));
+                None
+            }
+            Content::Whole(bytes) => {
+                entry.ended(outcome, now);
+                entry.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);
+                let frame = respond::late_answer(self.protocol, &provider, status, &bytes);
+                Some(self.fail(entry, frame))
+            }
+            Content::Passing(Passing { permit, .. }) => {
+                entry.ended(outcome, now);
+                permit.report(outcome);
+                entry.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);
+                let frame = respond::late_answer(self.protocol, &provider, status, &Bytes::new());
+                Some(self.fail(entry, frame))
+            }
+        }
+    }
+
+    fn fail(&mut self, entry: Entry, frame: Bytes) -> Bytes {
+        self.closer.close();
+        self.stage = Stage::Over(Box::new(entry));
+        frame
+    }
+
+    /// What the client sees next of the signs of life.
+    fn poll_sign(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
+        let comments = self.signs.take_comments();
+        let Some((alive, pause)) = &mut self.alive else {
+            return comments.map_or(Poll::Pending, Poll::Ready);
+        };
+        if let Some(comments) = comments {
+            *alive = Instant::now() + *pause;
+            return Poll::Ready(comments);
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= *alive {
+                *alive = Instant::now() + *pause;
+                return Poll::Ready(KEEP_ALIVE);
+            }
+            self.timer.as_mut().reset(*alive);
+        }
+    }
+}
+
+impl Body for Early {
+    type Data = Bytes;
+    type Error = CutShort;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.stage {
+                Stage::Relaying(relay) => return Pin::new(&mut **relay).poll_frame(context),
+                Stage::Over(_) => return Poll::Ready(None),
+                Stage::Choosing(course) => match course.as_mut().poll(context) {
+                    Poll::Ready(arrived) => {
+                        if let Some(frame) = this.arrive(arrived) {
+                            return Poll::Ready(Some(Ok(Frame::data(frame))));
+                        }
+                    }
+                    Poll::Pending => {
+                        let sign = ready!(this.poll_sign(context));
+                        return Poll::Ready(Some(Ok(Frame::data(sign))));
+                    }
+                },
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.stage {
+            Stage::Choosing(_) => false,
+            Stage::Relaying(relay) => relay.is_end_stream(),
+            Stage::Over(_) => true,
+        }
+    }
+}
