@@ -241,7 +241,7 @@ impl Proxy {
         }
         let generation = self.generation();
         if head.uri.path() == "/" {
-            return front_page(&head.method).map(Answer::Own);
+            return front_page(&head.method).map(Prepared::Own);
         }
         if !generation.admits(&head.headers) {
             return Err(ProxyError::WrongKey);

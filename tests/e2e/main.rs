@@ -41,4 +41,5 @@ mod tiers;
 mod timeouts;
 mod tls;
 mod unlabelled;
+mod waiting_for_streams;
 mod words;

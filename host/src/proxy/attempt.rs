@@ -170,9 +170,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         Err(error) => return fail(permit, error),
     };
     let opened = match nature {
-        Nature::Events => {
-            open_stream(answer, &mut permit, Reader::new(protocol), deadline, timeouts.idle, signs).await
-        }
+        Nature::Events => open_stream(answer, &mut permit, Reader::new(protocol), deadline, timeouts.idle, signs).await,
         Nature::Document => hold(answer, &mut permit, deadline, expected).await,
         Nature::Bytes => pass(answer, &mut permit, deadline).await,
     };
