@@ -147,9 +147,9 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, closer: &Clo
                 let mut course = course(Arc::clone(proxy), generation, order, entry);
                 let arrived = early::follow(&mut course, &signs, admitted, keep_alive).await;
                 let Some((back, answered)) = arrived else {
-                    let provider = signs.show();
+                    let asked = signs.show();
                     let early = Early::new(course, signs, protocol, admitted, keep_alive, closer.clone());
-                    return begin_early(early, provider, &id, closes);
+                    return begin_early(early, asked, &id, closes);
                 };
                 entry = back;
                 answered
@@ -215,8 +215,13 @@ fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut entr
     })
 }
 
-/// The head of a stream whose provider is still being sought; `provider` is who is being asked.
-fn begin_early(early: Early, provider: Option<HeaderValue>, id: &str, closes: bool) -> Response<Reply> {
+/// The head of a stream whose provider is still being sought; it names who is being asked, after how many attempts.
+fn begin_early(
+    early: Early,
+    (provider, attempts): (Option<HeaderValue>, usize),
+    id: &str,
+    closes: bool,
+) -> Response<Reply> {
     let mut response = Response::new(Reply::Early(Box::new(early)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -226,6 +231,9 @@ fn begin_early(early: Early, provider: Option<HeaderValue>, id: &str, closes: bo
     }
     if let Some(provider) = provider {
         headers.insert(PROVIDER, provider);
+    }
+    if attempts > 1 {
+        headers.insert("x-pointsman-attempts", HeaderValue::from(attempts));
     }
     if closes {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));

@@ -11,6 +11,7 @@ mod bodies;
 mod cancellation;
 mod checks;
 mod connections;
+mod cut_streams;
 mod door;
 mod ejection;
 mod endings;

@@ -12,6 +12,7 @@ mod panics;
 mod process;
 mod proxy;
 mod raw;
+pub mod recorded;
 mod secrets;
 mod tools;
 

@@ -9,6 +9,7 @@ use harness::{alone, target, tool, workspace};
 
 /// The versions that the tests were written against.
 const OPENAI: &[&str] = &["openai==3.54.0"];
+const ANTHROPIC: &[&str] = &["anthropic==2.14.0"];
 const LANGCHAIN: &[&str] = &["langchain-openai==1.6.7", "langchain-core==1.6.13"];
 const NODE: &str = "openai@7.57.0";
 
@@ -17,6 +18,7 @@ const NODE: &str = "openai@7.57.0";
 pub enum Package {
     OpenAi,
     LangChain,
+    Anthropic,
 }
 
 /// Runs a command that the tests cannot do without.
@@ -42,11 +44,12 @@ fn once(package: &str, install: impl FnOnce(&Path)) -> PathBuf {
 
 /// The interpreter of an environment that has the package; one for each, as they want different ones beside them.
 pub fn python(package: Package) -> &'static Path {
-    static READY: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+    static READY: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
     READY[package as usize].get_or_init(|| {
         let packages = match package {
             Package::OpenAi => OPENAI,
             Package::LangChain => LANGCHAIN,
+            Package::Anthropic => ANTHROPIC,
         };
         let environment = once(packages[0], |environment| {
             must(tool("python3").args(["-m", "venv", "--clear"]).arg(environment));

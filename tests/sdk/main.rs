@@ -1,9 +1,10 @@
 //! Real clients against the proxy, as their users write them: the official package of OpenAI for Python here, for Node in
-//! `node`, LangChain in `langchain`. They come from their registries, see `install`.
+//! `node`, LangChain in `langchain`; what all of them make of streams that are cut, with Anthropic's own, in `streams`. They come from their registries, see `install`.
 
 mod install;
 mod langchain;
 mod node;
+mod streams;
 
 use std::process::{Command, Stdio};
 

@@ -90,6 +90,34 @@ const tests = {
     assert.deepEqual(words, ['Hello']);
   },
 
+  /** Streams that are cut at every byte: `RECORDED` says from which on they have content, and how long they are. */
+  async cut_streams() {
+    const patient = new OpenAI({ timeout: 20_000, maxRetries: 0 });
+    const create = {
+      chat: (more) => patient.chat.completions.create({ model: 'gpt-4', messages, stream: true }, more),
+      completions: (more) => patient.completions.create({ model: 'gpt-4', prompt: 'Hello', stream: true }, more),
+      responses: (more) => patient.responses.create({ model: 'gpt-4', input: 'Hello', stream: true }, more),
+    };
+    const see = async (name, cut) => {
+      try {
+        const events = [];
+        for await (const event of await create[name]({ headers: { 'x-cut': String(cut) } })) events.push(event);
+        assert.ok(events.length > 0);
+        return 'whole';
+      } catch (error) {
+        assert.ok(error instanceof OpenAI.APIError && error.message.includes('provider a'), error);
+        return 'error';
+      }
+    };
+    for (const [name, [content, length]] of Object.entries(JSON.parse(process.env.RECORDED))) {
+      for (let first = 0; first <= length; first += 16) {
+        const cuts = Array.from({ length: Math.min(16, length + 1 - first) }, (_, index) => first + index);
+        const seen = await Promise.all(cuts.map((cut) => see(name, cut)));
+        assert.deepEqual(seen, cuts.map((cut) => (content <= cut && cut < length ? 'error' : 'whole')), `${name} from ${first}`);
+      }
+    }
+  },
+
   async leaves_a_stream() {
     const stream = await ask({ stream: true });
     for await (const chunk of stream) {

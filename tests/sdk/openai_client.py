@@ -1,7 +1,10 @@
 """The official OpenAI client as its users write it. Each function is one test of `main.rs`, which calls it by name."""
 
 import asyncio
+import json
+import os
 import sys
+from functools import partial
 
 import openai
 from openai import AsyncOpenAI, OpenAI
@@ -118,6 +121,41 @@ def broken_stream():
 
     error = raises(openai.APIError, read)
     assert words == ["Hello"] and "a" in error.message, (words, error)
+
+
+def cut_streams():
+    """Streams that are cut at every byte: `RECORDED` says from which on they have content, and how long they are."""
+
+    def create(client, name):
+        if name == "responses":
+            return partial(client.responses.create, model="gpt-4", input="Hello")
+        if name == "completions":
+            return partial(client.completions.create, model="gpt-4", prompt="Hello")
+        return partial(client.chat.completions.create, model="gpt-4", messages=MESSAGES)
+
+    async def see(client, name, cut):
+        try:
+            stream = await create(client, name)(stream=True, extra_headers={"x-cut": str(cut)})
+            assert [event async for event in stream]
+        except openai.APIError as error:
+            assert "provider a" in error.message, error
+            return "error"
+        return "whole"
+
+    async def see_all(name, content, length):
+        gate = asyncio.Semaphore(16)
+
+        async def one(client, cut):
+            async with gate:
+                return await see(client, name, cut)
+
+        async with AsyncOpenAI(timeout=20, max_retries=0) as client:
+            seen = await asyncio.gather(*(one(client, cut) for cut in range(length + 1)))
+        expected = ["error" if content <= cut < length else "whole" for cut in range(length + 1)]
+        assert seen == expected, (name, [cut for cut in range(length + 1) if seen[cut] != expected[cut]])
+
+    for name, (content, length) in json.loads(os.environ["RECORDED"]).items():
+        asyncio.run(see_all(name, content, length))
 
 
 def extra_body():

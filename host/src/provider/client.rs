@@ -353,11 +353,17 @@ impl AnswerBody {
         self.unread = bytes;
     }
 
-    /// Wants no more of it. The connection is kept for the next request if the body ends right here, as HTTP has it; else
-    /// it is closed.
-    pub fn retire(mut self) {
-        // Reaching the end puts the connection back.
-        let _ended = self.poll_chunk(&mut Context::from_waker(std::task::Waker::noop()));
+    /// Wants no more of it, as it has said all it had to. The connection is kept for the next request, to be used if the body
+    /// has ended by then as HTTP has it.
+    pub fn retire(self) {
+        let Source::Http { mut incoming, connection: Some(mut connection), pool } = self.source else { return };
+        let mut nobody = Context::from_waker(std::task::Waker::noop());
+        match connection.poll_body(&mut incoming, &mut nobody) {
+            Poll::Ready(None) => pool.put(connection),
+            Poll::Pending => pool.put_ending(connection, incoming),
+            // More than its end, or a connection that has broken: closed.
+            Poll::Ready(Some(_)) => {}
+        }
     }
 
     /// The next piece of the body, `None` at its end. Trailers are dropped.

@@ -68,6 +68,8 @@ pub struct Connection {
     driver: Option<Driver>,
     together: Together,
     talk: Talk,
+    /// The body of the last answer, which is over but for the end that HTTP gives it.
+    tail: Option<Incoming>,
     /// When it has lived long enough.
     ends: Instant,
 }
@@ -134,7 +136,7 @@ impl Pool {
         let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(wire).await;
         let (sender, driver) = handshake.map_err(ConnectError::Http)?;
         let ends = Instant::now() + life(self.opened.fetch_add(1, Relaxed));
-        Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default(), talk, ends }))
+        Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default(), talk, tail: None, ends }))
     }
 
     /// Sends a request on `connection` and waits for the head of its answer.
@@ -172,6 +174,18 @@ impl Pool {
             }
             Look::Usable | Look::Ended => {}
             Look::Unasked => self.distrust(),
+        }
+    }
+
+    /// Keeps a connection whose answer, `body`, has said that it is over before HTTP did: it is used again if that end has
+    /// come by then, and else closed. Servers send the two one after the other.
+    pub fn put_ending(&self, mut connection: Box<Connection>, body: Incoming) {
+        connection.together.forget();
+        connection.tail = Some(body);
+        let now = Instant::now();
+        let mut idle = self.idle.lock();
+        if now < connection.ends && idle.distrusted_until.is_none_or(|until| now >= until) {
+            idle.connections.push((now, connection));
         }
     }
 
@@ -227,8 +241,21 @@ enum Look {
 impl Connection {
     /// Whether the next request can be sent on it, as far as anybody can know.
     fn look(&mut self) -> Look {
-        let Self { sender, driver, together, talk, .. } = self;
-        let ended = together.poll_quietly(|context| drive(driver, context).map_or(Poll::Pending, Poll::Ready));
+        let Self { sender, driver, together, talk, tail, .. } = self;
+        let ended = together.poll_quietly(|context| {
+            if let Some(body) = tail {
+                match Pin::new(body).poll_frame(context) {
+                    Poll::Ready(None) => *tail = None,
+                    // Something behind the end.
+                    Poll::Ready(Some(_)) => return Poll::Ready(Ok(())),
+                    Poll::Pending => {}
+                }
+            }
+            drive(driver, context).map_or(Poll::Pending, Poll::Ready)
+        });
+        if tail.is_some() {
+            return Look::Ended;
+        }
         match ended {
             Poll::Pending if sender.is_ready() => Look::Usable,
             // An error without a cause, where nothing was expected, is one about what came.

@@ -19,8 +19,9 @@ pub struct Signs(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Who is being asked.
+    /// Who is being asked, and as which in turn.
     provider: Option<HeaderValue>,
+    attempts: usize,
     begun: bool,
     shown: bool,
     comments: BytesMut,
@@ -34,7 +35,9 @@ impl Signs {
 
     /// An attempt begins at the provider of this name.
     pub fn asking(&self, provider: Option<HeaderValue>) {
-        self.0.lock().provider = provider;
+        let mut state = self.0.lock();
+        state.provider = provider;
+        state.attempts += 1;
     }
 
     /// A provider has begun a stream.
@@ -61,11 +64,12 @@ impl Signs {
         self.0.lock().shown
     }
 
-    /// The client sees what is left here from now on. Who is being asked at this moment, if a header can name it.
-    pub fn show(&self) -> Option<HeaderValue> {
+    /// The client sees what is left here from now on. Who is being asked at this moment, if a header can name it, and how
+    /// many have been.
+    pub fn show(&self) -> (Option<HeaderValue>, usize) {
         let mut state = self.0.lock();
         state.shown = true;
-        state.provider.clone()
+        (state.provider.clone(), state.attempts)
     }
 
     /// What has been left since the last time.
