@@ -21,7 +21,7 @@ use crate::metrics::{self, state::ProviderState};
 use crate::provider::ejection::{Health, Standing};
 use crate::provider::{Fleet, Provider};
 use crate::proxy::generation::{Operators, shows_one_of};
-use crate::proxy::respond::{self, ProxyError};
+use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
 
 /// Where operators go; every other path is a client's.
@@ -330,11 +330,12 @@ fn reads(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCode
 }
 
 /// The proxy's own no.
-fn own(error: ProxyError) -> Response {
-    error.into_response(0).map(Body::new)
+pub fn own(error: ProxyError) -> Response {
+    error.into_response(Form::OpenAi, "", 0).map(Body::new)
 }
 
-fn named(mut response: Response, id: String) -> Response {
+/// An answer with the id of its request.
+pub fn named(mut response: Response, id: String) -> Response {
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::any;
-use http::{Request, Response};
+use http::header::ORIGIN;
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ use crate::listener::{Closer, Listening, Peer, Settings, Site, Traffic, descript
 use crate::metrics::Metrics;
 use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
-use crate::proxy::{self, Proxy, reply::Reply, request::Approach};
+use crate::proxy::{self, Proxy, reply::Reply, request::Approach, visitors::Bound};
 use crate::queue::Queue;
 use crate::routing::{ProviderFacts, Strategy};
 use crate::strategy::{self, Shadowed, Shadows, Succession};
@@ -256,7 +257,7 @@ impl App {
         let operations_of_clients = open.clone().merge(closed.clone()).with_state(operations.clone());
         tasks.spawn(listener::serve(Listening {
             socket: listener,
-            site: Front { proxy: proxy.clone(), operations: operations_of_clients },
+            site: Front { proxy: proxy.clone(), operations: operations_of_clients, bound: Bound::new(address) },
             settings,
             traffic,
             connections: connections.clone(),
@@ -267,7 +268,11 @@ impl App {
             let operators = open.merge(closed).fallback(admin::unknown).layer(axum::Extension(admin::SecondListener));
             tasks.spawn(listener::serve(Listening {
                 socket: listener,
-                site: operators.with_state(operations.clone()),
+                site: Back {
+                    proxy: proxy.clone(),
+                    operations: operators.with_state(operations.clone()),
+                    bound: Bound::new(address),
+                },
                 settings: settings_of_operators,
                 traffic: Arc::default(),
                 connections: connections.clone(),
@@ -310,18 +315,63 @@ async fn close_idle_connections(proxy: Arc<Proxy>, stop: CancellationToken) {
 struct Front {
     proxy: Arc<Proxy>,
     operations: Router,
+    bound: Bound,
 }
 
 impl Site for Front {
     type Body = Reply;
 
     async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
-        if admin::PATHS.contains(&request.uri().path()) {
-            self.operations.answer(request, peer, closer).await.map(Reply::Operations)
+        // For pages of other origins that may ask; nearly no request comes from one.
+        let origin = request.headers().get(ORIGIN).cloned();
+        let path = request.uri().path();
+        let mut response = if admin::PATHS.contains(&path) && request.method() != Method::OPTIONS {
+            let keys = !self.proxy.generation().api_keys.is_empty();
+            let own_pages = !matches!(path, "/health" | "/ready");
+            operate(&self.proxy, &self.operations, &self.bound, (keys, own_pages), request, peer, closer).await
         } else {
-            proxy::handle(&self.proxy, request, closer).await
+            proxy::handle(&self.proxy, request, &self.bound, closer).await
+        };
+        if let Some(origin) = origin {
+            self.proxy.generation().visitors.mark(&origin, response.headers_mut());
         }
+        response
     }
+}
+
+/// What operators reach by a listener of their own.
+#[derive(Clone)]
+struct Back {
+    proxy: Arc<Proxy>,
+    operations: Router,
+    bound: Bound,
+}
+
+impl Site for Back {
+    type Body = Reply;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
+        let keys = self.proxy.generation().operators.have_key();
+        operate(&self.proxy, &self.operations, &self.bound, (keys, true), request, peer, closer).await
+    }
+}
+
+/// Answers operators, unless a web page asks that may not; `keys` and `own_pages` are as for `Visitors::admit`.
+async fn operate(
+    proxy: &Proxy,
+    operations: &Router,
+    bound: &Bound,
+    (keys, own_pages): (bool, bool),
+    request: Request<Incoming>,
+    peer: Peer,
+    closer: &Closer,
+) -> Response<Reply> {
+    let asked = (request.version(), request.uri(), request.headers());
+    match proxy.generation().visitors.admit(asked, bound, keys, own_pages) {
+        Ok(()) => operations.answer(request, peer, closer).await,
+        Err(error) => admin::named(admin::own(error), proxy.request_id(request.headers())),
+    }
+    .map(Reply::Operations)
 }
 
 /// What the listeners keep to, and what the one for clients counts.

@@ -20,6 +20,7 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 mod vendor;
+mod visitors;
 mod yaml;
 
 use std::collections::HashMap;
@@ -329,6 +330,10 @@ pub struct Server {
     pub port: u16,
     /// Keys that clients must show one of; empty lets everyone in.
     pub api_keys: Vec<Secret>,
+    /// Web pages whose scripts may send requests, as browsers name them; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// What this machine may be called beside `localhost` and its addresses.
+    pub hosts: Vec<String>,
     /// Headers about clients that providers get all the same; none of them carries a credential.
     pub forward_headers: Vec<HeaderName>,
     /// Larger request bodies are refused.

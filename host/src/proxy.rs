@@ -34,6 +34,7 @@ pub mod request;
 pub mod respond;
 pub mod stream;
 pub mod usage;
+pub mod visitors;
 pub mod whole;
 
 use crate::listener::Closer;
@@ -48,12 +49,13 @@ use entropy::Entropy;
 use generation::Generation;
 use reply::Reply;
 use request::{Approach, BodyError, RequestBody};
-use respond::ProxyError;
+use respond::{Form, ProxyError};
 use stream::early::{self, Course, Early};
 use stream::protocol::Protocol;
 use stream::signs::Signs;
 use stream::{Kind, Relay, Waybill};
 use usage::Usage;
+use visitors::Bound;
 use whole::Whole;
 
 /// The header that names a request, in both directions.
@@ -129,7 +131,7 @@ impl Proxy {
 }
 
 /// Handles a request for any endpoint of the OpenAI API.
-pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, closer: &Closer) -> Response<Reply> {
+pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, bound: &Bound, closer: &Closer) -> Response<Reply> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut entry = Entry::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
@@ -138,7 +140,8 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, closer: &Clo
     let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
     let (head, body) = request.into_parts();
     let mut body = Some(body);
-    let answer = match proxy.serve(head, &mut body, &mut entry).await {
+    let form = Form::of(&head.uri);
+    let answer = match proxy.serve(head, &mut body, bound, &mut entry).await {
         Ok(Prepared::Own(response)) => Ok(Answer::Own(response)),
         Ok(Prepared::Order(order, generation)) => {
             let (keep_alive, admitted) = (generation.keep_alive, order.admitted);
@@ -168,7 +171,7 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, closer: &Clo
             return pass_on(answered, waybill, closes);
         }
         Err(error) => {
-            let mut response = error.into_response(entry.attempts());
+            let mut response = error.into_response(form, entry.id(), entry.attempts());
             name_attempts(response.headers_mut(), &entry);
             response
         }
@@ -243,11 +246,22 @@ fn begin_early(
 
 impl Proxy {
     /// Takes `body` when it reads it.
-    async fn serve(&self, head: Parts, body: &mut Option<Incoming>, entry: &mut Entry) -> Result<Prepared, ProxyError> {
+    async fn serve(
+        &self,
+        head: Parts,
+        body: &mut Option<Incoming>,
+        bound: &Bound,
+        entry: &mut Entry,
+    ) -> Result<Prepared, ProxyError> {
         if self.is_draining() {
             return Err(ProxyError::Draining);
         }
         let generation = self.generation();
+        if let Some(answer) = generation.visitors.preflight(&head.method, &head.headers) {
+            return answer.map(Prepared::Own);
+        }
+        let asked = (head.version, &head.uri, &head.headers);
+        generation.visitors.admit(asked, bound, !generation.api_keys.is_empty(), false)?;
         if head.uri.path() == "/" {
             return front_page(&head.method).map(Prepared::Own);
         }

@@ -190,7 +190,7 @@ impl Crowd {
 
     async fn exchange(&self, slot: &mut Option<Connection>, ask: &Ask) -> Result<Got, Missing> {
         let request = Request::post(ask.path())
-            .header("host", "proxy")
+            .header("host", "localhost")
             .header("authorization", format!("Bearer {}", self.key))
             .header("content-type", "application/json")
             .header(HEADER, ask.to_header())
@@ -331,7 +331,7 @@ impl Crowd {
             ),
         };
         let request = Request::post(path)
-            .header("host", "proxy")
+            .header("host", "localhost")
             .header("authorization", format!("Bearer {key}"))
             .header("content-type", "application/json")
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))

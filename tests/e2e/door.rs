@@ -28,7 +28,7 @@ async fn closed(raw: &mut Raw, since: Instant) -> Duration {
 async fn a_head_that_drips_is_cut_off_in_time_while_others_are_served() {
     let (a, proxy) = behind(json!({"header_timeout": 0.5}), Reply::chat("a")).await;
     let (mut slow, began) = (proxy.raw().await, Instant::now());
-    slow.send("POST /v1/chat/completions HTTP/1.1\r\nx-slow: ").await;
+    slow.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
     while !slow.has_closed() {
         slow.send("x").await;
         assert_eq!(proxy.chat().await.status, 200);
@@ -81,7 +81,7 @@ async fn a_kept_alive_connection_lives_from_request_to_request_and_is_closed_whe
 
 #[tokio::test]
 async fn after_answers_without_a_body_a_connection_is_idle_too() {
-    for request in ["HEAD /health HTTP/1.1\r\n\r\n", "GET /nothing HTTP/1.1\r\n\r\n"] {
+    for request in ["HEAD /health HTTP/1.1\r\nhost: x\r\n\r\n", "GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n"] {
         let (_a, proxy) = behind(json!({"idle_timeout": 0.3}), Reply::chat("a")).await;
         let mut raw = proxy.raw().await;
         raw.send(request).await;
@@ -139,7 +139,7 @@ async fn many_beyond_max_connections_hold_up_nobody_who_is_inside() {
 async fn limits_changed_at_run_time_hold_for_the_next_connection() {
     let (_a, proxy) = behind(json!({"idle_timeout": 600}), Reply::chat("a")).await;
     let mut before = proxy.raw().await;
-    before.send("GET /health HTTP/1.1\r\n\r\n").await;
+    before.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(before.status().await, Some(200));
     let settings = proxy.listener_settings();
     settings.rcu(|old| pointsman::listener::Settings { idle_timeout: ms(200), ..old.as_ref().clone() });
@@ -151,7 +151,7 @@ async fn limits_changed_at_run_time_hold_for_the_next_connection() {
 async fn half_a_request(proxy: &Proxy) -> Raw {
     let mut raw = proxy.raw().await;
     // A whole request first, so that the proxy has accepted the connection for certain.
-    raw.send("GET /health HTTP/1.1\r\n\r\n").await;
+    raw.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(raw.status().await, Some(200));
     raw.send("GET /health").await;
     raw

@@ -24,6 +24,8 @@ mod metrics;
 mod models;
 mod no_answers;
 mod outcomes;
+mod own_errors;
+mod pages;
 mod paths;
 mod queue;
 mod reload;

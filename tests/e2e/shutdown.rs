@@ -43,7 +43,7 @@ async fn while_draining_ready_is_503_and_new_requests_are_refused_on_old_connect
     ready.send("GET /ready HTTP/1.1\r\n").await;
     let mut chat = proxy.raw().await;
     let body = r#"{"model":"gpt-4","messages":[]}"#;
-    chat.send(format!("POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {}\r\n", body.len())).await;
+    chat.send(format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n", body.len())).await;
     let mut stream = proxy.stream().await;
     stream.read_until("one").await;
     proxy.begin_to_stop();

@@ -143,7 +143,8 @@ impl Proxy {
                 "health_check": {"enabled": false, "cooldown": 600, "failures": 1}},
             "timeouts": {"request": 15, "connect": 5},
             "queue": {"slot_wait": 0.05},
-            "server": {"host": "127.0.0.1", "port": 0, "watch": false},
+            // Raw requests in tests call the proxy so.
+            "server": {"host": "127.0.0.1", "port": 0, "watch": false, "hosts": ["x", "proxy"]},
         });
         let folder = TempDir::new().expect("a temporary folder");
         ProxyBuilder { config, folder, environment: HashMap::new() }

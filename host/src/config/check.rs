@@ -13,6 +13,7 @@ use super::provider::{RESERVED_HEADERS, providers, required, secret};
 use super::read::{Reader, Section, Zero};
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
 use super::strategy::{Sources, Strategies, choose};
+use super::visitors;
 use super::yaml::Node;
 use super::{
     Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Record, Server, Timeouts, TlsFiles,
@@ -50,11 +51,8 @@ const PORT: u16 = 8000;
 /// A body limit beyond this is a mistake in the unit.
 const LARGEST_BODY: u64 = 1 << 40;
 
-/// Headers that the proxy sends for itself.
-const OWN_HEADERS: [&str; 2] = ["accept-encoding", "expect"];
-
 /// Headers that are the client's and the proxy's own affair.
-const SECRET_HEADERS: [&str; 5] = ["api-key", "authorization", "cookie", "x-api-key", "x-goog-api-key"];
+pub(super) const SECRET_HEADERS: [&str; 5] = ["api-key", "authorization", "cookie", "x-api-key", "x-goog-api-key"];
 
 /// Checks the whole tree; without a value exactly when something was reported.
 pub(super) fn check(
@@ -223,8 +221,7 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
     let section = reader.section(top, "server", Some(SERVER));
     let (host, port) = address(reader, &section);
     let keys = reader.list(&section, "api_keys");
-    let api_keys = keys.into_iter().filter_map(|(at, node)| secret(reader, node, at, None).ok()).collect();
-    let forward_headers = forward_headers(reader, &section);
+    let api_keys: Vec<_> = keys.into_iter().filter_map(|(at, node)| secret(reader, node, at, None).ok()).collect();
     let wanted = "a positive number of bytes";
     let body = reader.integer(&section, "max_body_bytes", wanted, 1, LARGEST_BODY).unwrap_or(MAX_BODY_BYTES);
     let wanted = "a number of bytes from 8192 to 1048576";
@@ -233,8 +230,10 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
     Server {
         host: host.unwrap_or_else(|| HOST.to_owned()),
         port: port.unwrap_or(PORT),
+        cors_origins: visitors::origins(reader, &section, !api_keys.is_empty()),
         api_keys,
-        forward_headers,
+        hosts: visitors::hosts(reader, &section),
+        forward_headers: visitors::forward_headers(reader, &section),
         max_body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
         max_header_bytes: usize::try_from(head).unwrap_or(usize::MAX),
         max_connections: usize::try_from(connections).unwrap_or(usize::MAX),
@@ -247,27 +246,6 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
         tls: tls(reader, &section, folder),
         admin: admin(reader, &section),
     }
-}
-
-/// Headers about clients that providers get all the same.
-fn forward_headers(reader: &mut Reader<'_>, server: &Section<'_>) -> Vec<HeaderName> {
-    let mut headers = Vec::new();
-    for (at, node) in reader.list(server, "forward_headers") {
-        let Ok(found) = reader.text_at(node, at, false) else { continue };
-        let wrong = match HeaderName::from_bytes(found.text.as_bytes()) {
-            Err(_) => "is not a legal header name",
-            Ok(name) if RESERVED_HEADERS.contains(&name.as_str()) || OWN_HEADERS.contains(&name.as_str()) => {
-                "is a header that belongs to the connection"
-            }
-            Ok(name) if SECRET_HEADERS.contains(&name.as_str()) => "carries a credential, which no provider is sent",
-            Ok(name) => {
-                headers.push(name);
-                continue;
-            }
-        };
-        reader.findings.problem(&found.at, wrong, Some("such as openai-organization".to_owned()));
-    }
-    headers
 }
 
 /// `host` and `port` of a listener.

@@ -65,6 +65,8 @@ pub(super) const SERVER: Schema = Schema {
         "host",
         "port",
         "api_keys",
+        "cors",
+        "hosts",
         "forward_headers",
         "max_body_bytes",
         "max_header_bytes",
@@ -79,9 +81,10 @@ pub(super) const SERVER: Schema = Schema {
     ],
 };
 pub(super) const TLS: Schema = Schema { path: "`server.tls`", keys: &["cert", "key"] };
+pub(super) const CORS: Schema = Schema { path: "`server.cors`", keys: &["origins"] };
 pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
-pub(super) const ALL: [Schema; 14] = [
+pub(super) const ALL: [Schema; 15] = [
     TOP,
     PROVIDER,
     PRICE,
@@ -95,6 +98,7 @@ pub(super) const ALL: [Schema; 14] = [
     MONITORING,
     SERVER,
     TLS,
+    CORS,
     ADMIN,
 ];
 

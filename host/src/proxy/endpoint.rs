@@ -229,6 +229,13 @@ pub struct Endpoint {
     label: usize,
 }
 
+/// Whether a path is one of Anthropic's, whatever else is wrong with the request.
+pub fn is_messages(path: &str) -> bool {
+    // Nearly no path is.
+    path.contains("messages")
+        && path::plain(path).is_some_and(|plain| plain.endpoint.split('/').next() == Some("messages"))
+}
+
 impl Endpoint {
     /// Its place in [`LABELS`].
     pub fn label(&self) -> usize {

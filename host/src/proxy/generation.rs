@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use super::visitors::Visitors;
 use crate::config::{Affinity, Config, Secret};
 use crate::provider::Fleet;
 
@@ -29,6 +30,8 @@ pub struct Generation {
     pub list_timeout: Duration,
     /// Keys of clients; empty lets everyone in.
     pub api_keys: Vec<Secret>,
+    /// From which web pages requests may come.
+    pub visitors: Visitors,
     /// Headers about clients that providers get all the same.
     pub forward_headers: Vec<HeaderName>,
     /// Larger bodies are refused.
@@ -54,6 +57,13 @@ pub enum Operators {
     Clients,
 }
 
+impl Operators {
+    /// Whether operators must show a key of their own.
+    pub fn have_key(&self) -> bool {
+        matches!(self, Self::SecondListener(Some(_)))
+    }
+}
+
 impl Generation {
     /// The generation of `config`, in force from now on. A second listener that the configuration names counts only if
     /// there is one: it is bound at the start alone.
@@ -71,6 +81,7 @@ impl Generation {
             retries: config.retries,
             list_timeout: config.health_check.timeout,
             api_keys: config.server.api_keys.clone(),
+            visitors: Visitors { origins: config.server.cors_origins.clone(), hosts: config.server.hosts.clone() },
             forward_headers: config.server.forward_headers.clone(),
             max_body_bytes: config.server.max_body_bytes,
             drain_timeout: config.server.drain_timeout,

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::json;
 
 mod frame;
 
+use super::endpoint::is_messages;
 use super::request::BodyError;
 use super::stream::protocol::Protocol;
 use crate::provider::words::Words;
@@ -42,6 +43,12 @@ pub enum ProxyError {
     UnknownPath(String),
     /// A path that could lead out of a provider's base URL.
     BadPath,
+    /// None or several names of whom the request is for, or one that is no name.
+    BadHost,
+    /// A name for this machine that the operator has not named.
+    ForeignHost(String),
+    /// A web page asks that may not.
+    ForeignOrigin,
     /// The client wants to change to another protocol, such as WebSocket.
     Upgrade,
     /// The path exists, the method does not.
@@ -84,6 +91,22 @@ pub enum ProxyError {
     },
 }
 
+/// The form that a client expects errors in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `{"error": {"message", "type", "param", "code"}}`
+    OpenAi,
+    /// `{"type": "error", "error": {"type", "message"}, "request_id"}`
+    Anthropic,
+}
+
+impl Form {
+    /// The form of the endpoint that is asked, or was meant.
+    pub fn of(uri: &Uri) -> Self {
+        if is_messages(uri.path()) { Self::Anthropic } else { Self::OpenAi }
+    }
+}
+
 /// One attempt that did not lead to an answer.
 #[derive(Clone, Debug)]
 pub struct Tried {
@@ -120,14 +143,20 @@ impl ProxyError {
         self.face().status
     }
 
-    /// The response; `attempts` is how many the proxy has made for the request.
-    pub fn into_response(self, attempts: usize) -> Response<Full<Bytes>> {
+    /// The response in the form of the endpoint; `id` is the request's, and `attempts` is how many the proxy has made for
+    /// it.
+    pub fn into_response(self, form: Form, id: &str, attempts: usize) -> Response<Full<Bytes>> {
         let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
         let is_final = matches!(self, Self::Upgrade);
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow);
         let face = self.face();
-        let code = face.their_code.as_deref().unwrap_or(face.code);
-        let body = error_json(&face.message, &face.kind, face.param.as_deref(), code);
+        let body = match form {
+            Form::OpenAi => {
+                let code = face.their_code.as_deref().unwrap_or(face.code);
+                error_json(&face.message, &face.kind, face.param.as_deref(), code)
+            }
+            Form::Anthropic => anthropic_json(&face.message, face.status, &face.kind, id),
+        };
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = face.status;
         let headers = response.headers_mut();
@@ -192,6 +221,28 @@ impl ProxyError {
                 INVALID_REQUEST,
                 "invalid_path",
                 "The path holds a dot segment, a backslash or a control character, plain or encoded.".to_owned(),
+            ),
+            Self::BadHost => face(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "invalid_host",
+                "The request must have exactly one header Host that names a host.".to_owned(),
+            ),
+            Self::ForeignHost(host) => face(
+                StatusCode::FORBIDDEN,
+                INVALID_REQUEST,
+                "host_not_allowed",
+                format!(
+                    "Without client keys the proxy on this machine answers to its address and to localhost, but not to \
+                     the name {} (server.hosts).",
+                    shorten(&host)
+                ),
+            ),
+            Self::ForeignOrigin => face(
+                StatusCode::FORBIDDEN,
+                INVALID_REQUEST,
+                "origin_not_allowed",
+                "The web page that sends this request is not allowed to (server.cors.origins).".to_owned(),
             ),
             Self::Upgrade => face(
                 StatusCode::NOT_IMPLEMENTED,
@@ -348,6 +399,40 @@ fn shorten(text: &str) -> String {
 /// OpenAI's error object.
 pub fn error_json(message: &str, kind: &str, param: Option<&str>, code: &str) -> Bytes {
     json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string().into()
+}
+
+/// What Anthropic's errors are called.
+const ANTHROPIC_TYPES: [&str; 10] = [
+    "api_error",
+    "authentication_error",
+    "billing_error",
+    "invalid_request_error",
+    "not_found_error",
+    "overloaded_error",
+    "permission_error",
+    "rate_limit_error",
+    "request_too_large",
+    "timeout_error",
+];
+
+/// Anthropic's error object (its API reference, "Errors"): the type follows from the status, as theirs do,
+/// unless a provider named one of them.
+fn anthropic_json(message: &str, status: StatusCode, kind: &str, id: &str) -> Bytes {
+    let kind = match status.as_u16() {
+        // A provider's own word for it.
+        _ if kind != INVALID_REQUEST && ANTHROPIC_TYPES.contains(&kind) => kind,
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        504 => "timeout_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    };
+    json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": id}).to_string().into()
 }
 
 /// The body that stands in for a provider's error text that cannot be looked through for its key: one that is `why`.
