@@ -90,6 +90,24 @@ pub fn load_component(
     Ok(Arc::new(strategy))
 }
 
+/// Judges a component as a start and a reload do: its imports and exports with their types, whether it accepts this
+/// config, and whether it breaks over requests that nobody has sent.
+///
+/// # Errors
+///
+/// [`LoadError`], whose text follows the strategy's name.
+pub fn try_component(
+    name: &str,
+    component: &[u8],
+    config: &serde_json::Value,
+    providers: Vec<ProviderFacts>,
+) -> Result<(), LoadError> {
+    let engine = engine::Engine::shared()?;
+    let blueprint = component::Blueprint::new(&engine, component)?;
+    let setup = instance::Setup { providers, config: config.to_string() };
+    probe::probe(&engine, &blueprint, &setup, &output::Journal::new(name))
+}
+
 /// Reads the file of a component.
 ///
 /// # Errors

@@ -212,7 +212,7 @@ async fn capabilities_that_it_does_not_have_give_it_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_strategy_that_breaks_every_time_never_costs_a_request() {
-    let stage = Stage::new(json!({"on": "route", "do": "panic"})).await;
+    let stage = Stage::new(json!({"do": "panic", "only": "gpt-4"})).await;
     for _ in 0..20 {
         let answer = stage.proxy.chat().await;
         assert_eq!((answer.status, answer.provider()), (200, "a"));
@@ -233,7 +233,7 @@ async fn a_strategy_that_leaks_is_replaced_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_while_others_wait_serves_them_all() {
-    let stage = Stage::new(json!({"on": "route", "do": "spin", "every": 5})).await;
+    let stage = Stage::new(json!({"do": "spin", "every": 5, "only": "gpt-4"})).await;
     let calls: Vec<_> = (0..30).map(|_| stage.proxy.chat_meanwhile()).collect();
     for call in calls {
         assert_eq!(call.await.expect("answered").status, 200);
@@ -243,8 +243,9 @@ async fn a_fault_while_others_wait_serves_them_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn feedback_that_breaks_never_costs_a_request() {
     for deed in ["panic", "spin", "exit"] {
-        let stage = Stage::new(json!({"on": "observe", "do": deed})).await;
-        for _ in 0..5 {
+        // The trial at the start sees two calls.
+        let stage = Stage::new(json!({"on": "observe", "do": deed, "every": 3})).await;
+        for _ in 0..9 {
             assert_eq!(stage.proxy.chat().await.status, 200, "{deed}");
         }
     }
@@ -252,20 +253,57 @@ async fn feedback_that_breaks_never_costs_a_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failover_goes_on_in_the_default_order_after_a_fault() {
-    let stage = Stage::new(json!({"on": "route", "do": "panic"})).await;
+    let stage = Stage::new(json!({"do": "panic", "only": "gpt-4"})).await;
     stage.a.follow(Reply::status(500));
     let answer = stage.proxy.chat().await;
     assert_eq!((answer.status, answer.provider(), answer.header("x-pointsman-attempts")), (200, "b", "2"));
 }
 
+/// Why a server does not start with the fixture so commanded.
+async fn refusal(command: Value) -> String {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let strategies = json!({"fixture": {"path": misbehave(), "config": command}});
+    let builder = Proxy::builder().provider(&a, json!({})).strategy("fixture");
+    let builder = builder.set(json!({ "strategies": strategies }));
+    let error = builder.bind(&builder.write()).await.err().map(|error| format!("{error:#}"));
+    error.unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_strategy_that_cannot_start_is_refused_at_the_start() {
     for deed in ["panic", "spin", "refuse", "exit", "hog"] {
-        let a = Mock::start("a", Reply::chat("a")).await;
-        let strategies = json!({"fixture": {"path": misbehave(), "config": {"on": "init", "do": deed}}});
-        let builder = Proxy::builder().provider(&a, json!({})).strategy("fixture");
-        let builder = builder.set(json!({ "strategies": strategies }));
-        let error = builder.bind(&builder.write()).await.err().map(|error| format!("{error:#}"));
-        assert!(error.as_ref().is_some_and(|error| error.contains("fixture")), "{deed}: {error:?}");
+        let refusal = refusal(json!({"on": "init", "do": deed})).await;
+        assert!(refusal.contains("fixture"), "{deed}: {refusal:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strategy_that_breaks_when_it_is_tried_is_refused_at_the_start_as_at_a_reload() {
+    for (on, deed, words) in [
+        ("route", "panic", "misbehaving as told"),
+        ("route", "spin", "ran longer than it may"),
+        ("observe", "panic", "(in reports of attempts)"),
+    ] {
+        let refusal = refusal(json!({"on": on, "do": deed})).await;
+        assert!(refusal.contains("fails when it is tried before use") && refusal.contains(words), "{refusal:?}");
+    }
+}
+
+/// Names that clients make up, the longest of a megabyte, must not make an innocent strategy break.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_name_of_a_model_reaches_a_strategy_cut() {
+    let stage = Stage::new(json!({})).await;
+    for length in [300, 10_000, 1 << 20] {
+        for _ in 0..20 {
+            let body = json!({"model": format!("m{}", "ä".repeat(length / 2)), "messages": []});
+            let answer = stage.proxy.chat_call(&body).answer().await;
+            assert_eq!((answer.status, answer.provider()), (200, "b"), "{length}: the strategy's own order");
+        }
+    }
+    let health = stage.proxy.get("/health").await.json();
+    assert_eq!(health["strategy"]["state"], "healthy", "{health}");
+    for (kind, _) in FAULTS {
+        let series = format!("pointsman_strategy_faults_total{{kind=\"{kind}\",strategy=\"fixture\"}}");
+        assert_eq!(stage.proxy.metric(&series).await, 0.0, "{kind}");
     }
 }

@@ -200,7 +200,12 @@ fn a_fixture_that_does_not_hold_says_what_was_asked_and_what_came() {
 #[test]
 fn what_only_shows_when_it_runs_has_its_code_too() {
     let misbehave = fixture("misbehave");
-    for (command, on, expected) in [("check", "init", "broke"), ("inspect", "route", "unfit")] {
+    for (command, on, expected) in [
+        ("check", "init", "broke"),
+        ("check", "route", "unfit"),
+        ("check", "observe", "unfit"),
+        ("inspect", "route", "unfit"),
+    ] {
         let config = format!(r#"{{"on": "{on}", "do": "panic"}}"#);
         let (code, report) = report(command, &misbehave, &["--config", &config]);
         assert_eq!((code, &report["problems"][0]["code"]), (Some(1), &expected.into()), "{report}");
@@ -217,10 +222,44 @@ fn what_only_shows_when_it_runs_has_its_code_too() {
     }
     let file = folder.path().join("changed.wasm");
     std::fs::write(&file, changed).expect("writable");
-    let (code, problem) = report("check", &file, &["--config", "{}"]);
-    assert_eq!((code, &problem["problems"][0]["code"]), (Some(1), &"mismatch".into()), "{problem}");
-    let message = problem["problems"][0]["message"].as_str().expect("a text");
-    assert!(message.contains("expected record field named body-bytes, found body-lines"), "{message}");
+    for given in [&["--config", "{}"][..], &[]] {
+        let (code, problem) = report("check", &file, given);
+        assert_eq!((code, &problem["problems"][0]["code"]), (Some(1), &"mismatch".into()), "{problem}");
+        let message = problem["problems"][0]["message"].as_str().expect("a text");
+        assert!(message.contains("expected record field named body-bytes, found body-lines"), "{message}");
+    }
+}
+
+#[test]
+fn a_strategy_that_wants_a_config_passes_check_and_says_how_it_is_given_one() {
+    let (code, stdout, _) = strategy("check", Path::new("canary"), &[]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("none was given, and it wants one") && stdout.contains("--proxy-config"), "{stdout}");
+    let (code, report) = report("inspect", Path::new("canary"), &[]);
+    assert_eq!((code, &report["problems"][0]["code"]), (Some(1), &"rejects-config".into()), "{report}");
+    let remedy = report["problems"][0]["remedy"].as_str().expect("a text");
+    assert!(remedy.contains("--config") && remedy.contains("--proxy-config"), "{remedy}");
+}
+
+#[test]
+fn check_and_serve_refuse_a_strategy_that_panics_when_it_is_tried() {
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join("proxy_config.yaml");
+    let text = format!(
+        "providers:\n  - {{name: a, base_url: 'http://127.0.0.1:9/v1', api_key: k}}\nrouting: {{strategy: panicky}}\n\
+         strategies: {{panicky: {{path: '{}', config: {{do: panic}}}}}}\n",
+        fixture("misbehave").display()
+    );
+    std::fs::write(&config, text).expect("writable");
+    let config = config.to_str().expect("text");
+    for command in [&["check"][..], &["serve", "--port", "0"]] {
+        let (code, _, stderr) = run(Process::command(&[command, &["--config", config]].concat()));
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(
+            stderr.contains("proxy_config.yaml:3: routing.strategy") && stderr.contains("misbehaving as told"),
+            "{stderr}"
+        );
+    }
 }
 
 #[test]

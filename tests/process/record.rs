@@ -117,3 +117,26 @@ async fn a_record_that_cannot_be_written_stops_the_start() {
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("monitoring.record: ") && stderr.contains("cannot be written"), "{stderr}");
 }
+
+#[tokio::test]
+async fn a_record_holds_256_bytes_of_a_long_name_of_a_model() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("proxy_config.yaml");
+    let config = format!(
+        "providers:\n  - {{name: a, base_url: '{}', api_key: {KEY}}}\nmonitoring: {{record: decisions.ndjson}}\n",
+        a.base_url()
+    );
+    write(&file, &config);
+    let mut process = Process::serve(&file);
+    let mut body = chat_request();
+    body["model"] = format!("x{}", "ä".repeat(1 << 19)).into();
+    let answer = process.call(Method::POST, "/v1/chat/completions").await.json(&body).answer().await;
+    assert_eq!(answer.status, 200);
+    process.signal("TERM");
+    assert_eq!(process.exit_code().await, Some(0));
+    let text = std::fs::read_to_string(folder.path().join("decisions.ndjson")).expect("a record");
+    let decision = text.lines().last().expect("a line");
+    let decision: Value = serde_json::from_str(decision).expect("JSON");
+    assert_eq!(decision["model"], format!("x{}", "ä".repeat(127)), "it reaches the provider whole");
+}

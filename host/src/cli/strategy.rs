@@ -17,7 +17,8 @@ pub(super) use replay::read_config;
 pub(super) enum Command {
     /// Begin a strategy: a folder with all that it takes, a policy that works, its test and how to go on.
     New(new::New),
-    /// Say what a file is: a strategy or why not, what it imports, and whether it accepts a config. Compiles nothing.
+    /// Say what a file is and whether a proxy would take it: what it imports, whether it fits the contract, accepts a config, and
+    /// breaks when it is tried.
     Check(examine::Target),
     /// Say what a strategy does: what it says of itself, how long it takes to compile and to decide, what memory it needs.
     Inspect(examine::Target),

@@ -237,7 +237,7 @@ impl Dispatcher<'_> {
             now_ms: self.clock.now_ms(),
             tier,
             attempts: u32::try_from(entry.attempts()).unwrap_or(u32::MAX),
-            model: body.model(),
+            model: Facts::known(body.model()),
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             affinity: *affinity,

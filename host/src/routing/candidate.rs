@@ -51,7 +51,7 @@ pub struct Facts<'a> {
     pub tier: Tier,
     /// Attempts this request has had.
     pub attempts: u32,
-    /// The client's name for the model, or empty.
+    /// The client's name for the model, or empty; of a long one what [`Facts::known`] leaves.
     pub model: &'a str,
     /// Whether a stream was asked for.
     pub streaming: bool,
@@ -59,4 +59,28 @@ pub struct Facts<'a> {
     pub body_bytes: u32,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
+}
+
+impl Facts<'_> {
+    /// Bytes of a model's name that strategies, shadows and records are told, as the contract has it: what a client
+    /// sends must not decide how long a guest works, or how much is kept of a request that waits to be recorded.
+    pub const MODEL_BYTES: usize = 256;
+
+    /// As much of a model's name as strategies are told: whole characters.
+    pub fn known(model: &str) -> &str {
+        &model[..model.floor_char_boundary(Self::MODEL_BYTES)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_of_a_model_is_cut_between_two_characters() {
+        assert_eq!(Facts::known("gpt-4o-mini"), "gpt-4o-mini");
+        assert_eq!(Facts::known(&"x".repeat(1 << 20)), "x".repeat(256));
+        let odd = format!("x{}", "ä".repeat(1000));
+        assert_eq!(Facts::known(&odd), format!("x{}", "ä".repeat(127)));
+    }
 }

@@ -74,7 +74,7 @@ pub fn simulate(
 ) -> Result<Report, SimulationError> {
     let config = scenario.config(strategy, env, crate::strategy::builtins())?;
     let facts = config.providers.iter().map(Provider::facts).collect();
-    let load = Succession::start(&config.strategy, facts);
+    let load = Succession::untried(&config.strategy, facts);
     let deciding = load.map_err(|error| SimulationError::Strategy { name: strategy.to_owned(), error })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(drive(&scenario.script, &config, deciding, strategy, requests))

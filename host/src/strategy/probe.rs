@@ -4,6 +4,7 @@
 
 use super::component::{Blueprint, LoadError};
 use super::engine::Engine;
+use super::fault::Fault;
 use super::instance::{Instance, OUTCOMES, Setup};
 use super::output::{Journal, Said};
 use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
@@ -28,12 +29,25 @@ const ENDINGS: [OutcomeKind; 10] = [
 /// Midnight of 1 January 2026, in milliseconds since 1970; each request comes a second after the one before.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
+/// How often one is tried that runs out of time: a busy machine must not decide whether a server starts.
+const PATIENCE: u32 = 3;
+
 /// Tries the strategy, up to the first fault.
 ///
 /// # Errors
 ///
 /// [`LoadError::Unfit`], or whatever prevents it from starting.
 pub fn probe(engine: &Engine, blueprint: &Blueprint, setup: &Setup, journal: &Journal) -> Result<(), LoadError> {
+    let mut tries = 1;
+    loop {
+        match once(engine, blueprint, setup, journal) {
+            Err(LoadError::Unfit { fault: Fault::DeadlineExceeded, .. }) if tries < PATIENCE => tries += 1,
+            tried => return tried,
+        }
+    }
+}
+
+fn once(engine: &Engine, blueprint: &Blueprint, setup: &Setup, journal: &Journal) -> Result<(), LoadError> {
     let mut said = Said::default();
     let started = Instance::start(engine, blueprint, setup, &mut said);
     journal.write(said);

@@ -52,6 +52,26 @@ pub enum Line {
     },
 }
 
+impl Line {
+    /// About how many bytes of memory it takes, of what differs from line to line.
+    pub(super) fn weight(&self) -> usize {
+        let more = match self {
+            Line::Start(start) => start.config.len() + start.providers.len() * 256,
+            Line::Outcomes { outcomes, .. } => outcomes.len() * (size_of::<(u32, String, u32, u32)>() + 16),
+            Line::Decision { question, answer, .. } => {
+                let answer = match answer {
+                    Recorded::Order(order, _) => order.len() * size_of::<u32>(),
+                    Recorded::Refused(text) | Recorded::Fault(text) => text.len(),
+                    Recorded::Abstained => 0,
+                };
+                question.model.len() + question.candidates.len() * size_of::<[u32; 4]>() + answer
+            }
+            Line::Gap { .. } => 0,
+        };
+        size_of::<Line>() + more
+    }
+}
+
 /// What an instance is and was started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {

@@ -5,7 +5,7 @@
 //! outcomes are those of the live decisions.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -26,6 +26,9 @@ use crate::routing::{Candidate, Decision, Facts, ProviderFacts, Report, ShadowHe
 /// What may wait to be seen; more is dropped and counted.
 const WAITING: usize = 4096;
 
+/// Memory that it may take together. A decision is some hundred bytes, and with a thousand candidates 20 KiB.
+const WAITING_BYTES: usize = 16 << 20;
+
 /// A live strategy and its shadows, as one strategy.
 pub struct Shadowed {
     live: Arc<Succession>,
@@ -36,6 +39,8 @@ pub struct Shadowed {
 pub struct Shadows {
     all: Vec<Shadow>,
     events: SyncSender<Event>,
+    /// Memory of the events that wait.
+    waiting: AtomicUsize,
     dropped: AtomicU64,
 }
 
@@ -59,6 +64,20 @@ struct Tally {
 enum Event {
     Decided(Box<Decided>),
     Learned(Report),
+}
+
+impl Event {
+    /// About how many bytes of memory it takes.
+    fn weight(&self) -> usize {
+        let more = match self {
+            Event::Decided(decided) => {
+                let Decided { model, candidates, order, .. } = &**decided;
+                size_of::<Decided>() + model.len() + size_of_val(&candidates[..]) + size_of_val(&order[..])
+            }
+            Event::Learned(_) => 0,
+        };
+        size_of::<Event>() + more
+    }
 }
 
 struct Decided {
@@ -105,8 +124,8 @@ impl Shadows {
             all.push(shadow.map_err(|error| (choice.to_string(), error))?);
         }
         let (events, received) = sync_channel(WAITING);
-        let shadows =
-            Arc::new(Self { all, events, dropped: AtomicU64::new(before.map_or(0, |before| before.dropped())) });
+        let dropped = AtomicU64::new(before.map_or(0, |before| before.dropped()));
+        let shadows = Arc::new(Self { all, events, waiting: AtomicUsize::new(0), dropped });
         let seen_by = Arc::downgrade(&shadows);
         thread::Builder::new()
             .name("shadow".to_owned())
@@ -120,7 +139,10 @@ impl Shadows {
     }
 
     fn send(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
+        let weight = event.weight();
+        let waiting = self.waiting.fetch_add(weight, Relaxed).saturating_add(weight);
+        if waiting > WAITING_BYTES || self.events.try_send(event).is_err() {
+            self.waiting.fetch_sub(weight, Relaxed);
             self.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -170,6 +192,7 @@ impl Shadow {
 fn watch(events: &Receiver<Event>, shadows: &Weak<Shadows>) {
     while let Ok(event) = events.recv() {
         let Some(shadows) = shadows.upgrade() else { return };
+        shadows.waiting.fetch_sub(event.weight(), Relaxed);
         for shadow in &shadows.all {
             match &event {
                 Event::Decided(decided) => shadow.sees(decided),

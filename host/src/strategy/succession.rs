@@ -128,15 +128,32 @@ impl Succession {
     /// Loads the strategy of a server's first configuration and starts it with these providers, which are all of them in
     /// the order of the configuration.
     ///
-    /// Compiles: takes from tens of milliseconds to seconds, and must not run on a Tokio worker that has other work.
+    /// Compiles: takes from tens of milliseconds to seconds, and must not run on a Tokio worker that has other work. Tries
+    /// the strategy with requests that nobody has sent.
     ///
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
     pub fn start(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, providers, true)
+    }
+
+    /// As [`Succession::start`], but does not try the strategy before: for those who want to see how it breaks.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], whose text follows the strategy's name.
+    pub fn untried(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, providers, false)
+    }
+
+    fn begun(choice: &StrategyChoice, providers: Vec<ProviderFacts>, tried: bool) -> Result<Arc<Self>, LoadError> {
         let engine = Engine::shared()?;
         let blueprint = Arc::new(Blueprint::new(&engine, &read(choice)?)?);
         let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, providers) };
+        if tried {
+            probe::probe(&engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
+        }
         let names = Arc::new(Names::default());
         let (counters, recorder) = (names.counters(&wanted.name), Arc::new(Recorder::default()));
         let (setup, noted) = (wanted.setup.clone(), Arc::clone(&recorder));
@@ -146,7 +163,7 @@ impl Succession {
 
     /// The strategy for the next configuration; this one goes on as it is, with whatever becomes of the next.
     ///
-    /// As [`Succession::start`], and in addition tries what is new with requests that nobody has sent.
+    /// As [`Succession::start`].
     ///
     /// # Errors
     ///
@@ -226,6 +243,8 @@ impl Succession {
             return Ok(Arc::clone(strategy));
         }
         let setup = Setup { providers: providers.to_vec(), config: strategy.setup().config.clone() };
+        // A start with these providers would try it too.
+        probe::probe(&self.engine, strategy.blueprint(), &setup, &Journal::new(name))?;
         self.begin(name, Arc::clone(strategy.blueprint()), setup)
     }
 

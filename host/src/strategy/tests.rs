@@ -65,7 +65,7 @@ pub(super) fn candidates(count: u32) -> Vec<Candidate> {
 }
 
 fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<ComponentStrategy>, LoadError> {
-    Succession::start(choice, providers).map(|succession| succession.deciding())
+    Succession::untried(choice, providers).map(|succession| succession.deciding())
 }
 
 pub(super) fn builtin_choice(name: &str) -> StrategyChoice {

@@ -16,8 +16,12 @@ use crate::provider::Provider;
 use crate::routing::ProviderFacts;
 use crate::strategy::{
     Class, Examined, Inspection, LoadError, Subject, Timing, builtin_component, builtins, examine, inspect,
-    load_component, read_component,
+    read_component, try_component,
 };
+
+/// How a strategy that wants a config is given one.
+const WANTED: &str = "give `--config` with JSON or @FILE, or `--proxy-config` with the configuration of a proxy that has it \
+    under `strategies.NAME.config`";
 
 #[derive(Debug, Args)]
 pub struct Target {
@@ -86,12 +90,12 @@ pub fn run_check(target: &Target) -> ExitCode {
         Err(problem) => return wrong(&problem),
     };
     use_cache();
-    let (examined, config) = looked_at(&case);
-    let problems = problems(&examined, config.as_ref());
+    let (examined, tried) = looked_at(&case);
+    let problems = problems(&examined, &tried);
     if target.json {
-        say_json(&checked(&case, &examined, config.as_ref()));
+        say_json(&checked(&case, &examined, &tried));
     } else {
-        say(&in_words(&case, &examined, config.as_ref()));
+        say(&in_words(&case, &examined, &tried));
     }
     ExitCode::from(u8::from(!problems.is_empty()))
 }
@@ -102,8 +106,13 @@ pub fn run_inspect(target: &Target) -> ExitCode {
         Err(problem) => return wrong(&problem),
     };
     // Without a cache: how long it compiles is to be seen.
-    let (examined, config) = looked_at(&case);
-    let is_sound = problems(&examined, config.as_ref()).is_empty();
+    let (examined, tried) = looked_at(&case);
+    // What it does without a config that it wants cannot be seen.
+    let tried = match tried {
+        Tried::Wants(text) => Tried::Refused(LoadError::Rejected(text)),
+        tried => tried,
+    };
+    let is_sound = problems(&examined, &tried).is_empty();
     let text = case.config.to_string();
     let inspection = case
         .component
@@ -113,7 +122,7 @@ pub fn run_inspect(target: &Target) -> ExitCode {
         .map(|component| inspect(&Subject { component, config: &text, providers: &case.providers }));
     let failed = inspection.as_ref().is_none_or(Result::is_err);
     if target.json {
-        let mut report = checked(&case, &examined, config.as_ref());
+        let mut report = checked(&case, &examined, &tried);
         match &inspection {
             Some(Ok(inspection)) => report["inspection"] = json!(inspection),
             Some(Err(error)) => {
@@ -124,7 +133,7 @@ pub fn run_inspect(target: &Target) -> ExitCode {
         }
         say_json(&report);
     } else {
-        let mut report = in_words(&case, &examined, config.as_ref());
+        let mut report = in_words(&case, &examined, &tried);
         match &inspection {
             Some(Ok(inspection)) => report.push_str(&inspected(inspection, &examined)),
             Some(Err(error)) => report.push_str(&complaint(error)),
@@ -135,22 +144,47 @@ pub fn run_inspect(target: &Target) -> ExitCode {
     ExitCode::from(u8::from(failed))
 }
 
-/// What the file is, and whether the strategy accepts what was given.
-fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Option<Result<(), LoadError>>) {
+/// What came of a trial.
+enum Tried {
+    /// The file could not be tried: what it is says why.
+    Not,
+    /// A proxy would take it, with the config that was given, or with none.
+    Accepted,
+    /// No config was given, and it wants one.
+    Wants(String),
+    /// A proxy would refuse it.
+    Refused(LoadError),
+}
+
+impl Tried {
+    fn problem(&self) -> Option<&LoadError> {
+        match self {
+            Tried::Refused(error) => Some(error),
+            Tried::Not | Tried::Accepted | Tried::Wants(_) => None,
+        }
+    }
+}
+
+/// What the file is, and whether a proxy would take it.
+fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Tried) {
     let component = match &case.component {
         Ok(component) => component,
-        Err(error) => return (Err(error), None),
+        Err(error) => return (Err(error), Tried::Not),
     };
     let examined = examine(component);
-    let is_tried = case.is_given && examined.problems.is_empty();
-    let config = is_tried.then(|| {
-        let mut providers = case.providers.clone();
-        if providers.is_empty() {
-            providers = (0..3).map(made_up).collect();
-        }
-        load_component(&case.shown, component, &case.config, providers).map(drop)
-    });
-    (Ok(examined), config)
+    if !examined.problems.is_empty() {
+        return (Ok(examined), Tried::Not);
+    }
+    let mut providers = case.providers.clone();
+    if providers.is_empty() {
+        providers = (0..3).map(made_up).collect();
+    }
+    let tried = match try_component(&case.shown, component, &case.config, providers) {
+        Ok(()) => Tried::Accepted,
+        Err(LoadError::Rejected(text)) if !case.is_given => Tried::Wants(text),
+        Err(error) => Tried::Refused(error),
+    };
+    (Ok(examined), tried)
 }
 
 fn made_up(index: u32) -> ProviderFacts {
@@ -166,23 +200,20 @@ fn made_up(index: u32) -> ProviderFacts {
     }
 }
 
-fn problems<'a>(
-    examined: &'a Result<Examined, &'a LoadError>,
-    config: Option<&'a Result<(), LoadError>>,
-) -> Vec<&'a LoadError> {
+fn problems<'a>(examined: &'a Result<Examined, &'a LoadError>, tried: &'a Tried) -> Vec<&'a LoadError> {
     let own: Vec<&LoadError> = match examined {
         Ok(examined) => examined.problems.iter().collect(),
         Err(error) => vec![*error],
     };
-    own.into_iter().chain(config.and_then(|config| config.as_ref().err())).collect()
+    own.into_iter().chain(tried.problem()).collect()
 }
 
 pub(super) fn problem(error: &LoadError) -> Value {
-    json!({"code": error.code(), "message": error.to_string(), "remedy": error.remedy()})
+    json!({"code": error.code(), "message": error.to_string(), "remedy": remedy(error)})
 }
 
-fn checked(case: &Case, examined: &Result<Examined, &LoadError>, config: Option<&Result<(), LoadError>>) -> Value {
-    let problems: Vec<Value> = problems(examined, config).into_iter().map(problem).collect();
+fn checked(case: &Case, examined: &Result<Examined, &LoadError>, tried: &Tried) -> Value {
+    let problems: Vec<Value> = problems(examined, tried).into_iter().map(problem).collect();
     let mut report = json!({"file": case.shown, "ok": problems.is_empty(), "problems": problems});
     if let Ok(examined) = examined {
         let imports = examined.imports.iter().map(|import| json!({"name": import.name, "class": import.class.name()}));
@@ -192,17 +223,17 @@ fn checked(case: &Case, examined: &Result<Examined, &LoadError>, config: Option<
         report["exports"] = json!(examined.exports);
         report["imports"] = imports.collect();
     }
-    report["config"] = match config {
-        Some(Ok(())) => json!("accepted"),
-        Some(Err(_)) => json!("rejected"),
-        None => Value::Null,
+    report["config"] = match tried {
+        Tried::Accepted if case.is_given => json!("accepted"),
+        Tried::Refused(_) if case.is_given => json!("rejected"),
+        Tried::Not | Tried::Accepted | Tried::Wants(_) | Tried::Refused(_) => Value::Null,
     };
     report
 }
 
-fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, config: Option<&Result<(), LoadError>>) -> String {
+fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, tried: &Tried) -> String {
     let Ok(examined) = examined else {
-        return problems(examined, config).into_iter().fold(case.shown.clone(), |text, error| text + &complaint(error));
+        return problems(examined, tried).into_iter().fold(case.shown.clone(), |text, error| text + &complaint(error));
     };
     let mut text = match &examined.contract {
         Some(contract) if examined.problems.is_empty() => format!("{}: a strategy, contract {contract}", case.shown),
@@ -221,18 +252,28 @@ fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, config: Option
     for (number, import) in sorted.enumerate() {
         line(if number == 0 { "imports" } else { "" }, &format!("{:9}  {}", import.class.name(), import.name));
     }
-    match config {
-        Some(Ok(())) => line("config", "accepted"),
-        Some(Err(_)) => line("config", "not accepted"),
-        None => {}
+    match tried {
+        Tried::Accepted if case.is_given => line("config", "accepted"),
+        Tried::Refused(_) if case.is_given => line("config", "not accepted"),
+        Tried::Wants(text) => {
+            line("config", &format!("none was given, and it wants one: {text}\n{:12}help: {WANTED}", ""))
+        }
+        Tried::Not | Tried::Accepted | Tried::Refused(_) => {}
     }
-    let rejected = config.and_then(|config| config.as_ref().err());
-    examined.problems.iter().chain(rejected).fold(text, |text, error| text + &complaint(error))
+    examined.problems.iter().chain(tried.problem()).fold(text, |text, error| text + &complaint(error))
 }
 
 pub(super) fn complaint(error: &LoadError) -> String {
     let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    format!("\n  error[{}]: it {error}{source}\n    help: {}", error.code(), error.remedy())
+    format!("\n  error[{}]: it {error}{source}\n    help: {}", error.code(), remedy(error))
+}
+
+/// What to do about it on a command line.
+fn remedy(error: &LoadError) -> String {
+    match error {
+        LoadError::Rejected(_) => format!("correct it as the text says: {WANTED}"),
+        error => error.remedy(),
+    }
 }
 
 fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -> String {

@@ -4,8 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +15,9 @@ use super::{Line, Start};
 
 /// Lines that may wait to be written; more are dropped, and the record says so.
 const WAITING: usize = 8192;
+
+/// Memory that they may take together. A line is some hundred bytes, and with a thousand candidates 16 KiB.
+const WAITING_BYTES: usize = 16 << 20;
 
 /// What a record may be written with: where to, and how large a file becomes before it is put aside as `FILE.1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +43,24 @@ pub struct Recorder {
 
 struct Queue {
     lines: SyncSender<Line>,
+    /// Memory of the lines that wait.
+    bytes: Arc<AtomicUsize>,
     /// Lines dropped since the last one that was taken.
     missing: AtomicU64,
+}
+
+impl Queue {
+    /// Takes a line if there is room for it.
+    fn put(&self, line: Line) -> bool {
+        let weight = line.weight();
+        if self.bytes.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) <= WAITING_BYTES
+            && self.lines.try_send(line).is_ok()
+        {
+            return true;
+        }
+        self.bytes.fetch_sub(weight, Ordering::Relaxed);
+        false
+    }
 }
 
 impl Recorder {
@@ -70,16 +89,13 @@ impl Recorder {
         let queue = self.queue.load();
         let Some(queue) = queue.as_ref() else { return };
         let missing = queue.missing.load(Ordering::Relaxed);
-        if missing > 0 && queue.lines.try_send(Line::Gap { lines: missing }).is_ok() {
+        if missing > 0 && queue.put(Line::Gap { lines: missing }) {
             queue.missing.fetch_sub(missing, Ordering::Relaxed);
         }
-        match queue.lines.try_send(line) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                queue.missing.fetch_add(1, Ordering::Relaxed);
-                if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
-                    tracing::warn!("the record of decisions is incomplete: they come faster than they can be written");
-                }
+        if !queue.put(line) {
+            queue.missing.fetch_add(1, Ordering::Relaxed);
+            if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
+                tracing::warn!("the record of decisions is incomplete: they come faster than they can be written");
             }
         }
     }
@@ -103,10 +119,12 @@ impl Recorder {
         }
         if let (Some(output), Some(target)) = (next, target) {
             let (lines, received) = sync_channel(WAITING);
-            let write = move || output.write(&received);
+            let bytes = Arc::new(AtomicUsize::new(0));
+            let waiting = Arc::clone(&bytes);
+            let write = move || output.write(&received, &waiting);
             let thread = thread::Builder::new().name("record".to_owned()).spawn(write)?;
             *writer = Some((target.clone(), thread));
-            self.queue.store(Some(Arc::new(Queue { lines, missing: AtomicU64::new(0) })));
+            self.queue.store(Some(Arc::new(Queue { lines, bytes, missing: AtomicU64::new(0) })));
             self.session.fetch_add(1, Ordering::Relaxed);
             self.is_on.store(true, Ordering::Relaxed);
         }
@@ -147,12 +165,15 @@ impl Output {
     }
 
     /// Writes until no more lines can come.
-    fn write(mut self, lines: &Receiver<Line>) {
+    fn write(mut self, lines: &Receiver<Line>, waiting: &AtomicUsize) {
+        let taken = |line: &Line| waiting.fetch_sub(line.weight(), Ordering::Relaxed);
         while let Ok(first) = lines.recv() {
+            taken(&first);
             let mut written = self.line(&first);
             while written.is_ok()
                 && let Ok(line) = lines.try_recv()
             {
+                taken(&line);
                 written = self.line(&line);
             }
             if let Err(error) = written.and_then(|()| self.file.flush()) {
@@ -303,5 +324,16 @@ mod tests {
         recorder.take(told(0));
         recorder.record_to(None).expect("closes");
         assert_eq!(lines(&target("record").path), [told(0)]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_and_what_is_too_much_is_missing() {
+        let (lines, received) = sync_channel(WAITING);
+        let queue = Queue { lines, bytes: Arc::default(), missing: AtomicU64::new(0) };
+        let long = |instance| Line::Outcomes { instance, outcomes: vec![(0, String::new(), 0, 0); 1 << 14] };
+        let taken = (0..100).take_while(|instance| queue.put(long(*instance))).count();
+        assert!((10..40).contains(&taken), "{taken}");
+        assert!(queue.bytes.load(Ordering::Relaxed) <= WAITING_BYTES && received.try_iter().count() == taken);
+        assert!(queue.put(told(0)), "a short line has room yet");
     }
 }
