@@ -36,7 +36,10 @@ pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
 pub use problem::{LoadError, Problem};
 
-use problem::{Findings, Place};
+pub(crate) use problem::{Findings, Place, Reported, nearest};
+pub(crate) use read::{Reader, Section};
+pub(crate) use schema::Schema;
+pub(crate) use yaml::{Kind, Node};
 
 /// A file beyond this is not a configuration.
 const MAX_FILE: u64 = 1 << 20;
@@ -79,18 +82,31 @@ pub fn parse(text: &str, file: &Path, env: &Env<'_>, builtins: &[&str]) -> Resul
     findings.conclude(|warnings| Some(Config { warnings, ..config? }))
 }
 
-/// Reads a file of another kind than a configuration, within the same bounds, as JSON; variables are filled in.
+/// The configuration that stands in a file of another kind, under `key`.
 ///
 /// # Errors
-/// What is wrong with it as YAML.
-pub fn to_json(text: &str, file: &Path, env: &Env<'_>) -> Result<serde_json::Value, LoadError> {
+/// As [`load`]; keys begin with `key`.
+pub(crate) fn within(
+    root: &Node,
+    key: &str,
+    file: &Path,
+    env: &Env<'_>,
+    builtins: &[&str],
+) -> Result<Config, LoadError> {
     let mut findings = Findings::new(file);
-    let root = yaml::read(text, &mut findings);
-    let json = root.ok().map(|root| {
-        let mut reader = read::Reader::new(&mut findings, env);
-        root.map_or(serde_json::Value::Null, |root| reader.json(&root, &Place::file()))
-    });
-    findings.conclude(|_warnings| json)
+    let config = check::check(Some(root), file, builtins, env, &mut findings);
+    let config = findings.conclude(|warnings| Some(Config { warnings, ..config? }));
+    config.map_err(|mut error| {
+        for problem in &mut error.problems {
+            problem.key = if problem.key.is_empty() { key.to_owned() } else { format!("{key}.{}", problem.key) };
+        }
+        error
+    })
+}
+
+/// The tree of a file of another kind than a configuration, within the same bounds; what is wrong with it as YAML is noted.
+pub(crate) fn tree(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
+    yaml::read(text, findings)
 }
 
 /// A whole, valid configuration.

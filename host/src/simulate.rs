@@ -5,8 +5,8 @@
 //! [`provider::client`](crate::provider::client) is played, and what comes from clients is drawn. So a simulation cannot
 //! disagree with the proxy about the proxy; where it errs, it is about the providers.
 //!
-//! `scenario` is what a user writes, `actor` plays a provider, `drive` lets requests come and go, `tally` counts, `report`
-//! tells. Everything random follows from the seed: the same scenario gives the same bytes. The clock's step is a
+//! `scenario` is what a user writes, `actor` plays a provider, `drive` lets requests come and go, `watched` sees whether the
+//! strategy decides at all, `tally` counts, `report` tells. Everything random follows from the seed: the same scenario gives the same bytes. The clock's step is a
 //! millisecond.
 
 mod actor;
@@ -18,9 +18,10 @@ mod scenario;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 pub use drive::{SimulationError, simulate};
 pub use page::page;
-pub use report::table;
+pub use report::{table, warnings};
 pub use scenario::{Scenario, ScenarioError};
-pub use tally::{Report, Spread};
+pub use tally::{Decided, Report, Spread};

@@ -54,7 +54,7 @@ mod trial;
 mod wasi;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use cache::{cache_folder, use_cache};
 pub use component::LoadError;

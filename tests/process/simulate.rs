@@ -117,8 +117,38 @@ fn a_wrong_scenario_says_what_would_be_right() {
     std::fs::write(&file, "name: x\nduration: 10\ntraffic: {rte: 5}\nproxy: {}\nproviders: {}\n").expect("writable");
     let (code, _, stderr) = run(simulate(&[file.to_str().expect("text")]));
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("wrong.yaml: traffic.rte: unknown field `rte`, expected one of `rate`"), "{stderr}");
+    assert!(stderr.contains("wrong.yaml:3: traffic.rte: is not a known key\n  help: did you mean `rate`?"), "{stderr}");
+    assert!(stderr.contains("proxy.providers: at least one provider is required"), "{stderr}");
     let (code, _, stderr) = run(simulate(&["outage.yaml", "--strategy", "fastest"]));
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("no strategy is called \"fastest\""), "{stderr}");
+    assert!(stderr.starts_with("--strategy fastest: no strategy is called \"fastest\"\n  help: "), "{stderr}");
+    let (code, _, stderr) = run(simulate(&["slow_provider.yaml", "--strategy", "cheapest"]));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("no provider has a price") && stderr.contains("under `proxy.providers`"), "{stderr}");
+}
+
+#[test]
+fn a_strategy_that_breaks_on_every_call_is_said_on_stderr_and_in_json() {
+    let folder = TempDir::new().expect("a folder");
+    let misbehave = build_component(&workspace().join("tests/fixtures/components/misbehave"), "fixtures");
+    std::fs::copy(misbehave, folder.path().join("panicky.wasm")).expect("writable");
+    let file = folder.path().join("panicky.wasm");
+    let (code, stdout, stderr) = run(simulate(&[
+        "slow_provider.yaml",
+        "--requests",
+        "50",
+        "--json",
+        "--strategy",
+        file.to_str().expect("text"),
+        "--config",
+        r#"{"do": "panic"}"#,
+    ]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stderr.contains("BROKE: 50 of 50 decisions (100.00 %)") && stderr.contains("misbehaving as told"),
+        "{stderr}"
+    );
+    let report: Value = serde_json::from_str(&stdout).expect("JSON");
+    let of = |key: &str| report[0][key].clone();
+    assert_eq!((of("faults"), of("refusals"), of("abstentions")), (50.into(), 0.into(), 0.into()), "{stdout}");
 }

@@ -7,12 +7,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::strategy::read_config;
 use super::{say, say_error, use_cache, wrong};
 use crate::config::environment;
-use crate::simulate::{Scenario, SimulationError, page, simulate, table};
+use crate::simulate::{Scenario, ScenarioError, SimulationError, page, simulate, table, warnings};
 use crate::strategy::LoadError;
 
 #[derive(Debug, Args)]
@@ -45,7 +44,7 @@ pub fn run(arguments: &Simulate) -> ExitCode {
     use_cache();
     let mut scenario = match Scenario::load(&arguments.scenario, &environment) {
         Ok(scenario) => scenario,
-        Err(error) => return wrong(&error.to_string()),
+        Err(problems) => return wrong(&problems.to_string()),
     };
     scenario.script.seed = arguments.seed.unwrap_or(scenario.script.seed);
     let mut strategies = arguments.strategy.clone();
@@ -57,20 +56,12 @@ pub fn run(arguments: &Simulate) -> ExitCode {
     }
     let mut reports = Vec::new();
     for strategy in &strategies {
-        let began = Instant::now();
         match simulate(&scenario, strategy, arguments.requests, &environment) {
             Ok(report) => {
-                let (requests, took) = (report.requests, began.elapsed().as_secs_f64());
-                say_error(&format!("{strategy}: {requests} requests in {took:.1} s"));
+                say_error(&format!("{strategy}: {} requests in {:.1} s", report.requests, report.took.as_secs_f64()));
                 reports.push(report);
             }
-            Err(error) => {
-                let help = match &error {
-                    SimulationError::Strategy { error: LoadError::Rejected(_), .. } => "\n  give it one with --config",
-                    _ => "",
-                };
-                return wrong(&format!("{}: {error}{help}", arguments.scenario.display()));
-            }
+            Err(error) => return wrong(&complaint(&scenario, strategy, &error)),
         }
     }
     if let Some(file) = &arguments.html
@@ -78,12 +69,32 @@ pub fn run(arguments: &Simulate) -> ExitCode {
     {
         return wrong(&format!("{}: cannot be written: {error}", file.display()));
     }
+    for warning in warnings(&reports) {
+        say_error(&warning);
+    }
     if arguments.json {
         say(&serde_json::to_string_pretty(&reports).unwrap_or_default());
     } else {
         say(&table(&scenario, &reports));
     }
     ExitCode::SUCCESS
+}
+
+/// What is wrong, and whose fault it is: the scenario's, or that of what was asked for beside it.
+fn complaint(scenario: &Scenario, strategy: &str, error: &SimulationError) -> String {
+    match error {
+        SimulationError::Scenario(ScenarioError::Strategy { .. }) => format!("--strategy {strategy}: {error}"),
+        SimulationError::Scenario(ScenarioError::Invalid(_)) => error.to_string(),
+        SimulationError::Strategy { error: LoadError::Rejected(_), .. } => format!(
+            "{}: {error}\n  help: what it wants of its config is given with --config, or under `proxy.strategies` of the scenario; \
+             what it wants of the providers, under `proxy.providers`",
+            scenario.file.display()
+        ),
+        SimulationError::Strategy { error: reason, .. } => {
+            format!("--strategy {strategy}: {error}\n  help: {}", reason.remedy())
+        }
+        SimulationError::Setup(_) | SimulationError::Runtime(_) => error.to_string(),
+    }
 }
 
 /// Tells the scenario where the files are, and which configs were given.

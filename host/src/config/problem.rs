@@ -52,11 +52,11 @@ pub struct LoadError {
 
 /// Proof that a problem has been put on the list, so that whoever holds it can go on with any value.
 #[derive(Debug)]
-pub(super) struct Reported;
+pub(crate) struct Reported;
 
 /// Where a value stands: what every problem about it begins with.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Its key path.
     pub key: String,
     /// Its line, from 1; 0 for none.
@@ -81,14 +81,14 @@ impl Place {
 }
 
 /// A key path one key longer. Keys that would garble a line of text are quoted.
-pub(super) fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     let plain = !name.is_empty() && name.len() <= 60 && !name.chars().any(|c| c.is_control() || c.is_whitespace());
     let name = if plain { name.to_owned() } else { quoted(name) };
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
 /// A value as problems show it: quoted, escaped, cut when long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or_default()),
@@ -98,7 +98,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// The list being collected while a file is checked, problems and warnings.
 #[derive(Debug)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     file: PathBuf,
     problems: Vec<Problem>,
     /// Legal, but worth a line in the log.
@@ -123,6 +123,11 @@ impl Findings {
         Reported
     }
 
+    /// Takes over what is wrong with a part.
+    pub fn adopt(&mut self, part: LoadError) {
+        self.problems.extend(part.problems);
+    }
+
     /// Notes a warning, which names the key it is about.
     pub fn warn(&mut self, at: &Place, message: &str) {
         self.warnings.push(format!("{}:{}: {}: {message}", self.file.display(), at.line, at.key));
@@ -143,7 +148,7 @@ impl Findings {
 }
 
 /// `did you mean ...?` when one of `names` is near, else what there is to choose from.
-pub(super) fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, kind: &str) -> Option<String> {
+pub(crate) fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, kind: &str) -> Option<String> {
     let names: Vec<&str> = names.into_iter().collect();
     if let Some(near) = nearest(wrong, &names) {
         return Some(format!("did you mean `{near}`?"));
@@ -152,7 +157,7 @@ pub(super) fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>,
 }
 
 /// The name that was probably meant: few letters away, or one that contains the other.
-pub(super) fn nearest<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
     // The distance is quadratic in the length; nothing this long is a typing error.
     if wrong.len() > 100 {
         return None;

@@ -21,14 +21,14 @@ const MIN_SECONDS: f64 = 0.001;
 const MAX_COUNT: u64 = 100_000_000;
 
 /// Reads nodes, with the environment at hand and the list of findings open.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     pub findings: &'a mut Findings,
     env: &'a Env<'a>,
 }
 
 /// One mapping whose keys have been checked against its schema.
 #[derive(Debug)]
-pub(super) struct Section<'n> {
+pub(crate) struct Section<'n> {
     pub at: Place,
     entries: &'n [(Key, Node)],
 }
@@ -54,7 +54,7 @@ impl<'n> Section<'n> {
 
 /// A text that was found.
 #[derive(Clone, Debug)]
-pub(super) struct Text {
+pub(crate) struct Text {
     pub at: Place,
     pub text: String,
     /// How a problem may show it: what a variable held may be a secret in the wrong place, so only the reference.
@@ -77,7 +77,7 @@ struct Resolved {
 
 /// Whether a duration may be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Zero {
+pub(crate) enum Zero {
     Legal,
     Illegal,
 }
@@ -188,6 +188,24 @@ impl<'a> Reader<'a> {
             _ => found.help.or_else(|| example::without_unit(&found.text, wanted)),
         };
         Err(self.not(&at, wanted, &found.shown, help))
+    }
+
+    /// The number under `key` that is `wanted`, as `legal` says.
+    pub fn number_that(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        wanted: &str,
+        legal: impl Fn(f64) -> bool,
+    ) -> Option<f64> {
+        let found = self.number(section, key, wanted).ok()??;
+        match found.text.parse() {
+            Ok(value) if legal(value) => Some(value),
+            _ => {
+                self.not(&found.at, wanted, &found.shown, None);
+                None
+            }
+        }
     }
 
     /// The positive number under `key`.
@@ -352,7 +370,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A text with its references replaced.
-pub(super) struct Written {
+pub(crate) struct Written {
     pub text: String,
     form: Form,
     stray: bool,

@@ -4,7 +4,7 @@ use super::problem::nearest;
 
 /// The legal keys of one mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Schema {
+pub(crate) struct Schema {
     /// Its key path in general, for help.
     pub path: &'static str,
     pub keys: &'static [&'static str],

@@ -22,7 +22,7 @@ const MAX_LAYOUT: usize = 16 << 20;
 
 /// One value.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it begins, from 1.
     pub line: usize,
     pub kind: Kind,
@@ -34,7 +34,7 @@ pub(super) struct Node {
 
 /// What a value is.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Scalar(Scalar),
     List(Vec<Node>),
     /// In the order of the file, keys unique.
@@ -43,7 +43,7 @@ pub(super) enum Kind {
 
 /// A scalar as written.
 #[derive(Clone, Debug)]
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     pub text: String,
     /// Without quotes and without a tag that makes it text, so that it may be a number, a boolean or nothing.
     pub plain: bool,
@@ -51,7 +51,7 @@ pub(super) struct Scalar {
 
 /// A key as written, and its line.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pub text: String,
     pub line: usize,
     /// A merge key, `<<` without quotes.
@@ -60,7 +60,7 @@ pub(super) struct Key {
 
 /// What a plain scalar means by YAML's core schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     Null,
     Bool(bool),
     /// Any number, infinity and not-a-number included.
@@ -102,6 +102,66 @@ impl Node {
                 Meaning::Text => "a text",
             },
         }
+    }
+}
+
+/// Building and changing a tree, for what is said elsewhere than in the file.
+impl Node {
+    /// A text that stands in no file.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(0, Kind::Scalar(Scalar { text: text.into(), plain: false }))
+    }
+
+    /// What JSON says.
+    pub fn of_json(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        let kind = match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
+                Kind::Scalar(Scalar { text: value.to_string(), plain: true })
+            }
+            Value::String(text) => return Self::text(text),
+            Value::Array(items) => Kind::List(items.iter().map(Self::of_json).collect()),
+            Value::Object(entries) => {
+                Kind::Map(entries.iter().map(|(key, value)| (Key::new(key), Self::of_json(value))).collect())
+            }
+        };
+        Self::new(0, kind)
+    }
+
+    /// The text that stands here, as it is written.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(scalar) => Some(&scalar.text),
+            Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+
+    /// What stands under a key, if it is a mapping and has one.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        let Kind::Map(entries) = &self.kind else { return None };
+        entries.iter().find(|(known, _)| known.text == key).map(|(_, node)| node)
+    }
+
+    /// What stands under a key, which is made with nothing behind it if need be; `None` if this is no mapping.
+    pub fn entry(&mut self, key: &str) -> Option<&mut Node> {
+        if self.is_null() {
+            self.kind = Kind::Map(Vec::new());
+        }
+        let line = self.line;
+        let Kind::Map(entries) = &mut self.kind else { return None };
+        let known = entries.iter().position(|(known, _)| known.text == key);
+        let place = known.unwrap_or_else(|| {
+            let nothing = Kind::Scalar(Scalar { text: String::new(), plain: true });
+            entries.push((Key { line, ..Key::new(key) }, Node::new(line, nothing)));
+            entries.len() - 1
+        });
+        entries.get_mut(place).map(|(_, node)| node)
+    }
+}
+
+impl Key {
+    fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), line: 0, merge: false }
     }
 }
 
@@ -149,7 +209,7 @@ fn is_number(text: &str) -> bool {
 /// Reads the one document of `text`; `None` when there is nothing in it.
 ///
 /// What the parser stumbles over ends the reading; duplicate keys and foreign tags are noted and passed over.
-pub(super) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
+pub(crate) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
     let mut tree = Tree { findings, open: Vec::new(), anchors: HashMap::new(), root: None, cost: 0 };
     let mut documents = 0;
     // At the end of a last line that nothing ends, the parser counts one more.

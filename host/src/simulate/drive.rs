@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use super::actor::{Actor, DRAWN, Drawn};
 use super::dice::Dice;
 use super::scenario::{MAX_REQUESTS, Scenario, ScenarioError, Script, Traffic};
-use super::tally::{Report, Sample, micros, report};
+use super::tally::{Known, Report, Sample, micros, report};
+use super::watched::Watched;
 use crate::config::{Config, Env};
 use crate::metrics::Metrics;
 use crate::provider::client::{Clients, Player, SetupError};
@@ -28,7 +29,7 @@ use crate::proxy::generation::Generation;
 use crate::proxy::request::{Approach, RequestBody};
 use crate::proxy::respond::ProxyError;
 use crate::queue::{NoSlot, Queue};
-use crate::routing::{Outcome, OutcomeKind};
+use crate::routing::{Outcome, OutcomeKind, Strategy};
 use crate::strategy::{LoadError, Succession};
 
 /// Midnight of 1 January 2026, in milliseconds since 1970: the time of day at which every simulation begins.
@@ -74,10 +75,13 @@ pub fn simulate(
 ) -> Result<Report, SimulationError> {
     let config = scenario.config(strategy, env, crate::strategy::builtins())?;
     let facts = config.providers.iter().map(Provider::facts).collect();
-    let load = Succession::untried(&config.strategy, facts);
+    let load = Succession::simulated(&config.strategy, facts);
     let deciding = load.map_err(|error| SimulationError::Strategy { name: strategy.to_owned(), error })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    runtime.block_on(drive(&scenario.script, &config, deciding, strategy, requests))
+    // Out here the clock is the real one.
+    let began = Instant::now();
+    let report = runtime.block_on(drive(&scenario.script, &config, deciding, strategy, requests))?;
+    Ok(Report { took: began.elapsed(), ..report })
 }
 
 /// What all requests share.
@@ -105,7 +109,9 @@ async fn drive(
         players.insert(name.clone(), Arc::new(Actor::new(behaviour.clone(), Dice::new(script.seed, stream))));
     }
     let metrics = Arc::new(Metrics::new(&LABELS));
-    let fleet = Fleet::with_clients(config, deciding, &metrics, None, Clients::played(players), script.seed)?;
+    let watched = Arc::new(Watched::new(deciding));
+    let (deciding, played) = (Arc::clone(&watched) as Arc<dyn Strategy>, Clients::played(players));
+    let fleet = Fleet::with_clients(config, deciding, &metrics, None, played, script.seed)?;
     fleet.take_over(None);
     let (checks, stop) = (TaskTracker::new(), CancellationToken::new());
     health::start(&fleet, &checks, &stop, script.seed as u32);
@@ -139,10 +145,14 @@ async fn drive(
     checks.close();
     checks.wait().await;
     let samples = std::mem::take(&mut *world.samples.lock());
-    let names: Vec<String> = config.providers.iter().map(|provider| provider.name.clone()).collect();
-    let attempts = fleet.providers().iter().map(|provider| attempts(provider)).collect();
+    let known = |provider: &Arc<Provider>| Known {
+        name: provider.config.name.clone(),
+        is_priced: provider.config.price.is_some(),
+        attempts: attempts(provider),
+    };
+    let providers: Vec<Known> = fleet.providers().iter().map(known).collect();
     let duration = if requests.is_some() { last.max(0.001) } else { script.duration };
-    Ok(report(strategy, script.seed, duration, &names, attempts, &samples))
+    Ok(report(strategy, script.seed, duration, &providers, watched.decided(), &samples))
 }
 
 fn attempts(provider: &Provider) -> BTreeMap<&'static str, u64> {

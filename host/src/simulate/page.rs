@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::millis;
+use super::report::{millis, money, warnings};
 use super::scenario::Scenario;
 use super::tally::Report;
 use crate::html::escaped;
@@ -17,12 +17,12 @@ const STYLE: &str = "*{box-sizing:border-box}body{font:16px/1.55 system-ui,sans-
     color:#1d2530;background:#fff}h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}p{color:#4a5666;max-width:48rem}\
     .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:.45rem .6rem;\
     text-align:right;border-bottom:1px solid #d8dee6;white-space:nowrap}th:first-child,td:first-child{text-align:left}th{color:#4a5666;\
-    font-weight:600}.best{font-weight:700;color:#00694a}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(25rem,1fr));gap:1.2rem}\
+    font-weight:600}.best{font-weight:700;color:#00694a}.bad{font-weight:700;color:#b3261e}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(25rem,1fr));gap:1.2rem}\
     figure{margin:0;border:1px solid #d8dee6;border-radius:.5rem;padding:.8rem}figcaption{font-weight:600;margin-bottom:.3rem}\
     svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:#4a5666}.grid{stroke:#e5e9ef}\
     .key{display:flex;flex-wrap:wrap;gap:.3rem 1rem;font-size:.9rem;margin:.4rem 0}.key i{display:inline-block;width:.8em;height:.8em;\
     border-radius:2px;margin-right:.35em}@media(prefers-color-scheme:dark){body{background:#14181d;color:#e4e8ed}p,th,svg text{color:#a5b0bd;\
-    fill:#a5b0bd}th,td,figure{border-color:#333c47}.grid{stroke:#2a323b}.best{color:#4cd6a0}}";
+    fill:#a5b0bd}th,td,figure{border-color:#333c47}.grid{stroke:#2a323b}.best{color:#4cd6a0}.bad{color:#ff8a80}}";
 
 /// The page.
 pub fn page(scenario: &Scenario, reports: &[Report]) -> String {
@@ -33,6 +33,9 @@ pub fn page(scenario: &Scenario, reports: &[Report]) -> String {
         escaped(&script.description),
         title = escaped(&script.name),
     );
+    for warning in warnings(reports) {
+        let _ = write!(html, "<p class=bad>{}", escaped(&warning));
+    }
     summary(&mut html, reports);
     let providers: Vec<&str> = reports
         .first()
@@ -75,7 +78,7 @@ fn summary(html: &mut String, reports: &[Report]) {
         ("latency ms", |r| r.latency_ms.p50, millis, false),
         ("p95", |r| r.latency_ms.p95, millis, false),
         ("queue p95", |r| r.queue_wait_ms.p95, millis, false),
-        ("cost", |r| r.cost, |value| format!("{value:.2}"), false),
+        ("cost", |r| r.cost, money, false),
     ];
     html.push_str("<div class=scroll><table><thead><tr><th>strategy<th>requests");
     for (name, ..) in &figures {
@@ -87,7 +90,7 @@ fn summary(html: &mut String, reports: &[Report]) {
         for (_, read, show, more_is_better) in &figures {
             let (own, all) = (read(report), reports.iter().map(read));
             let best = if *more_is_better { all.fold(f64::MIN, f64::max) } else { all.fold(f64::MAX, f64::min) };
-            let differs = reports.iter().any(|other| show(read(other)) != show(best));
+            let differs = own.is_finite() && reports.iter().any(|other| show(read(other)) != show(best));
             let class = if differs && show(own) == show(best) { " class=best" } else { "" };
             let _ = write!(html, "<td{class}>{}", show(own));
         }
@@ -139,10 +142,13 @@ fn frame(html: &mut String, caption: &str, most: f64, seconds: f64) {
             y + 4.0,
             short(most * share)
         );
-        let x = 44.0 + WIDTH * share;
-        let anchor = if step == 4 { "end" } else { "middle" };
-        let _ =
-            write!(html, "<text x={x:.1} y={:.1} text-anchor={anchor}>{}</text>", HEIGHT + 22.0, span(seconds * share));
+    }
+    let step = time_step(seconds);
+    for tick in 0..=(seconds / step + 1e-9) as u32 {
+        let at = f64::from(tick) * step;
+        let x = 44.0 + WIDTH * at / seconds;
+        let anchor = if x > WIDTH + 24.0 { "end" } else { "middle" };
+        let _ = write!(html, "<text x={x:.1} y={:.1} text-anchor={anchor}>{}</text>", HEIGHT + 22.0, span(at, step));
     }
 }
 
@@ -190,37 +196,40 @@ fn path(values: &[f64], most: f64, back: bool) -> String {
     points.join("L")
 }
 
-/// The next number with one digit that is not 0, or 2.5 of it.
+/// The next number of which the quarters are short numbers too.
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
     let unit = 10_f64.powf(value.log10().floor());
-    [1.0, 2.0, 2.5, 4.0, 5.0, 8.0, 10.0]
-        .into_iter()
-        .map(|factor| factor * unit)
-        .find(|step| *step >= value)
-        .unwrap_or(value)
+    [1.0, 2.0, 4.0, 8.0, 10.0].into_iter().map(|factor| factor * unit).find(|step| *step >= value).unwrap_or(value)
 }
 
+/// A tick of an axis, exactly: its axis ends at a number of [`round_up`].
 fn short(value: f64) -> String {
-    let is_whole = (value - value.round()).abs() < 1e-9;
-    if value >= 10_000.0 {
-        format!("{:.0}k", value / 1000.0)
-    } else if value >= 10.0 || is_whole {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.1}")
-    }
+    let (value, unit) = if value >= 10_000.0 { (value / 1000.0, "k") } else { (value, "") };
+    let digits = format!("{value:.6}");
+    format!("{}{unit}", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn span(seconds: f64) -> String {
-    if seconds >= 7200.0 {
-        format!("{:.1} h", seconds / 3600.0)
-    } else if seconds >= 180.0 {
-        format!("{:.0} min", seconds / 60.0)
+/// Between two ticks of an axis of time: a round number of seconds, minutes or hours, so that there are at most six.
+fn time_step(seconds: f64) -> f64 {
+    const STEPS: [f64; 20] = [
+        0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
+        14_400.0, 28_800.0, 86_400.0,
+    ];
+    let days = (seconds / 6.0 / 86_400.0).ceil() * 86_400.0;
+    STEPS.into_iter().find(|step| seconds / step <= 6.0).unwrap_or(days)
+}
+
+/// A moment on an axis whose ticks are `step` apart.
+fn span(seconds: f64, step: f64) -> String {
+    if step >= 3600.0 {
+        format!("{} h", short(seconds / 3600.0))
+    } else if step >= 60.0 {
+        format!("{} min", short(seconds / 60.0))
     } else {
-        format!("{seconds:.0} s")
+        format!("{} s", short(seconds))
     }
 }
 
@@ -230,8 +239,23 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_number_that_people_like() {
-        for (value, end) in [(0.0, 1.0), (3.1, 4.0), (9.0, 10.0), (10.0, 10.0), (240.0, 250.0), (0.02, 0.02)] {
+        for (value, end) in [(0.0, 1.0), (3.1, 4.0), (9.0, 10.0), (10.0, 10.0), (240.0, 400.0), (0.02, 0.02)] {
             assert!((round_up(value) - end).abs() < 1e-9, "{value}: {}", round_up(value));
         }
+    }
+
+    #[test]
+    fn a_tick_says_exactly_where_it_stands() {
+        let ticks = |most: f64| [0.25, 0.5, 0.75, 1.0].map(|share| short(round_up(most) * share));
+        assert_eq!(ticks(0.9), ["0.25", "0.5", "0.75", "1"]);
+        assert_eq!(ticks(15.0), ["5", "10", "15", "20"]);
+        assert_eq!(ticks(70_000.0), ["20k", "40k", "60k", "80k"]);
+        let times = |seconds: f64| {
+            let step = time_step(seconds);
+            (0..=(seconds / step) as u32).map(|tick| span(f64::from(tick) * step, step)).collect::<Vec<_>>()
+        };
+        assert_eq!(times(900.0), ["0 min", "5 min", "10 min", "15 min"]);
+        assert_eq!(times(1500.0), ["0 min", "5 min", "10 min", "15 min", "20 min", "25 min"]);
+        assert_eq!(times(20.0), ["0 s", "5 s", "10 s", "15 s", "20 s"]);
     }
 }

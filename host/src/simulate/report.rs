@@ -1,44 +1,37 @@
-//! What came of a simulation, as a table.
+//! What came of a simulation, as tables for a terminal and as sentences that nobody overlooks.
 
 use std::fmt::Write as _;
 
 use super::scenario::Scenario;
-use super::tally::{Report, Spread};
+use super::tally::{Decided, Report, Spread};
+
+/// Columns of a terminal.
+const WIDTH: usize = 80;
 
 /// The strategies side by side.
 pub fn table(scenario: &Scenario, reports: &[Report]) -> String {
     let script = &scenario.script;
     let mut text = format!("{}\n", script.name);
     if !script.description.is_empty() {
-        let _ = writeln!(text, "{}", script.description.trim());
+        let _ = writeln!(text, "{}", filled(script.description.trim()));
     }
-    let head = [
-        "strategy",
-        "requests",
-        "answered",
-        "errors",
-        "failovers",
-        "first token",
-        "p95",
-        "p99",
-        "latency",
-        "p95",
-        "p99",
-        "queue p95",
-        "cost",
-    ];
+    text.push_str(&grid(&counts(reports)));
+    let head = ["strategy", "first token", "p95", "p99", "latency", "p95", "p99", "queue p95"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(reports.iter().map(row));
+    rows.extend(reports.iter().map(times));
     text.push_str(&grid(&rows));
-    text.push_str("\ntimes in ms: median, 95th and 99th percentile, of the requests that were answered\n");
+    let note = "times in ms: median, 95th and 99th percentile, of the requests that were answered";
+    let _ = writeln!(text, "\n{}", filled(note));
     let mut rows = vec![vec!["provider".to_owned()]];
-    rows[0].extend(reports.iter().map(|report| format!("{} %", report.strategy)));
-    rows[0].extend(reports.iter().map(|report| format!("p95 with {}", report.strategy)));
+    for report in reports {
+        rows[0].extend([format!("{} %", report.strategy), "p95".to_owned()]);
+    }
     let names = reports.first().map(|report| report.providers.iter().map(|provider| provider.name.clone()));
     for (index, name) in names.into_iter().flatten().enumerate() {
         let mut row = vec![name];
-        row.extend(reports.iter().map(|report| format!("{:.1}", report.providers[index].share * 100.0)));
-        row.extend(reports.iter().map(|report| millis(report.providers[index].first_token_ms.p95)));
+        for provider in reports.iter().filter_map(|report| report.providers.get(index)) {
+            row.extend([format!("{:.1}", provider.share * 100.0), millis(provider.first_token_ms.p95)]);
+        }
         rows.push(row);
     }
     text.push_str(&grid(&rows));
@@ -50,26 +43,78 @@ pub fn table(scenario: &Scenario, reports: &[Report]) -> String {
     text
 }
 
-fn row(report: &Report) -> Vec<String> {
+/// Where a strategy did not decide: a sentence for each, since what is shown of it is then the default order.
+pub fn warnings(reports: &[Report]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for Report { strategy, decided, .. } in reports {
+        let Decided { decisions, faults, refusals, abstentions, fault_kinds, last_fault } = decided;
+        let of = |count: u64| {
+            format!("{count} of {decisions} decisions ({:.2} %)", 100.0 * count as f64 / (*decisions).max(1) as f64)
+        };
+        if *faults > 0 {
+            let kinds: Vec<String> = fault_kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            let last = last_fault.as_ref().map(|last| format!("; the last fault: {last}")).unwrap_or_default();
+            warnings.push(format!(
+                "WARNING: {strategy} BROKE: {} were made in the order of the configuration, not by it ({}){last}",
+                of(*faults),
+                kinds.join(", ")
+            ));
+        }
+        if *refusals > 0 {
+            warnings.push(format!(
+                "WARNING: {strategy} refused: {} were made in the order of the configuration, as it returned an error",
+                of(*refusals)
+            ));
+        }
+        if *abstentions > 0 {
+            warnings.push(format!(
+                "note: {strategy} had no opinion: {} were made in the order of the configuration",
+                of(*abstentions)
+            ));
+        }
+    }
+    warnings
+}
+
+/// How many of what there were. What only strategies have that did not decide has a column where there is one of them.
+fn counts(reports: &[Report]) -> Vec<Vec<String>> {
+    type Column = (&'static str, fn(&Report) -> String);
+    type Rare = (&'static str, fn(&Decided) -> u64);
+    let columns: [Column; 5] = [
+        ("requests", |report| report.requests.to_string()),
+        ("answered", |report| share(report.answered, report.requests)),
+        ("errors", |report| share(report.errors.values().sum(), report.requests)),
+        ("failovers", |report| report.failovers.to_string()),
+        ("cost", |report| money(report.cost)),
+    ];
+    let rare: [Rare; 3] = [
+        ("faults", |decided| decided.faults),
+        ("refusals", |decided| decided.refusals),
+        ("abstentions", |decided| decided.abstentions),
+    ];
+    let rare = rare.into_iter().filter(|(_, read)| reports.iter().any(|report| read(&report.decided) > 0));
+    let rare: Vec<Rare> = rare.collect();
+    let mut rows = vec![vec!["strategy".to_owned()]];
+    rows[0].extend(columns.iter().map(|(name, _)| (*name).to_owned()));
+    rows[0].extend(rare.iter().map(|(name, _)| (*name).to_owned()));
+    for report in reports {
+        let mut row = vec![report.strategy.clone()];
+        row.extend(columns.iter().map(|(_, read)| read(report)));
+        row.extend(rare.iter().map(|(_, read)| read(&report.decided).to_string()));
+        rows.push(row);
+    }
+    rows
+}
+
+fn share(count: usize, of: usize) -> String {
+    format!("{count} ({:.2} %)", 100.0 * count as f64 / of.max(1) as f64)
+}
+
+fn times(report: &Report) -> Vec<String> {
     let Spread { p50, p95, p99, .. } = report.first_token_ms;
     let latency = report.latency_ms;
-    let errors: usize = report.errors.values().sum();
-    let share = |count: usize| format!("{count} ({:.2} %)", 100.0 * count as f64 / report.requests.max(1) as f64);
-    vec![
-        report.strategy.clone(),
-        report.requests.to_string(),
-        share(report.answered),
-        share(errors),
-        report.failovers.to_string(),
-        millis(p50),
-        millis(p95),
-        millis(p99),
-        millis(latency.p50),
-        millis(latency.p95),
-        millis(latency.p99),
-        millis(report.queue_wait_ms.p95),
-        format!("{:.2}", report.cost),
-    ]
+    let times = [p50, p95, p99, latency.p50, latency.p95, latency.p99, report.queue_wait_ms.p95];
+    std::iter::once(report.strategy.clone()).chain(times.map(millis)).collect()
 }
 
 /// As people read it.
@@ -77,18 +122,69 @@ pub fn millis(value: f64) -> String {
     format!("{value:.0}")
 }
 
-/// Columns as wide as they must be; the first to the left, the others to the right.
+/// What something costs, if it is known.
+pub fn money(value: f64) -> String {
+    if value.is_nan() { "-".to_owned() } else { format!("{value:.2}") }
+}
+
+/// Columns as wide as they must be; the first to the left, the others to the right. Those that a terminal has no room for
+/// stand below, beside the first one once more.
 fn grid(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let first = widths.first().copied().unwrap_or(0);
     let mut text = String::new();
-    for row in rows {
+    let mut begin = 1;
+    while begin < columns.max(2) {
+        let (mut end, mut taken) = (begin, first);
+        while end < columns && (end == begin || taken + 2 + widths[end] <= WIDTH) {
+            taken += 2 + widths[end];
+            end += 1;
+        }
+        for row in rows {
+            let _ = write!(text, "\n{:first$}", row.first().map(String::as_str).unwrap_or_default());
+            for column in begin..end {
+                let (cell, width) = (row.get(column).map(String::as_str).unwrap_or_default(), widths[column]);
+                let _ = write!(text, "  {cell:>width$}");
+            }
+        }
         text.push('\n');
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let _ = if column == 0 { write!(text, "{cell:width$}") } else { write!(text, "  {cell:>width$}") };
+        begin = end.max(begin + 1);
+    }
+    text
+}
+
+/// A text in lines that a terminal has room for.
+fn filled(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
         }
     }
-    text.push('\n');
-    text
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_wide_for_a_terminal_stands_below() {
+        let row =
+            |label: &str| std::iter::once(label.to_owned()).chain((0..20).map(|n| format!("column {n}"))).collect();
+        let rows: Vec<Vec<String>> = vec![row("head"), row("one")];
+        let text = grid(&rows);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert_eq!(text.matches("head").count(), 3, "{text}");
+        for column in 0..20 {
+            assert_eq!(text.split_whitespace().filter(|word| **word == column.to_string()).count(), 2, "{text}");
+        }
+        assert!(filled(&"word ".repeat(100)).lines().all(|line| line.len() <= WIDTH));
+    }
 }

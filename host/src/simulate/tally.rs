@@ -44,18 +44,41 @@ pub struct Report {
     pub errors: BTreeMap<u16, usize>,
     /// Attempts after the first one of a request.
     pub failovers: usize,
+    /// What became of the decisions.
+    #[serde(flatten)]
+    pub decided: Decided,
     /// Milliseconds from the arrival to the first token, of those that were answered.
     pub first_token_ms: Spread,
     /// Milliseconds from the arrival to the end, likewise.
     pub latency_ms: Spread,
     /// Milliseconds in the queue, of all.
     pub queue_wait_ms: Spread,
-    /// What the answers cost.
+    /// What the answers cost; not a number, and in JSON `null`, where no price is known.
     pub cost: f64,
     /// In the order of the configuration.
     pub providers: Vec<ProviderReport>,
     /// How it went over time.
     pub timeline: Timeline,
+    /// How long it took to play, without what it took to load the strategy.
+    #[serde(skip)]
+    pub took: Duration,
+}
+
+/// What became of the decisions that a strategy was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// Asked for.
+    pub decisions: u64,
+    /// Of them, those that got the default order because the strategy broke, or was not yet whole again.
+    pub faults: u64,
+    /// Those that it answered with an error.
+    pub refusals: u64,
+    /// Those that it had no opinion about.
+    pub abstentions: u64,
+    /// How it broke, by kind; those that did not happen left out.
+    pub fault_kinds: BTreeMap<&'static str, u64>,
+    /// The last fault, in words.
+    pub last_fault: Option<String>,
 }
 
 /// Percentiles.
@@ -80,7 +103,7 @@ pub struct ProviderReport {
     pub share: f64,
     /// Its attempts by outcome, those without any left out.
     pub attempts: BTreeMap<&'static str, u64>,
-    /// What its answers cost.
+    /// What its answers cost; not a number, and in JSON `null`, where its price is not known.
     pub cost: f64,
     /// Milliseconds from the arrival to the first token of what it answered.
     pub first_token_ms: Spread,
@@ -120,13 +143,23 @@ impl Spread {
     }
 }
 
-/// Sums up the samples. `attempts` are those of each provider, by outcome.
+/// A provider, as far as a report needs it.
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// Whether it is known what its answers cost.
+    pub is_priced: bool,
+    /// Its attempts, by outcome.
+    pub attempts: BTreeMap<&'static str, u64>,
+}
+
+/// Sums up the samples.
 pub fn report(
     strategy: &str,
     seed: u64,
     duration: f64,
-    names: &[String],
-    attempts: Vec<BTreeMap<&'static str, u64>>,
+    providers: &[Known],
+    decided: Decided,
     samples: &[Sample],
 ) -> Report {
     let answered: Vec<&Sample> = samples.iter().filter(|sample| sample.provider.is_some()).collect();
@@ -134,16 +167,19 @@ pub fn report(
     for sample in samples.iter().filter(|sample| sample.provider.is_none()) {
         *errors.entry(sample.status).or_insert(0) += 1;
     }
-    let cost = |samples: &mut dyn Iterator<Item = &&Sample>| samples.map(|sample| f64::from(sample.cost)).sum::<f64>();
-    let of_provider = |(index, name): (usize, &String), attempts| {
+    let cost = |is_known: bool, samples: &mut dyn Iterator<Item = &&Sample>| match is_known {
+        true => samples.map(|sample| f64::from(sample.cost)).sum::<f64>(),
+        false => f64::NAN,
+    };
+    let of_provider = |(index, known): (usize, &Known)| {
         let own: Vec<&Sample> =
             answered.iter().copied().filter(|sample| sample.provider.map(usize::from) == Some(index)).collect();
         ProviderReport {
-            name: name.clone(),
+            name: known.name.clone(),
             answered: own.len(),
             share: if answered.is_empty() { 0.0 } else { own.len() as f64 / answered.len() as f64 },
-            attempts,
-            cost: cost(&mut own.iter()),
+            attempts: known.attempts.clone(),
+            cost: cost(known.is_priced, &mut own.iter()),
             first_token_ms: Spread::of(own.iter().map(|sample| sample.first_us).collect()),
         }
     };
@@ -154,25 +190,22 @@ pub fn report(
         answered: answered.len(),
         errors,
         failovers: samples.iter().map(|sample| usize::from(sample.attempts.saturating_sub(1))).sum(),
+        decided,
         first_token_ms: Spread::of(answered.iter().map(|sample| sample.first_us).collect()),
         latency_ms: Spread::of(answered.iter().map(|sample| sample.total_us).collect()),
         queue_wait_ms: Spread::of(samples.iter().map(|sample| sample.queue_us).collect()),
-        cost: cost(&mut answered.iter()),
-        providers: names
-            .iter()
-            .enumerate()
-            .zip(attempts)
-            .map(|(place, attempts)| of_provider(place, attempts))
-            .collect(),
-        timeline: timeline(duration, names, samples),
+        cost: cost(providers.iter().any(|known| known.is_priced), &mut answered.iter()),
+        providers: providers.iter().enumerate().map(of_provider).collect(),
+        timeline: timeline(duration, providers, samples),
+        took: Duration::ZERO,
     }
 }
 
-fn timeline(duration: f64, names: &[String], samples: &[Sample]) -> Timeline {
+fn timeline(duration: f64, providers: &[Known], samples: &[Sample]) -> Timeline {
     let seconds = duration / PIECES as f64;
     let piece = |sample: &Sample| ((f64::from(sample.at_ms) / 1000.0 / seconds) as usize).min(PIECES - 1);
     let (mut arrivals, mut errors) = (vec![0; PIECES], vec![0; PIECES]);
-    let mut answered = vec![vec![0; PIECES]; names.len()];
+    let mut answered = vec![vec![0; PIECES]; providers.len()];
     let mut firsts = vec![Vec::new(); PIECES];
     for sample in samples {
         let piece = piece(sample);
@@ -190,6 +223,6 @@ fn timeline(duration: f64, names: &[String], samples: &[Sample]) -> Timeline {
         arrivals,
         errors,
         first_token_p95_ms: firsts.into_iter().map(|values| Spread::of(values).p95).collect(),
-        answered: names.iter().cloned().zip(answered).collect(),
+        answered: providers.iter().map(|known| known.name.clone()).zip(answered).collect(),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::config::LoadError;
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(name)
@@ -17,7 +18,7 @@ fn played(scenario: &Scenario, strategy: &str) -> Report {
 }
 
 /// A scenario of this text.
-fn written(text: &str) -> Result<Scenario, ScenarioError> {
+fn written(text: &str) -> Result<Scenario, LoadError> {
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("scenario.yaml");
     std::fs::write(&file, text).expect("writable");
@@ -141,38 +142,157 @@ fn as_many_requests_as_were_asked_for() {
 }
 
 #[test]
+fn says_everything_that_is_wrong_with_a_scenario_with_its_lines() {
+    let wrong = "name: x
+duration: 15m
+trafic: {rate: 5}
+traffic:
+  rate: much
+  streaming: 2
+  bursts:
+    - {from: 10, until: 5, rate: 1}
+proxy:
+  providers:
+    - {name: first, weight: -3}
+    - {name: second}
+providers:
+  first: {first_token: {median: 0.2, p95: 0.1}, tokens_per_second: 100, error: 0.1}
+  second: {first_token: 0.3}
+";
+    let error = written(wrong).expect_err("wrong");
+    let found: Vec<(usize, &str)> = error.problems.iter().map(|one| (one.line, one.key.as_str())).collect();
+    let expected = [
+        (2, "duration"),
+        (3, "trafic"),
+        (5, "traffic.rate"),
+        (6, "traffic.streaming"),
+        (8, "traffic.bursts[0].until"),
+        (11, "proxy.providers[0].weight"),
+        (14, "providers.first.error"),
+        (14, "providers.first.first_token.p95"),
+        (15, "providers.second.first_token"),
+        (15, "providers.second.tokens_per_second"),
+    ];
+    assert_eq!(found, expected, "{error}");
+    let text = error.to_string();
+    for words in [
+        "scenario.yaml:2: duration: must be a number of seconds, not \"15m\"\n  help: write it in seconds: 900",
+        "trafic: is not a known key\n  help: did you mean `traffic`?",
+        "traffic.rate: must be a number above 0 and at most 1000000, not \"much\"",
+        "must be after it begins, at 10, not 5",
+        "did you mean `errors`?",
+        "must be at least the median, 0.2, not 0.1",
+        "first_token: {median: 0.3, p95: ...}",
+        "tokens_per_second: is missing",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
 fn says_where_a_scenario_is_wrong() {
     let error = |from: &str, to: &str| {
         assert!(TWO.contains(from), "{from}");
         written(&TWO.replacen(from, to, 1)).expect_err("wrong").to_string()
     };
+    let duration = error("duration: 200", "duration: -1");
     assert!(
-        error("duration: 200", "duration: -1").ends_with(": duration: must be above 0 and at most 6048000, not -1")
+        duration.ends_with(":3: duration: must be a number of seconds above 0 and at most 6048000, not -1"),
+        "{duration}"
     );
-    assert!(error("rate: 20", "rate: much").contains("traffic.rate: invalid type: string \"much\""));
-    assert!(error("rate: 20", "rat: 20").contains("traffic.rat: unknown field `rat`, expected one of `rate`"));
-    assert!(
-        error("median: 0.2, p95: 0.4", "median: 0.2, p95: 0.1")
-            .contains("providers.a.first_token.p95: must be at least the median")
-    );
-    assert!(error("  b: {", "  c: {").contains("providers.c: is not one of proxy.providers"));
-    assert!(error(", {name: b}", "").contains("providers.b: is not one of proxy.providers"));
+    assert!(error("  b: {", "  c: {").contains("providers.c: is not one of the providers under `proxy`"));
+    assert!(error("  b: {", "  c: {").contains("providers.b: is missing: say how this provider behaves"));
+    assert!(error(", {name: b}", "").contains("providers.b: is not one of the providers under `proxy`"));
     assert!(error("duration: 200", "duration: 600000").contains("more than"));
     let unreadable = Scenario::load(Path::new("/no/such.yaml"), &|_| None).expect_err("missing");
     assert!(unreadable.to_string().starts_with("/no/such.yaml: cannot be read"), "{unreadable}");
 }
 
 #[test]
-fn says_what_is_wrong_with_the_proxy_and_the_strategy() {
+fn a_configuration_of_a_proxy_is_told_from_a_scenario() {
+    let text = "providers:\n  - {name: a, base_url: 'http://a/v1', api_key: k}\nrouting: {strategy: weighted}\n";
+    let error = written(text).expect_err("no scenario").to_string();
+    assert!(
+        error.contains("is the configuration of a proxy, not a scenario") && error.contains("under `proxy`"),
+        "{error}"
+    );
+    // What the remedy shows is a scenario.
+    let shown: Vec<&str> = error.lines().skip(2).map(|line| line.strip_prefix("    ").expect("indented")).collect();
+    written(&shown[..shown.len() - 1].join("\n")).expect("valid");
+}
+
+#[test]
+fn says_what_is_wrong_with_the_strategy_and_whose_fault_it_is() {
     let error = |text: &str, strategy: &str| {
         simulate(&written(text).expect("a scenario"), strategy, None, &|_| None).expect_err("wrong").to_string()
     };
-    assert!(
-        error(&TWO.replace("weight: 3", "weight: -3"), "weighted")
-            .contains("providers[0].weight: must be a positive number")
-    );
-    assert!(error(TWO, "fastest").contains("no strategy is called \"fastest\""));
+    let unknown = error(TWO, "fastest");
+    assert!(unknown.starts_with("no strategy is called \"fastest\"\n  help: there is: "), "{unknown}");
+    let own = TWO.replace("proxy: {", "proxy: {routing: {strategy: fastest}, ");
+    let own = error(&own, "fastest");
+    assert!(own.contains("scenario.yaml:5: proxy.routing.strategy: no strategy is called"), "{own}");
     assert!(error(TWO, "canary").contains("strategy `canary` rejects its configuration"));
+}
+
+/// The fixture, which panics over each request.
+fn broken(command: &serde_json::Value) -> Report {
+    let mut scenario = written(TWO).expect("valid");
+    let crate::config::StrategySource::File(file) = crate::strategy::tests::choice(serde_json::json!({})).source else {
+        panic!("a file")
+    };
+    scenario.declare("bad", Some(&file), Some(command.clone()));
+    played(&scenario, "bad")
+}
+
+#[test]
+fn a_strategy_that_breaks_on_every_call_is_said_loudly_and_always_the_same() {
+    let command = serde_json::json!({"do": "panic", "only": "gpt-4o-mini"});
+    let report = broken(&command);
+    let Decided { decisions, faults, ref fault_kinds, ref last_fault, .. } = report.decided;
+    assert_eq!((decisions, faults), (report.requests as u64, report.requests as u64));
+    assert!(fault_kinds["trapped"] > 3, "{fault_kinds:?}");
+    assert!(last_fault.as_ref().is_some_and(|last| last.contains("misbehaving as told")), "{last_fault:?}");
+    let [warning] = &warnings(std::slice::from_ref(&report))[..] else { panic!("one warning") };
+    assert!(warning.contains(&format!("bad BROKE: {decisions} of {decisions} decisions (100.00 %)")), "{warning}");
+    let scenario = written(TWO).expect("valid");
+    let both = table(&scenario, &[played(&scenario, "weighted"), report.clone()]);
+    assert!(both.contains("faults") && !both.contains("refusals"), "{both}");
+    let json = |report: &Report| serde_json::to_value(report).expect("JSON");
+    assert_eq!(json(&report), json(&broken(&command)), "faults are repeatable too");
+}
+
+#[test]
+fn refusals_and_abstentions_are_counted_and_said() {
+    let refused = broken(&serde_json::json!({"do": "refuse"}));
+    let json = serde_json::to_value(&refused).expect("JSON");
+    assert_eq!((&json["faults"], &json["refusals"], &json["abstentions"]), (&0.into(), &json["decisions"], &0.into()));
+    assert!(warnings(&[refused])[0].contains("refused: "));
+    let abstained = broken(&serde_json::json!({"do": "empty"}));
+    assert_eq!(abstained.decided.abstentions, abstained.decided.decisions);
+    assert!(warnings(&[abstained])[0].contains("had no opinion: "));
+    assert!(warnings(&[played(&written(TWO).expect("valid"), "weighted")]).is_empty());
+}
+
+#[test]
+fn a_cost_that_nobody_knows_is_none() {
+    let scenario = written(TWO).expect("valid");
+    let report = played(&scenario, "weighted");
+    let json = serde_json::to_value(&report).expect("JSON");
+    assert!(json["cost"].is_null() && json["providers"][0]["cost"].is_null(), "{json}");
+    let row = table(&scenario, &[report]);
+    let row = row.lines().find(|line| line.starts_with("weighted")).expect("a row");
+    assert!(row.ends_with(" -"), "{row}");
+}
+
+#[test]
+fn a_table_of_many_strategies_is_no_wider_than_a_terminal() {
+    let scenario = load(&shipped("cheap_and_dear.yaml"));
+    let mut reports = Vec::new();
+    for strategy in ["weighted", "round_robin", "failover", "least_busy", "least_latency", "cheapest"] {
+        reports.push(simulate(&scenario, strategy, Some(200), &|_| None).expect("plays"));
+    }
+    let table = table(&scenario, &reports);
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
 
 #[test]

@@ -59,6 +59,8 @@ struct Inner {
     journal: Journal,
     /// The host's lines about the guest.
     remarks: Rate,
+    /// Whether instances are made on the thread that finds that one is needed: slow, and always the same.
+    at_once: bool,
 }
 
 impl ComponentStrategy {
@@ -95,8 +97,17 @@ impl ComponentStrategy {
             recorder,
             journal,
             remarks: Rate::default(),
+            at_once: false,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// From now on an instance is made where one is found to be needed, as a simulation wants it.
+    pub(super) fn replacing_at_once(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.at_once = true;
+        }
+        self
     }
 
     /// What it says of itself.
@@ -322,6 +333,9 @@ impl Inner {
                 then(&inner, started);
             }
         };
+        if inner.at_once {
+            return make();
+        }
         if let Err(error) = thread::Builder::new().name("strategy-rebuild".to_owned()).spawn(make) {
             then(inner, Err(LoadError::Engine(error.to_string())));
         }

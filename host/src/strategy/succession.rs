@@ -62,6 +62,18 @@ pub struct Succession {
     recorder: Arc<Recorder>,
 }
 
+/// What a first strategy is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A server.
+    Service,
+    /// A simulation.
+    Simulation,
+    /// To see what happens to one that would not pass the trial.
+    #[cfg(test)]
+    Test,
+}
+
 /// What a configuration wants to decide.
 #[derive(PartialEq)]
 struct Wanted {
@@ -135,29 +147,31 @@ impl Succession {
     ///
     /// [`LoadError`], whose text follows the strategy's name.
     pub fn start(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, true)
+        Self::begun(choice, providers, Purpose::Service)
     }
 
-    /// As [`Succession::start`], but does not try the strategy before: for those who want to see how it breaks.
+    /// As [`Succession::start`], for a simulation: it shall be seen how the strategy breaks, so it is not tried before; and
+    /// an instance that broke is replaced at once, as a thread of its own would keep another time than the simulation.
     ///
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
-    pub fn untried(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, false)
+    pub fn simulated(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, providers, Purpose::Simulation)
     }
 
-    fn begun(choice: &StrategyChoice, providers: Vec<ProviderFacts>, tried: bool) -> Result<Arc<Self>, LoadError> {
+    fn begun(choice: &StrategyChoice, providers: Vec<ProviderFacts>, purpose: Purpose) -> Result<Arc<Self>, LoadError> {
         let engine = Engine::shared()?;
         let blueprint = Arc::new(Blueprint::new(&engine, &read(choice)?)?);
         let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, providers) };
-        if tried {
+        if purpose == Purpose::Service {
             probe::probe(&engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
         }
         let names = Arc::new(Names::default());
         let (counters, recorder) = (names.counters(&wanted.name), Arc::new(Recorder::default()));
         let (setup, noted) = (wanted.setup.clone(), Arc::clone(&recorder));
         let strategy = ComponentStrategy::start(&wanted.name, Arc::clone(&engine), blueprint, setup, counters, noted)?;
+        let strategy = if purpose == Purpose::Simulation { strategy.replacing_at_once() } else { strategy };
         Ok(Self::new(engine, (names, recorder), wanted, Arc::new(strategy), Standing::Settled))
     }
 
@@ -225,6 +239,11 @@ impl Succession {
             names,
             recorder,
         })
+    }
+
+    /// The last fault of the one that decides, in words.
+    pub fn last_fault(&self) -> Option<String> {
+        Some(self.deciding.load().record().last).filter(|last| !last.is_empty())
     }
 
     /// Takes down what is asked and answered, for as long as there are successors.
@@ -378,6 +397,11 @@ impl Strategy for Succession {
 
 #[cfg(test)]
 impl Succession {
+    /// As [`Succession::start`], without the trial.
+    pub(super) fn untried(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, providers, Purpose::Test)
+    }
+
     /// The one that decides.
     pub(super) fn deciding(&self) -> Arc<ComponentStrategy> {
         self.deciding.load_full()

@@ -75,7 +75,7 @@ pub(super) fn builtin_choice(name: &str) -> StrategyChoice {
 }
 
 /// The fixture, commanded by its configuration.
-pub(super) fn choice(config: serde_json::Value) -> StrategyChoice {
+pub(crate) fn choice(config: serde_json::Value) -> StrategyChoice {
     StrategyChoice { name: "bad".to_owned(), source: StrategySource::File(built("misbehave")), config, line: 0 }
 }
 

@@ -1,0 +1,70 @@
+//! A strategy that is simulated, and what became of what it was asked: an author must not take the default order, which
+//! stands in for a strategy that breaks, for his own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::tally::Decided;
+use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
+use crate::strategy::Succession;
+
+/// Decides as the strategy does, and counts.
+pub struct Watched {
+    strategy: Arc<Succession>,
+    decisions: AtomicU64,
+    faults: AtomicU64,
+    refusals: AtomicU64,
+    abstentions: AtomicU64,
+}
+
+impl Watched {
+    /// Nothing has been asked yet.
+    pub fn new(strategy: Arc<Succession>) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self { strategy, decisions: zero(), faults: zero(), refusals: zero(), abstentions: zero() }
+    }
+
+    /// What became of everything that was asked.
+    pub fn decided(&self) -> Decided {
+        let faults = self.strategy.health().counters.faults;
+        Decided {
+            decisions: self.decisions.load(Relaxed),
+            faults: self.faults.load(Relaxed),
+            refusals: self.refusals.load(Relaxed),
+            abstentions: self.abstentions.load(Relaxed),
+            fault_kinds: faults.into_iter().filter(|(_, count)| *count > 0).collect(),
+            last_fault: self.strategy.last_fault(),
+        }
+    }
+}
+
+impl Strategy for Watched {
+    fn name(&self) -> &str {
+        self.strategy.name()
+    }
+
+    fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
+        let decision = self.strategy.decide(facts, candidates);
+        self.decisions.fetch_add(1, Relaxed);
+        let counter = match decision.origin {
+            Origin::Strategy { .. } => return decision,
+            Origin::Faulted => &self.faults,
+            Origin::Refused => &self.refusals,
+            Origin::Abstained => &self.abstentions,
+        };
+        counter.fetch_add(1, Relaxed);
+        decision
+    }
+
+    fn reason(&self, reason: u32) -> Option<String> {
+        self.strategy.reason(reason)
+    }
+
+    fn health(&self) -> StrategyHealth {
+        self.strategy.health()
+    }
+
+    fn learn(&self, report: Report) {
+        self.strategy.learn(report);
+    }
+}
