@@ -291,7 +291,9 @@ impl Inner {
 
     /// Says what follows from a fault, and does it.
     fn replace(inner: &Arc<Self>, fault: &Fault, good_calls: u64) {
-        match inner.recovery.lock().broke(Instant::now(), good_calls) {
+        // Not held over what follows: a successor that is made on the spot takes the lock.
+        let next = inner.recovery.lock().broke(Instant::now(), good_calls);
+        match next {
             Next::Rebuild => {
                 inner.remark(|name| tracing::error!(strategy = name, "{fault}: default order until it is rebuilt"));
                 Self::rebuild(inner);
