@@ -1,21 +1,21 @@
 //! What operators and their load balancers ask: `/health`, `/ready`, `/metrics`, `/admin/reload` and
 //! `/admin/shadow`.
 
+mod history;
 mod shadow;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::config::LoadError;
 use crate::listener::{Peer, Traffic};
 use crate::metrics::{self, state::ProviderState};
 use crate::provider::ejection::{Health, Standing};
@@ -23,6 +23,8 @@ use crate::provider::{Fleet, Provider};
 use crate::proxy::generation::{Operators, shows_one_of};
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
+use crate::telemetry;
+pub use history::{Failure, Status};
 
 /// Where operators go; every other path is a client's.
 pub const PATHS: [&str; 5] = ["/health", "/ready", "/metrics", "/admin/reload", "/admin/shadow"];
@@ -33,6 +35,8 @@ pub struct Operations {
     status: Arc<Status>,
     traffic: Arc<Traffic>,
     reloads: mpsc::Sender<ReloadRequest>,
+    /// Still serving, but about to drain.
+    leaving: AtomicBool,
 }
 
 /// Marks requests that came in by the second listener.
@@ -60,31 +64,6 @@ pub struct Reloaded {
     pub warnings: Vec<String>,
 }
 
-/// A reload that changed nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// When.
-    pub at: SystemTime,
-    /// All that is wrong, for those who may see the configuration.
-    pub text: String,
-    /// Where it is wrong, without any value, for everybody who may see `/health`.
-    pub places: Vec<String>,
-}
-
-/// How the reloads went.
-#[derive(Debug, Default)]
-pub struct Status {
-    counts: Mutex<Counts>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Counts {
-    succeeded: u64,
-    failed: u64,
-    /// The latest, if it failed.
-    failure: Option<Failure>,
-}
-
 impl ReloadRequest {
     /// A request that nobody waits for the outcome of.
     pub fn because(cause: &'static str) -> Self {
@@ -106,39 +85,20 @@ impl ReloadRequest {
     }
 }
 
-impl Failure {
-    /// What went wrong, now.
-    pub fn of(error: &anyhow::Error) -> Self {
-        let places = match error.downcast_ref::<LoadError>() {
-            Some(error) => {
-                error.problems.iter().map(|problem| format!("line {}: {}", problem.line, problem.key)).collect()
-            }
-            None => Vec::new(),
-        };
-        Self { at: SystemTime::now(), text: format!("{error:#}"), places }
-    }
-}
-
-impl Status {
-    /// Notes a reload that went well.
-    pub fn succeeded(&self) {
-        let mut counts = self.counts.lock();
-        counts.succeeded += 1;
-        counts.failure = None;
-    }
-
-    /// Notes one that did not.
-    pub fn failed(&self, failure: Failure) {
-        let mut counts = self.counts.lock();
-        counts.failed += 1;
-        counts.failure = Some(failure);
-    }
-}
-
 impl Operations {
     /// The operations on `proxy`; `reloads` is where reloads are asked for.
     pub fn new(proxy: Arc<Proxy>, traffic: Arc<Traffic>, reloads: mpsc::Sender<ReloadRequest>) -> Self {
-        Self { proxy, status: Arc::default(), traffic, reloads }
+        Self { proxy, status: Arc::default(), traffic, reloads, leaving: AtomicBool::new(false) }
+    }
+
+    /// From now on the server is not ready, although it goes on serving.
+    pub fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    /// Whether new requests should go elsewhere.
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed) || self.proxy.is_draining()
     }
 
     /// How the reloads went.
@@ -194,19 +154,13 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
     if let Some(why) = strategy.rolled_back {
         strategy_state["rolled_back"] = json!(why);
     }
-    let counts = operations.status.counts.lock().clone();
-    let mut config = json!({
-        "generation": generation.number,
-        "since": httpdate::fmt_http_date(generation.since),
-        "reloads": {"succeeded": counts.succeeded, "failed": counts.failed},
-    });
-    if let Some(failure) = counts.failure {
-        config["last_error"] = json!({"at": httpdate::fmt_http_date(failure.at), "problems": failure.places});
-    }
+    let mut config = operations.status.shown();
+    config["generation"] = json!(generation.number);
+    config["since"] = json!(httpdate::fmt_http_date(generation.since));
     let body = json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
-        "draining": proxy.is_draining(),
+        "draining": operations.is_leaving(),
         "config": config,
         "strategy": strategy_state,
         "queue": {"in_flight": proxy.queue().in_flight(), "waiting": proxy.queue().waiting()},
@@ -218,7 +172,7 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
 /// `GET /ready`: whether new requests are welcome.
 pub async fn ready(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
     let proxy = &operations.proxy;
-    if proxy.is_draining() {
+    if operations.is_leaving() {
         reads(proxy, &method, &headers, StatusCode::SERVICE_UNAVAILABLE, json!({"status": "draining"}))
     } else {
         reads(proxy, &method, &headers, StatusCode::OK, json!({"status": "ready"}))
@@ -275,10 +229,11 @@ impl Operations {
             version: env!("CARGO_PKG_VERSION"),
             generation: generation.number,
             since: since.as_secs_f64(),
-            reloaded_well: self.status.counts.lock().failure.is_none(),
+            reloaded_well: self.status.is_well(),
             queue: [queue.in_flight(), queue.waiting(), queue.capacity(), queue.max_waiting()],
             connections: [self.traffic.open() as u64, self.traffic.turned_away()],
             providers: providers.collect(),
+            log_lines_dropped: telemetry::dropped_lines(),
             strategy: fleet.strategy().name(),
             health: fleet.strategy().health(),
         })
@@ -354,6 +309,11 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
         "fallback_only": provider.config.fallback_only,
         "in_flight": provider.in_flight(),
     });
+    let latency = provider.latency();
+    if latency.first_byte_us() > 0 {
+        fields["latency_ms"] = json!((f64::from(latency.first_byte_us()) / 100.0).round() / 10.0);
+    }
+    fields["failure_share"] = json!(f64::from(latency.failure_permille()) / 1000.0);
     let is_out = throttled.is_some() || health.standing(now) != Standing::Admitted;
     if let Some(reason) = health.reason().filter(|_| is_out) {
         fields["reason"] = json!(reason);

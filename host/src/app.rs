@@ -16,14 +16,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod contents;
 mod reload;
 mod watch;
 
 use crate::admin::{self, Operations, ReloadRequest};
-use crate::config::{Config, LoadError, Problem};
+use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};
 use crate::listener::{Closer, Listening, Peer, Settings, Site, Traffic, descriptors, tls};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, reply::Reply, request::Approach, visitors::Bound};
@@ -31,8 +33,9 @@ use crate::queue::Queue;
 use crate::routing::{ProviderFacts, Strategy};
 use crate::strategy::{self, Shadowed, Shadows, Succession};
 use crate::{drain, listener, telemetry};
-use reload::Reloader;
+use contents::Contents;
 pub use reload::Source;
+use reload::{Reloader, keeps_out};
 
 /// Reloads that may be asked for while one is going on; they are all answered by the next.
 const RELOADS: usize = 16;
@@ -60,6 +63,8 @@ pub struct Options {
     pub source: Option<Source>,
     /// Changes the level of the logs.
     pub logs: telemetry::Handle,
+    /// Tells the service manager.
+    pub notifier: Notifier,
 }
 
 /// Loads the strategy that a configuration chose.
@@ -79,9 +84,7 @@ fn facts(config: &Config) -> Vec<ProviderFacts> {
 /// A strategy that does not load, as a problem of the configuration that chose it.
 fn strategy_problem(config: &Config, error: &strategy::LoadError) -> LoadError {
     let message = format!("{} {}", config.strategy, proxy::respond::chain(error));
-    let (file, key, line) = (config.file.clone(), "routing.strategy".to_owned(), config.strategy.line);
-    let problem = Problem { file: file.clone(), line, key, message, help: None };
-    LoadError { file, problems: vec![problem] }
+    LoadError::one(config, config.strategy.line, "routing.strategy", message, None)
 }
 
 /// The shadows that a configuration wants.
@@ -93,8 +96,7 @@ pub fn load_shadows(config: &Config, before: Option<&Arc<Shadows>>) -> Result<Op
     Shadows::of(&config.shadows, &facts(config), before).map_err(|(strategy, error)| {
         let message = format!("{strategy} {}", proxy::respond::chain(&error));
         let line = config.shadows.iter().find(|shadow| shadow.to_string() == strategy).map_or(0, |shadow| shadow.line);
-        let (file, key) = (config.file.clone(), "routing.shadow".to_owned());
-        LoadError { file: file.clone(), problems: vec![Problem { file, line, key, message, help: None }] }
+        LoadError::one(config, line, "routing.shadow", message, None)
     })
 }
 
@@ -115,12 +117,9 @@ fn record(config: &Config, strategy: &Succession) -> Result<(), LoadError> {
     let wanted = config.monitoring.record.as_ref();
     let target = wanted.map(|record| strategy::Target { path: record.path.clone(), max_bytes: record.max_bytes });
     strategy.recorder().record_to(target.as_ref()).map_err(|error| {
-        let (file, key) = (config.file.clone(), "monitoring.record".to_owned());
         let path = target.map(|target| target.path.display().to_string()).unwrap_or_default();
         let message = format!("{path} cannot be written: {error}");
-        let problem =
-            Problem { file: file.clone(), line: wanted.map_or(0, |record| record.line), key, message, help: None };
-        LoadError { file, problems: vec![problem] }
+        LoadError::one(config, wanted.map_or(0, |record| record.line), "monitoring.record", message, None)
     })
 }
 
@@ -132,15 +131,8 @@ fn record(config: &Config, strategy: &Succession) -> Result<(), LoadError> {
 pub fn load_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {
     let Some(files) = &config.server.tls else { return Ok(None) };
     tls::load(files).map(Some).map_err(|error| {
-        let file = config.file.clone();
-        let problem = Problem {
-            file: file.clone(),
-            line: files.line,
-            key: error.key().to_owned(),
-            message: proxy::respond::chain(&error),
-            help: Some(error.help().to_owned()),
-        };
-        LoadError { file, problems: vec![problem] }
+        let message = proxy::respond::chain(&error);
+        LoadError::one(config, files.line, error.key(), message, Some(error.help().to_owned()))
     })
 }
 
@@ -185,15 +177,19 @@ impl App {
         let proxy = Proxy::new(generation, queue, metrics, options.approach, requests.clone(), draining.clone());
         let proxy = Arc::new(proxy);
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
-        warn_if_open(Door::Clients, address, !config.server.api_keys.is_empty());
+        let mut exposed = vec![(Door::Clients, address)];
         let operators = match &config.server.admin {
             Some(admin) => {
                 let (listener, address) = bind(&admin.host, admin.port, "server.admin").await?;
-                warn_if_open(Door::Operators, address, admin.api_key.is_some());
+                exposed.push((Door::Operators, address));
                 Some((listener, address))
             }
             None => None,
         };
+        for (door, address) in &exposed {
+            warn_if_open(*door, *address, keeps_out(*door, &config));
+        }
+        let contents = Contents::of(&config.names);
         let (reload, reloads) = mpsc::channel(RELOADS);
         let operations = Arc::new(Operations::new(proxy.clone(), doors.traffic.clone(), reload));
         let again = config.clone();
@@ -203,10 +199,14 @@ impl App {
             shadows,
             source: options.source.unwrap_or_else(|| Arc::new(move || Ok(again.clone()))),
             config,
+            contents,
+            wanted: Vec::new(),
+            exposed,
             status: operations.status(),
             doors,
             second_listener: operators.is_some(),
             logs: options.logs,
+            notifier: options.notifier,
             checks: draining.child_token(),
             tasks: TaskTracker::new(),
             draining,
@@ -288,10 +288,20 @@ impl App {
             strategy,
             "listening on {scheme}://{address}"
         );
+        let notifier = reloader.notifier.clone();
+        notifier.ready(&format!("listening on {scheme}://{address}"));
         drop(generation);
         tasks.spawn(close_idle_connections(proxy.clone(), draining.clone()));
         tasks.spawn(reloader.run(reloads));
         shutdown.await;
+        notifier.stopping();
+        let delay = proxy.generation().drain_delay;
+        if !delay.is_zero() {
+            // Load balancers are to see it before connections are refused.
+            operations.leave();
+            tracing::info!("asked to end: not ready any more, and draining in {} s", delay.as_secs_f64());
+            tokio::time::sleep(delay).await;
+        }
         // New connections are refused from here on, and requests on old ones get 503.
         draining.cancel();
         drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;

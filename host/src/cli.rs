@@ -4,6 +4,8 @@
 //!
 //! Exit codes: 0 done, 1 could not run (an address in use), 2 the arguments or the configuration are wrong.
 
+mod probe;
+mod signals;
 mod simulate;
 mod strategy;
 
@@ -11,21 +13,21 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 
-use crate::admin::ReloadRequest;
 use crate::app::{self, App};
 use crate::config::{self, Config, environment};
+use crate::notify::Notifier;
 use crate::proxy::request::Approach;
 use crate::{demo, telemetry};
+use signals::{Others, Signals};
 
 /// Wrong arguments or configuration, as clap's own exit code.
 const WRONG: u8 = 2;
-/// Ended by a second signal: 128 + SIGINT, as shells count it.
-const INTERRUPTED: i32 = 130;
+/// How long the end waits for the last lines of the log to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// OpenAI-compatible LLM proxy whose routing strategies are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
+    /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
+    Probe(probe::Probe),
     /// Write a strategy, and find out what it does: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Check(file) => run_check(&file),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Demo(DemoPort { port }) => run_demo(port),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
     }
 }
@@ -132,8 +137,19 @@ fn run_serve(serve: &Serve) -> ExitCode {
     use_cache();
     run(async move {
         // Before anything slow, so that a signal is never missed.
-        let (signals, hangups) = (Signals::new()?, signal(SignalKind::hangup())?);
-        let app = match App::bind_with(config, app::Options { approach, source: Some(source), logs }).await {
+        let (mut signals, others) = (Signals::new()?, Others::new()?);
+        let notifier = Notifier::to(environment("NOTIFY_SOCKET").as_deref());
+        let options = app::Options { approach, source: Some(source), logs, notifier };
+        let bound = tokio::select! {
+            biased;
+            // A component may take a minute to compile. Nothing has begun that would have to end well.
+            () = signals.next() => {
+                tracing::info!("asked to end while starting: ending at once");
+                return Ok(ExitCode::SUCCESS);
+            }
+            bound = App::bind_with(config, options) => bound,
+        };
+        let app = match bound {
             Ok(app) => app,
             Err(error) if error.is::<config::LoadError>() => return Ok(wrong(&error.to_string())),
             Err(error) => return Err(error),
@@ -141,19 +157,10 @@ fn run_serve(serve: &Serve) -> ExitCode {
         let reloads = app.reloads();
         tokio::select! {
             ended = app.run(signals.first()) => ended?,
-            () = reload_at(hangups, reloads) => {}
+            () = others.obey(reloads) => {}
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Asks for a reload at each SIGHUP; never ready.
-async fn reload_at(mut hangups: Signal, reloads: mpsc::Sender<ReloadRequest>) {
-    while hangups.recv().await.is_some() {
-        // Full means that one is about to happen, closed that the server goes down.
-        let _ = reloads.try_send(ReloadRequest::because("SIGHUP"));
-    }
-    std::future::pending::<()>().await;
 }
 
 fn run_check(file: &ConfigFile) -> ExitCode {
@@ -233,7 +240,7 @@ fn start_logs_for_demo() {
         log_format: config::LogFormat::Text,
         track_latency: true,
         track_errors: true,
-        interval: std::time::Duration::from_secs(60),
+        interval: Duration::from_secs(60),
         explain: false,
         record: None,
     };
@@ -250,40 +257,12 @@ fn run(server: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
         runtime.shutdown_background();
         outcome
     });
-    outcome.unwrap_or_else(|error| {
+    let code = outcome.unwrap_or_else(|error| {
         say_error(&format!("pointsman: {error:#}"));
         ExitCode::FAILURE
-    })
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Ready at the first signal; a second one ends the process at once.
-    async fn first(mut self) {
-        self.next().await;
-        #[expect(clippy::disallowed_methods, reason = "ends with the process, which is its purpose")]
-        tokio::spawn(async move {
-            self.next().await;
-            tracing::warn!("second signal: ending at once");
-            std::process::exit(INTERRUPTED);
-        });
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+    });
+    telemetry::flush(LAST_LINES);
+    code
 }
 
 fn wrong(text: &str) -> ExitCode {
@@ -297,5 +276,5 @@ pub(super) fn say(text: &str) {
 }
 
 fn say_error(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    telemetry::say(text);
 }

@@ -21,6 +21,7 @@ mod strategy;
 mod tests;
 mod vendor;
 mod visitors;
+mod written;
 mod yaml;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub use address::listening_host;
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
 pub use problem::{LoadError, Problem};
+pub use written::{Change, Written};
 
 pub(crate) use problem::{Findings, Place, Reported, nearest};
 pub(crate) use read::{Reader, Section};
@@ -78,8 +80,12 @@ pub fn load(file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, Loa
 pub fn parse(text: &str, file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, LoadError> {
     let mut findings = Findings::new(file);
     let root = yaml::read(text, &mut findings);
-    let config = root.ok().and_then(|root| check::check(root.as_ref(), file, builtins, env, &mut findings));
-    findings.conclude(|warnings| Some(Config { warnings, ..config? }))
+    let root = root.ok();
+    let config = root.as_ref().and_then(|root| check::check(root.as_ref(), file, builtins, env, &mut findings));
+    let written = root.map(|root| Written::of(root.as_ref(), env, &findings));
+    let names = findings.names.clone();
+    let written = written.unwrap_or_default();
+    findings.conclude(|warnings| Some(Config { warnings, names, written, ..config? }))
 }
 
 /// The configuration that stands in a file of another kind, under `key`.
@@ -136,6 +142,10 @@ pub struct Config {
     pub server: Server,
     /// What is legal but deserves a line in the log at start, one sentence each.
     pub warnings: Vec<String>,
+    /// The files that it names, whatever for.
+    pub names: Vec<PathBuf>,
+    /// What stands in the file.
+    pub written: Written,
 }
 
 /// One callable destination.
@@ -362,6 +372,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// A connection without a request is closed after this time.
     pub idle_timeout: Duration,
+    /// How long the server goes on after it was asked to end, not ready any more, before it drains.
+    pub drain_delay: Duration,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,
     /// After how long without a byte a stream gets a comment; `None` is never.

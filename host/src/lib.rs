@@ -14,6 +14,7 @@
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
 //! | [`simulate`] | all of that with a virtual clock and played providers |
 //! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, logs |
+//! | [`notify`] | what systemd is told |
 //! | [`html`] | what the pages of [`admin`] and [`simulate`] share |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
@@ -29,6 +30,7 @@ pub mod drain;
 pub mod html;
 pub mod listener;
 pub mod metrics;
+pub mod notify;
 pub mod provider;
 pub mod proxy;
 pub mod queue;

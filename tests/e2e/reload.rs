@@ -46,12 +46,27 @@ async fn a_bad_configuration_changes_nothing_and_is_reported_with_all_its_proble
     let health = proxy.get("/health").await.json();
     assert_eq!((&health["config"]["generation"], &health["config"]["reloads"]["failed"]), (&json!(1), &json!(1)));
     let problems = health["config"]["last_error"]["problems"].to_string();
-    assert!(problems.contains("providers[0].weight") && !problems.contains("-1"), "{problems}");
+    assert!(problems.contains("providers[0].weight: must be a positive number, not -1"), "{problems}");
+    let latest = &health["config"]["reloads"]["latest"][0];
+    assert_eq!((&latest["result"], &latest["generation"]), (&json!("failed"), &json!(1)), "{latest}");
     assert_eq!(proxy.chat().await.content(), "a");
     // The next good one clears it.
     let mended = json!({"providers": [provider(&a, json!({}))], "queue": {"max_concurent": null}});
     let failure = proxy.reload(mended).await.expect_err("an unknown key is one, whatever it holds");
     assert!(failure.text.contains("max_concurent"));
+}
+
+#[tokio::test]
+async fn health_says_what_each_reload_has_changed_and_no_secret() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    proxy.reload(json!({"providers": [provider(&a, json!({"weight": 3}))]})).await.expect("a good configuration");
+    let changed = json!({"providers": [provider(&a, json!({"weight": 1.5, "api_key": "sk-rotated"}))]});
+    proxy.reload(changed.clone()).await.expect("a good configuration");
+    proxy.reload(changed).await.expect("the same again");
+    let latest = proxy.get("/health").await.json()["config"]["reloads"]["latest"].clone();
+    assert_eq!(latest[1]["changes"], json!(["providers[a].api_key: changed", "providers[a].weight: 3 -> 1.5"]));
+    assert_eq!((&latest[2]["result"], &latest[2]["changes"]), (&json!("unchanged"), &json!([])));
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //! is never more than one reload at a time. Everything that can fail is done first; then one pointer is swapped.
 //! Requests in flight finish with what they began with.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -11,10 +13,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::contents::Contents;
 use super::watch::{self, Look};
 use super::{Doors, deciding, facts, load_shadows, load_tls, record, strategy_problem};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
+use crate::listener::exposure::{Door, warn_if_open};
+use crate::notify::Notifier;
 use crate::provider::{Fleet, health, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
@@ -32,11 +37,18 @@ pub struct Reloader {
     pub source: Source,
     /// What is in force now.
     pub config: Config,
+    /// What the files held that it names.
+    pub contents: Contents,
+    /// Files that a refused configuration names: it may be right when one of them arrives.
+    pub wanted: Vec<PathBuf>,
+    /// The listeners, to warn when nothing keeps anybody out any more.
+    pub exposed: Vec<(Door, SocketAddr)>,
     pub status: Arc<Status>,
     pub doors: Doors,
     /// Whether there is a second listener, which is bound at the start alone.
     pub second_listener: bool,
     pub logs: telemetry::Handle,
+    pub notifier: Notifier,
     /// Ends the active checks and the summaries of the generation in force.
     pub checks: CancellationToken,
     pub tasks: TaskTracker,
@@ -50,7 +62,14 @@ struct Prepared {
     fleet: Arc<Fleet>,
     strategy: Arc<Succession>,
     shadows: Option<Arc<Shadows>>,
+    contents: Contents,
 }
+
+/// The cause of a reload for which nobody has asked.
+const FILE_CHANGED: &str = "a file has changed";
+
+/// Readings of a configuration whose mistake is a file that is not there: one more, after the file was looked at.
+const READINGS: usize = 3;
 
 impl Reloader {
     /// Reloads whenever asked to, or when a file has changed, until the server goes down.
@@ -77,18 +96,28 @@ impl Reloader {
                     if *looks.borrow_and_update() == seen {
                         continue;
                     }
-                    ("a file has changed", None)
+                    (FILE_CHANGED, None)
                 }
             };
-            seen = self.reload_for(cause, waiting, &mut requests).await;
-            files.store(Arc::new(watch::files(&self.config)));
+            // A component may take a minute to compile, which is no reason for the server to go on for so long.
+            let reload = self.reload_for(cause, waiting, &mut requests);
+            let Some(looked) = draining.run_until_cancelled(reload).await else { return };
+            seen = looked;
+            files.store(Arc::new(self.watched()));
         }
+    }
+
+    fn watched(&self) -> Vec<PathBuf> {
+        watch::with(watch::files(&self.config), &self.wanted)
     }
 
     async fn run_unwatched(mut self, mut requests: mpsc::Receiver<ReloadRequest>) {
         let draining = self.draining.clone();
         while let Some(Some(request)) = draining.run_until_cancelled(requests.recv()).await {
-            self.reload_for(request.cause, Some(request), &mut requests).await;
+            let reload = self.reload_for(request.cause, Some(request), &mut requests);
+            if draining.run_until_cancelled(reload).await.is_none() {
+                return;
+            }
         }
     }
 
@@ -113,9 +142,10 @@ impl Reloader {
 
     async fn reload(&mut self, cause: &'static str) -> (Look, Result<Reloaded, Failure>) {
         tracing::info!(cause, "reloading: {cause}");
+        self.notifier.reloading();
         let (looked, prepared) = self.prepare().await;
         let outcome = match prepared {
-            Ok(prepared) => Ok(self.swap(prepared)),
+            Ok(prepared) => Ok(self.succeed(cause, prepared)),
             Err(error) => {
                 let failure = Failure::of(&error);
                 let in_force = self.proxy.generation().number;
@@ -124,10 +154,14 @@ impl Reloader {
                     "reload failed, generation {in_force} stays in force:\n{error:#}"
                 );
                 self.proxy.metrics().reloaded(false);
-                self.status.failed(failure.clone());
+                self.wanted = error.downcast_ref::<LoadError>().map(|error| error.names.clone()).unwrap_or_default();
+                self.status.failed(cause, in_force, failure.clone());
                 Err(failure)
             }
         };
+        let in_force = self.proxy.generation().number;
+        let how = if outcome.is_ok() { "" } else { "; the latest reload failed" };
+        self.notifier.ready(&format!("generation {in_force} of the configuration is in force{how}"));
         (looked, outcome)
     }
 
@@ -136,11 +170,22 @@ impl Reloader {
     async fn prepare(&self) -> (Look, anyhow::Result<Prepared>) {
         let (source, predecessor) = (Arc::clone(&self.source), Arc::clone(&self.proxy.generation().fleet));
         let (metrics, running) = (Arc::clone(self.proxy.metrics()), Arc::clone(&self.strategy));
-        let (known, shadows) = (watch::files(&self.config), self.shadows.clone());
+        let (mut known, shadows) = (self.watched(), self.shadows.clone());
         let prepared = tokio::task::spawn_blocking(move || {
-            let looked = Look::at(&known);
+            let mut looked = Look::at(&known);
+            let mut read = source();
+            // A file that arrives after it was found missing, and before it is looked at, would be missed.
+            for _ in 1..READINGS {
+                let Err(error) = &read else { break };
+                if error.names.iter().all(|name| known.contains(name)) {
+                    break;
+                }
+                known = watch::with(known, &error.names);
+                looked = Look::at(&known);
+                read = source();
+            }
             let prepare = || {
-                let config = source()?;
+                let config = read?;
                 let strategy = running.reload(&config.strategy, facts(&config));
                 let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
                 let shadows = load_shadows(&config, shadows.as_ref())?;
@@ -148,21 +193,51 @@ impl Reloader {
                 let deciding = deciding(&strategy, shadows.as_ref());
                 let fleet = Fleet::new(&config, deciding, &metrics, Some(&predecessor))?;
                 record(&config, &strategy)?;
-                Ok(Prepared { config, tls, fleet, strategy, shadows })
+                let contents = Contents::of(&config.names);
+                Ok(Prepared { config, tls, fleet, strategy, shadows, contents })
             };
             let prepared: anyhow::Result<Prepared> = prepare();
-            let looked = match &prepared {
-                Ok(prepared) => looked.over(Look::at(&watch::files(&prepared.config))),
-                Err(_) => looked,
+            let files = match &prepared {
+                Ok(prepared) => watch::files(&prepared.config),
+                Err(error) => match error.downcast_ref::<LoadError>() {
+                    Some(error) => watch::with(known, &error.names),
+                    None => known,
+                },
             };
-            (looked, prepared)
+            (looked.over(Look::at(&files)), prepared)
         });
         prepared.await.unwrap_or_else(|error| (Look::default(), Err(error.into())))
     }
 
+    /// Puts a configuration in force, unless nothing has changed and nobody has asked for it; says what is different.
+    fn succeed(&mut self, cause: &'static str, prepared: Prepared) -> Reloaded {
+        let mut changes = self.config.written.changes(&prepared.config.written);
+        changes.extend(self.contents.changes(&prepared.contents));
+        self.wanted.clear();
+        if changes.is_empty() && cause == FILE_CHANGED {
+            let generation = self.proxy.generation().number;
+            let providers = self.config.providers.len();
+            tracing::info!(generation, "reload: nothing has changed, generation {generation} stays in force");
+            self.proxy.metrics().reloaded(true);
+            self.status.succeeded(cause, generation, &changes);
+            return Reloaded {
+                generation,
+                providers,
+                strategy: self.config.strategy.name.clone(),
+                warnings: Vec::new(),
+            };
+        }
+        for change in &changes {
+            tracing::info!(key = change.key, "changed: {}", change.line());
+        }
+        let reloaded = self.swap(prepared);
+        self.status.succeeded(cause, reloaded.generation, &changes);
+        reloaded
+    }
+
     /// Puts the next generation in force. Nothing here fails or waits.
     fn swap(&mut self, prepared: Prepared) -> Reloaded {
-        let Prepared { config, tls, fleet, strategy, shadows } = prepared;
+        let Prepared { config, tls, fleet, strategy, shadows, contents } = prepared;
         let before = self.proxy.generation();
         let mut warnings = config.warnings.clone();
         warnings.extend(needs_restart(&self.config, &config));
@@ -187,8 +262,13 @@ impl Reloader {
             strategy = name,
             "reloaded: generation {number} with {providers} providers and strategy {name} is in force"
         );
-        self.status.succeeded();
-        (self.config, self.strategy, self.shadows) = (config, strategy, shadows);
+        for (door, address) in &self.exposed {
+            // What was open before has been warned of.
+            if keeps_out(*door, &self.config) && !keeps_out(*door, &config) {
+                warn_if_open(*door, *address, false);
+            }
+        }
+        (self.config, self.strategy, self.shadows, self.contents) = (config, strategy, shadows, contents);
         Reloaded { generation: number, providers, strategy: name, warnings }
     }
 
@@ -199,6 +279,14 @@ impl Reloader {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         health::start(fleet, &self.tasks, &next, clock.subsec_nanos());
         summary::start(fleet, &config.monitoring, &self.tasks, &next);
+    }
+}
+
+/// Whether a key is asked for at one of the listeners.
+pub fn keeps_out(door: Door, config: &Config) -> bool {
+    match door {
+        Door::Clients => !config.server.api_keys.is_empty(),
+        Door::Operators => config.server.admin.as_ref().is_none_or(|admin| admin.api_key.is_some()),
     }
 }
 

@@ -56,8 +56,19 @@ pub fn files(config: &Config) -> Vec<PathBuf> {
             files.push(file.clone());
         }
     }
-    if let Some(tls) = &config.server.tls {
-        files.extend([tls.cert.clone(), tls.key.clone()]);
+    files.extend(config.names.iter().cloned());
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// These files and others, each once.
+pub fn with(mut files: Vec<PathBuf>, others: &[PathBuf]) -> Vec<PathBuf> {
+    // Nothing is watched where the configuration in force does not want it.
+    if !files.is_empty() {
+        files.extend_from_slice(others);
+        files.sort();
+        files.dedup();
     }
     files
 }

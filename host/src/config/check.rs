@@ -17,6 +17,7 @@ use super::visitors;
 use super::yaml::Node;
 use super::{
     Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Record, Server, Timeouts, TlsFiles,
+    Written,
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -78,7 +79,7 @@ pub(super) fn check(
     let queue = queue(&mut reader, &top);
     let folder = file.parent().unwrap_or(Path::new(""));
     let monitoring = monitoring(&mut reader, &top, folder);
-    let server = server(&mut reader, &top, folder);
+    let server = server(&mut reader, &top);
     (!providers.is_empty()).then_some(())?;
     let Strategies { chosen: strategy, shadows, declared } = strategy?;
     Some(Config {
@@ -94,6 +95,8 @@ pub(super) fn check(
         monitoring,
         server,
         warnings: Vec::new(),
+        names: Vec::new(),
+        written: Written::default(),
     })
 }
 
@@ -217,7 +220,7 @@ fn record(reader: &mut Reader<'_>, monitoring: &Section<'_>, folder: &Path) -> O
     Some(Record { path: folder.join(&found.text), max_bytes, line: found.at.line })
 }
 
-fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
+fn server(reader: &mut Reader<'_>, top: &Section<'_>) -> Server {
     let section = reader.section(top, "server", Some(SERVER));
     let (host, port) = address(reader, &section);
     let keys = reader.list(&section, "api_keys");
@@ -239,11 +242,12 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Server {
         max_connections: usize::try_from(connections).unwrap_or(usize::MAX),
         header_timeout: reader.seconds(&section, "header_timeout", Zero::Illegal).unwrap_or(HEADER_TIMEOUT),
         idle_timeout: reader.seconds(&section, "idle_timeout", Zero::Illegal).unwrap_or(CLIENT_IDLE_TIMEOUT),
+        drain_delay: reader.seconds(&section, "drain_delay", Zero::Legal).unwrap_or_default(),
         drain_timeout: reader.seconds(&section, "drain_timeout", Zero::Legal).unwrap_or(DRAIN_TIMEOUT),
         keep_alive: Some(reader.seconds(&section, "keep_alive", Zero::Legal).unwrap_or(KEEP_ALIVE))
             .filter(|pause| !pause.is_zero()),
         watch: reader.boolean(&section, "watch", true),
-        tls: tls(reader, &section, folder),
+        tls: tls(reader, &section),
         admin: admin(reader, &section),
     }
 }
@@ -263,12 +267,12 @@ fn address(reader: &mut Reader<'_>, section: &Section<'_>) -> (Option<String>, O
 }
 
 /// The files of `server.tls`; their content is the listener's business.
-fn tls(reader: &mut Reader<'_>, server: &Section<'_>, folder: &Path) -> Option<TlsFiles> {
+fn tls(reader: &mut Reader<'_>, server: &Section<'_>) -> Option<TlsFiles> {
     server.get("tls")?;
     let section = reader.section(server, "tls", Some(TLS));
     let mut file = |key| {
         let found = required(reader, &section, key).ok()?;
-        let path = folder.join(&found.text);
+        let path = reader.findings.names(&found.text);
         if found.text.is_empty() {
             reader.findings.problem(&found.at, "must not be empty", None);
         } else if !path.is_file() {

@@ -1,12 +1,16 @@
-//! `${NAME}` and `${NAME:-default}` in a text.
+//! `${NAME}`, `${file:PATH}` and both with `:-default` in a text.
 //!
 //! The grammar is the shell's, cut down: a name is `[A-Za-z_][A-Za-z0-9_]*`; a default runs to the `}` that closes its
 //! `${`, counting nested `${` only, and may hold further references; a variable that is set but empty counts as unset
 //! for `:-`. What a variable holds is never looked at again, so a text with a literal `${NAME}` in it has to come from a
-//! variable. Every other `$` stays as it is, in `$${NAME}` too.
+//! variable. A path may hold references itself; a file that is missing or empty counts as unset for `:-`, and what it
+//! holds is taken without the newlines at its end. Every other `$` stays as it is, in `$${NAME}` too.
 
 /// The environment, as whoever loads a configuration gives it.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Where the content of a file that a text names comes from: nothing when there is no such file, or why it cannot be read.
+pub(super) type Files<'a> = dyn Fn(&str) -> Result<Option<String>, String> + 'a;
 
 /// Defaults within defaults; nobody needs more than two, and recursion must end before the stack does.
 const MAX_DEPTH: usize = 32;
@@ -47,6 +51,10 @@ pub(super) enum Form {
 pub(super) enum Failure {
     /// This variable is not set, and there is no default.
     Unset(String),
+    /// There is no such file, and no default.
+    Missing(String),
+    /// This file cannot be read, and why.
+    Unreadable(String, String),
     /// Defaults are nested more than [`MAX_DEPTH`] deep.
     TooDeep,
     /// More than [`MAX_LENGTH`] bytes.
@@ -54,9 +62,10 @@ pub(super) enum Failure {
 }
 
 /// Replaces the references in `text`, or says everything that is in the way.
-pub(super) fn interpolate(text: &str, env: &Env<'_>) -> Result<Interpolated, Vec<Failure>> {
+pub(super) fn interpolate(text: &str, env: &Env<'_>, files: &Files<'_>) -> Result<Interpolated, Vec<Failure>> {
     let closes = closing_braces(text);
-    let mut run = Run { text, closes: &closes, env, out: String::new(), failures: Vec::new(), stray: false, seen: 0 };
+    let mut run =
+        Run { text, closes: &closes, env, files, out: String::new(), failures: Vec::new(), stray: false, seen: 0 };
     run.expand(0, text.len(), 0);
     let whole = closes.first().is_some_and(|&(open, close)| open == 0 && close + 1 == text.len());
     if !run.failures.is_empty() {
@@ -75,6 +84,7 @@ struct Run<'a> {
     /// Sorted by the opening.
     closes: &'a [(usize, usize)],
     env: &'a Env<'a>,
+    files: &'a Files<'a>,
     out: String,
     failures: Vec<Failure>,
     stray: bool,
@@ -111,15 +121,37 @@ impl Run<'_> {
     fn reference_at(&mut self, open: usize, depth: usize) -> Option<usize> {
         let index = self.closes.binary_search_by_key(&open, |&(open, _)| open).ok()?;
         let close = self.closes.get(index)?.1;
-        let (name, default) = reference(self.text.get(open..=close)?)?;
+        let (source, default) = reference(self.text.get(open..=close)?)?;
         self.seen += 1;
-        match ((self.env)(name), default) {
-            (Some(value), None) => self.out.push_str(&value),
-            (Some(value), Some(_)) if !value.is_empty() => self.out.push_str(&value),
-            (_, Some(default)) => self.expand(close - default.len(), close, depth + 1),
-            (None, None) => self.fail(Failure::Unset(name.to_owned())),
+        let end = close - default.map_or(0, |default| default.len() + ":-".len());
+        let found = match source {
+            Source::Variable(name) => (self.env)(name).ok_or_else(|| Failure::Unset(name.to_owned())),
+            Source::File(path) => self.file(end - path.len(), end, depth),
+        };
+        match (found, default) {
+            (Ok(value), None) => self.out.push_str(&value),
+            (Ok(value), Some(_)) if !value.is_empty() => self.out.push_str(&value),
+            (Ok(_) | Err(Failure::Unset(_) | Failure::Missing(_)), Some(default)) => {
+                self.expand(close - default.len(), close, depth + 1);
+            }
+            (Err(failure), _) => self.fail(failure),
         }
         Some(close + 1)
+    }
+
+    /// What the file holds whose path is `text[from..to]`, which may hold references.
+    fn file(&mut self, from: usize, to: usize, depth: usize) -> Result<String, Failure> {
+        let begin = self.out.len();
+        self.expand(from, to, depth + 1);
+        let path = self.out.split_off(begin);
+        match (self.files)(&path) {
+            Ok(Some(mut content)) => {
+                content.truncate(content.trim_end_matches(['\n', '\r']).len());
+                Ok(content)
+            }
+            Ok(None) => Err(Failure::Missing(path)),
+            Err(why) => Err(Failure::Unreadable(path, why)),
+        }
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -129,15 +161,44 @@ impl Run<'_> {
     }
 }
 
-/// Name and default of a `${...}` whose braces are known to match, if it is a reference.
-fn reference(text: &str) -> Option<(&str, Option<&str>)> {
+/// What a reference refers to.
+#[derive(Clone, Copy, Debug)]
+enum Source<'t> {
+    Variable(&'t str),
+    /// By its path, in which there may be references.
+    File(&'t str),
+}
+
+/// Source and default of a `${...}` whose braces are known to match, if it is a reference.
+fn reference(text: &str) -> Option<(Source<'_>, Option<&str>)> {
     let inside = text.strip_prefix("${")?.strip_suffix('}')?;
+    if let Some(path) = inside.strip_prefix("file:") {
+        // A default of a reference within the path is not the path's own.
+        let end = default_of(path);
+        let (path, default) = (path.get(..end)?, path.get(end..)?.strip_prefix(":-"));
+        return (!path.is_empty()).then_some((Source::File(path), default));
+    }
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
     };
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    (begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')).then_some((name, default))
+    let sane = begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    sane.then_some((Source::Variable(name), default))
+}
+
+/// Where the `:-` begins that stands in no reference, or the end.
+fn default_of(text: &str) -> usize {
+    let (mut open, bytes) = (0_usize, text.as_bytes());
+    for (at, pair) in bytes.windows(2).enumerate() {
+        match pair {
+            b"${" => open += 1,
+            [b'}', _] => open = open.saturating_sub(1),
+            b":-" if open == 0 => return at,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Where each `${` is closed, sorted by its opening; those never closed are left out.
@@ -172,8 +233,38 @@ mod tests {
         }
     }
 
+    fn files(path: &str) -> Result<Option<String>, String> {
+        match path {
+            "key" | "dir/a" => Ok(Some("sk-1\r\n\n".into())),
+            "empty" => Ok(Some("\n".into())),
+            "locked" => Err("permission denied".into()),
+            _ => Ok(None),
+        }
+    }
+
+    fn interpolate(written: &str, env: &Env<'_>) -> Result<Interpolated, Vec<Failure>> {
+        super::interpolate(written, env, &files)
+    }
+
     fn text(written: &str) -> String {
         interpolate(written, &env).unwrap().text
+    }
+
+    #[test]
+    fn a_file_stands_for_what_it_holds_without_the_newlines_at_its_end() {
+        assert_eq!(text("<${file:key}>"), "<sk-1>");
+        assert_eq!(text("${file:${NO:-dir}/${A}}"), "sk-1");
+        assert_eq!(text("${file:${NO:-no}:-d${A}}"), "da");
+        assert_eq!(
+            (text("${file:empty}"), text("${file:empty:-d}"), text("${file:no:-d}")),
+            (String::new(), "d".into(), "d".into())
+        );
+        assert_eq!(text("${NO:-${file:key}}"), "sk-1");
+        assert_eq!(text("${file:}"), "${file:}");
+        assert_eq!(interpolate("${file:key}", &env).unwrap().form, Form::Reference);
+        assert_eq!(interpolate("${file:no}", &env), Err(vec![Failure::Missing("no".into())]));
+        let locked = Failure::Unreadable("locked".into(), "permission denied".into());
+        assert_eq!(interpolate("${file:locked:-d}", &env), Err(vec![locked]));
     }
 
     #[test]
@@ -253,7 +344,7 @@ mod tests {
         }
 
         #[test]
-        fn terminates_without_panic(written in r"([$]\{|\}|:-|[$]|A|NO|é|[ -~]){0,60}") {
+        fn terminates_without_panic(written in r"([$]\{|\}|:-|[$]|A|NO|file:|é|[ -~]){0,60}") {
             let _ = interpolate(&written, &env);
         }
 

@@ -48,6 +48,17 @@ pub struct LoadError {
     pub file: PathBuf,
     /// In the order of the file; never empty.
     pub problems: Vec<Problem>,
+    /// Files that it names and that were there or should have been: when one of them changes, it may be right.
+    pub names: Vec<PathBuf>,
+}
+
+impl LoadError {
+    /// The one thing that is wrong with a configuration that is right in itself.
+    pub fn one(config: &super::Config, line: usize, key: &str, message: String, help: Option<String>) -> Self {
+        let (file, key) = (config.file.clone(), key.to_owned());
+        let problem = Problem { file: file.clone(), line, key, message, help };
+        Self { file, problems: vec![problem], names: config.names.clone() }
+    }
 }
 
 /// Proof that a problem has been put on the list, so that whoever holds it can go on with any value.
@@ -103,12 +114,28 @@ pub(crate) struct Findings {
     problems: Vec<Problem>,
     /// Legal, but worth a line in the log.
     pub warnings: Vec<String>,
+    /// Files that the configuration names.
+    pub names: Vec<PathBuf>,
 }
 
 impl Findings {
     /// None yet.
     pub fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new() }
+        Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), names: Vec::new() }
+    }
+
+    /// Where relative paths begin.
+    pub fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// The path of a file that the configuration names, relative to its folder; noted, so that changes of it are seen.
+    pub fn names(&mut self, path: &str) -> PathBuf {
+        let full = self.folder().join(path);
+        if !self.names.contains(&full) {
+            self.names.push(full.clone());
+        }
+        full
     }
 
     /// Notes a problem.
@@ -143,7 +170,7 @@ impl Findings {
             self.problem(&Place::file(), "cannot be used", None);
         }
         self.problems.sort_by_key(|problem| problem.line);
-        Err(LoadError { file: self.file, problems: self.problems })
+        Err(LoadError { file: self.file, problems: self.problems, names: self.names })
     }
 }
 

@@ -8,7 +8,7 @@ use url::Url;
 use super::check::{Given, timeouts};
 use super::example::MINIMAL;
 use super::problem::{Place, Reported, quoted};
-use super::read::{Reader, Section, Text, Zero};
+use super::read::{Reader, Section, Text, Zero, content};
 use super::schema::{PRICE, PROVIDER, PROVIDER_CHECK, TIMEOUTS};
 use super::yaml::Node;
 use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts};
@@ -89,10 +89,7 @@ pub(super) fn providers(
 /// The provider at `section`, still without its name; `None` only after a problem.
 fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given, checks: &HealthCheck) -> Option<Provider> {
     let base_url = required(reader, section, "base_url").ok().and_then(|text| base_url(reader, &text).ok());
-    let api_key = match section.get("api_key") {
-        Some((at, node)) => secret(reader, node, at, Some("a server that wants no key accepts any, such as `none`")),
-        None => Err(reader.findings.problem(&section.place("api_key"), "is required", None)),
-    };
+    let api_key = api_key(reader, section);
     let azure = base_url.as_ref().and_then(Url::host_str).is_some_and(is_azure);
     let kinds = [("openai", ProviderKind::OpenAi), ("azure", ProviderKind::Azure)];
     let detected = if azure { ProviderKind::Azure } else { ProviderKind::OpenAi };
@@ -148,6 +145,39 @@ fn health_check(reader: &mut Reader<'_>, section: &Section<'_>, global: &HealthC
         interval: reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(global.interval),
         timeout: reader.seconds(&section, "timeout", Zero::Illegal).unwrap_or(global.timeout),
     }
+}
+
+/// The key itself, or what the file holds that is named instead.
+fn api_key(reader: &mut Reader<'_>, section: &Section<'_>) -> Result<Secret, Reported> {
+    let empty = "a server that wants no key accepts any, such as `none`";
+    let Some(found) = reader.text(section, "api_key_file")? else {
+        return match section.get("api_key") {
+            Some((at, node)) => secret(reader, node, at, Some(empty)),
+            None => {
+                let help = "or `api_key_file`, the path of a file that holds it".to_owned();
+                Err(reader.findings.problem(&section.place("api_key"), "is required", Some(help)))
+            }
+        };
+    };
+    if section.get("api_key").is_some() {
+        let help = "leave out one of them".to_owned();
+        return Err(reader.findings.problem(&found.at, "stands beside `api_key`", Some(help)));
+    }
+    if found.text.is_empty() {
+        return Err(reader.findings.problem(&found.at, "must not be empty", None));
+    }
+    let file = reader.findings.names(&found.text);
+    let wrong = match content(&file) {
+        Ok(Some(text)) => {
+            let text = text.trim_end_matches(['\n', '\r']).to_owned();
+            // A file may hold whatever a variable may.
+            return sendable(reader, Text { text, written: false, stray: false, ..found }, Some("the file is empty"));
+        }
+        Ok(None) => format!("there is no file {}", file.display()),
+        Err(why) => format!("the file {} cannot be read: {why}", file.display()),
+    };
+    let help = found.text.starts_with('~').then(|| "`~` is not expanded here; write ${HOME}".to_owned());
+    Err(reader.findings.problem(&found.at, wrong, help))
 }
 
 /// A text that must be there.

@@ -3,9 +3,13 @@
 //! What a value may be is decided here, per kind; which keys there are and what follows from them, in `check` and its
 //! siblings. An absent key and a key with nothing behind it are the same.
 
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::example;
+use super::file::read_bounded;
 use super::interpolate::{Env, Failure, Form, interpolate};
 use super::problem::{Findings, Place, Reported, nearest, quoted};
 use super::schema::{Schema, TOP, help_for_unknown};
@@ -16,6 +20,9 @@ const MAX_SECONDS: f64 = 315_360_000.0;
 
 /// The shortest that is not 0; anything below is a mistake in the unit.
 const MIN_SECONDS: f64 = 0.001;
+
+/// A file that a text names is not larger.
+const MAX_CONTENT: u64 = 64 << 10;
 
 /// Limits on numbers of requests stay below this, which a semaphore can hold on every platform.
 const MAX_COUNT: u64 = 100_000_000;
@@ -340,7 +347,16 @@ impl<'a> Reader<'a> {
 
     /// A scalar's text with its references replaced. Every variable that is missing is a problem of its own.
     pub fn interpolated(&mut self, scalar: &Scalar, at: &Place) -> Result<Written, Reported> {
-        match interpolate(&scalar.text, self.env) {
+        let named = RefCell::new(Vec::new());
+        let files = |path: &str| {
+            named.borrow_mut().push(path.to_owned());
+            content(&self.findings.folder().join(path))
+        };
+        let interpolated = interpolate(&scalar.text, self.env, &files);
+        for path in named.into_inner() {
+            self.findings.names(&path);
+        }
+        match interpolated {
             Ok(done) => {
                 if done.stray {
                     self.findings.warn(at, "holds a `${` that is no reference to a variable and stays as it is");
@@ -358,6 +374,14 @@ impl<'a> Reader<'a> {
                             format!("the environment variable {name} is not set"),
                             Some(format!("set it, or give a default: ${{{name}:-...}}")),
                         ),
+                        Failure::Missing(path) => (
+                            format!("there is no file {}", self.findings.folder().join(&path).display()),
+                            Some("paths are relative to the folder of the configuration".to_owned()),
+                        ),
+                        Failure::Unreadable(path, why) => (
+                            format!("the file {} cannot be read: {why}", self.findings.folder().join(path).display()),
+                            None,
+                        ),
                         Failure::TooDeep => ("has defaults nested too deep".to_owned(), None),
                         Failure::TooLong => ("is longer than 1 MiB with its variables filled in".to_owned(), None),
                     };
@@ -367,6 +391,20 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// What a file of a secret or the like holds; nothing when there is none.
+pub(super) fn content(file: &Path) -> Result<Option<String>, String> {
+    let bytes = match read_bounded(file, MAX_CONTENT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if bytes.len() as u64 > MAX_CONTENT {
+        return Err("it is larger than 64 KiB".to_owned());
+    }
+    // No bytes of it in the message: it is a secret, as a rule.
+    String::from_utf8(bytes).map(Some).map_err(|_not_text| "it is not UTF-8".to_owned())
 }
 
 /// A text with its references replaced.

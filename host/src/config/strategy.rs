@@ -100,8 +100,10 @@ fn resolve(
     let source = if let Some(source) = by_name(&name, found, sources) {
         source
     } else if name.ends_with(".wasm") {
-        StrategySource::File(file(reader, at, &name, sources.folder).ok()?)
+        StrategySource::File(file(reader, at, &name).ok()?)
     } else {
+        // Somebody may be about to put it there.
+        reader.findings.names(&dropped(Path::new(""), &name).to_string_lossy());
         let names = declared.iter().map(|entry| entry.name).chain(sources.builtins.iter().copied());
         let names: BTreeSet<&str> = names.chain(found.iter().map(String::as_str)).collect();
         let mut help = suggest(&name, names.iter().copied(), "there is").unwrap_or_default();
@@ -140,9 +142,10 @@ fn declared<'n>(
         };
         let source = match reader.text(&section, "path") {
             Err(Reported) => None,
-            Ok(Some(path)) => file(reader, &path.at, &path.text, sources.folder).ok().map(StrategySource::File),
+            Ok(Some(path)) => file(reader, &path.at, &path.text).ok().map(StrategySource::File),
             Ok(None) if let Some(source) = by_name(name, found, sources) => Some(source),
             Ok(None) => {
+                reader.findings.names(&dropped(Path::new(""), name).to_string_lossy());
                 let built_in = sources.builtins.join(", ");
                 let help = format!("or a file strategies/{name}.wasm beside this one; built in are {built_in}");
                 reader.findings.problem(&at, "needs a `path` to its .wasm file", Some(help));
@@ -159,11 +162,11 @@ fn declared<'n>(
 }
 
 /// The file at `path`, relative to the configuration; that it exists is checked.
-fn file(reader: &mut Reader<'_>, at: &Place, path: &str, folder: &Path) -> Result<PathBuf, Reported> {
+fn file(reader: &mut Reader<'_>, at: &Place, path: &str) -> Result<PathBuf, Reported> {
     if path.is_empty() {
         return Err(reader.findings.problem(at, "must not be empty", None));
     }
-    let full = folder.join(path);
+    let full = reader.findings.names(path);
     let wrong = match full.metadata() {
         Ok(found) if found.is_file() => return Ok(full),
         Ok(_) => "is not a file",

@@ -24,6 +24,8 @@ pub struct State<'a> {
     pub connections: [u64; 2],
     /// In the order of the configuration.
     pub providers: Vec<ProviderState<'a>>,
+    /// Lines of the log that nobody took in time.
+    pub log_lines_dropped: u64,
     /// The strategy's name.
     pub strategy: &'a str,
     /// How it is.
@@ -94,6 +96,12 @@ impl State<'_> {
         ));
         refused.inc_by(turned_away);
         register(Box::new(refused));
+        let dropped = sound(IntCounter::new(
+            "pointsman_log_lines_dropped_total",
+            "Lines of the log that were dropped because nobody took them in time.",
+        ));
+        dropped.inc_by(self.log_lines_dropped);
+        register(Box::new(dropped));
 
         let in_flight = gauges("pointsman_provider_in_flight", "Requests that a provider works on.", &["provider"]);
         let slots = gauges("pointsman_provider_max_concurrent", "The limit of a provider that has one.", &["provider"]);

@@ -36,6 +36,8 @@ pub struct Generation {
     pub forward_headers: Vec<HeaderName>,
     /// Larger bodies are refused.
     pub max_body_bytes: usize,
+    /// How long the server goes on before it drains.
+    pub drain_delay: Duration,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,
     /// After how long without a byte a stream gets a comment.
@@ -84,6 +86,7 @@ impl Generation {
             visitors: Visitors { origins: config.server.cors_origins.clone(), hosts: config.server.hosts.clone() },
             forward_headers: config.server.forward_headers.clone(),
             max_body_bytes: config.server.max_body_bytes,
+            drain_delay: config.server.drain_delay,
             drain_timeout: config.server.drain_timeout,
             keep_alive: config.server.keep_alive,
             affinity: config.affinity.clone(),

@@ -1,0 +1,140 @@
+//! How the reloads went, for `/health`: what each changed, or why it changed nothing.
+
+use std::collections::VecDeque;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::config::{Change, LoadError};
+
+/// Reloads that are remembered.
+const REMEMBERED: usize = 20;
+
+/// Lines that are remembered of each.
+const LINES: usize = 50;
+
+/// A reload that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// When.
+    pub at: SystemTime,
+    /// All that is wrong.
+    pub text: String,
+    /// The same, one text for each problem.
+    pub problems: Vec<String>,
+}
+
+impl Failure {
+    /// What went wrong, now.
+    pub fn of(error: &anyhow::Error) -> Self {
+        let problems = match error.downcast_ref::<LoadError>() {
+            Some(error) => {
+                let problem = |problem: &crate::config::Problem| {
+                    let help = problem.help.as_ref().map(|help| format!(" (help: {help})")).unwrap_or_default();
+                    format!("line {}: {}: {}{help}", problem.line, problem.key, problem.message)
+                };
+                error.problems.iter().map(problem).collect()
+            }
+            None => vec![format!("{error:#}")],
+        };
+        Self { at: SystemTime::now(), text: format!("{error:#}"), problems }
+    }
+}
+
+/// How the reloads went.
+#[derive(Debug, Default)]
+pub struct Status(Mutex<History>);
+
+#[derive(Debug, Default)]
+struct History {
+    succeeded: u64,
+    failed: u64,
+    /// The latest, if it failed.
+    failure: Option<Failure>,
+    /// The latest last.
+    latest: VecDeque<Value>,
+}
+
+impl Status {
+    /// Notes a reload that went well, and what it changed.
+    pub fn succeeded(&self, cause: &str, generation: u64, changes: &[Change]) {
+        let mut history = self.0.lock();
+        history.succeeded += 1;
+        history.failure = None;
+        let result = if changes.is_empty() { "unchanged" } else { "reloaded" };
+        let lines: Vec<String> = changes.iter().map(Change::public_line).collect();
+        history.remember(SystemTime::now(), cause, generation, result, ("changes", lines));
+    }
+
+    /// Notes one that did not; `generation` is the one that stays in force.
+    pub fn failed(&self, cause: &str, generation: u64, failure: Failure) {
+        let mut history = self.0.lock();
+        history.failed += 1;
+        history.remember(failure.at, cause, generation, "failed", ("problems", failure.problems.clone()));
+        history.failure = Some(failure);
+    }
+
+    /// Whether the latest one, if there was any, went well.
+    pub fn is_well(&self) -> bool {
+        self.0.lock().failure.is_none()
+    }
+
+    /// All of it for `/health`.
+    pub fn shown(&self) -> Value {
+        let history = self.0.lock();
+        let mut shown = json!({
+            "reloads": {"succeeded": history.succeeded, "failed": history.failed, "latest": history.latest},
+        });
+        if let Some(failure) = &history.failure {
+            let problems: Vec<&String> = failure.problems.iter().take(LINES).collect();
+            shown["last_error"] = json!({"at": httpdate::fmt_http_date(failure.at), "problems": problems});
+        }
+        shown
+    }
+}
+
+impl History {
+    fn remember(
+        &mut self,
+        at: SystemTime,
+        cause: &str,
+        generation: u64,
+        result: &str,
+        (what, mut lines): (&str, Vec<String>),
+    ) {
+        let left_out = lines.len().saturating_sub(LINES);
+        if left_out > 0 {
+            lines.truncate(LINES);
+            lines.push(format!("and {left_out} more"));
+        }
+        if self.latest.len() >= REMEMBERED {
+            self.latest.pop_front();
+        }
+        let at = httpdate::fmt_http_date(at);
+        let mut entry = json!({"at": at, "cause": cause, "result": result, "generation": generation});
+        entry[what] = json!(lines);
+        self.latest.push_back(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_reloads_are_remembered_each_with_a_bounded_number_of_lines() {
+        let status = Status::default();
+        let changes: Vec<Change> = (0..60).map(|key| Change::of(key.to_string(), "changed")).collect();
+        for generation in 0..30 {
+            status.succeeded("SIGHUP", generation, &changes);
+        }
+        status.failed("SIGHUP", 29, Failure::of(&anyhow::anyhow!("no")));
+        let shown = status.shown();
+        let latest = shown["reloads"]["latest"].as_array().unwrap();
+        assert_eq!((latest.len(), latest[0]["generation"].as_u64()), (20, Some(11)));
+        assert_eq!(latest[0]["changes"].as_array().unwrap().len(), 51);
+        assert_eq!((latest[19]["result"].as_str(), latest[19]["problems"][0].as_str()), (Some("failed"), Some("no")));
+        assert_eq!((status.is_well(), shown["last_error"]["problems"][0].as_str()), (false, Some("no")));
+    }
+}

@@ -1,0 +1,242 @@
+//! What stood in the file, key by key, to say after a reload what is different now.
+//!
+//! Values are shown as they were written: what a variable or a file held may be a secret. Whether they are the same is
+//! judged by what they stand for.
+
+use std::collections::BTreeMap;
+
+use super::Secret;
+use super::interpolate::{Env, interpolate};
+use super::problem::{Findings, join, quoted};
+use super::read::content;
+use super::yaml::{Kind, Node};
+
+/// Keys whose values are never shown, with all below them.
+const SECRET: [&str; 6] = ["api_key", "api_keys", "config", "headers", "key", "password"];
+
+/// Keys whose values are for the log, and not for everybody who may ask how the server is.
+const PRIVATE: [&str; 3] = ["base_url", "proxy", "path"];
+
+/// All keys of a file with their values.
+#[derive(Clone, Debug, Default)]
+pub struct Written(BTreeMap<String, Value>);
+
+#[derive(Clone, Debug)]
+struct Value {
+    /// `None` where no value may be shown.
+    shown: Option<String>,
+    private: bool,
+    stands_for: Secret,
+}
+
+/// One key that is different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its path; providers by their names.
+    pub key: String,
+    /// What has become of it, such as `1 -> 3`, `changed`, `added`.
+    pub what: String,
+    /// Not for everybody who may ask how the server is.
+    private: bool,
+}
+
+impl Change {
+    /// A change that has no values to show.
+    pub fn of(key: String, what: &str) -> Self {
+        Self { key, what: what.to_owned(), private: false }
+    }
+
+    /// A line for the log.
+    pub fn line(&self) -> String {
+        format!("{}: {}", self.key, self.what)
+    }
+
+    /// A line for everybody.
+    pub fn public_line(&self) -> String {
+        if self.private { format!("{}: changed", self.key) } else { self.line() }
+    }
+}
+
+impl Written {
+    /// What stands in a file; `findings` knows its folder.
+    pub(super) fn of(root: Option<&Node>, env: &Env<'_>, findings: &Findings) -> Self {
+        let mut all = BTreeMap::new();
+        if let Some(root) = root {
+            let value = |text: &str| {
+                let files = |path: &str| content(&findings.folder().join(path));
+                interpolate(text, env, &files).map_or_else(|_wrong| text.to_owned(), |found| found.text)
+            };
+            flatten(root, String::new(), Shown::Yes, &value, &mut all);
+        }
+        Self(all)
+    }
+
+    /// What is different in `after`, in the order of the keys; something that is new or gone as a whole is one change.
+    pub fn changes(&self, after: &Self) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut keys: Vec<&String> = self.0.keys().chain(after.0.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            let (old, new) = (self.0.get(key), after.0.get(key));
+            let whole = whole(key);
+            let lacks =
+                |side: &Self| !side.0.keys().any(|other| other.starts_with(whole) && self::whole(other) == whole);
+            let change = match (old, new) {
+                (Some(old), Some(new)) if old.stands_for == new.stands_for => continue,
+                (None, Some(_)) if whole != key && lacks(self) => Change::of(whole.to_owned(), "added"),
+                (Some(_), None) if whole != key && lacks(after) => Change::of(whole.to_owned(), "removed"),
+                (old, new) => Change {
+                    key: key.clone(),
+                    what: what(old, new),
+                    private: [old, new].iter().flatten().any(|value| value.private),
+                },
+            };
+            if changes.last() != Some(&change) {
+                changes.push(change);
+            }
+        }
+        changes
+    }
+}
+
+/// The provider or strategy that a key belongs to, or the key itself.
+fn whole(key: &str) -> &str {
+    let end = if key.starts_with("providers[") {
+        key.find(']').map(|end| end + 1)
+    } else {
+        let name = key.strip_prefix("strategies.").and_then(|rest| rest.find('.'));
+        name.map(|end| end + "strategies.".len())
+    };
+    end.and_then(|end| key.get(..end)).unwrap_or(key)
+}
+
+fn what(old: Option<&Value>, new: Option<&Value>) -> String {
+    let hidden = |value: &Option<&Value>| value.is_some_and(|value| value.shown.is_none());
+    if hidden(&old) || hidden(&new) {
+        let what = match (old, new) {
+            (None, _) => "added",
+            (_, None) => "removed",
+            (Some(_), Some(_)) => "changed",
+        };
+        return what.to_owned();
+    }
+    let shown =
+        |value: Option<&Value>| value.and_then(|value| value.shown.clone()).unwrap_or_else(|| "not set".to_owned());
+    let (old, new) = (shown(old), shown(new));
+    if old == new { format!("{new} stands for something else now") } else { format!("{old} -> {new}") }
+}
+
+/// How far values may be shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Yes,
+    Privately,
+    No,
+}
+
+fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> String, all: &mut BTreeMap<String, Value>) {
+    match &node.kind {
+        Kind::Map(entries) => {
+            for (key, node) in entries {
+                let shown = match shown {
+                    Shown::No => Shown::No,
+                    _ if SECRET.contains(&key.text.as_str()) => Shown::No,
+                    _ if PRIVATE.contains(&key.text.as_str()) => Shown::Privately,
+                    shown => shown,
+                };
+                flatten(node, join(&path, &key.text), shown, value, all);
+            }
+        }
+        Kind::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let name = name(item).map_or_else(|| index.to_string(), quote_if_strange);
+                flatten(item, format!("{path}[{name}]"), shown, value, all);
+            }
+        }
+        Kind::Scalar(scalar) => {
+            let stands_for = value(&scalar.text);
+            // A user and a password may stand in a URL.
+            let hidden = shown == Shown::No || scalar.text.contains('@') || stands_for.contains('@');
+            let text = if scalar.plain && scalar.text.len() < 60 { scalar.text.clone() } else { quoted(&scalar.text) };
+            let private = shown == Shown::Privately;
+            all.insert(path, Value { shown: (!hidden).then_some(text), private, stands_for: Secret::new(stands_for) });
+        }
+    }
+}
+
+/// What an element of a list calls itself.
+fn name(item: &Node) -> Option<&str> {
+    let Kind::Map(entries) = &item.kind else { return None };
+    entries.iter().find_map(|(key, node)| match &node.kind {
+        Kind::Scalar(scalar) if key.text == "name" => Some(scalar.text.as_str()),
+        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => None,
+    })
+}
+
+fn quote_if_strange(name: &str) -> String {
+    let plain = !name.is_empty() && !name.contains(|c: char| c.is_control() || c.is_whitespace() || "[]".contains(c));
+    if plain { name.to_owned() } else { quoted(name).replace(['[', ']'], "_") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, parse};
+    use super::*;
+
+    const PROVIDERS: &str =
+        "providers:\n  - {name: a, base_url: 'http://a.internal/v1', api_key: never-shown, weight: 1}\n";
+
+    fn config(text: &str) -> Config {
+        parse(
+            text,
+            std::path::Path::new("x.yaml"),
+            &|name| (name == "K").then(|| "never-shown".to_owned()),
+            &["weighted"],
+        )
+        .unwrap()
+    }
+
+    fn lines(before: &str, after: &str) -> Vec<String> {
+        config(before).written.changes(&config(after).written).iter().map(Change::line).collect()
+    }
+
+    #[test]
+    fn each_changed_key_is_one_line_with_both_values() {
+        let after = format!("{}routing: {{strategy: weighted}}\n", PROVIDERS.replace("weight: 1", "weight: 3"));
+        let before = format!("{PROVIDERS}routing: {{strategy: weighted, health_check: {{interval: 5}}}}\n");
+        assert_eq!(
+            lines(&before, &after),
+            ["providers[a].weight: 1 -> 3", "routing.health_check.interval: 5 -> not set"]
+        );
+        assert_eq!(lines(&before, &before), [""; 0]);
+        assert_eq!(lines(&before, &format!("# a comment\n{before}")), [""; 0]);
+    }
+
+    #[test]
+    fn secrets_are_changed_and_nothing_more() {
+        let more = "server: {api_keys: [never-shown, '${K}']}\nstrategies: {weighted: {config: {a: never-shown}}}\n";
+        let before = format!("{PROVIDERS}{more}");
+        let after = before.replace("never-shown", "never-shown-either");
+        let found = lines(&before, &after);
+        assert_eq!(
+            found,
+            ["providers[a].api_key: changed", "server.api_keys[0]: changed", "strategies.weighted.config.a: changed"]
+        );
+    }
+
+    #[test]
+    fn what_is_added_or_removed_as_a_whole_is_one_line() {
+        let two = format!("{PROVIDERS}  - {{name: b, base_url: 'http://b/v1', api_key: k}}\n");
+        assert_eq!(lines(PROVIDERS, &two), ["providers[b]: added"]);
+        assert_eq!(lines(&two, PROVIDERS), ["providers[b]: removed"]);
+    }
+
+    #[test]
+    fn an_address_is_for_the_log_alone() {
+        let after = PROVIDERS.replace("a.internal", "b.internal");
+        let changes = config(PROVIDERS).written.changes(&config(&after).written);
+        assert_eq!(changes[0].line(), "providers[a].base_url: \"http://a.internal/v1\" -> \"http://b.internal/v1\"");
+        assert_eq!(changes[0].public_line(), "providers[a].base_url: changed");
+    }
+}
