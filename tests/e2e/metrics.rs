@@ -101,7 +101,9 @@ async fn tokens_and_the_first_event_of_streams_are_counted() {
     assert!(proxy.chat_call(&stream_request()).answer().await.complete);
     let first = r#"pointsman_time_to_first_token_seconds_count{provider="a"}"#;
     eventually("the stream is counted", async || proxy.metric(first).await == 1.0).await;
-    a.follow(Reply::json(200, &json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 20}})));
+    let choices = json!([{"message": {"role": "assistant", "content": "two"}}]);
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 20});
+    a.follow(Reply::json(200, &json!({"choices": choices, "usage": usage})));
     assert_eq!(proxy.chat().await.status, 200);
     assert_eq!(proxy.metric(first).await, 1.0, "an answer that is no stream has no first event");
     for (kind, tokens) in [("prompt", 17.0), ("completion", 25.0)] {

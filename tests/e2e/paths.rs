@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// The target at which a provider was asked when the client asked for `path`.
 async fn target(method: Method, path: &str) -> String {
-    let a = Mock::start("a", Reply::json(200, &json!({"ok": true}))).await;
+    let a = Mock::start("a", Reply::json(200, &json!({"choices": [{"text": "ok"}]}))).await;
     let proxy = Proxy::before([&a]).await;
     let call = proxy.call(method.clone(), path);
     let call = if method == Method::POST { call.json(&chat_request()) } else { call };

@@ -11,8 +11,7 @@ fn error(status: u16, message: &str, kind: &str, code: &str) -> Reply {
 
 async fn alone(reply: Reply) -> harness::Answer {
     let a = Mock::start("alpha", reply).await;
-    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"routing": {"retries": 0}}));
-    builder.start().await.chat().await
+    Proxy::before([&a]).await.chat().await
 }
 
 fn kind_and_code(answer: &harness::Answer) -> (Value, Value) {
@@ -77,15 +76,16 @@ async fn words_name_no_address_of_the_provider() {
     let address = a.address().to_string();
     let b = Mock::start("b", error(500, &format!("dial tcp {address}: refused"), "t", "c")).await;
     drop(a);
-    let message = Proxy::builder()
-        .provider(&b, json!({}))
-        .set(json!({"routing": {"retries": 0}}))
-        .start()
-        .await
-        .chat()
-        .await
-        .message();
+    let message = Proxy::before([&b]).await.chat().await.message();
     assert!(message.contains("dial tcp") && !message.contains("127.0.0.1"), "{message}");
+}
+
+#[tokio::test]
+async fn a_404_names_its_path_among_other_failures() {
+    let a = Mock::start("alpha", error(404, "no such route", "t", "c")).await;
+    let b = Mock::start("beta", Reply::status(500)).await;
+    let message = Proxy::before([&a, &b]).await.chat().await.message();
+    assert!(message.contains("alpha answered 404 to POST /v1/chat/completions: no such route"), "{message}");
 }
 
 #[tokio::test]

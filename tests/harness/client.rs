@@ -70,7 +70,8 @@ impl Drop for Connection {
 async fn connect(address: SocketAddr) -> (SendRequest<Full<Bytes>>, Connection) {
     let stream = TcpStream::connect(address).await.expect("the proxy accepts connections");
     stream.set_nodelay(true).expect("a fresh socket takes options");
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("no bytes are sent yet");
+    let (sender, connection) =
+        http1::Builder::new().max_headers(512).handshake(TokioIo::new(stream)).await.expect("no bytes are sent yet");
     let task = crate::spawn(async move { drop(connection.await) });
     (sender, Connection(task.abort_handle()))
 }

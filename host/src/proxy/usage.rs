@@ -1,59 +1,101 @@
 //! How many tokens an answer says it took.
 //!
-//! Read off the bytes that pass, without parsing the rest of them: the value of the last key `usage` that is an object.
+//! Read off the bytes that pass, without parsing the rest of them: the value of each key `usage` that is an object.
 //! In a JSON text a quoted `"usage"` is a key or a whole string value, never part of a longer text, whose quotes would be
 //! escaped; what is no object with such figures is not taken for one.
+//!
+//! An answer may say it more than once: streams of messages name the prompt in their first event and the completion in their
+//! last, others count up with each event. Figures only grow, so that the largest of each is the answer's.
 
 use std::sync::LazyLock;
 
-use memchr::memmem::{Finder, FinderRev};
-use serde::Deserialize;
+use memchr::memmem::Finder;
+
+use super::request::BodyError;
+use super::request::scan::Members;
 
 /// Where the figures stand.
 const KEY: &[u8] = b"\"usage\"";
 /// More than an object with the figures and their details takes.
-const MAX_OBJECT: usize = 2048;
+const MAX_OBJECT: usize = 4096;
+/// So many keys of one piece are looked at: a piece made of nothing else must not cost more than its size.
+const LOOKED_AT: usize = 64;
 
-/// The figures of one answer. The chat API and the responses API have different names for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// The figures of one answer. The chat API, the responses API and the messages API have different names for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt.
-    #[serde(alias = "input_tokens")]
     pub prompt_tokens: Option<u64>,
     /// Tokens of the completion.
-    #[serde(alias = "output_tokens")]
     pub completion_tokens: Option<u64>,
+}
+
+/// What follows a key.
+enum Reading {
+    Figures(Usage),
+    Nothing,
+    /// The text ends before it is clear.
+    CutOff,
 }
 
 impl Usage {
     /// The figures of a whole answer, be it one JSON text or a stream of events.
     pub fn of(answer: &[u8]) -> Option<Self> {
-        last_keys(answer).find_map(|at| Self::after_key(&answer[at + KEY.len()..]))
+        let mut scanner = UsageScanner::default();
+        scanner.look(answer);
+        scanner.found
+    }
+
+    /// Where the figure of a member of the object stands, if it is one.
+    fn figure(&mut self, key: &[u8]) -> Option<&mut Option<u64>> {
+        match key {
+            b"prompt_tokens" | b"input_tokens" => Some(&mut self.prompt_tokens),
+            b"completion_tokens" | b"output_tokens" => Some(&mut self.completion_tokens),
+            _ => None,
+        }
+    }
+
+    /// The larger figure of each.
+    fn merged(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.max(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.max(other.completion_tokens),
+        }
     }
 
     /// Reads the figures that follow the key.
-    fn after_key(rest: &[u8]) -> Option<Self> {
-        let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    fn after_key(rest: &[u8]) -> Reading {
+        let rest = rest.trim_ascii_start();
+        let Some(rest) = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start) else {
+            return if rest.is_empty() { Reading::CutOff } else { Reading::Nothing };
+        };
         let object = &rest[..rest.len().min(MAX_OBJECT)];
-        if !object.starts_with(b"{") {
-            return None;
+        let Some(mut members) = Members::at(object, 0) else {
+            return if object.is_empty() { Reading::CutOff } else { Reading::Nothing };
+        };
+        let mut usage = Self::default();
+        loop {
+            match members.next() {
+                Ok(Some(member)) => {
+                    if let Some(figure) = usage.figure(&object[member.key]) {
+                        *figure = number(&object[member.value]).max(*figure);
+                    }
+                }
+                // Only an object that has ended is believed: the last figure may have more digits.
+                Ok(None) if usage == Self::default() => return Reading::Nothing,
+                Ok(None) => return Reading::Figures(usage),
+                Err(BodyError::Syntax { found: None, .. }) => return Reading::CutOff,
+                Err(_) => return Reading::Nothing,
+            }
         }
-        let usage: Usage = serde_json::Deserializer::from_slice(object).into_iter().next()?.ok()?;
-        (usage != Usage::default()).then_some(usage)
     }
 }
 
-/// Where the key stands, the last one first; at most so many.
-fn last_keys(text: &[u8]) -> impl Iterator<Item = usize> {
-    const LOOKED_AT: usize = 8;
-    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
-    static REVERSE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(KEY));
-    // Forwards is many times faster than backwards, and mostly there is none.
-    let end = FINDER.find(text).map_or(0, |_| text.len());
-    REVERSE.rfind_iter(&text[..end]).take(LOOKED_AT)
+fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// Looks for the figures in a stream as it passes.
+/// Looks for the figures in an answer as it passes.
 #[derive(Debug, Default)]
 pub struct UsageScanner {
     found: Option<Usage>,
@@ -77,22 +119,22 @@ impl UsageScanner {
     }
 
     fn look(&mut self, text: &[u8]) {
-        let mut unclear = None;
-        for at in last_keys(text) {
-            if let Some(usage) = Usage::after_key(&text[at + KEY.len()..]) {
-                self.found = Some(usage);
-                break;
+        static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
+        let mut from = 0;
+        for _ in 0..LOOKED_AT {
+            let Some(length) = FINDER.find(&text[from..]) else { break };
+            let key = from + length;
+            from = key + KEY.len();
+            match Usage::after_key(&text[from..]) {
+                Reading::Figures(usage) => self.found = Some(self.found.unwrap_or_default().merged(usage)),
+                Reading::Nothing => {}
+                Reading::CutOff if text.len() - key < MAX_OBJECT => {
+                    return self.carried.extend_from_slice(&text[key..]);
+                }
+                Reading::CutOff => {}
             }
-            unclear = unclear.or(Some(at));
         }
-        // Cut off perhaps; an event ends with its line.
-        if let Some(at) = unclear
-            && text.len() - at < MAX_OBJECT
-            && !text[at..].contains(&b'\n')
-        {
-            return self.carried.extend_from_slice(&text[at..]);
-        }
-        // Nearly every piece ends with an event, that is with a line.
+        // Nearly every piece of a stream ends with an event, that is with a line.
         if text.ends_with(b"\n") {
             return;
         }
@@ -130,6 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_of_each_figure_is_the_answers() {
+        // Messages: the prompt at first, what was written of it at last.
+        let messages = concat!(
+            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":12,",
+            "\"cache_creation\":{\"ephemeral_5m_input_tokens\":0},\"output_tokens\":1}}}\n\n",
+            "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":34}}\n\n",
+        );
+        assert_eq!(Usage::of(messages.as_bytes()), Some(FIGURES));
+        let counting = r#"{"usage":{"prompt_tokens":12,"completion_tokens":7}}{"usage":{"completion_tokens":34}}"#;
+        assert_eq!(Usage::of(counting.as_bytes()), Some(FIGURES));
+        let mut scanner = UsageScanner::default();
+        messages.split_inclusive('\n').for_each(|line| scanner.feed(line.as_bytes()));
+        assert_eq!(scanner.found(), Some(FIGURES));
+    }
+
+    #[test]
     fn what_is_no_figure_is_none() {
         for text in [
             "",
@@ -138,6 +196,7 @@ mod tests {
             "{\"usage\":{}}",
             "{\"usage\":{\"prompt_tokens\":-1}}",
             "{\"usage\":{\"prompt_tokens\":1",
+            "{\"usage\":{\"type\":\"object\",\"prompt_tokens\":\"1\"}}",
             "{\"content\":\"\\\"usage\\\":{\\\"prompt_tokens\\\":1}\"}",
         ] {
             assert_eq!(Usage::of(text.as_bytes()), None, "{text}");
@@ -160,12 +219,23 @@ mod tests {
     }
 
     #[test]
-    fn what_it_carries_is_bounded() {
+    fn figures_behind_a_large_answer_are_found() {
         let mut scanner = UsageScanner::default();
-        scanner.feed(b"\"usage\":{\"x\":\"");
-        for _ in 0..1000 {
-            scanner.feed(&[b'x'; 1000]);
-            assert!(scanner.carried.len() <= 2 * MAX_OBJECT);
+        let large = format!("{{\"data\":[{}],", "0.25,".repeat(100_000));
+        let figures = "\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":34}}";
+        (large + figures).as_bytes().chunks(1448).for_each(|piece| scanner.feed(piece));
+        assert_eq!(scanner.found(), Some(FIGURES));
+    }
+
+    #[test]
+    fn what_it_carries_is_bounded() {
+        for (start, more) in [("\"usage\":{\"x\":\"", b'x'), ("\"usage\"", b' '), ("\"usage\":", b' ')] {
+            let mut scanner = UsageScanner::default();
+            scanner.feed(start.as_bytes());
+            for _ in 0..100 {
+                scanner.feed(&[more; 1000]);
+                assert!(scanner.carried.len() <= MAX_OBJECT);
+            }
         }
     }
 }

@@ -175,7 +175,7 @@ fn whole(after: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
     Box::pin(stream::once(async move {
         sleep(after).await;
         drop(slot);
-        Ok(Bytes::from_static(b"{}"))
+        Ok(Bytes::from_static(b"{\"choices\":[{}]}"))
     }))
 }
 

@@ -28,6 +28,8 @@ enum Says {
     Word(&'static str),
     /// Its message begins so, upper and lower case aside.
     Opening(&'static str),
+    /// The same, of an error without a type.
+    Bare(&'static str),
     /// Its code, type or message has these words in it, whatever joins them.
     Anywhere(&'static str),
 }
@@ -69,8 +71,8 @@ const TABLE: [Row; 17] = [
     // Gemini.
     row(&[400, 403], Says::Word("API_KEY_INVALID"), Meaning::Key, "cequence-io/openai-scala-client#109, uni-api#140"),
     row(&[400], Says::Opening("API key not valid"), Meaning::Key, "babaohuang/GeminiProChat#142"),
-    // xAI.
-    row(&[400], Says::Opening("Incorrect API key provided"), Meaning::Key, "openai/codex#1352, hex/claude-council#6"),
+    // xAI, whose error is a bare text; an error of OpenAI's shape with these words and 400 is left what it is.
+    row(&[400], Says::Bare("Incorrect API key provided"), Meaning::Key, "openai/codex#1352, hex/claude-council#6"),
     row(&[400, 403], Says::Word("invalid_api_key"), Meaning::Key, "openai/codex#1352"),
     // AWS: a key that has expired, or that it does not know, whatever is asked for.
     row(
@@ -96,6 +98,7 @@ impl Says {
         let words = || [&said.code, &said.kind].into_iter().filter_map(Option::as_deref);
         match self {
             Says::Word(word) => words().any(|said| said.eq_ignore_ascii_case(word)),
+            Says::Bare(opening) => said.kind.is_none() && Says::Opening(opening).is_said(said),
             Says::Opening(opening) => {
                 let start = said.message.as_deref().and_then(|message| message.get(..opening.len()));
                 start.is_some_and(|start| start.eq_ignore_ascii_case(opening))
