@@ -140,3 +140,27 @@ async fn a_client_cannot_make_a_provider_say_that_its_key_is_refused() {
         assert_eq!((answer.status, proxy.state_of(&a).await.as_str()), (400, "admitted"));
     }
 }
+
+#[tokio::test]
+async fn one_malformed_answer_goes_on_and_ejects_nobody() {
+    let headers = ["x-bell: a\u{7}b", "x-null: a\0b", "bad header"];
+    for header in headers {
+        let answer = format!("HTTP/1.1 200 OK\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}");
+        let (a, b) = (Mock::start("a", Reply::raw(answer)).await, Mock::start("b", Reply::chat("b")).await);
+        let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
+        let proxy = builder.set(json!({"routing": {"health_check": {"failures": 3}}})).start().await;
+        assert_eq!(proxy.chat().await.provider(), "b", "{header:?}");
+        assert_eq!(proxy.state_of(&a).await, "admitted", "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_answer_that_is_none_ejects_nobody() {
+    for body in [r#"{"error":{"code":502}}"#, "", "null", r#"{"choices":[]}"#] {
+        let (a, b) = (Mock::start("a", says(body)).await, Mock::start("b", Reply::chat("b")).await);
+        let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
+        let proxy = builder.set(json!({"routing": {"health_check": {"failures": 3}}})).start().await;
+        assert_eq!(proxy.chat().await.provider(), "b", "{body}");
+        assert_eq!(proxy.state_of(&a).await, "admitted", "{body}");
+    }
+}

@@ -49,6 +49,19 @@ async fn of_several_providers_each_ones_words_are_told_under_the_proxys_own_code
 }
 
 #[tokio::test]
+async fn a_request_that_nobody_is_asked_for_is_told_what_was_said_before() {
+    let limit = error(429, "You exceeded your quota", "t", "insufficient_quota").header("retry-after", "60");
+    let a = Mock::start("alpha", limit).await;
+    let proxy = Proxy::before([&a]).await;
+    for _ in 0..2 {
+        let answer = proxy.chat().await;
+        assert_eq!(answer.status, 429);
+        assert!(answer.message().contains("You exceeded your quota"), "{}", answer.text());
+    }
+    assert_eq!(a.calls(), 1);
+}
+
+#[tokio::test]
 async fn health_gives_the_words_of_what_put_a_provider_out() {
     for (status, state) in [(401, "ejected"), (429, "throttled")] {
         let a = Mock::start("a", error(status, "You exceeded your quota", "t", "insufficient_quota")).await;

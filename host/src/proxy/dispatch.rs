@@ -381,7 +381,8 @@ impl Course<'_> {
             let wait = fleet.all_throttled_for(&self.eligible, self.model);
             let wait = wait.or_else(|| outcomes().filter_map(asked_to_wait).min());
             let wait = wait.unwrap_or(Duration::from_secs(1));
-            return Err(ProxyError::AllThrottled { wait, tried: self.failed });
+            let tried = if self.failed.is_empty() { self.limited(fleet) } else { self.failed };
+            return Err(ProxyError::AllThrottled { wait, tried });
         }
         if outcomes().all(|outcome| outcome == Outcome::NotFound)
             && let Some(answered) = self.not_found
@@ -392,6 +393,19 @@ impl Course<'_> {
             return Err(ProxyError::AllTimedOut(self.failed));
         }
         Err(ProxyError::AllFailed { tried: self.failed, any_healthy: self.any_healthy })
+    }
+
+    /// Why nobody was asked: what was last heard of each provider, of a few of them.
+    fn limited(&self, fleet: &Fleet) -> Vec<Tried> {
+        const SHOWN: usize = 5;
+        let snapshot = fleet.snapshot();
+        let limited = self.eligible.providers().iter().filter_map(|&index| {
+            let provider = fleet.provider(index);
+            let reason = snapshot.of(provider.record()).reason()?.to_owned();
+            let outcome = Outcome::Throttled { retry_after: None };
+            Some(Tried { provider: provider.config.name.clone(), outcome, reason, words: None })
+        });
+        limited.take(SHOWN).collect()
     }
 
     /// Notes a failed attempt; a warning for those that an operator can mend.

@@ -130,6 +130,12 @@ pub fn outcome(status: u16, headers: &HeaderMap, said: &Said, now: SystemTime) -
     }
 }
 
+/// Whether a limit is one of the whole account and not of a model: there is no money left, or the month's share is used up.
+/// OpenAI's codes (<https://platform.openai.com/docs/guides/error-codes>).
+pub fn is_about_the_account(said: &Said) -> bool {
+    ["insufficient_quota", "billing_hard_limit_reached"].iter().any(|word| Says::Word(word).is_said(said))
+}
+
 fn in_truth(status: u16, said: &Said) -> Option<Outcome> {
     let row = TABLE.iter().find(|row| row.statuses.contains(&status) && row.says.is_said(said))?;
     Some(match row.means {

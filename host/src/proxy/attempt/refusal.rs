@@ -31,7 +31,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// Makes what an error comes to of its status, its headers and its body.
-pub(super) async fn refused(answer: Answer, permit: Permit, deadline: Instant, asked: &Asked<'_>) -> Attempted {
+pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instant, asked: &Asked<'_>) -> Attempted {
     let Answer { status, mut headers, mut body, .. } = answer;
     let provider = permit.provider().clone();
     let by_status = Outcome::of_status(status.as_u16(), None);
@@ -58,6 +58,9 @@ pub(super) async fn refused(answer: Answer, permit: Permit, deadline: Instant, a
         let path = provider.client.path(asked.endpoint, asked.model);
         let words = words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
         reason = format!("{outcome} to {} {path}{words}", asked.method);
+    }
+    if peculiarities::is_about_the_account(&said) {
+        permit.limits_account();
     }
     permit.report_because(outcome, &reason);
     if !is_passed_on(outcome) {
