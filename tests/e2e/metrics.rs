@@ -113,6 +113,49 @@ async fn tokens_and_the_first_event_of_streams_are_counted() {
 }
 
 #[tokio::test]
+async fn tokens_are_counted_in_answers_of_any_size_and_in_streams_of_messages() {
+    let filler = "x".repeat(1500 << 10);
+    let choices = json!([{"message": {"role": "assistant", "content": filler}}]);
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 20});
+    let a = Mock::start("a", Reply::json(200, &json!({"choices": choices, "usage": usage}))).await;
+    let proxy = Proxy::before([&a]).await;
+    assert!(proxy.chat().await.complete);
+    let tokens =
+        async |kind: &str| proxy.metric(&format!("pointsman_tokens_total{{kind=\"{kind}\",provider=\"a\"}}")).await;
+    eventually("the large answer is counted", async || tokens("completion").await == 20.0).await;
+    let start = json!({"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}});
+    let text = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}});
+    let end = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}});
+    let event = |kind: &str, data: &serde_json::Value| format!("event: {kind}\ndata: {data}\n\n");
+    a.follow(
+        Reply::sse()
+            .body(event("message_start", &start))
+            .body(event("content_block_delta", &text))
+            .body(event("message_delta", &end))
+            .body(event("message_stop", &json!({"type": "message_stop"}))),
+    );
+    let request = json!({"model": "m", "max_tokens": 9, "stream": true, "messages": []});
+    assert!(proxy.post("/v1/messages", &request).await.complete);
+    eventually("the stream is counted", async || tokens("prompt").await == 17.0).await;
+    eventually("both ends of it", async || tokens("completion").await == 25.0).await;
+}
+
+#[tokio::test]
+async fn an_announced_length_that_was_delivered_is_a_success_and_a_shorter_one_is_none() {
+    let audio = || Reply::status(200).header("content-type", "audio/mpeg");
+    let body = vec![b'x'; 300 << 10];
+    let a = Mock::start("a", [audio().body(body.clone()), audio().announce(400 << 10).body(body).cut()]).await;
+    let proxy = Proxy::before([&a]).await;
+    let speech = json!({"model": "tts", "input": "x", "voice": "alloy"});
+    let series =
+        |outcome: &str| format!("pointsman_requests_total{{endpoint=\"audio\",outcome=\"{outcome}\",provider=\"a\"}}");
+    assert_eq!(proxy.post("/v1/audio/speech", &speech).await.body.len(), 300 << 10);
+    eventually("it is a success", async || proxy.metric(&series("succeeded")).await == 1.0).await;
+    assert!(!proxy.post("/v1/audio/speech", &speech).await.complete);
+    eventually("it is an interruption", async || proxy.metric(&series("interrupted")).await == 1.0).await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_counts_as_cancelled() {
     let a = Mock::start("a", Reply::silence()).await;
     let proxy = Proxy::before([&a]).await;

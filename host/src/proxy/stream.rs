@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
@@ -30,6 +30,8 @@ use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
 use reader::Reader;
 
+/// The type of JSON, as it begins.
+const JSON: &[u8] = b"application/json";
 /// Pieces of at most this size are put together,
 const SMALL: usize = 2 << 10;
 /// up to this size.
@@ -91,13 +93,18 @@ pub struct Raw {
     left: Option<u64>,
     /// `timeouts.idle`: between two pieces.
     idle: Duration,
+    /// Whether it is JSON, which may say how many tokens it took.
+    is_json: bool,
 }
 
 impl Raw {
     /// The body of an answer with these headers.
     pub fn new(headers: &HeaderMap, idle: Duration) -> Self {
         let left = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { left, idle }
+        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let is_json = kind.get(..JSON.len()).is_some_and(|start| start.eq_ignore_ascii_case(JSON))
+            && !headers.contains_key(CONTENT_ENCODING);
+        Self { left, idle, is_json }
     }
 
     /// Takes note of a piece; whether it was the last one.
@@ -144,7 +151,12 @@ impl Relay {
                 held.iter().for_each(|piece| usage.feed(piece));
                 (flow.reader.progress().ended, keep_alive.map(|pause| (Instant::now() + pause, pause)))
             }
-            Kind::Bytes(raw) => (held.iter().any(|piece| raw.take(piece)), None),
+            Kind::Bytes(raw) => {
+                if raw.is_json {
+                    held.iter().for_each(|piece| usage.feed(piece));
+                }
+                (held.iter().any(|piece| raw.take(piece)), None)
+            }
         };
         let first = alive.map_or(deadline, |(alive, _)| deadline.min(alive));
         let mut relay = Self {
@@ -309,6 +321,9 @@ impl Relay {
             },
             Kind::Bytes(raw) => {
                 self.has_moved = true;
+                if raw.is_json {
+                    self.usage.feed(&piece);
+                }
                 let is_over = raw.take(&piece);
                 (piece, is_over)
             }
