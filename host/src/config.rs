@@ -134,6 +134,8 @@ pub struct Config {
     pub retries: u32,
     /// Which requests belong together.
     pub affinity: Affinity,
+    /// Whose name of the model stands in answers.
+    pub model_names: ModelNames,
     /// The global queue and the wait for a provider's slot.
     pub queue: Queue,
     /// Logs and what is tracked.
@@ -215,6 +217,15 @@ pub struct Affinity {
     pub header: Option<HeaderName>,
     /// Without that header those do whose conversations begin alike; how many bytes of the beginning count.
     pub prompt_prefix: Option<usize>,
+}
+
+/// Whose name of the model stands in answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelNames {
+    /// What the provider says.
+    Provider,
+    /// What the client asked for.
+    Client,
 }
 
 /// The dialect of a provider.

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE, UPGRADE,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
@@ -29,6 +27,7 @@ pub mod generation;
 pub mod headers;
 pub mod intake;
 pub mod models;
+pub mod naming;
 pub mod reply;
 pub mod request;
 pub mod respond;
@@ -37,6 +36,7 @@ pub mod usage;
 pub mod visitors;
 pub mod whole;
 
+use crate::config::ModelNames;
 use crate::listener::Closer;
 use crate::metrics::Metrics;
 use crate::queue::{NoSlot, Queue, QueuePermit};
@@ -47,13 +47,14 @@ use dispatch::{Clock, Dispatcher, Order};
 use endpoint::{Class, Endpoint};
 use entropy::Entropy;
 use generation::Generation;
+use naming::Naming;
 use reply::Reply;
 use request::{Approach, BodyError, RequestBody};
 use respond::{Form, ProxyError};
-use stream::early::{self, Course, Early};
+use stream::early::{self, Early};
 use stream::protocol::Protocol;
 use stream::signs::Signs;
-use stream::{Kind, Relay, Waybill};
+use stream::{Kind, Relay, Ways};
 use usage::Usage;
 use visitors::Bound;
 use whole::Whole;
@@ -63,6 +64,9 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header that names the provider that answered.
 const PROVIDER: HeaderName = HeaderName::from_static("x-pointsman-provider");
+
+/// The header that says how many providers it took.
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
 
 /// A larger body is scanned on a thread of its own: even a hostile one of this size takes no more than a few ms.
 const SCANNED_IN_PLACE: usize = 1 << 20;
@@ -145,14 +149,20 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, bound: &Boun
         Ok(Prepared::Own(response)) => Ok(Answer::Own(response)),
         Ok(Prepared::Order(order, generation)) => {
             let (keep_alive, admitted) = (generation.keep_alive, order.admitted);
+            let naming = match generation.model_names {
+                ModelNames::Provider => None,
+                ModelNames::Client => Naming::of(order.body.model()),
+            };
             let answered = if let Some(signs) = order.signs.clone() {
                 let (protocol, id) = (Protocol::of(&order.endpoint.path), entry.id().to_owned());
-                let mut course = course(Arc::clone(proxy), generation, order, entry);
+                let mut course = early::course(Arc::clone(proxy), generation, order, entry);
                 let arrived = early::follow(&mut course, &signs, admitted, keep_alive).await;
                 let Some((back, answered)) = arrived else {
                     let asked = signs.show();
-                    let early = Early::new(course, signs, protocol, admitted, keep_alive, closer.clone());
-                    return begin_early(early, asked, &id, closes);
+                    let ways = Ways { closer: closer.clone(), keep_alive, naming };
+                    let mut response = Early::new(course, signs, protocol, admitted, ways).begin(asked);
+                    finish_head(response.headers_mut(), &id, closes);
+                    return response;
                 };
                 entry = back;
                 answered
@@ -160,16 +170,13 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, bound: &Boun
                 let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
                 dispatcher.dispatch(&order, &mut entry).await
             };
-            answered.map(|answered| Answer::Provider(answered, keep_alive))
+            answered.map(|answered| Answer::Provider(answered, Ways { closer: closer.clone(), keep_alive, naming }))
         }
         Err(error) => Err(error),
     };
     let mut response = match answer {
         Ok(Answer::Own(response)) => response,
-        Ok(Answer::Provider(answered, keep_alive)) => {
-            let waybill = Waybill { entry, closer: closer.clone(), keep_alive };
-            return pass_on(answered, waybill, closes);
-        }
+        Ok(Answer::Provider(answered, ways)) => return pass_on(answered, entry, ways, closes),
         Err(error) => {
             let mut response = error.into_response(form, entry.id(), entry.attempts());
             name_attempts(response.headers_mut(), &entry);
@@ -180,12 +187,7 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, bound: &Boun
         // The HTTP library would close the connection without a word, and the client send its next request into it.
         closes |= !intake::discard(unread).await;
     }
-    if closes {
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if let Ok(id) = HeaderValue::try_from(entry.id()) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    finish_head(response.headers_mut(), entry.id(), closes);
     let code = response.extensions().get::<respond::Code>().map(|code| code.0);
     entry.answered(response.status(), code, Instant::now());
     response.map(Reply::Own)
@@ -205,43 +207,8 @@ enum Prepared {
 enum Answer {
     /// By the proxy itself.
     Own(Response<Full<Bytes>>),
-    /// By a provider; and `server.keep_alive`.
-    Provider(Answered, Option<Duration>),
-}
-
-/// The course of a request that outlives the handler if its client is to hear of it before it is over.
-fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut entry: Entry) -> Course {
-    Box::pin(async move {
-        let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
-        let answered = dispatcher.dispatch(&order, &mut entry).await;
-        (entry, answered)
-    })
-}
-
-/// The head of a stream whose provider is still being sought; it names who is being asked, after how many attempts.
-fn begin_early(
-    early: Early,
-    (provider, attempts): (Option<HeaderValue>, usize),
-    id: &str,
-    closes: bool,
-) -> Response<Reply> {
-    let mut response = Response::new(Reply::Early(Box::new(early)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    streams(headers);
-    if let Ok(id) = HeaderValue::try_from(id) {
-        headers.insert(REQUEST_ID, id);
-    }
-    if let Some(provider) = provider {
-        headers.insert(PROVIDER, provider);
-    }
-    if attempts > 1 {
-        headers.insert("x-pointsman-attempts", HeaderValue::from(attempts));
-    }
-    if closes {
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    /// By a provider.
+    Provider(Answered, Ways),
 }
 
 impl Proxy {
@@ -380,8 +347,7 @@ async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<R
 }
 
 /// Turns a provider's answer into the client's.
-fn pass_on(answered: Answered, waybill: Waybill, closes: bool) -> Response<Reply> {
-    let Waybill { mut entry, closer, keep_alive } = waybill;
+fn pass_on(answered: Answered, mut entry: Entry, ways: Ways, closes: bool) -> Response<Reply> {
     let Answered { status, mut headers, content, outcome } = answered;
     let (is_whole, is_stream) = match &content {
         Content::Whole(_) => (true, false),
@@ -393,18 +359,13 @@ fn pass_on(answered: Answered, waybill: Waybill, closes: bool) -> Response<Reply
         headers.remove(CONTENT_LENGTH);
     }
     if is_stream {
-        streams(&mut headers);
+        headers::let_events_pass(&mut headers);
     }
     if let Some(theirs) = headers.remove(REQUEST_ID) {
         headers.insert("x-pointsman-provider-request-id", theirs);
     }
-    if let Ok(id) = HeaderValue::try_from(entry.id()) {
-        headers.insert(REQUEST_ID, id);
-    }
+    finish_head(&mut headers, entry.id(), closes);
     name_attempts(&mut headers, &entry);
-    if closes {
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    }
     let now = Instant::now();
     entry.answered(status, None, now);
     let body = match content {
@@ -413,11 +374,14 @@ fn pass_on(answered: Answered, waybill: Waybill, closes: bool) -> Response<Reply
                 entry.used(Usage::of(&bytes));
             }
             entry.ended(outcome, now);
+            let bytes = match ways.naming.filter(|_| outcome == Outcome::Succeeded) {
+                Some(naming) => naming.answer(bytes),
+                None => bytes,
+            };
             Reply::Whole(Whole::new(bytes, entry))
         }
         Content::Passing(Passing { held, source, kind, deadline, permit }) => {
-            let waybill = Waybill { entry, closer, keep_alive };
-            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, waybill)))
+            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, entry, ways)))
         }
     };
     let mut response = Response::new(body);
@@ -426,10 +390,14 @@ fn pass_on(answered: Answered, waybill: Waybill, closes: bool) -> Response<Reply
     response
 }
 
-/// Asks proxies on the way to the client to let events pass as they come, unless the provider has asked for something.
-fn streams(headers: &mut HeaderMap) {
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
-    headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
+/// What the head of every answer ends with.
+fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if closes {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// Says which provider answered, or failed last, and after how many attempts.
@@ -441,6 +409,6 @@ fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
         headers.insert("x-pointsman-decision", decision);
     }
     if entry.attempts() > 1 {
-        headers.insert("x-pointsman-attempts", HeaderValue::from(entry.attempts()));
+        headers.insert(ATTEMPTS, HeaderValue::from(entry.attempts()));
     }
 }

@@ -21,6 +21,7 @@ mod headers;
 mod held_answers;
 mod limits;
 mod metrics;
+mod model_names;
 mod models;
 mod no_answers;
 mod outcomes;

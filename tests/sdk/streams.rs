@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use harness::recorded::{RECORDED, replay};
-use harness::{Mock, Proxy};
+use harness::{Mock, Proxy, tool};
 use serde_json::{Map, Value, json};
 
 use super::install::Package;
@@ -35,7 +35,7 @@ async fn openai_for_python_raises_its_own_error_wherever_a_stream_is_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai_for_node_throws_its_own_error_wherever_a_stream_is_cut() {
-    let mut node = Command::new("node");
+    let mut node = tool("node");
     node.arg(install::node("openai_client.mjs"));
     see_them_cut(node, &["chat", "completions", "responses"]).await;
 }

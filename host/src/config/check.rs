@@ -16,8 +16,8 @@ use super::strategy::{Sources, Strategies, choose};
 use super::visitors;
 use super::yaml::Node;
 use super::{
-    Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, Monitoring, Queue, Record, Server, Timeouts, TlsFiles,
-    Written,
+    Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server, Timeouts,
+    TlsFiles, Written,
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,6 +76,8 @@ pub(super) fn check(
     let wanted = "a number of attempts, 0 or more";
     let retries = reader.integer(&routing, "retries", wanted, 0, MAX_RETRIES).unwrap_or(RETRIES);
     let affinity = affinity(&mut reader, &routing);
+    let names = [("provider", ModelNames::Provider), ("client", ModelNames::Client)];
+    let model_names = reader.one_of(&routing, "model_names", &names, false).unwrap_or(ModelNames::Provider);
     let queue = queue(&mut reader, &top);
     let folder = file.parent().unwrap_or(Path::new(""));
     let monitoring = monitoring(&mut reader, &top, folder);
@@ -91,6 +93,7 @@ pub(super) fn check(
         health_check,
         retries: u32::try_from(retries).unwrap_or(u32::MAX),
         affinity,
+        model_names,
         queue,
         monitoring,
         server,

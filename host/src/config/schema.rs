@@ -36,7 +36,7 @@ pub(super) const PROVIDER: Schema = Schema {
     ],
 };
 pub(super) const ROUTING: Schema =
-    Schema { path: "`routing`", keys: &["strategy", "health_check", "retries", "affinity", "shadow"] };
+    Schema { path: "`routing`", keys: &["strategy", "health_check", "retries", "affinity", "shadow", "model_names"] };
 pub(super) const AFFINITY: Schema = Schema { path: "`routing.affinity`", keys: &["header", "prompt_prefix"] };
 pub(super) const PRICE: Schema = Schema { path: "`providers[].price`", keys: &["input", "output"] };
 pub(super) const HEALTH_CHECK: Schema =
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(help_for_unknown("max_concurrent", TOP), "it belongs to `providers[]` or `queue`");
         assert_eq!(
             help_for_unknown("colour", ROUTING),
-            "the keys here: strategy, health_check, retries, affinity, shadow"
+            "the keys here: strategy, health_check, retries, affinity, shadow, model_names"
         );
     }
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::visitors::Visitors;
-use crate::config::{Affinity, Config, Secret};
+use crate::config::{Affinity, Config, ModelNames, Secret};
 use crate::provider::Fleet;
 
 /// One configuration in force.
@@ -44,6 +44,8 @@ pub struct Generation {
     pub keep_alive: Option<Duration>,
     /// Which requests belong together.
     pub affinity: Affinity,
+    /// Whose name of the model stands in answers.
+    pub model_names: ModelNames,
     /// Whether answers name the decision behind them.
     pub explain: bool,
     /// Who may use the routes for operators.
@@ -90,6 +92,7 @@ impl Generation {
             drain_timeout: config.server.drain_timeout,
             keep_alive: config.server.keep_alive,
             affinity: config.affinity.clone(),
+            model_names: config.model_names,
             explain: config.monitoring.explain,
             operators,
         }

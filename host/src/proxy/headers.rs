@@ -1,6 +1,6 @@
 //! Which headers are passed on, in both directions.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers about one connection (RFC 9110, 7.6.1), beside those that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -81,6 +81,13 @@ fn take_out(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
     for name in dropped {
         headers.remove(name);
     }
+}
+
+/// Asks proxies on the way to the client to let events pass as they come, unless the provider has asked for something:
+/// nginx would gather them.
+pub fn let_events_pass(headers: &mut HeaderMap) {
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
 }
 
 #[cfg(test)]

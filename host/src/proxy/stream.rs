@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
@@ -17,27 +17,24 @@ use tokio::time::{Instant, Sleep};
 
 pub mod early;
 pub mod events;
+pub mod pieces;
 pub mod protocol;
 pub mod reader;
 pub mod signs;
 
 use crate::listener::Closer;
 use crate::provider::Permit;
-use crate::provider::client::{AnswerBody, AttemptError};
+use crate::provider::client::AnswerBody;
 use crate::proxy::access::Entry;
+use crate::proxy::naming::Naming;
 use crate::proxy::respond;
 use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
+use pieces::Pieces;
 use reader::Reader;
 
 /// The type of JSON, as it begins.
 const JSON: &[u8] = b"application/json";
-/// Pieces of at most this size are put together,
-const SMALL: usize = 2 << 10;
-/// up to this size.
-const GATHERED: usize = 16 << 10;
-/// So many pieces are taken one after the other before other tasks get their turn: a provider can send them without end.
-const TURN: usize = 64;
 
 /// The comment that keeps a silent stream alive: one line with one line feed, as some SDKs take a comment and a blank line
 /// for an empty event.
@@ -48,13 +45,7 @@ pub struct Relay {
     /// What was read while it was not yet clear whether to answer with this attempt.
     held: VecDeque<Bytes>,
     /// `None` when nothing more is to be read.
-    source: Option<AnswerBody>,
-    /// What came behind the pieces that were passed on as one.
-    behind: Option<Option<Result<Bytes, AttemptError>>>,
-    /// The last piece came without waiting, so there may be more.
-    in_burst: bool,
-    /// Pieces that may still be taken in this turn.
-    turn: usize,
+    source: Option<Pieces>,
     kind: Kind,
     usage: UsageScanner,
     /// When the next event or byte must have come. Only a timer that goes off is set anew, not one for each event.
@@ -69,6 +60,7 @@ pub struct Relay {
     permit: Option<Permit>,
     entry: Entry,
     closer: Closer,
+    naming: Option<Naming>,
 }
 
 /// What is passed on.
@@ -124,31 +116,36 @@ pub struct CutShort {
     outcome: Outcome,
 }
 
-/// What belongs to a request, and to its connection.
-pub struct Waybill {
-    /// The log's entry.
-    pub entry: Entry,
-    /// Closes the client's connection.
+/// How a client is served, whatever it is answered with.
+#[derive(Clone)]
+pub struct Ways {
+    /// Closes its connection.
     pub closer: Closer,
     /// `server.keep_alive`; `None` when it is off.
     pub keep_alive: Option<Duration>,
+    /// The name of the model for its answer, if it is not the provider's.
+    pub naming: Option<Naming>,
 }
 
 impl Relay {
     /// Passes on `held` and then `source`; `deadline` is when the next event or byte must have come.
     pub fn new(
-        held: VecDeque<Bytes>,
+        mut held: VecDeque<Bytes>,
         source: AnswerBody,
         mut kind: Kind,
         deadline: Instant,
         permit: Permit,
-        waybill: Waybill,
+        entry: Entry,
+        ways: Ways,
     ) -> Self {
-        let Waybill { entry, closer, keep_alive } = waybill;
+        let Ways { closer, keep_alive, naming } = ways;
         let mut usage = UsageScanner::default();
         let (is_over, alive) = match &mut kind {
             Kind::Events(flow) => {
                 held.iter().for_each(|piece| usage.feed(piece));
+                if let Some(naming) = &naming {
+                    held.iter_mut().for_each(|events| *events = naming.events(std::mem::take(events)));
+                }
                 (flow.reader.progress().ended, keep_alive.map(|pause| (Instant::now() + pause, pause)))
             }
             Kind::Bytes(raw) => {
@@ -161,10 +158,7 @@ impl Relay {
         let first = alive.map_or(deadline, |(alive, _)| deadline.min(alive));
         let mut relay = Self {
             held,
-            source: Some(source),
-            behind: None,
-            in_burst: false,
-            turn: TURN,
+            source: Some(Pieces::of(source)),
             kind,
             usage,
             due: deadline,
@@ -175,48 +169,12 @@ impl Relay {
             permit: Some(permit),
             entry,
             closer,
+            naming,
         };
         if is_over {
             relay.settle();
         }
         relay
-    }
-
-    /// The next piece. Small ones that have already arrived come as one: what the server does for each costs more than the
-    /// copy. The first piece of a burst goes alone, as nearly always no other is there.
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
-        if let Some(behind) = self.behind.take() {
-            return Poll::Ready(behind);
-        }
-        let Some(source) = &mut self.source else { return Poll::Ready(None) };
-        let polled = source.poll_chunk(context);
-        let was_in_burst = std::mem::replace(&mut self.in_burst, polled.is_ready());
-        let piece = match ready!(polled) {
-            Some(Ok(piece)) if was_in_burst && piece.len() <= SMALL => piece,
-            other => return Poll::Ready(other),
-        };
-        let mut gathered = BytesMut::new();
-        while self.turn > 0 {
-            self.turn -= 1;
-            match source.poll_chunk(context) {
-                Poll::Ready(Some(Ok(more))) if more.len() <= SMALL && gathered.len() + more.len() <= GATHERED => {
-                    if gathered.is_empty() {
-                        gathered.reserve(2 * SMALL);
-                        gathered.extend_from_slice(&piece);
-                    }
-                    gathered.extend_from_slice(&more);
-                }
-                Poll::Ready(behind) => {
-                    self.behind = Some(behind);
-                    break;
-                }
-                Poll::Pending => {
-                    self.in_burst = false;
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Some(Ok(if gathered.is_empty() { piece } else { gathered.freeze() })))
     }
 
     /// Ready when something is due: the provider's next event or byte, or with `false` a sign of life for the client.
@@ -269,7 +227,6 @@ impl Relay {
 
     /// The provider has said all it had to: whatever happens to its connection is of no concern.
     fn settle(&mut self) {
-        self.behind = None;
         if let Some(source) = self.source.take() {
             source.retire();
         }
@@ -281,7 +238,6 @@ impl Relay {
     fn interrupted(&mut self, cause: Outcome) -> Option<Result<Frame<Bytes>, CutShort>> {
         // Dropping the source closes the provider's connection.
         self.source = None;
-        self.behind = None;
         let provider = self.report(Outcome::Interrupted);
         // No further request on this connection: whatever the client makes of the body, it ends here.
         self.closer.close();
@@ -311,7 +267,11 @@ impl Relay {
                 Ok(fed) => {
                     self.usage.feed(&fed.whole);
                     self.has_moved |= fed.moved;
-                    (fed.whole, flow.reader.progress().ended)
+                    let whole = match &self.naming {
+                        Some(naming) => naming.events(fed.whole),
+                        None => fed.whole,
+                    };
+                    (whole, flow.reader.progress().ended)
                 }
                 Err(events::Oversized) => {
                     let limit = events::MAX_EVENT;
@@ -343,7 +303,10 @@ impl Relay {
             self.settle();
             return None;
         };
-        let last = flow.reader.close();
+        let last = flow.reader.close().map(|last| match &self.naming {
+            Some(naming) => naming.events(last),
+            None => last,
+        });
         if let Some(last) = &last {
             self.usage.feed(last);
         }
@@ -371,14 +334,8 @@ impl Body for Relay {
         if let Some(bytes) = this.held.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        while this.source.is_some() {
-            if this.turn == 0 {
-                this.turn = TURN;
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            this.turn -= 1;
-            match this.poll_piece(context) {
+        while let Some(source) = &mut this.source {
+            match source.poll_next(context) {
                 Poll::Ready(Some(Ok(piece))) => {
                     if let Some(frame) = this.take(piece) {
                         return Poll::Ready(Some(frame));
@@ -391,7 +348,6 @@ impl Body for Relay {
                     return Poll::Ready(this.interrupted(cause));
                 }
                 Poll::Pending => {
-                    this.turn = TURN;
                     if ready!(this.poll_due(context)) {
                         return Poll::Ready(this.interrupted(Outcome::TimedOut { phase: Phase::Idle }));
                     }

@@ -14,16 +14,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::protocol::Protocol;
 use super::signs::Signs;
-use super::{CutShort, KEEP_ALIVE, Kind, Relay, Waybill};
-use crate::listener::Closer;
+use super::{CutShort, KEEP_ALIVE, Kind, Relay, Ways};
 use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Content, Passing};
+use crate::proxy::dispatch::{Clock, Dispatcher, Order};
+use crate::proxy::generation::Generation;
+use crate::proxy::reply::Reply;
 use crate::proxy::respond::{self, ProxyError};
+use crate::proxy::{ATTEMPTS, PROVIDER, Proxy, headers};
 
 /// The head and comments are held for so long.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -33,6 +38,16 @@ pub type Course = Pin<Box<dyn Future<Output = Arrived> + Send>>;
 
 /// The end of a course.
 pub type Arrived = (Entry, Result<Answered, ProxyError>);
+
+/// The course of `order` under the configuration that it began with. It owns all that it needs, so that it can outlive the
+/// handler.
+pub fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut entry: Entry) -> Course {
+    Box::pin(async move {
+        let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
+        let answered = dispatcher.dispatch(&order, &mut entry).await;
+        (entry, answered)
+    })
+}
 
 /// Follows the course of a request for a stream, admitted at `since`, to its end, or until its client is to hear of it:
 /// then `None`.
@@ -79,7 +94,7 @@ pub struct Early {
     /// When a comment of our own is due, and how long after the last sign of life.
     alive: Option<(Instant, Duration)>,
     timer: Pin<Box<Sleep>>,
-    closer: Closer,
+    ways: Ways,
 }
 
 enum Stage {
@@ -93,17 +108,25 @@ enum Stage {
 
 impl Early {
     /// Goes on with `course`, of a request that was admitted at `since`.
-    pub fn new(
-        course: Course,
-        signs: Arc<Signs>,
-        protocol: Protocol,
-        since: Instant,
-        keep_alive: Option<Duration>,
-        closer: Closer,
-    ) -> Self {
-        let alive = keep_alive.map(|pause| (since + pause, pause));
+    pub fn new(course: Course, signs: Arc<Signs>, protocol: Protocol, since: Instant, ways: Ways) -> Self {
+        let alive = ways.keep_alive.map(|pause| (since + pause, pause));
         let timer = Box::pin(sleep_until(alive.map_or(since, |(alive, _)| alive)));
-        Self { stage: Stage::Choosing(course), signs, protocol, alive, timer, closer }
+        Self { stage: Stage::Choosing(course), signs, protocol, alive, timer, ways }
+    }
+
+    /// The answer whose body it is, naming who is being asked, after how many attempts.
+    pub fn begin(self, (provider, attempts): (Option<HeaderValue>, usize)) -> Response<Reply> {
+        let mut response = Response::new(Reply::Early(Box::new(self)));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers::let_events_pass(headers);
+        if let Some(provider) = provider {
+            headers.insert(PROVIDER, provider);
+        }
+        if attempts > 1 {
+            headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+        }
+        response
     }
 
     /// Goes on with what the course came to: with a provider's events, or with an error, which is given.
@@ -124,9 +147,8 @@ impl Early {
                 if let Some(comments) = self.signs.take_comments() {
                     held.push_front(comments);
                 }
-                let keep_alive = self.alive.map(|(_, pause)| pause);
-                let waybill = Waybill { entry, closer: self.closer.clone(), keep_alive };
-                self.stage = Stage::Relaying(Box::new(Relay::new(held, source, kind, deadline, permit, waybill)));
+                let relay = Relay::new(held, source, kind, deadline, permit, entry, self.ways.clone());
+                self.stage = Stage::Relaying(Box::new(relay));
                 None
             }
             Content::Whole(bytes) => {
@@ -146,7 +168,7 @@ impl Early {
     }
 
     fn fail(&mut self, entry: Entry, frame: Bytes) -> Bytes {
-        self.closer.close();
+        self.ways.closer.close();
         self.stage = Stage::Over(Box::new(entry));
         frame
     }
