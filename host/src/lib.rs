@@ -8,6 +8,7 @@
 //! | [`config`] | what the user wrote, checked as a whole |
 //! | [`listener`], [`drain`] | connections: accepted, served, let go without loss |
 //! | [`proxy`] | a request: its body read and spliced, dispatched, answered; [`proxy::dispatch`] is THE loop |
+//! | [`patience`] | deadlines that forgive a pause of the process |
 //! | [`queue`], [`slots`] | at most so many requests in flight, the others first come first served |
 //! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
 //! | [`strategy`] | the host of strategies as WebAssembly components; the only module that names wasmtime |
@@ -31,6 +32,7 @@ pub mod html;
 pub mod listener;
 pub mod metrics;
 pub mod notify;
+pub mod patience;
 pub mod provider;
 pub mod proxy;
 pub mod queue;

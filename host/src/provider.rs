@@ -25,6 +25,7 @@ pub mod latency;
 pub mod masking;
 pub mod permit;
 pub mod summary;
+pub mod unserved;
 pub mod words;
 
 use crate::config;
@@ -39,6 +40,7 @@ use eligible::{Eligible, EligibleSet};
 use gauge::GaugeRef;
 use masking::Masks;
 pub use permit::{Excuse, Permit};
+use unserved::Unserved;
 use words::Words;
 
 /// One callable destination and what is known of it.
@@ -66,6 +68,8 @@ pub struct Fleet {
     places: Vec<Place>,
     clients: Clients,
     eligible: Eligible,
+    /// What they do not serve.
+    pub unserved: Unserved,
     /// Shared with the fleets before and after.
     board: Arc<Board>,
     policy: Policy,
@@ -205,6 +209,7 @@ impl Fleet {
         Ok(Arc::new(Self {
             places: providers.iter().map(place).collect(),
             eligible: Eligible::new(&config.providers, predecessor.map(|fleet| &fleet.eligible)),
+            unserved: Unserved::default(),
             providers,
             clients,
             board,

@@ -45,5 +45,6 @@ mod tiers;
 mod timeouts;
 mod tls;
 mod unlabelled;
+mod unserved;
 mod waiting_for_streams;
 mod words;

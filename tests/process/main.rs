@@ -12,6 +12,7 @@ mod simulate;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use harness::{Gate, KEY, Mock, Process, Reply, chat_request, eventually, stream_request};
 use http::Method;
@@ -358,6 +359,23 @@ async fn a_hangup_reloads_and_flags_still_win() {
     assert!(!process.stderr().contains("takes effect at the next start"), "the flag wins: {}", process.stderr());
     process.signal("TERM");
     assert_eq!(process.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn answers_that_came_while_the_process_was_paused_count_and_nobody_is_ejected() {
+    let a = Mock::start("a", Reply::chat("a").late(Duration::from_millis(300))).await;
+    let folder = folder_with(NAME, &a, "timeouts: {request: 1, connect: 1}\n");
+    let process = Process::serve(&folder.path().join(NAME));
+    let call = process.call(Method::POST, "/v1/chat/completions").await.json(&chat_request());
+    let call = harness::spawn(call.answer());
+    eventually("a works on it", async || a.serving() == 1).await;
+    process.signal("STOP");
+    // Longer than every timeout.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    process.signal("CONT");
+    let answer = call.await.expect("answered");
+    assert_eq!((answer.status, answer.provider()), (200, "a"), "{}", answer.text());
+    assert!(!process.stderr().contains("ejected"), "{}", process.stderr());
 }
 
 #[tokio::test]

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ejection::CheckResult;
 use super::{Fleet, Provider};
 use crate::config::ProviderCheck;
+use crate::patience;
 use crate::routing::Evidence;
 
 /// A check is moved by up to this share of the interval, so that checks of many proxies do not meet.
@@ -63,7 +64,7 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
 
 /// One check, bounded by its own timeout.
 async fn check(provider: &Provider, settings: &ProviderCheck) -> CheckResult {
-    match timeout(settings.timeout, provider.client.check(settings.path.as_deref())).await {
+    match patience::until(Instant::now() + settings.timeout, provider.client.check(settings.path.as_deref())).await {
         Err(_elapsed) => CheckResult::Down("timed out (health_check.timeout)".to_owned()),
         Ok(Err(error)) if error.outcome.evidence() == Evidence::None => CheckResult::Unknown,
         Ok(Err(error)) => CheckResult::Down(error.to_string()),

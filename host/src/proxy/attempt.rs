@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 mod held;
 mod judged;
@@ -22,6 +22,7 @@ use super::stream::protocol::Protocol;
 use super::stream::reader::Reader;
 use super::stream::signs::Signs;
 use super::stream::{Kind, Raw};
+use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call};
 use crate::provider::words::Words;
@@ -149,7 +150,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     let is_head = call.method == Method::HEAD;
     let asked = Asked { method: call.method.clone(), endpoint: call.endpoint, model: call.model };
     let provider = permit.provider().clone();
-    let mut answer = match timeout_at(deadline, provider.client.send(call)).await {
+    let mut answer = match patience::until(deadline, provider.client.send(call)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return fail(permit, error),
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
@@ -238,7 +239,7 @@ fn fail(permit: Permit, error: AttemptError) -> Attempted {
 }
 
 async fn next_chunk(body: &mut AnswerBody, deadline: Instant, phase: Phase) -> Result<Option<Bytes>, AttemptError> {
-    match timeout_at(deadline, body.chunk()).await {
+    match patience::until(deadline, body.chunk()).await {
         Ok(chunk) => chunk.transpose(),
         Err(_elapsed) => Err(AttemptError::timed_out(phase)),
     }

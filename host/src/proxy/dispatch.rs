@@ -24,6 +24,7 @@ use super::stream::signs::Signs;
 use crate::provider::client::Call;
 use crate::provider::ejection::ModelKey;
 use crate::provider::eligible::EligibleSet;
+use crate::provider::unserved::Wanted;
 use crate::provider::{Excuse, Fleet, Permit, Unavailable};
 use crate::routing::{Candidate, Decision, Evidence, Facts, Next, Origin, Outcome, Tier};
 
@@ -125,10 +126,11 @@ impl Dispatcher<'_> {
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
         let eligible = Arc::clone(self.generation.fleet.eligible(order.body.model()));
+        let model = ModelKey::of(order.body.model());
         let mut course = Course {
             order,
             eligible,
-            model: ModelKey::of(order.body.model()),
+            model,
             tried: Vec::new(),
             retries: if order.endpoint.class == Class::Stored { 0 } else { self.generation.retries },
             retrying: false,
@@ -181,7 +183,7 @@ impl Dispatcher<'_> {
                 continue;
             }
             course.any_healthy |= tier != Tier::LastResort;
-            let (mut pending, decided) = self.decide(tier, &candidates, course, entry, now);
+            let (mut pending, decided) = self.ordered(tier, candidates, course, entry, now);
             now = decided;
             loop {
                 let permit = self.next_permit(&mut pending, tier, course, now).await;
@@ -204,6 +206,9 @@ impl Dispatcher<'_> {
                     Attempted::Failed(failure) => failure,
                 };
                 let sent = failure.sent;
+                if course.may_be_unserved() {
+                    fleet.unserved.note(index, course.wanted(), failure.outcome, now);
+                }
                 course.note(&fleet.provider(index).config.name, failure, entry, now);
                 // What is stored at one provider is not at another, and must not be done twice.
                 if order.endpoint.class == Class::Stored && sent {
@@ -215,6 +220,30 @@ impl Dispatcher<'_> {
             }
         }
         Ok(Round::Failed)
+    }
+
+    /// The candidates in the order of the strategy, and behind them those that have said that they do not serve this.
+    fn ordered(
+        &self,
+        tier: Tier,
+        candidates: Vec<Candidate>,
+        course: &Course<'_>,
+        entry: &mut Entry,
+        now: Instant,
+    ) -> (Vec<u32>, Instant) {
+        let unserved = &self.generation.fleet.unserved;
+        if unserved.is_empty() || !course.may_be_unserved() {
+            return self.decide(tier, &candidates, course, entry, now);
+        }
+        let refused = unserved.by(course.wanted(), now);
+        let (last, first): (Vec<Candidate>, Vec<Candidate>) =
+            candidates.iter().partition(|candidate| refused.contains(&candidate.provider));
+        if first.is_empty() {
+            return self.decide(tier, &candidates, course, entry, now);
+        }
+        let (mut order, decided) = self.decide(tier, &first, course, entry, now);
+        order.extend(last.iter().map(|candidate| candidate.provider));
+        (order, decided)
     }
 
     /// Asks the strategy, at `now`, for the order of the candidates, and says when it had answered.
@@ -360,6 +389,15 @@ impl Dispatcher<'_> {
 }
 
 impl Course<'_> {
+    /// Whether a 404 or 501 is about what the provider serves, and not about one thing stored there.
+    fn may_be_unserved(&self) -> bool {
+        self.order.endpoint.class == Class::Generate
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted::new(&self.order.endpoint.path, self.model)
+    }
+
     /// Whether all that has happened so far may go well when it is tried again.
     fn failed_softly(&self) -> bool {
         !self.failed.is_empty() && self.failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)

@@ -23,6 +23,7 @@ pub mod reader;
 pub mod signs;
 
 use crate::listener::Closer;
+use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::AnswerBody;
 use crate::proxy::access::Entry;
@@ -196,7 +197,9 @@ impl Relay {
             if fired < next {
                 self.timer.as_mut().reset(next);
             } else if fired >= self.due {
-                return Poll::Ready(true);
+                // What has arrived while the process was paused is looked at first.
+                let Some(later) = patience::forgiven(self.due, Instant::now()) else { return Poll::Ready(true) };
+                self.due = later;
             } else {
                 self.has_given = true;
                 return Poll::Ready(false);

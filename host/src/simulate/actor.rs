@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, stream};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use super::dice::Dice;
 use super::scenario::{Behaviour, Event};
-use crate::provider::client::{Answer, AnswerBody, AttemptError, Call, MODELS, Pieces, Player};
+use crate::provider::client::{Answer, AnswerBody, AttemptError, Call, Pieces, Player};
 use crate::routing::FailureKind;
 
 /// The header in which the driver tells what it has drawn of a request.
@@ -126,8 +126,10 @@ impl Player for Actor {
             }
             .boxed();
         }
-        if call.endpoint == MODELS {
-            return soon(StatusCode::OK, HeaderMap::new());
+        // Nobody but the active check asks for anything that way.
+        if call.method == Method::GET {
+            let takes = self.behaviour.check.map_or(SOON, Duration::from_secs_f64);
+            return after(takes, StatusCode::OK, HeaderMap::new());
         }
         if let Some(wait) = self.limited() {
             let mut headers = HeaderMap::new();
@@ -163,8 +165,13 @@ impl Player for Actor {
 
 /// An answer without particulars.
 fn soon(status: StatusCode, headers: HeaderMap) -> BoxFuture<'static, Result<Answer, AttemptError>> {
+    after(SOON, status, headers)
+}
+
+/// The same, after a while.
+fn after(takes: Duration, status: StatusCode, headers: HeaderMap) -> BoxFuture<'static, Result<Answer, AttemptError>> {
     async move {
-        sleep(SOON).await;
+        sleep(takes).await;
         let body = AnswerBody::played(Box::pin(stream::iter([Ok(Bytes::from_static(b"{}"))])));
         Ok(Answer { status, headers, ends_with_connection: false, body })
     }

@@ -95,6 +95,8 @@ pub struct Behaviour {
     pub requests_per_minute: Option<f64>,
     /// The share of requests that it answers with 500, 0 to 1.
     pub errors: f64,
+    /// Seconds that it takes to answer an active check; at once without.
+    pub check: Option<f64>,
     /// It remembers what it has read.
     pub cache: Option<Cache>,
     /// Times at which it behaves differently.

@@ -306,3 +306,57 @@ fn the_page_holds_everything_and_nothing_from_elsewhere() {
     let table = table(&scenario, &reports);
     assert!(table.contains("weighted") && table.contains("75.0"), "{table}");
 }
+
+/// The shipped scenario at another rate, for so many seconds, with another share of errors.
+fn with_errors(rate: f64, seconds: f64, errors: f64) -> Scenario {
+    let mut scenario = load(&shipped("background_errors.yaml"));
+    (scenario.script.traffic.rate, scenario.script.duration) = (rate, seconds);
+    for name in ["a", "b"] {
+        scenario.script.providers.get_mut(name).expect("there").errors = errors;
+    }
+    scenario
+}
+
+#[test]
+fn background_errors_cost_next_to_nothing_at_the_spare_at_any_rate() {
+    for errors in [0.001, 0.005, 0.01, 0.05] {
+        for (rate, seconds) in [(2.0, 1000.0), (20.0, 200.0), (200.0, 20.0)] {
+            let report = played(&with_errors(rate, seconds, errors), "round_robin");
+            assert_eq!(report.answered, report.requests, "{:?}", report.errors);
+            // Requests that meet an error at both.
+            let both = errors * errors;
+            let spare = &report.providers[2];
+            assert!(spare.share <= 2.0 * both + 0.001, "{errors} at {rate} a second: {}", spare.share);
+        }
+    }
+}
+
+#[test]
+fn one_percent_of_errors_at_twenty_requests_a_second_leaves_the_spare_below_a_thousandth() {
+    let report = played(&load(&shipped("background_errors.yaml")), "round_robin");
+    assert!((34_000..38_000).contains(&report.requests), "{}", report.requests);
+    assert!(report.providers[2].share < 0.001, "{}", report.providers[2].share);
+    for provider in &report.providers[..2] {
+        assert!((provider.share - 0.5).abs() < 0.005, "{}: {}", provider.name, provider.share);
+    }
+}
+
+#[test]
+fn a_provider_that_is_down_is_out_after_three_requests_and_back_within_two_seconds() {
+    let report = played(&load(&shipped("comes_back.yaml")), "round_robin");
+    assert_eq!(report.answered, report.requests, "{:?}", report.errors);
+    let failed = |place: usize| report.providers[place].attempts.get("failed").copied().unwrap_or(0);
+    assert!(failed(0) <= 3, "late: {}", failed(0));
+    assert!(failed(1) <= 9, "flapping: {} in three times that it was down", failed(1));
+    assert!(failed(2) <= 3, "lazy: {}", failed(2));
+    assert_eq!(report.providers[3].answered, 0, "the dear one");
+    // Pieces of two seconds.
+    let answered = |name: &str, piece: usize| report.timeline.answered[name][piece];
+    for (name, returns) in [("late", 20), ("flapping", 80), ("flapping", 95)] {
+        let piece = (returns + 2) / 2;
+        assert!(answered(name, piece) > 0, "{name} at {returns} s: {:?}", report.timeline.answered[name]);
+    }
+    // Its checks take three seconds.
+    assert!((91..=93).any(|piece| answered("lazy", piece) > 0), "{:?}", report.timeline.answered["lazy"]);
+    assert!((61..90).all(|piece| answered("lazy", piece) == 0), "{:?}", report.timeline.answered["lazy"]);
+}

@@ -20,11 +20,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::connect::{ConnectError, Origin};
 use super::wake::Together;
 use super::wire::{Talk, Turn, Wire};
+use crate::patience;
 
 /// The most headers of an answer. Gateways and content delivery networks add to what the server behind them says.
 const MAX_HEADERS: usize = 256;
@@ -129,7 +130,7 @@ impl Pool {
     ///
     /// [`ConnectError`], of which [`ConnectError::TimedOut`] after `limit`.
     pub async fn open(&self, limit: Duration) -> Result<Box<Connection>, ConnectError> {
-        let opened = timeout(limit, self.origin.connect(&self.tls)).await;
+        let opened = patience::until(Instant::now() + limit, self.origin.connect(&self.tls)).await;
         let stream = opened.map_err(|_elapsed| ConnectError::TimedOut)??;
         let talk = Talk::default();
         let wire = TokioIo::new(Wire::new(stream, talk.clone()));

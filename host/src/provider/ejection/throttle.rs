@@ -28,6 +28,11 @@ impl ModelKey {
     /// No model.
     pub const NONE: Self = Self(0xCBF2_9CE4_8422_2325);
 
+    /// The key of both.
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0.rotate_left(23) ^ other.0.wrapping_mul(0x0100_0000_01B3))
+    }
+
     /// FNV-1a: a few instructions for names of the usual length, on the way of every request.
     pub fn of(model: &str) -> Self {
         let bytes = model.as_bytes().iter().take(MOST_NAME);

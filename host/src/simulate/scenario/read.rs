@@ -20,7 +20,7 @@ const BURST: Schema = Schema { path: "`traffic.bursts[]`", keys: &["from", "unti
 const SPREAD: Schema = Schema { path: "a spread", keys: &["median", "p95"] };
 const BEHAVIOUR: Schema = Schema {
     path: "`providers.NAME`",
-    keys: &["first_token", "tokens_per_second", "slots", "requests_per_minute", "errors", "cache", "events"],
+    keys: &["first_token", "tokens_per_second", "slots", "requests_per_minute", "errors", "check", "cache", "events"],
 };
 const CACHE: Schema = Schema { path: "`providers.NAME.cache`", keys: &["sessions", "factor"] };
 const EVENT: Schema = Schema { path: "`providers.NAME.events[]`", keys: &["from", "until", "down", "slow", "errors"] };
@@ -240,6 +240,7 @@ impl Reading<'_> {
         let requests_per_minute = self
             .optional(section, "requests_per_minute", |reader| reader.positive(section, "requests_per_minute", 1e9));
         let errors = self.optional(section, "errors", |reader| reader.share(section, "errors"));
+        let check = self.optional(section, "check", |reader| reader.time(section, "check", 1e6));
         let cache = self.optional(section, "cache", |reader| {
             let cache = reader.0.section(section, "cache", Some(CACHE));
             let sessions = reader.required(&cache, "sessions", |reader| reader.0.count(&cache, "sessions"));
@@ -260,6 +261,7 @@ impl Reading<'_> {
             slots: slots?,
             requests_per_minute: requests_per_minute?,
             errors: errors?.unwrap_or(0.0),
+            check: check?,
             cache: cache?,
             events: events?,
         })

@@ -1,0 +1,67 @@
+//! Deadlines that look at what has arrived before they decide, and forgive the time in which this process did not run.
+//!
+//! After a pause of the process (SIGSTOP, `docker pause`, a machine that sleeps) all timers are due at once, and those that
+//! go off first would take an answer that lies in the kernel for one that never came. A timer that goes off late is itself
+//! the sign of such a pause.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A timer that goes off so late says that the process was paused. A machine that is merely busy is well below.
+const LATE: Duration = Duration::from_millis(500);
+/// A longer pause is forgiven up to this.
+const MOST: Duration = Duration::from_secs(30);
+
+/// The deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// Waits for `future` until `deadline`. Dropping the result drops the future.
+///
+/// # Errors
+///
+/// [`Elapsed`] when it is not ready by then, though the process was there to see it.
+pub async fn until<F: Future>(mut deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    loop {
+        if let Ok(output) = tokio::time::timeout_at(deadline, future.as_mut()).await {
+            return Ok(output);
+        }
+        match forgiven(deadline, Instant::now()) {
+            Some(later) => deadline = later,
+            None => return Err(Elapsed),
+        }
+    }
+}
+
+/// The deadline in place of `due`, whose timer has gone off at `now`: `None` where it counts.
+pub fn forgiven(due: Instant, now: Instant) -> Option<Instant> {
+    let late = now.saturating_duration_since(due);
+    (late >= LATE).then(|| now + late.min(MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_holds_to_the_millisecond() {
+        let began = Instant::now();
+        assert_eq!(until(began + Duration::from_secs(3), std::future::pending::<()>()).await, Err(Elapsed));
+        assert_eq!(began.elapsed(), Duration::from_secs(3));
+        assert_eq!(until(Instant::now(), std::future::ready(7)).await, Ok(7), "what is there is looked at first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_process_is_forgiven_once_and_for_as_long_as_it_was() {
+        let began = Instant::now();
+        let mut waiting = Box::pin(until(began + Duration::from_secs(3), std::future::pending::<()>()));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        // The clock goes on while nothing runs.
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(waiting.await, Err(Elapsed));
+        assert_eq!(began.elapsed(), Duration::from_secs(7));
+    }
+}
