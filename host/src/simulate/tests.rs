@@ -320,24 +320,24 @@ fn with_errors(rate: f64, seconds: f64, errors: f64) -> Scenario {
 #[test]
 fn background_errors_cost_next_to_nothing_at_the_spare_at_any_rate() {
     for errors in [0.001, 0.005, 0.01, 0.05] {
-        for (rate, seconds) in [(2.0, 1000.0), (20.0, 200.0), (200.0, 20.0)] {
+        for (rate, seconds) in [(2.0, 300.0), (20.0, 60.0), (200.0, 6.0)] {
             let report = played(&with_errors(rate, seconds, errors), "round_robin");
             assert_eq!(report.answered, report.requests, "{:?}", report.errors);
             // Requests that meet an error at both.
-            let both = errors * errors;
-            let spare = &report.providers[2];
-            assert!(spare.share <= 2.0 * both + 0.001, "{errors} at {rate} a second: {}", spare.share);
+            let both = errors * errors * report.requests as f64;
+            let spare = report.providers[2].answered as f64;
+            assert!(spare <= 3.0 * both + 1.0, "{errors} at {rate} a second: {spare} of {}", report.requests);
         }
     }
 }
 
 #[test]
 fn one_percent_of_errors_at_twenty_requests_a_second_leaves_the_spare_below_a_thousandth() {
-    let report = played(&load(&shipped("background_errors.yaml")), "round_robin");
-    assert!((34_000..38_000).contains(&report.requests), "{}", report.requests);
+    let report = simulate(&load(&shipped("background_errors.yaml")), "round_robin", Some(6000), &|_| None);
+    let report = report.expect("plays");
     assert!(report.providers[2].share < 0.001, "{}", report.providers[2].share);
     for provider in &report.providers[..2] {
-        assert!((provider.share - 0.5).abs() < 0.005, "{}: {}", provider.name, provider.share);
+        assert!((provider.share - 0.5).abs() < 0.01, "{}: {}", provider.name, provider.share);
     }
 }
 
