@@ -11,7 +11,6 @@ use axum::routing::any;
 use http::header::ORIGIN;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,9 +22,11 @@ mod watch;
 use crate::admin::{self, Operations, ReloadRequest};
 use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};
+use crate::listener::socket::{Address, Socket};
 use crate::listener::{Closer, Listening, Peer, Settings, Site, Traffic, descriptors, tls};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
+use crate::provider::client::trust::{self, TrustError};
 use crate::provider::{Fleet, Provider, client};
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, reply::Reply, request::Approach, visitors::Bound};
@@ -45,9 +46,9 @@ const BETWEEN_SWEEPS: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A server that is bound and not yet running.
 pub struct App {
-    listener: TcpListener,
-    address: SocketAddr,
-    operators: Option<(TcpListener, SocketAddr)>,
+    listener: Socket,
+    address: Address,
+    operators: Option<(Socket, Address)>,
     operations: Arc<Operations>,
     reloader: Reloader,
     requests: TaskTracker,
@@ -123,17 +124,61 @@ fn record(config: &Config, strategy: &Succession) -> Result<(), LoadError> {
     })
 }
 
-/// Loads the certificate of the listener, if it has one.
+/// Loads the certificate of the listener, if it has one, and tries those that are named for providers.
 ///
 /// # Errors
 ///
 /// [`LoadError`], in the form of the configuration's own problems.
 pub fn load_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {
-    let Some(files) = &config.server.tls else { return Ok(None) };
-    tls::load(files).map(Some).map_err(|error| {
-        let message = proxy::respond::chain(&error);
-        LoadError::one(config, files.line, error.key(), message, Some(error.help().to_owned()))
-    })
+    let mut error: Option<LoadError> = None;
+    let mut note = |line, key: String, message, help: &str| {
+        let one = LoadError::one(config, line, &key, message, Some(help.to_owned()));
+        match &mut error {
+            Some(error) => error.problems.extend(one.problems),
+            None => error = Some(one),
+        }
+    };
+    for (index, provider) in config.providers.iter().enumerate() {
+        // Without files of its own it wants what the system has, which is missed when it is needed and not before.
+        let tls = &provider.tls;
+        if tls.ca.is_none() && tls.cert.is_none() {
+            continue;
+        }
+        match trust::load(tls) {
+            Ok(_) | Err(TrustError::System(_)) => {}
+            Err(wrong) => {
+                let key = format!("providers[{index}].tls.{}", wrong.part());
+                note(tls.line, key, proxy::respond::chain(&wrong), wrong.help());
+            }
+        }
+    }
+    let mut own = None;
+    if let Some(files) = &config.server.tls {
+        match tls::load(files) {
+            Ok(loaded) => own = Some(loaded),
+            Err(wrong) => {
+                let key = format!("server.tls.{}", wrong.part());
+                note(files.line, key, proxy::respond::chain(&wrong), wrong.help());
+            }
+        }
+    }
+    error.map_or(Ok(own), Err)
+}
+
+/// Raises the limit of open files as far as it may, and sees whether that is enough.
+///
+/// # Errors
+///
+/// [`LoadError`], in the form of the configuration's own problems.
+pub fn check_descriptors(config: &Config) -> Result<(), LoadError> {
+    descriptors::provide();
+    let Some(limit) = descriptors::too_few() else { return Ok(()) };
+    let least = descriptors::LEAST;
+    let message = format!(
+        "the system allows {limit} open files, too few for {least} connections of clients and {least} to providers"
+    );
+    let help = "allow more: ulimit -n 1024, or LimitNOFILE=1024 for a service of systemd".to_owned();
+    Err(LoadError::one(config, 0, "server.max_connections", message, Some(help)))
 }
 
 impl App {
@@ -161,6 +206,7 @@ impl App {
         .await
         .context("loading the strategy panicked")?;
         let ((strategy, shadows), tls) = (strategy?, tls?);
+        check_descriptors(&config)?;
         record(&config, &strategy)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -169,7 +215,6 @@ impl App {
         let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
         let fleet = Fleet::new(&config, deciding(&strategy, shadows.as_ref()), &metrics, None)?;
         fleet.take_over(None);
-        descriptors::provide();
         let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
         let generation = Generation::new(1, &config, fleet, config.server.admin.is_some());
@@ -177,17 +222,17 @@ impl App {
         let proxy = Proxy::new(generation, queue, metrics, options.approach, requests.clone(), draining.clone());
         let proxy = Arc::new(proxy);
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
-        let mut exposed = vec![(Door::Clients, address)];
+        let mut exposed = vec![(Door::Clients, address.clone())];
         let operators = match &config.server.admin {
             Some(admin) => {
                 let (listener, address) = bind(&admin.host, admin.port, "server.admin").await?;
-                exposed.push((Door::Operators, address));
+                exposed.push((Door::Operators, address.clone()));
                 Some((listener, address))
             }
             None => None,
         };
         for (door, address) in &exposed {
-            warn_if_open(*door, *address, keeps_out(*door, &config));
+            warn_if_open(*door, address, keeps_out(*door, &config));
         }
         let contents = Contents::of(&config.names);
         let (reload, reloads) = mpsc::channel(RELOADS);
@@ -219,14 +264,25 @@ impl App {
         Arc::clone(&self.reloader.doors.clients)
     }
 
-    /// The address it is bound to.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Where it is bound.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The address it is bound to, unless that is a socket in the file system.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self.address {
+            Address::Tcp(address) => Some(address),
+            Address::Unix(_) => None,
+        }
     }
 
     /// The address of the second listener, if there is one.
     pub fn operators_addr(&self) -> Option<SocketAddr> {
-        self.operators.as_ref().map(|(_, address)| *address)
+        match self.operators {
+            Some((_, Address::Tcp(address))) => Some(address),
+            Some((_, Address::Unix(_))) | None => None,
+        }
     }
 
     /// Asks for reloads, as long as the server runs.
@@ -248,7 +304,16 @@ impl App {
         let config = reloader.config.clone();
         reloader.start_checks(&generation.fleet, &config);
         let Doors { clients: settings, operators: settings_of_operators, traffic } = reloader.doors.clone();
+        let at = |address: &Address, scheme: &str| match address {
+            Address::Tcp(address) => format!("{scheme}://{address}"),
+            Address::Unix(_) => address.to_string(),
+        };
+        let bound = |address: &Address| match address {
+            Address::Tcp(address) => Bound::new(*address),
+            Address::Unix(_) => Bound::in_file_system(),
+        };
         let scheme = if settings.load().tls.is_some() { "https" } else { "http" };
+        let listening_at = at(&address, scheme);
         let open = Router::new().route("/health", any(admin::health)).route("/ready", any(admin::ready));
         let closed = Router::new()
             .route("/metrics", any(admin::metrics))
@@ -257,7 +322,7 @@ impl App {
         let operations_of_clients = open.clone().merge(closed.clone()).with_state(operations.clone());
         tasks.spawn(listener::serve(Listening {
             socket: listener,
-            site: Front { proxy: proxy.clone(), operations: operations_of_clients, bound: Bound::new(address) },
+            site: Front { proxy: proxy.clone(), operations: operations_of_clients, bound: bound(&address) },
             settings,
             traffic,
             connections: connections.clone(),
@@ -271,7 +336,7 @@ impl App {
                 site: Back {
                     proxy: proxy.clone(),
                     operations: operators.with_state(operations.clone()),
-                    bound: Bound::new(address),
+                    bound: bound(&address),
                 },
                 settings: settings_of_operators,
                 traffic: Arc::default(),
@@ -279,17 +344,17 @@ impl App {
                 stop: draining.clone(),
                 close: close.clone(),
             }));
-            tracing::info!("operators: http://{address}");
+            tracing::info!("operators: {}", at(&address, "http"));
         }
         let strategy = generation.fleet.strategy().name().to_owned();
         tracing::info!(
             target: telemetry::LISTENING,
             providers = generation.fleet.providers().len(),
             strategy,
-            "listening on {scheme}://{address}"
+            "listening on {listening_at}"
         );
         let notifier = reloader.notifier.clone();
-        notifier.ready(&format!("listening on {scheme}://{address}"));
+        notifier.ready(&format!("listening on {listening_at}"));
         drop(generation);
         tasks.spawn(close_idle_connections(proxy.clone(), draining.clone()));
         tasks.spawn(reloader.run(reloads));
@@ -407,7 +472,7 @@ impl Doors {
     }
 
     fn settings(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> [Arc<Settings>; 2] {
-        let max_connections = descriptors::affordable(config.server.max_connections, config.queue.max_concurrent);
+        let max_connections = descriptors::affordable(config.server.max_connections);
         let clients = Settings { max_connections, ..Settings::new(&config.server, tls) };
         let operators = Settings { tls: None, ..clients.clone() };
         [Arc::new(clients), Arc::new(operators)]
@@ -415,11 +480,12 @@ impl Doors {
 }
 
 /// Binds one listener; `section` is where the configuration names its address.
-async fn bind(host: &str, port: u16, section: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = listener::bind(host, port).await.with_context(|| {
+async fn bind(host: &str, port: u16, section: &str) -> anyhow::Result<(Socket, Address)> {
+    let socket = Socket::bind(host, port).await.with_context(|| {
         let flags = if section == "server" { " with --host and --port, or" } else { "" };
-        format!("cannot listen on {host}:{port}; choose another{flags} in {section}: of the config")
+        let place = if host.starts_with("unix:") { host.to_owned() } else { format!("{host}:{port}") };
+        format!("cannot listen on {place}; choose another{flags} in {section}: of the config")
     })?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
+    let address = socket.address()?;
+    Ok((socket, address))
 }

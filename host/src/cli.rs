@@ -169,12 +169,16 @@ fn run_check(file: &ConfigFile) -> ExitCode {
         Err(problems) => return wrong(&problems),
     };
     use_cache();
-    let problems: Vec<_> =
-        [app::load_strategy(&config).err(), app::load_shadows(&config, None).err(), app::load_tls(&config).err()]
-            .into_iter()
-            .flatten()
-            .map(|problem| problem.to_string())
-            .collect();
+    let problems: Vec<_> = [
+        app::load_strategy(&config).err(),
+        app::load_shadows(&config, None).err(),
+        app::load_tls(&config).err(),
+        app::check_descriptors(&config).err(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|problem| problem.to_string())
+    .collect();
     if !problems.is_empty() {
         return wrong(&problems.join("\n"));
     }

@@ -12,6 +12,7 @@ mod interpolate;
 mod json;
 mod key;
 mod litellm;
+mod network;
 mod problem;
 mod provider;
 mod read;
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
-use url::Url;
+use url::{Host, Url};
 
 pub use address::listening_host;
 pub use find::{FindError, find};
@@ -185,6 +186,10 @@ pub struct Provider {
     pub own_timeouts: Vec<&'static str>,
     /// The global settings of active checks with this provider's own laid over them.
     pub health_check: ProviderCheck,
+    /// How it is reached.
+    pub way: Way,
+    /// Whom to trust to be it, where its URL begins with https.
+    pub tls: ProviderTls,
 }
 
 /// The active check of one provider.
@@ -199,6 +204,43 @@ pub struct ProviderCheck {
     pub interval: Duration,
     /// Bounds one check.
     pub timeout: Duration,
+}
+
+/// How a provider is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// At the host and port of its URL.
+    Direct,
+    /// Through a forward proxy.
+    Proxy(ForwardProxy),
+    /// At a socket in the file system; the URL's host is `localhost`.
+    Socket(PathBuf),
+}
+
+/// A forward proxy that speaks HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForwardProxy {
+    /// Its host.
+    pub host: Host<String>,
+    /// Its port.
+    pub port: u16,
+    /// What `Proxy-Authorization` says.
+    pub authorization: Option<Secret>,
+}
+
+/// Whom to take for a provider, and as whom to come to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProviderTls {
+    /// Certificates of those whom to trust, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// The chain of a client certificate; with `key` or not at all.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// The name that its certificate must have, in place of the URL's host.
+    pub server_name: Option<String>,
+    /// The line of the file that begins it, for problems found when reading its files.
+    pub line: usize,
 }
 
 /// What a million tokens cost, in the operator's currency; finite, 0 or more.
@@ -420,7 +462,7 @@ pub struct Admin {
 }
 
 /// A text that is never printed: its `Debug` is `***` and it has no `Display`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {

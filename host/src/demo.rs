@@ -20,10 +20,12 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::listener::socket::Socket;
 use crate::listener::{Listening, Settings};
 use crate::{config, listener, strategy};
 
@@ -75,7 +77,7 @@ impl Demo {
 
     /// What to try, for the terminal.
     pub fn introduction(&self) -> String {
-        let base = format!("http://{}", self.app.local_addr());
+        let base = format!("http://{}", self.app.address());
         format!(
             r#"Pointsman demo: three embedded providers behind {base}
   swift answers at once, slow takes 1.5 s, moody fails every third request (the proxy makes up for it).
@@ -98,7 +100,7 @@ Any OpenAI client works with base_url={base}/v1 and any API key. Ctrl-C ends the
     }
 
     /// The address of the proxy.
-    pub fn local_addr(&self) -> SocketAddr {
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.app.local_addr()
     }
 
@@ -136,7 +138,7 @@ async fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<SocketAddr> {
-    let bound = listener::bind("127.0.0.1", 0).await.context("cannot bind a port for an embedded provider")?;
+    let bound = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot bind a port for an embedded provider")?;
     let address = bound.local_addr()?;
     let mock = Arc::new(Mock { name, delay, fails_every, requests: AtomicU32::new(0) });
     let router = Router::new()
@@ -152,7 +154,7 @@ async fn start(
         tls: None,
     };
     tasks.spawn(listener::serve(Listening {
-        socket: bound,
+        socket: Socket::Tcp(bound),
         site: router,
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         traffic: Arc::default(),

@@ -16,6 +16,7 @@
 //! | [`simulate`] | all of that with a virtual clock and played providers |
 //! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, logs |
 //! | [`notify`] | what systemd is told |
+//! | [`certificates`] | PEM files, as both ends of TLS read them |
 //! | [`html`] | what the pages of [`admin`] and [`simulate`] share |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
@@ -24,6 +25,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod demo;

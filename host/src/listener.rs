@@ -4,6 +4,7 @@
 //! idleness that a reload may change, TLS, and a way for a response body to say that its connection must not be used
 //! again. Nothing in the loop waits for a client.
 
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,15 +29,15 @@ mod connection;
 pub mod descriptors;
 pub mod exposure;
 mod farewell;
+pub mod socket;
 pub mod tls;
 mod watched;
 
 use crate::config;
 use connection::Connection;
 use farewell::Farewells;
+use socket::Socket;
 
-/// Enough for a burst of connections: with fewer the kernel drops some, and their clients try again after a second.
-const BACKLOG: u32 = 4096;
 /// How long to wait when the system is out of file descriptors, which only time can mend.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// At most one warning about connections that are turned away in this time.
@@ -119,39 +119,25 @@ impl Closer {
     }
 }
 
-/// Who is at the other end of the connection.
+/// Who is at the other end of the connection; without an address one that came to a socket in the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer(pub Option<SocketAddr>);
 
 impl Peer {
     /// Whether it is a process of this machine, as far as the address tells.
     pub fn is_loopback(self) -> bool {
-        self.0.ip().to_canonical().is_loopback()
+        self.0.is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
 }
 
-/// Binds the listener; port 0 lets the system choose.
-///
-/// # Errors
-///
-/// When the name does not resolve or none of its addresses can be bound.
-pub async fn bind(host: &str, port: u16) -> std::io::Result<TcpListener> {
-    let mut last = None;
-    for address in tokio::net::lookup_host((host, port)).await? {
-        match bind_address(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = Some(error),
+/// As logs name it.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix"),
         }
     }
-    Err(last.unwrap_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address")))
-}
-
-fn bind_address(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart must not wait for the old connections' TIME_WAIT.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// What answers the requests of a listener.
@@ -185,7 +171,7 @@ impl Site for Router {
 #[derive(Debug)]
 pub struct Listening<S> {
     /// The socket.
-    pub socket: TcpListener,
+    pub socket: Socket,
     /// What answers requests.
     pub site: S,
     /// What a reload may change.
@@ -241,7 +227,7 @@ pub async fn serve<S: Site>(listening: Listening<S>) {
             continue;
         }
         let connection = Connection {
-            peer: Peer(peer),
+            peer,
             site: site.clone(),
             settings: Arc::clone(&now),
             close: close.clone(),
@@ -281,7 +267,7 @@ mod tests {
         for (address, loopback) in
             [("127.0.0.1:1", true), ("[::1]:1", true), ("[::ffff:127.0.0.1]:1", true), ("10.0.0.1:1", false)]
         {
-            assert_eq!(Peer(address.parse().unwrap()).is_loopback(), loopback, "{address}");
+            assert_eq!(Peer(Some(address.parse().unwrap())).is_loopback(), loopback, "{address}");
         }
     }
 }

@@ -190,6 +190,7 @@ impl Fleet {
         clients: Clients,
         seed: u64,
     ) -> Result<Arc<Self>, client::SetupError> {
+        clients.next_round();
         let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
         let mut providers = Vec::with_capacity(config.providers.len());
         for (index, provider) in (0_u32..).zip(&config.providers) {
@@ -250,7 +251,10 @@ impl Fleet {
     fn same(&self, config: &config::Provider) -> Option<&Arc<Provider>> {
         self.providers.iter().find(|provider| {
             let theirs = &provider.config;
-            theirs.name == config.name && theirs.base_url == config.base_url && theirs.kind == config.kind
+            theirs.name == config.name
+                && theirs.base_url == config.base_url
+                && theirs.kind == config.kind
+                && theirs.way == config.way
         })
     }
 

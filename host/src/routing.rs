@@ -10,7 +10,7 @@ pub mod tier;
 
 pub use candidate::{Candidate, Facts, ProviderFacts};
 pub use decision::{Decision, IllegalDecision, Origin};
-pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase, Report};
+pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase, Report, TlsFault};
 pub use tier::Tier;
 
 /// What orders the candidates of a request. A component is one implementer, the fake of a test another.

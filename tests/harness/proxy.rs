@@ -105,7 +105,9 @@ impl ProxyBuilder {
         let error = bound.as_ref().err().map(|error| format!("{error:#}"));
         assert_eq!(error, None, "the app starts");
         let app = bound.expect("just checked");
-        let (address, operators, reloads) = (app.local_addr(), app.operators_addr(), app.reloads());
+        // One at a socket in the file system has none, and is reached by its path.
+        let address = app.local_addr().unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+        let (operators, reloads) = (app.operators_addr(), app.reloads());
         let settings = app.settings();
         let (stop, stopped) = oneshot::channel();
         let running = crate::spawn(app.run(async move { drop(stopped.await) }));

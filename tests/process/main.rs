@@ -5,6 +5,7 @@ mod cache;
 #[cfg(target_os = "linux")]
 mod connections;
 mod examine;
+mod network;
 mod operation;
 mod record;
 mod secrets;

@@ -4,7 +4,6 @@
 //! is never more than one reload at a time. Everything that can fail is done first; then one pointer is swapped.
 //! Requests in flight finish with what they began with.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use super::{Doors, deciding, facts, load_shadows, load_tls, record, strategy_pro
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};
+use crate::listener::socket::Address;
 use crate::notify::Notifier;
 use crate::provider::{Fleet, health, summary};
 use crate::proxy::Proxy;
@@ -42,7 +42,7 @@ pub struct Reloader {
     /// Files that a refused configuration names: it may be right when one of them arrives.
     pub wanted: Vec<PathBuf>,
     /// The listeners, to warn when nothing keeps anybody out any more.
-    pub exposed: Vec<(Door, SocketAddr)>,
+    pub exposed: Vec<(Door, Address)>,
     pub status: Arc<Status>,
     pub doors: Doors,
     /// Whether there is a second listener, which is bound at the start alone.
@@ -265,7 +265,7 @@ impl Reloader {
         for (door, address) in &self.exposed {
             // What was open before has been warned of.
             if keeps_out(*door, &self.config) && !keeps_out(*door, &config) {
-                warn_if_open(*door, *address, false);
+                warn_if_open(*door, address, false);
             }
         }
         (self.config, self.strategy, self.shadows, self.contents) = (config, strategy, shadows, contents);

@@ -1,5 +1,6 @@
 //! The sections of the file, their defaults, and how they become a [`Config`].
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use http::HeaderName;
 use super::address::listening_host;
 use super::interpolate::Env;
 use super::litellm;
+use super::network::network;
 use super::problem::{Findings, Place};
-use super::provider::{RESERVED_HEADERS, providers, required, secret};
+use super::provider::{Around, RESERVED_HEADERS, providers, required, secret};
 use super::read::{Reader, Section, Zero};
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
 use super::strategy::{Sources, Strategies, choose};
@@ -68,10 +70,13 @@ pub(super) fn check(
     let top = reader.mapping(root, Place::file(), Some(TOP)).ok()?;
     let global = reader.section(&top, "timeouts", Some(TIMEOUTS));
     let global = timeouts(&mut reader, &global);
+    let folder = file.parent().unwrap_or(Path::new(""));
     let routing = reader.section(&top, "routing", Some(ROUTING));
     let health_check = health_check(&mut reader, &routing);
-    let providers = providers(&mut reader, &top, &global, &health_check);
-    let sources = Sources { folder: file.parent().unwrap_or(Path::new("")), builtins };
+    let proxy = network(&mut reader, &top);
+    let around = Around { timeouts: global, checks: &health_check, proxy, warned: Cell::new(false) };
+    let providers = providers(&mut reader, &top, &around);
+    let sources = Sources { folder, builtins };
     let strategy = choose(&mut reader, &top, &routing, &sources);
     let wanted = "a number of attempts, 0 or more";
     let retries = reader.integer(&routing, "retries", wanted, 0, MAX_RETRIES).unwrap_or(RETRIES);
@@ -79,7 +84,6 @@ pub(super) fn check(
     let names = [("provider", ModelNames::Provider), ("client", ModelNames::Client)];
     let model_names = reader.one_of(&routing, "model_names", &names, false).unwrap_or(ModelNames::Provider);
     let queue = queue(&mut reader, &top);
-    let folder = file.parent().unwrap_or(Path::new(""));
     let monitoring = monitoring(&mut reader, &top, folder);
     let server = server(&mut reader, &top);
     (!providers.is_empty()).then_some(())?;

@@ -21,6 +21,7 @@ pub(super) fn mapping(path: &str) -> Option<String> {
         "labels" => "labels:\n  region: eu",
         "headers" => "headers:\n  x-title: Pointsman",
         "tls" => "tls:\n  cert: cert.pem\n  key: key.pem",
+        "network" => "network:\n  proxy: env",
         "admin" => "admin:\n  port: 9090",
         key if key.starts_with("providers[") => {
             "- name: openai\n  base_url: https://api.openai.com/v1\n  api_key: ${OPENAI_API_KEY}"

@@ -1,17 +1,20 @@
 //! `providers[]`: what each must have, and what is legal on the wire.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::check::{Given, timeouts};
 use super::example::MINIMAL;
+use super::network::{self, Choice};
 use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text, Zero, content};
 use super::schema::{PRICE, PROVIDER, PROVIDER_CHECK, TIMEOUTS};
 use super::yaml::Node;
-use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts};
+use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way};
 use super::{key, vendor};
 
 /// Longer names do not fit a log line or a table.
@@ -53,13 +56,20 @@ pub(super) const RESERVED_HEADERS: [&str; 11] = [
     "upgrade",
 ];
 
+/// What holds for all providers.
+pub(super) struct Around<'a> {
+    /// `timeouts` at top level.
+    pub timeouts: Given,
+    /// `routing.health_check`.
+    pub checks: &'a HealthCheck,
+    /// `network.proxy`.
+    pub proxy: Option<Choice>,
+    /// Whether it has been said that the environment's proxy is not used.
+    pub warned: Cell<bool>,
+}
+
 /// All providers that could be read; at least one, or a problem.
-pub(super) fn providers(
-    reader: &mut Reader<'_>,
-    top: &Section<'_>,
-    global: &Given,
-    checks: &HealthCheck,
-) -> Vec<Provider> {
+pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, around: &Around<'_>) -> Vec<Provider> {
     let at = top.place("providers");
     let items = reader.list(top, "providers");
     if items.is_empty() {
@@ -75,7 +85,7 @@ pub(super) fn providers(
     for (index, (at, node)) in items.into_iter().enumerate() {
         let Ok(section) = reader.mapping(Some(node), at, Some(PROVIDER)) else { continue };
         let name = name(reader, &section, index, &mut names);
-        let rest = provider(reader, &section, global, checks);
+        let rest = provider(reader, &section, around);
         if let (Some(name), Some(provider)) = (name, rest) {
             providers.push(Provider { name, ..provider });
         }
@@ -87,8 +97,15 @@ pub(super) fn providers(
 }
 
 /// The provider at `section`, still without its name; `None` only after a problem.
-fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given, checks: &HealthCheck) -> Option<Provider> {
-    let base_url = required(reader, section, "base_url").ok().and_then(|text| base_url(reader, &text).ok());
+fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>) -> Option<Provider> {
+    let base = required(reader, section, "base_url").ok().and_then(|text| base_url(reader, &text).ok());
+    let (base_url, socket) = base.unzip();
+    let way = match (socket.flatten(), &base_url) {
+        (Some(socket), _) => Way::Socket(socket),
+        (None, Some(url)) => network::way(reader, section, url, around),
+        (None, None) => Way::Direct,
+    };
+    let tls = network::tls(reader, section, base_url.as_ref());
     let api_key = api_key(reader, section);
     let azure = base_url.as_ref().and_then(Url::host_str).is_some_and(is_azure);
     let kinds = [("openai", ProviderKind::OpenAi), ("azure", ProviderKind::Azure)];
@@ -105,8 +122,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given, chec
     let headers = headers(reader, section, kind);
     let own = reader.section(section, "timeouts", Some(TIMEOUTS));
     let own = timeouts(reader, &own);
-    let timeouts: Timeouts = own.over(global).resolve();
-    let health_check = health_check(reader, section, checks);
+    let timeouts: Timeouts = own.over(&around.timeouts).resolve();
+    let health_check = health_check(reader, section, around.checks);
     Some(Provider {
         name: String::new(),
         base_url: base_url?,
@@ -124,6 +141,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, global: &Given, chec
         timeouts,
         own_timeouts: own.names(),
         health_check,
+        way,
+        tls,
     })
 }
 
@@ -227,7 +246,9 @@ fn name(
 }
 
 /// An http(s) URL to which paths can be appended. No problem shows what a variable held, nor a password.
-fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<Url, Reported> {
+///
+/// Beside it the socket in the file system, where it names one.
+fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<(Url, Option<PathBuf>), Reported> {
     let Text { at, text, shown, .. } = found;
     let mut problem =
         |message: String, help: Option<&str>| Err(reader.findings.problem(at, message, help.map(str::to_owned)));
@@ -236,6 +257,11 @@ fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<Url, Reported> {
     }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return problem("must not contain white space".to_owned(), None);
+    }
+    match network::socket(text) {
+        None => {}
+        Some(Ok((url, socket))) => return Ok((url, Some(socket))),
+        Some(Err(wrong)) => return problem(wrong.to_owned(), Some("such as unix:/run/llm.sock:/v1")),
     }
     // Before the `@` there may be a password.
     let not = if text.contains('@') { String::new() } else { format!(", not {shown}") };
@@ -276,7 +302,7 @@ fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<Url, Reported> {
         let host = url.host_str().unwrap_or_default();
         reader.findings.warn(at, &format!("lacks a part of the path: the API of {host} is at {right}"));
     }
-    Ok(url)
+    Ok((url, None))
 }
 
 /// Whether the host speaks Azure's dialect. `Url` has lower-cased it; a trailing dot is the same host.

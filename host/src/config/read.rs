@@ -94,6 +94,11 @@ impl<'a> Reader<'a> {
         Self { findings, env }
     }
 
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name)
+    }
+
     /// The mapping at `at`, empty when there is nothing; with a schema, its unknown keys are problems.
     pub fn mapping<'n>(
         &mut self,

@@ -12,7 +12,7 @@ pub(crate) struct Schema {
 
 pub(super) const TOP: Schema = Schema {
     path: "the top level",
-    keys: &["providers", "routing", "strategies", "timeouts", "queue", "monitoring", "server"],
+    keys: &["providers", "routing", "strategies", "timeouts", "queue", "monitoring", "server", "network"],
 };
 pub(super) const PROVIDER: Schema = Schema {
     path: "`providers[]`",
@@ -33,6 +33,8 @@ pub(super) const PROVIDER: Schema = Schema {
         "models",
         "price",
         "labels",
+        "tls",
+        "proxy",
     ],
 };
 pub(super) const ROUTING: Schema =
@@ -84,9 +86,12 @@ pub(super) const SERVER: Schema = Schema {
 };
 pub(super) const TLS: Schema = Schema { path: "`server.tls`", keys: &["cert", "key"] };
 pub(super) const CORS: Schema = Schema { path: "`server.cors`", keys: &["origins"] };
+pub(super) const NETWORK: Schema = Schema { path: "`network`", keys: &["proxy"] };
+pub(super) const PROVIDER_TLS: Schema =
+    Schema { path: "`providers[].tls`", keys: &["ca", "cert", "key", "server_name"] };
 pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
-pub(super) const ALL: [Schema; 15] = [
+pub(super) const ALL: [Schema; 17] = [
     TOP,
     PROVIDER,
     PRICE,
@@ -102,6 +107,8 @@ pub(super) const ALL: [Schema; 15] = [
     TLS,
     CORS,
     ADMIN,
+    NETWORK,
+    PROVIDER_TLS,
 ];
 
 /// What was probably meant by a key that `schema` does not have: a similar key, another section, or else the whole list.

@@ -98,6 +98,11 @@ impl Activity {
         InProgress(Arc::clone(self))
     }
 
+    /// Whether a head has begun and has not been complete.
+    pub fn is_in_head(&self) -> bool {
+        !self.is_busy() && self.mark.load(Relaxed) & HEAD != 0
+    }
+
     /// Whether a request is in progress.
     pub fn is_busy(&self) -> bool {
         self.busy.load(Relaxed) > 0

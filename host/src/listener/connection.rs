@@ -4,7 +4,6 @@
 //! merely stands open does not need.
 
 use std::io::{self, BufRead as _};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,18 +14,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Limits, Overdue};
 use super::farewell::{Farewells, WANTS_TLS};
+use super::socket::Stream;
 use super::watched::{Answering, Watched};
 use super::{Admitted, Closer, Peer, Settings, Site};
 
 /// What a TLS connection begins with: the type of a handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
+/// The most headers of a request; with more it is too large.
+const MAX_HEADERS: usize = 256;
 /// What a connection that has been idle for too long gets to say goodbye.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -44,7 +45,7 @@ pub(super) struct Connection<T> {
 
 impl<T: Site> Connection<T> {
     /// Serves plain HTTP.
-    pub async fn serve_plain(self, stream: TcpStream) {
+    pub async fn serve_plain(self, stream: Stream) {
         let mut timer = std::pin::pin!(sleep(self.settings.idle_timeout));
         if self.first_byte(&stream, timer.as_mut()).await.is_some() {
             self.serve_http(stream, timer).await;
@@ -52,7 +53,7 @@ impl<T: Site> Connection<T> {
     }
 
     /// Serves HTTP over TLS.
-    pub async fn serve_tls(self, stream: TcpStream, config: Arc<rustls::ServerConfig>) {
+    pub async fn serve_tls(self, stream: Stream, config: Arc<rustls::ServerConfig>) {
         let mut timer = std::pin::pin!(sleep(self.settings.idle_timeout));
         match self.first_byte(&stream, timer.as_mut()).await {
             Some(TLS_HANDSHAKE) => {}
@@ -77,16 +78,15 @@ impl<T: Site> Connection<T> {
                     let _ = timeout(CLOSING, stream.shutdown()).await;
                 }
             }
-            Err(error) => tracing::debug!(peer = %self.peer.0, %error, "TLS handshake failed"),
+            Err(error) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
         }
     }
 
     /// Waits for the first byte, which stays unread; `None` when none comes in time.
     ///
     /// Not by `readable`, which is ready at once for a socket of which nothing is known yet.
-    async fn first_byte(&self, stream: &TcpStream, timer: Pin<&mut Sleep>) -> Option<u8> {
-        // Small events must go out at once. A socket that refuses the option is one that has just been closed.
-        let _ = stream.set_nodelay(true);
+    async fn first_byte(&self, stream: &Stream, timer: Pin<&mut Sleep>) -> Option<u8> {
+        stream.hurry();
         let mut first = [0];
         let peeked = tokio::select! {
             biased;
@@ -117,6 +117,7 @@ impl<T: Site> Connection<T> {
             // The deadlines here are finer, and take no timer per request.
             .header_read_timeout(None)
             .max_buf_size(max_head)
+            .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
         let mut connection = std::pin::pin!(connection);
         let mut closing = false;
@@ -130,21 +131,21 @@ impl<T: Site> Connection<T> {
             tokio::select! {
                 biased;
                 ended = driven => match ended {
-                    Ok(ended) => return log_end(peer.0, ended),
+                    Ok(ended) => return log_end(peer, ended),
                     Err(Overdue::Head) => {
-                        tracing::debug!(peer = %peer.0, "closed: the head of a request took too long");
+                        tracing::debug!(peer = %peer, "closed: the head of a request took too long");
                         return;
                     }
                     Err(Overdue::Unread) => {
-                        tracing::debug!(peer = %peer.0, "closed: the client does not read its answer");
+                        tracing::debug!(peer = %peer, "closed: the client does not read its answer");
                         return;
                     }
                     Err(Overdue::Idle) => {
                         connection.as_mut().graceful_shutdown();
                         match timeout(CLOSING, connection.as_mut()).await {
-                            Ok(ended) => log_end(peer.0, ended),
+                            Ok(ended) => log_end(peer, ended),
                             // A request that came in the last moment is not cut off.
-                            Err(_) if activity.is_busy() => log_end(peer.0, connection.await),
+                            Err(_) if activity.is_busy() => log_end(peer, connection.await),
                             Err(_) => {}
                         }
                         return;
@@ -160,7 +161,7 @@ impl<T: Site> Connection<T> {
     }
 }
 
-fn log_end(peer: SocketAddr, ended: hyper::Result<()>) {
+fn log_end(peer: Peer, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }

@@ -1,9 +1,16 @@
-//! File descriptors: as many as the system allows, since each connection takes one.
+//! File descriptors: each connection takes one, and clients and providers get half of them each.
+//!
+//! A request has one connection of either kind, so more for one side than for the other would help nobody; and neither
+//! side may leave the other without any.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Beyond the connections of clients and to providers: files, the runtime's own, and connections being turned away.
+/// Beyond the connections of clients and to providers: files, the runtime's own, and connections being turned away. Of a
+/// low limit no more than a quarter.
 const RESERVE: usize = super::farewell::MOST + 128;
+
+/// The least that either side needs.
+pub const LEAST: usize = 64;
 
 /// What a limit that leaves fewer connections than this deserves: a warning.
 const FEW: usize = 4096;
@@ -13,23 +20,36 @@ pub fn provide() {
     raise();
 }
 
-/// How many of `wanted` connections of clients the limit leaves room for, beside `requests` connections to providers.
-pub fn affordable(wanted: usize, requests: usize) -> usize {
-    within(getrlimit(Resource::Nofile).current, wanted, requests)
-}
-
-fn within(limit: Option<u64>, wanted: usize, requests: usize) -> usize {
-    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return wanted };
-    let room = limit.saturating_sub(requests.saturating_add(RESERVE)).max(1);
-    if room >= wanted {
+/// How many of `wanted` connections of clients the limit leaves room for.
+pub fn affordable(wanted: usize) -> usize {
+    let Some(limit) = limit() else { return wanted };
+    let share = share(limit);
+    if share >= wanted {
         return wanted;
     }
-    if room < FEW {
-        tracing::warn!(limit, "the system allows {limit} open files, so {room} connections: raise it (ulimit -n)");
+    if share < FEW {
+        tracing::warn!(
+            limit,
+            "the system allows {limit} open files, so {share} connections of clients: raise it (ulimit -n)"
+        );
     } else {
-        tracing::debug!(limit, "the system allows {limit} open files, so {room} connections");
+        tracing::debug!(limit, "the system allows {limit} open files, so {share} connections of clients");
     }
-    room
+    share
+}
+
+/// The limit of open files, where it leaves too few for either side.
+pub fn too_few() -> Option<usize> {
+    limit().filter(|limit| share(*limit) < LEAST)
+}
+
+fn limit() -> Option<usize> {
+    getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
+}
+
+/// What either side gets of so many files.
+fn share(limit: usize) -> usize {
+    (limit - RESERVE.min(limit / 4)) / 2
 }
 
 /// The soft limit after it has been raised to the hard one; `None` is without limit.
@@ -53,11 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_room_for_everything_else() {
-        assert_eq!(within(None, 20_000, 100), 20_000);
-        assert_eq!(within(Some(1_048_576), 20_000, 100), 20_000);
-        assert_eq!(within(Some(20_000), 20_000, 100), 20_000 - 100 - RESERVE);
-        assert_eq!(within(Some(10), 20_000, 100), 1);
+    fn clients_get_half_of_the_files_and_providers_the_other_half() {
+        assert_eq!(share(1_048_576), (1_048_576 - RESERVE) / 2);
+        assert_eq!(share(20_000), (20_000 - RESERVE) / 2);
+        assert_eq!(share(1_024), 384);
+        assert_eq!(share(256), 96);
+        assert!(share(172) >= LEAST && share(160) < LEAST && share(0) == 0);
     }
 
     #[test]

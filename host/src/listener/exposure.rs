@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::socket::Address;
+
 /// Which of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -12,7 +14,10 @@ pub enum Door {
 }
 
 /// Warns when others than this machine can reach `address` and no key is asked for.
-pub fn warn_if_open(door: Door, address: SocketAddr, has_keys: bool) {
+///
+/// Who may reach a socket in the file system its permissions say.
+pub fn warn_if_open(door: Door, address: &Address, has_keys: bool) {
+    let Address::Tcp(address) = *address else { return };
     if let Some(warning) = warning(door, address, has_keys) {
         tracing::warn!(%address, "{warning}");
     }

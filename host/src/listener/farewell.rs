@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::socket::Stream;
 
 /// More at once are closed without a word.
 pub(super) const MOST: usize = 256;
@@ -36,6 +37,30 @@ pub(super) const WANTS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     connection: close\r\n\r\n\
     This port speaks HTTPS: begin the URL with https:// here.\n";
 
+/// To a client whose head is too large, in place of the HTTP library's empty answer.
+pub(super) const HEAD_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
+    content-type: application/json\r\n\
+    content-length: 198\r\n\
+    connection: close\r\n\r\n\
+    {\"error\":{\"message\":\"The request's headers are too large: see server.max_header_bytes of the proxy, and at most \
+    256 headers.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"headers_too_large\"}}";
+
+/// The same for a URL.
+pub(super) const URL_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\n\
+    content-type: application/json\r\n\
+    content-length: 120\r\n\
+    connection: close\r\n\r\n\
+    {\"error\":{\"message\":\"The request's URL is too long.\",\"type\":\"invalid_request_error\",\"param\":null,\
+    \"code\":\"url_too_long\"}}";
+
+/// The same for what is no HTTP.
+pub(super) const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: application/json\r\n\
+    content-length: 129\r\n\
+    connection: close\r\n\r\n\
+    {\"error\":{\"message\":\"The request is not valid HTTP/1.1.\",\"type\":\"invalid_request_error\",\"param\":null,\
+    \"code\":\"malformed_request\"}}";
+
 /// Says last words.
 #[derive(Clone, Debug)]
 pub(super) struct Farewells {
@@ -51,7 +76,7 @@ impl Farewells {
     }
 
     /// Answers whatever comes with `words` and closes the connection, without making the caller wait.
-    pub fn say(&self, stream: TcpStream, words: &'static [u8]) {
+    pub fn say(&self, stream: Stream, words: &'static [u8]) {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else { return };
         let close = self.close.clone();
         self.tasks.spawn(async move {
@@ -64,7 +89,7 @@ impl Farewells {
     }
 }
 
-async fn say(mut stream: TcpStream, words: &[u8]) {
+async fn say(mut stream: Stream, words: &[u8]) {
     // An answer before the request would confuse some clients.
     let _ = timeout(PATIENCE, stream.peek(&mut [0])).await;
     let said = timeout(PATIENCE, async {
@@ -92,7 +117,7 @@ mod tests {
 
     #[test]
     fn canned_answers_announce_their_length() {
-        for words in [TOO_MANY, WANTS_TLS] {
+        for words in [TOO_MANY, WANTS_TLS, HEAD_TOO_LARGE, URL_TOO_LONG, NOT_HTTP] {
             let text = str::from_utf8(words).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{} bytes: {head}", body.len());

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::ejection::{Health, Trail};
 use super::gauge::{GaugeRef, Gauges};
-use crate::config::{self, ProviderKind};
+use crate::config::{self, ProviderKind, Way};
 use crate::slots::Slots;
 
 /// The records of all providers, and their health as one immutable [`Snapshot`] behind one `ArcSwap`.
@@ -39,11 +39,17 @@ struct Identity {
     name: String,
     base_url: Url,
     kind: ProviderKind,
+    way: Way,
 }
 
 impl Identity {
     fn of(provider: &config::Provider) -> Self {
-        Self { name: provider.name.clone(), base_url: provider.base_url.clone(), kind: provider.kind }
+        Self {
+            name: provider.name.clone(),
+            base_url: provider.base_url.clone(),
+            kind: provider.kind,
+            way: provider.way.clone(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,11 +17,14 @@ use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use rustls_platform_verifier::BuilderVerifierExt as _;
 
 pub mod connect;
+mod names;
 mod played;
 pub mod pool;
+mod stream;
+pub mod trust;
+mod tunnel;
 mod wake;
 mod wire;
 
@@ -28,11 +32,14 @@ use super::dialect::Dialect;
 use super::words::Words;
 use crate::config;
 use crate::metrics::ConnectionMetrics;
-use crate::routing::{FailureKind, Outcome, Phase};
-use connect::{ConnectError, Origin, lack_of};
+use crate::routing::{FailureKind, Outcome, Phase, TlsFault};
+use connect::{ConnectError, Dialer, Origin, lack_of};
+use names::Resolver;
 use played::PlayedBody;
 pub use played::{Pieces, Player};
 use pool::{Broken, Connection, Pool, Progress};
+use trust::{Trust, fault_of};
+use tunnel::TunnelError;
 
 /// Sends requests to one provider.
 #[derive(Clone, Debug)]
@@ -62,6 +69,8 @@ struct Http {
     /// What every request carries: the host, the key, what else the configuration wants.
     own: HeaderMap,
     metrics: ConnectionMetrics,
+    /// `http://host:port`, where a forward proxy is told by each request's target where it goes.
+    absolute: Option<http::uri::Authority>,
 }
 
 /// One request to a provider.
@@ -133,9 +142,6 @@ pub struct AttemptError {
 /// Outgoing connections cannot be set up on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// TLS, its root certificates for the most part.
-    #[error("cannot set up TLS for outgoing connections")]
-    Tls(#[source] rustls::Error),
     /// What no header can carry, or a URL that is none of http; the configuration refuses both before.
     #[error("the key, a header or the URL of provider {0} cannot be used")]
     Provider(String),
@@ -151,8 +157,12 @@ pub struct Clients {
 
 #[derive(Debug, Default)]
 struct Pools {
-    tls: Option<Arc<rustls::ClientConfig>>,
+    names: Resolver,
+    /// By what is wanted of TLS.
+    trusts: HashMap<config::ProviderTls, Arc<Trust>>,
     by_origin: HashMap<Origin, Arc<Pool>>,
+    /// The generation that is being made: files are read once in each.
+    round: u64,
 }
 
 impl Clients {
@@ -161,7 +171,12 @@ impl Clients {
         Self { players: Some(Arc::new(players)), ..Self::default() }
     }
 
-    /// The client of one provider.
+    /// Begins another generation, for which certificates are read again.
+    pub fn next_round(&self) {
+        self.pools.lock().round += 1;
+    }
+
+    /// The client of one provider. Blocks on the file system where certificates have to be read.
     ///
     /// # Errors
     ///
@@ -172,7 +187,7 @@ impl Clients {
             let player = players.get(&provider.name).ok_or_else(unusable)?;
             return Ok(Client(Way::Played(Arc::clone(player))));
         }
-        let origin = Origin::of(&provider.base_url).ok_or_else(unusable)?;
+        let origin = Origin::of(provider).ok_or_else(unusable)?;
         let mut own = HeaderMap::new();
         own.insert(header::HOST, HeaderValue::try_from(origin.authority()).map_err(|_invalid| unusable())?);
         // The proxy reads what it is answered; what a provider's `headers` say goes before.
@@ -190,9 +205,20 @@ impl Clients {
             value.set_sensitive(true);
             own.insert(name, value);
         }
-        let pool = self.pools.lock().pool(origin)?;
+        let mut absolute = None;
+        if let config::Way::Proxy(proxy) = &provider.way
+            && origin.tls().is_none()
+        {
+            absolute = Some(http::uri::Authority::try_from(origin.authority()).map_err(|_invalid| unusable())?);
+            if let Some(authorization) = &proxy.authorization {
+                let mut value = HeaderValue::try_from(authorization.reveal()).map_err(|_invalid| unusable())?;
+                value.set_sensitive(true);
+                own.insert(header::PROXY_AUTHORIZATION, value);
+            }
+        }
+        let pool = self.pools.lock().pool(origin);
         let (connect_timeout, dialect) = (provider.timeouts.connect, Dialect::new(provider));
-        Ok(Client(Way::Http(Http { pool, connect_timeout, dialect, own, metrics: metrics.clone() })))
+        Ok(Client(Way::Http(Http { pool, connect_timeout, dialect, own, metrics: metrics.clone(), absolute })))
     }
 
     /// Closes connections that have been idle for too long, and forgets pools that nobody uses any more.
@@ -202,30 +228,23 @@ impl Clients {
         for pool in pools.by_origin.values() {
             pool.sweep();
         }
+        pools.trusts.retain(|_, trust| Arc::strong_count(trust) > 1);
     }
 }
 
 impl Pools {
-    fn pool(&mut self, origin: Origin) -> Result<Arc<Pool>, SetupError> {
-        let tls = match &self.tls {
-            Some(tls) => tls,
-            None => self.tls.insert(Arc::new(tls_config()?)),
-        };
+    fn pool(&mut self, origin: Origin) -> Arc<Pool> {
+        let trust = origin.tls().map(|wanted| {
+            let round = self.round;
+            let trust = self.trusts.entry(wanted.clone());
+            let trust = trust.or_insert_with_key(|wanted| Arc::new(Trust::new(wanted.clone(), round)));
+            trust.refresh(round);
+            Arc::clone(trust)
+        });
+        let names = &self.names;
         let pool = self.by_origin.entry(origin);
-        Ok(Arc::clone(pool.or_insert_with_key(|origin| Arc::new(Pool::new(origin.clone(), Arc::clone(tls))))))
+        Arc::clone(pool.or_insert_with_key(|origin| Arc::new(Pool::new(Dialer::new(origin.clone(), names, trust)))))
     }
-}
-
-/// TLS as the machine's own root certificates have it.
-fn tls_config() -> Result<rustls::ClientConfig, SetupError> {
-    let cryptography = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(cryptography)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_platform_verifier())
-        .map_err(SetupError::Tls)?
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 impl Client {
@@ -308,7 +327,7 @@ impl Http {
     /// The call as this provider gets it.
     fn request(&self, call: &Call<'_>) -> http::Request<Full<Bytes>> {
         let mut request = http::Request::new(Full::new(call.body.clone()));
-        *request.uri_mut() = self.dialect.target(call.endpoint, call.query, call.model);
+        *request.uri_mut() = self.target(call);
         let headers = request.headers_mut();
         headers.clone_from(call.headers);
         for (name, value) in &self.own {
@@ -321,8 +340,22 @@ impl Http {
         request
     }
 
+    /// What the request line names: the path, or before a forward proxy the whole URL (RFC 9112, 3.2.2).
+    fn target(&self, call: &Call<'_>) -> http::Uri {
+        let target = self.dialect.target(call.endpoint, call.query, call.model);
+        let Some(authority) = &self.absolute else { return target };
+        let mut parts = target.into_parts();
+        parts.scheme = Some(http::uri::Scheme::HTTP);
+        parts.authority = Some(authority.clone());
+        // A path, an authority and a scheme are a URI.
+        http::Uri::from_parts(parts).unwrap_or_default()
+    }
+
     fn answer(&self, response: http::Response<Incoming>, connection: Box<Connection>) -> Result<Answer, AttemptError> {
         let (head, incoming) = response.into_parts();
+        if self.absolute.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(AttemptError::failed(FailureKind::ForwardProxy(Some(head.status.as_u16()))));
+        }
         let (length, encoding) =
             (head.headers.contains_key(header::CONTENT_LENGTH), head.headers.contains_key(header::TRANSFER_ENCODING));
         if length && encoding {
@@ -424,19 +457,28 @@ impl AttemptError {
     fn of_connect(error: ConnectError) -> Self {
         let outcome = match &error {
             ConnectError::TimedOut => Outcome::TimedOut { phase: Phase::Connect },
-            ConnectError::Name(_, Some(io)) | ConnectError::Tcp(_, io) if let Some(lack) = lack_of(io) => {
-                Outcome::Failed(FailureKind::Local(lack))
+            ConnectError::Proxy(inner) => Outcome::Failed(match &**inner {
+                ConnectError::Tcp(_, io) if let Some(lack) = lack_of(io) => FailureKind::Local(lack),
+                ConnectError::Name(_, io) if let Some(lack) = lack_of(io) => FailureKind::Local(lack),
+                _ => FailureKind::ForwardProxy(None),
+            }),
+            ConnectError::Tunnel(TunnelError::Refused(status)) => {
+                Outcome::Failed(FailureKind::ForwardProxy(Some(*status)))
             }
-            ConnectError::Name(..) => Outcome::Failed(FailureKind::UnknownHost),
-            ConnectError::Tcp(_, io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
-                Outcome::Failed(FailureKind::Refused)
+            ConnectError::Tunnel(TunnelError::Malformed | TunnelError::Broken(_)) => {
+                Outcome::Failed(FailureKind::ForwardProxy(None))
             }
-            ConnectError::Tls(io) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-                Outcome::Failed(FailureKind::Tls)
+            ConnectError::Name(_, io) => {
+                Outcome::Failed(lack_of(io).map_or(FailureKind::UnknownHost, FailureKind::Local))
             }
-            ConnectError::Tcp(..) | ConnectError::Tls(_) | ConnectError::Http(_) => {
-                Outcome::Failed(FailureKind::Unreachable)
-            }
+            ConnectError::Tcp(_, io) | ConnectError::Socket(_, io) => Outcome::Failed(match lack_of(io) {
+                Some(lack) => FailureKind::Local(lack),
+                None if matches!(io.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => FailureKind::Refused,
+                None => FailureKind::Unreachable,
+            }),
+            ConnectError::Trust(_) => Outcome::Failed(FailureKind::Tls(TlsFault::NoTrust)),
+            ConnectError::Tls(io) => Outcome::Failed(tls_fault(io).map_or(FailureKind::Unreachable, FailureKind::Tls)),
+            ConnectError::Http(_) => Outcome::Failed(FailureKind::Unreachable),
         };
         Self { outcome, sent: false, words: None, source: Some(error.into()) }
     }
@@ -444,7 +486,13 @@ impl AttemptError {
     fn of_head(broken: Broken) -> Self {
         let Broken { error, progress } = broken;
         let malformed = progress == Progress::Flooded || is_malformed(&error);
-        let kind = if malformed { FailureKind::Malformed } else { FailureKind::Reset };
+        // With TLS 1.3 the other side looks at our certificate after the handshake.
+        let fault = error.source().and_then(|source| source.downcast_ref()).and_then(tls_fault);
+        let kind = match fault {
+            Some(fault) => FailureKind::Tls(fault),
+            None if malformed => FailureKind::Malformed,
+            None => FailureKind::Reset,
+        };
         let sent = progress != Progress::Unsent;
         Self { outcome: Outcome::Failed(kind), sent, words: None, source: Some(error.into()) }
     }
@@ -453,6 +501,11 @@ impl AttemptError {
         let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::CutShort };
         Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: Some(error.into()) }
     }
+}
+
+/// What TLS had against the other side, if that is what broke a connection.
+fn tls_fault(error: &std::io::Error) -> Option<TlsFault> {
+    error.get_ref()?.downcast_ref().map(fault_of)
 }
 
 /// Whether what came is no HTTP, rather than too little of it.

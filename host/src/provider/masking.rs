@@ -14,7 +14,7 @@ use memchr::memmem::Finder;
 
 mod forms;
 
-use crate::config::Provider;
+use crate::config::{Provider, Way};
 
 /// Shorter secrets are not looked for: they would be found in words.
 const SHORTEST: usize = 4;
@@ -47,7 +47,13 @@ impl Masks {
     /// The secrets of a provider: its key, and the values of its configured headers.
     pub fn of(provider: &Provider) -> Self {
         let headers = provider.headers.iter().map(|(_, value)| value.reveal());
-        let secrets = std::iter::once(provider.api_key.reveal()).chain(headers);
+        // Of what a forward proxy is told, the part that is no word.
+        let forward = match &provider.way {
+            Way::Proxy(proxy) => proxy.authorization.as_ref(),
+            Way::Direct | Way::Socket(_) => None,
+        };
+        let forward = forward.map(|value| value.reveal().trim_start_matches("Basic "));
+        let secrets = std::iter::once(provider.api_key.reveal()).chain(headers).chain(forward);
         let secrets: Vec<&str> = secrets.filter(|secret| secret.len() >= SHORTEST).collect();
         let plain = secrets.iter().map(|secret| secret.as_bytes().to_vec());
         let encoded = secrets.iter().flat_map(|secret| forms::base64(secret.as_bytes()));

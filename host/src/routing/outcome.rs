@@ -59,7 +59,9 @@ pub enum FailureKind {
     /// The name does not resolve.
     UnknownHost,
     /// The TLS handshake failed.
-    Tls,
+    Tls(TlsFault),
+    /// The forward proxy before it cannot be reached, or answered with this status instead of letting through.
+    ForwardProxy(Option<u16>),
     /// The connection broke before an answer began.
     Reset,
     /// The answer ended before its announced end.
@@ -80,6 +82,31 @@ pub enum FailureKind {
     NoChoices,
     /// Nothing was tried for want of something on this machine, which says nothing of the provider.
     Local(Lack),
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsFault {
+    /// The other side speaks something else.
+    NotTls,
+    /// Its certificate has expired.
+    Expired,
+    /// Its certificate is not valid yet, or the clock is wrong.
+    NotYetValid,
+    /// Nobody whom we trust has issued its certificate.
+    UnknownIssuer,
+    /// Its certificate is for another name.
+    WrongName,
+    /// Its certificate was revoked.
+    Revoked,
+    /// Its certificate cannot be used otherwise.
+    BadCertificate,
+    /// It wants a certificate of ours, or another one.
+    ClientCertificate,
+    /// TLS cannot be set up on this machine, for want of certificates to trust.
+    NoTrust,
+    /// Anything else: no version or cipher in common, a handshake broken off.
+    Handshake,
 }
 
 /// What this machine lacks to open a connection.
@@ -147,9 +174,11 @@ impl Outcome {
             Outcome::Interrupted => Evidence::Soft,
             Outcome::Cancelled => Evidence::None,
             Outcome::Failed(kind) => match kind {
-                FailureKind::Refused | FailureKind::Unreachable | FailureKind::UnknownHost | FailureKind::Tls => {
-                    Evidence::Hard
-                }
+                FailureKind::Refused
+                | FailureKind::Unreachable
+                | FailureKind::UnknownHost
+                | FailureKind::Tls(_)
+                | FailureKind::ForwardProxy(_) => Evidence::Hard,
                 FailureKind::Status(_)
                 | FailureKind::Redirect(_)
                 | FailureKind::Reset
@@ -232,7 +261,13 @@ impl fmt::Display for FailureKind {
             FailureKind::Refused => f.write_str("refused the connection"),
             FailureKind::Unreachable => f.write_str("could not be reached"),
             FailureKind::UnknownHost => f.write_str("has a host name that does not resolve"),
-            FailureKind::Tls => f.write_str("failed the TLS handshake"),
+            FailureKind::Tls(fault) => write!(f, "failed the TLS handshake{fault}"),
+            FailureKind::ForwardProxy(None) => {
+                f.write_str("could not be reached, as the forward proxy before it could not")
+            }
+            FailureKind::ForwardProxy(Some(status)) => {
+                write!(f, "could not be reached, as the forward proxy before it answered {status}")
+            }
             FailureKind::Reset => f.write_str("closed the connection without an answer"),
             FailureKind::CutShort => f.write_str("cut its answer short"),
             FailureKind::Malformed => f.write_str("sent a malformed answer"),
@@ -244,6 +279,28 @@ impl fmt::Display for FailureKind {
             FailureKind::NoChoices => f.write_str("sent an answer without choices"),
             FailureKind::Local(lack) => write!(f, "could not be asked, as the proxy's machine has no {lack} left"),
         }
+    }
+}
+
+/// As it follows the words for a failed handshake.
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsFault::NotTls => ": it does not speak TLS",
+            TlsFault::Expired => ": its certificate has expired",
+            TlsFault::NotYetValid => ": its certificate is not valid yet, or the clock here is wrong",
+            TlsFault::UnknownIssuer => {
+                ": its certificate comes from an unknown issuer; providers[].tls.ca names one to be trusted"
+            }
+            TlsFault::WrongName => ": its certificate is for another name",
+            TlsFault::Revoked => ": its certificate was revoked",
+            TlsFault::BadCertificate => ": its certificate cannot be used",
+            TlsFault::ClientCertificate => {
+                ": it did not accept this proxy's client certificate (providers[].tls.cert), or its lack of one"
+            }
+            TlsFault::NoTrust => ": no CA certificates can be used on the proxy's machine",
+            TlsFault::Handshake => "",
+        })
     }
 }
 

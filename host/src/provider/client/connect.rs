@@ -1,25 +1,26 @@
-//! Opens connections to providers: name, TCP, TLS.
+//! Opens connections to providers: the way there, name, TCP, TLS.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use url::{Host, Url};
+use url::Host;
 
+use super::names::{Name, Resolver};
+use super::stream::Stream;
+use super::trust::{Trust, TrustError};
+use super::tunnel::{self, TunnelError};
+use crate::config::{self, ProviderTls, Way};
 use crate::routing::Lack;
 
 /// How long an address is tried alone before the next is tried beside it (RFC 8305, 5).
@@ -28,12 +29,14 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// After how long without a byte the kernel asks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Where connections of one kind lead.
+/// Where connections of one kind lead, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     host: Host<String>,
     port: u16,
-    tls: bool,
+    /// `None` is plain HTTP.
+    tls: Option<ProviderTls>,
+    way: Way,
 }
 
 /// Why there is no connection.
@@ -41,13 +44,25 @@ pub struct Origin {
 pub enum ConnectError {
     /// The name has no address.
     #[error("cannot resolve {0}")]
-    Name(String, #[source] Option<io::Error>),
+    Name(String, #[source] Arc<io::Error>),
     /// No address could be reached.
     #[error("cannot connect to {0}")]
     Tcp(SocketAddr, #[source] io::Error),
+    /// Nobody listens on the socket, or it is not there.
+    #[error("cannot connect to {}", .0.display())]
+    Socket(PathBuf, #[source] io::Error),
+    /// TLS cannot be set up on this machine.
+    #[error("TLS cannot be set up")]
+    Trust(#[source] Arc<TrustError>),
     /// The other side does not speak TLS, or is not who it should be.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
+    /// The forward proxy cannot be reached.
+    #[error("no connection to the forward proxy")]
+    Proxy(#[source] Box<ConnectError>),
+    /// The forward proxy does not let through.
+    #[error("no way through the forward proxy")]
+    Tunnel(#[source] TunnelError),
     /// Nothing can be said over it.
     #[error("HTTP cannot be set up")]
     Http(#[source] hyper::Error),
@@ -56,59 +71,122 @@ pub enum ConnectError {
     TimedOut,
 }
 
-/// A connection, with TLS or without.
-#[derive(Debug)]
-pub enum Stream {
-    /// Plain TCP.
-    Plain(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
 impl Origin {
-    /// The origin of an http or https URL; `None` for any other, which the configuration refuses.
-    pub fn of(url: &Url) -> Option<Self> {
+    /// The origin of a provider; `None` for a URL that is neither http nor https, which the configuration refuses.
+    pub fn of(provider: &config::Provider) -> Option<Self> {
+        let url = &provider.base_url;
         Some(Self {
             host: url.host()?.to_owned(),
             port: url.port_or_known_default()?,
             tls: match url.scheme() {
-                "http" => false,
-                "https" => true,
+                "http" => None,
+                // Where a file names it is of no concern to a connection.
+                "https" => Some(ProviderTls { line: 0, ..provider.tls.clone() }),
                 _ => return None,
             },
+            way: provider.way.clone(),
         })
+    }
+
+    /// What is asked of TLS, where it is spoken.
+    pub fn tls(&self) -> Option<&ProviderTls> {
+        self.tls.as_ref()
     }
 
     /// What the `Host` header names (RFC 9110, 7.2).
     pub fn authority(&self) -> String {
-        let default = if self.tls { 443 } else { 80 };
+        let default = if self.tls.is_some() { 443 } else { 80 };
         if self.port == default { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+/// Opens the connections of one origin.
+#[derive(Debug)]
+pub struct Dialer {
+    origin: Origin,
+    /// The name whose addresses are needed, the forward proxy's where there is one.
+    name: Option<Arc<Name>>,
+    trust: Option<Arc<Trust>>,
+}
+
+impl Dialer {
+    /// Without a connection, and without a question about the name, before one is needed. `trust` is what the origin
+    /// wants of TLS.
+    pub fn new(origin: Origin, names: &Resolver, trust: Option<Arc<Trust>>) -> Self {
+        let host = match &origin.way {
+            Way::Direct => Some(&origin.host),
+            Way::Proxy(proxy) => Some(&proxy.host),
+            Way::Socket(_) => None,
+        };
+        let name = match host {
+            Some(Host::Domain(name)) => Some(names.name(name)),
+            Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => None,
+        };
+        Self { origin, name, trust }
+    }
+
+    /// Where they lead.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Opens a connection.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]: the last one, where several addresses were tried.
-    pub async fn connect(&self, tls: &Arc<rustls::ClientConfig>) -> Result<Stream, ConnectError> {
-        let stream = match &self.host {
-            Host::Ipv4(address) => connect_to((IpAddr::V4(*address), self.port).into()).await?,
-            Host::Ipv6(address) => connect_to((IpAddr::V6(*address), self.port).into()).await?,
-            Host::Domain(name) => connect_by_name(name, self.port).await?,
+    /// [`ConnectError`]: the most telling one, where several addresses were tried.
+    pub async fn connect(&self) -> Result<Stream, ConnectError> {
+        let Origin { host, port, tls, way } = &self.origin;
+        let stream = match way {
+            Way::Socket(path) => {
+                let connected = UnixStream::connect(path).await;
+                return connected.map(Stream::Unix).map_err(|error| ConnectError::Socket(path.clone(), error));
+            }
+            Way::Direct => self.reach(host, *port).await?,
+            Way::Proxy(proxy) => {
+                let reached = self.reach(&proxy.host, proxy.port).await;
+                let mut stream = reached.map_err(|error| ConnectError::Proxy(Box::new(error)))?;
+                if tls.is_some() {
+                    let target = format!("{host}:{port}");
+                    tunnel::open(&mut stream, &target, proxy).await.map_err(ConnectError::Tunnel)?;
+                }
+                stream
+            }
         };
-        if !self.tls {
-            return Ok(Stream::Plain(stream));
+        match &self.trust {
+            None => Ok(Stream::Plain(stream)),
+            Some(trust) => self.shake_hands(trust, stream).await,
         }
-        let name = self.server_name().map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-        let shaken = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
+    }
+
+    async fn shake_hands(&self, trust: &Trust, stream: TcpStream) -> Result<Stream, ConnectError> {
+        let config = trust.config().map_err(ConnectError::Trust)?;
+        let name = match trust.server_name() {
+            Some(name) => ServerName::try_from(name.to_owned()),
+            None => self.server_name(),
+        };
+        let name = name.map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+        let shaken = TlsConnector::from(config).connect(name, stream).await;
         shaken.map(|stream| Stream::Tls(Box::new(stream))).map_err(ConnectError::Tls)
     }
 
-    fn server_name(&self) -> Result<ServerName<'static>, rustls::pki_types::InvalidDnsNameError> {
-        match &self.host {
+    fn server_name(&self) -> Result<ServerName<'static>, InvalidDnsNameError> {
+        match &self.origin.host {
             Host::Ipv4(address) => Ok(ServerName::IpAddress(IpAddr::V4(*address).into())),
             Host::Ipv6(address) => Ok(ServerName::IpAddress(IpAddr::V6(*address).into())),
             Host::Domain(name) => ServerName::try_from(name.clone()),
+        }
+    }
+
+    async fn reach(&self, host: &Host<String>, port: u16) -> Result<TcpStream, ConnectError> {
+        match (host, &self.name) {
+            (Host::Ipv4(address), _) => connect_to((IpAddr::V4(*address), port).into()).await,
+            (Host::Ipv6(address), _) => connect_to((IpAddr::V6(*address), port).into()).await,
+            (Host::Domain(_), Some(name)) => connect_by_name(name, port).await,
+            (Host::Domain(host), None) => {
+                let error = Arc::new(io::Error::from(io::ErrorKind::NotFound));
+                Err(ConnectError::Name(host.clone(), error))
+            }
         }
     }
 }
@@ -130,29 +208,24 @@ fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
     set_tcp_keepintvl(stream, KEEPALIVE / 4)
 }
 
-/// What this machine lacked, if that is why something could not be opened.
-pub(super) fn lack_of(error: &io::Error) -> Option<Lack> {
-    match Errno::from_io_error(error)? {
-        Errno::MFILE | Errno::NFILE => Some(Lack::Files),
-        Errno::NOMEM | Errno::NOBUFS => Some(Lack::Memory),
-        Errno::ADDRNOTAVAIL => Some(Lack::Ports),
-        _ => None,
-    }
-}
-
-/// Tries the addresses of a name in the system's order, the next one beside the first when that takes long: a machine
-/// that has an IPv6 address but no way out by it must not cost the whole timeout ("happy eyeballs", RFC 8305).
-async fn connect_by_name(name: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let unknown = |error| ConnectError::Name(name.to_owned(), error);
-    let addresses: Vec<_> = lookup_host((name, port)).await.map_err(|error| unknown(Some(error)))?.collect();
-    let mut waiting = addresses.into_iter();
+/// Tries the addresses of a name, each time another one first, the next one beside the first when that takes long: a
+/// machine that has an IPv6 address but no way out by it must not cost the whole timeout ("happy eyeballs", RFC 8305).
+async fn connect_by_name(name: &Arc<Name>, port: u16) -> Result<TcpStream, ConnectError> {
+    let unknown = |error| ConnectError::Name(name.host().to_owned(), error);
+    let mut waiting = name.addresses(port).await.map_err(unknown)?.into_iter();
     let mut trying = FuturesUnordered::new();
     let mut last = None;
     loop {
-        match waiting.next() {
-            Some(address) => trying.push(connect_to(address)),
-            None if trying.is_empty() => return Err(last.unwrap_or_else(|| unknown(None))),
-            None => {}
+        match (waiting.next(), last) {
+            (Some(address), before) => {
+                trying.push(connect_to(address));
+                last = before;
+            }
+            (None, Some(error)) if trying.is_empty() => {
+                name.suspect();
+                return Err(error);
+            }
+            (None, before) => last = before,
         }
         let patience = async {
             match waiting.len() {
@@ -174,68 +247,20 @@ async fn connect_by_name(name: &str, port: u16) -> Result<TcpStream, ConnectErro
 /// Of two failures the one to report. The system answers "no free port" also for an address of a kind that it does not
 /// have, such as `::1` on a machine without IPv6, so what another address answered tells more.
 fn more_telling(before: Option<ConnectError>, now: ConnectError) -> ConnectError {
-    let is_local = |error: &ConnectError| matches!(error, ConnectError::Tcp(_, io) if lack_of(io) == Some(Lack::Ports));
+    let lacks_ports =
+        |error: &ConnectError| matches!(error, ConnectError::Tcp(_, io) if lack_of(io) == Some(Lack::Ports));
     match before {
-        Some(before) if is_local(&now) => before,
+        Some(before) if lacks_ports(&now) => before,
         _ => now,
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Stream::Plain(stream) => stream.as_fd(),
-            Stream::Tls(stream) => stream.get_ref().0.as_fd(),
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, into),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, into),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+/// What this machine lacked, if that is why something could not be opened.
+pub(super) fn lack_of(error: &io::Error) -> Option<Lack> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE | Errno::NFILE => Some(Lack::Files),
+        Errno::NOMEM | Errno::NOBUFS => Some(Lack::Memory),
+        Errno::ADDRNOTAVAIL => Some(Lack::Ports),
+        _ => None,
     }
 }

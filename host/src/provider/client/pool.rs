@@ -7,7 +7,6 @@
 use std::error::Error as _;
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::connect::{ConnectError, Origin};
+use super::connect::{ConnectError, Dialer};
 use super::wake::Together;
 use super::wire::{Talk, Turn, Wire};
 use crate::patience;
@@ -45,8 +44,7 @@ const DISTRUST: Duration = Duration::from_secs(600);
 /// The connections to one origin.
 #[derive(Debug)]
 pub struct Pool {
-    origin: Origin,
-    tls: Arc<rustls::ClientConfig>,
+    dialer: Dialer,
     idle: Mutex<Idle>,
     /// How many have been opened, for the spread of their lives.
     opened: AtomicU32,
@@ -100,13 +98,8 @@ pub enum Progress {
 
 impl Pool {
     /// No connection is opened before it is needed.
-    pub fn new(origin: Origin, tls: Arc<rustls::ClientConfig>) -> Self {
-        Self { origin, tls, idle: Mutex::default(), opened: AtomicU32::new(0) }
-    }
-
-    /// Where they lead.
-    pub fn origin(&self) -> &Origin {
-        &self.origin
+    pub fn new(dialer: Dialer) -> Self {
+        Self { dialer, idle: Mutex::default(), opened: AtomicU32::new(0) }
     }
 
     /// The connection that was used last, if it is still whole and quiet.
@@ -130,7 +123,7 @@ impl Pool {
     ///
     /// [`ConnectError`], of which [`ConnectError::TimedOut`] after `limit`.
     pub async fn open(&self, limit: Duration) -> Result<Box<Connection>, ConnectError> {
-        let opened = patience::until(Instant::now() + limit, self.origin.connect(&self.tls)).await;
+        let opened = patience::until(Instant::now() + limit, self.dialer.connect()).await;
         let stream = opened.map_err(|_elapsed| ConnectError::TimedOut)??;
         let talk = Talk::default();
         let wire = TokioIo::new(Wire::new(stream, talk.clone()));
@@ -209,7 +202,7 @@ impl Pool {
         drop(idle);
         drop(closed);
         if before.is_none_or(|until| now >= until) {
-            let (host, minutes) = (self.origin.authority(), DISTRUST.as_secs() / 60);
+            let (host, minutes) = (self.dialer.origin().authority(), DISTRUST.as_secs() / 60);
             tracing::warn!(
                 host,
                 "the server at {host} sent bytes that nobody had asked for: for {minutes} min each connection to it \

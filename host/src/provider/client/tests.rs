@@ -275,7 +275,29 @@ async fn what_goes_wrong_with_connecting_is_told_apart() {
     let failures = [failed, get(&plain).await, get(&nowhere).await];
     let kinds = failures.map(|failed| failed.map_err(|error| (error.outcome, error.sent)));
     let failed = |kind| Err((Outcome::Failed(kind), false));
-    assert_eq!(kinds, [failed(FailureKind::Tls), failed(FailureKind::Refused), failed(FailureKind::UnknownHost)]);
+    assert_eq!(
+        kinds,
+        [failed(FailureKind::Tls(TlsFault::NotTls)), failed(FailureKind::Refused), failed(FailureKind::UnknownHost)]
+    );
+}
+
+#[test]
+fn what_this_machine_lacks_is_told_from_what_a_provider_does() {
+    use crate::routing::Lack;
+    use rustix::io::Errno;
+    let address = "192.0.2.1:443".parse().expect("an address");
+    for (errno, kind) in [
+        (Errno::MFILE, FailureKind::Local(Lack::Files)),
+        (Errno::NFILE, FailureKind::Local(Lack::Files)),
+        (Errno::NOMEM, FailureKind::Local(Lack::Memory)),
+        (Errno::NOBUFS, FailureKind::Local(Lack::Memory)),
+        (Errno::ADDRNOTAVAIL, FailureKind::Local(Lack::Ports)),
+        (Errno::CONNREFUSED, FailureKind::Refused),
+        (Errno::NETUNREACH, FailureKind::Unreachable),
+    ] {
+        let failed = AttemptError::of_connect(ConnectError::Tcp(address, errno.into()));
+        assert_eq!((failed.outcome, failed.sent), (Outcome::Failed(kind), false));
+    }
 }
 
 #[tokio::test]

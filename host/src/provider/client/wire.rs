@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connect::Stream;
+use super::stream::Stream;
 
 /// Interim answers (RFC 9110, 15.2) before the one that counts; a provider that sends more is broken.
 const MOST_INTERIM: u8 = 16;
@@ -94,7 +94,7 @@ impl Wire {
             Ok((_, 0)) => Poll::Ready(Ok(())),
             Ok(_) => {
                 // Under TLS it may be the other side's farewell.
-                if matches!(self.stream, Stream::Plain(_)) {
+                if !matches!(self.stream, Stream::Tls(_)) {
                     self.talk.give(Turn::Unasked);
                 }
                 Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
