@@ -41,6 +41,11 @@ impl Bound {
         let is_loopback = address.ip().to_canonical().is_loopback();
         Self { authority: address.to_string(), port: address.port(), is_loopback }
     }
+
+    /// Of a listener at a socket in the file system, which no browser reaches; a web server before it may have any name.
+    pub fn in_file_system() -> Self {
+        Self { authority: String::new(), port: 0, is_loopback: false }
+    }
 }
 
 /// Which pages and which names the operator allows.
