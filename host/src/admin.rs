@@ -151,6 +151,19 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
         "faults": faults,
         "on_trial": strategy.on_trial,
     });
+    strategy_state["slow"] = json!(strategy.slow);
+    if let Some(seconds) = strategy.mean_call {
+        strategy_state["mean_call_ms"] = json!((seconds * 1e6).round() / 1e3);
+    }
+    if let Some(record) = &strategy.record {
+        strategy_state["record"] = json!({
+            "state": if record.failing.is_some() { "failing" } else { "writing" },
+            "missing": record.missing,
+        });
+        if let Some(why) = &record.failing {
+            strategy_state["record"]["reason"] = json!(why);
+        }
+    }
     if let Some(why) = strategy.rolled_back {
         strategy_state["rolled_back"] = json!(why);
     }

@@ -52,6 +52,9 @@ enum Command {
     /// Write a strategy, and find out what it does: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
+    /// What the proxy calls to compile a component.
+    #[command(hide = true)]
+    CompileComponent(crate::strategy::Compile),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Demo(DemoPort { port }) => run_demo(port),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
+        Command::CompileComponent(wanted) => crate::strategy::compile(&wanted),
     }
 }
 
@@ -225,8 +229,20 @@ fn summary(config: &Config) -> String {
     )
 }
 
-/// Keeps compiled strategies on disk, as far as the environment names a place.
+/// Lets strategies be compiled by processes of their own.
+fn use_compiler() {
+    // This very program, also when the file it was started from has been replaced since.
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        crate::strategy::compile_with(running);
+    } else if let Ok(file) = std::env::current_exe() {
+        crate::strategy::compile_with(file);
+    }
+}
+
+/// Lets strategies be compiled by processes of their own, and keeps them on disk, as far as the environment names a place.
 fn use_cache() {
+    use_compiler();
     if let Some(folder) = crate::strategy::cache_folder(&environment) {
         crate::strategy::use_cache(&folder);
     }

@@ -288,8 +288,28 @@ pub struct StrategyChoice {
     pub source: StrategySource,
     /// `strategies.NAME.config` as JSON; an empty object when absent.
     pub config: serde_json::Value,
+    /// What loading it may take.
+    pub limits: StrategyLimits,
     /// The line of the file that chose it, for problems found when loading it; 0 when it is the default.
     pub line: usize,
+}
+
+/// What loading a strategy may take: its author, or whoever puts a file into a folder, must not be able to bring the proxy
+/// down with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StrategyLimits {
+    /// Bytes of a component's file.
+    pub max_bytes: u64,
+    /// Bytes of memory to compile it.
+    pub compile_memory: u64,
+    /// Time to compile it.
+    pub compile_timeout: Duration,
+}
+
+impl Default for StrategyLimits {
+    fn default() -> Self {
+        Self { max_bytes: 64 << 20, compile_memory: 2 << 30, compile_timeout: Duration::from_secs(300) }
+    }
 }
 
 /// As problems name it: the file if there is one.

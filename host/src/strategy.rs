@@ -5,7 +5,7 @@
 //!
 //! A component goes from `component` (bytes, checked and compiled) over `instance` (one living guest, and the limits of
 //! each call) and `call` (the lock, and what is done about faults) to `succession` (one component after the other, from
-//! reload to reload). `cache` keeps compiled code, under a component's `digest`; `probe` tries what is new before it is
+//! reload to reload). `compile` lets a process of its own work on bytes of strangers; `cache` keeps compiled code, under a component's `digest`; `probe` tries what is new before it is
 //! used. Beside them stand `engine` (the compiler and the
 //! clock of deadlines), `wasi`, `limits` and `overtime` (the guest's
 //! world and its bounds), `output` (what it says), `fault` and
@@ -27,12 +27,14 @@
 
 use std::sync::Arc;
 
+use crate::config::{StrategyChoice, StrategyLimits};
 use crate::routing::{ProviderFacts, Strategy};
 
 mod bindings;
 mod builtin;
 mod cache;
 mod call;
+mod compile;
 mod component;
 mod digest;
 mod engine;
@@ -43,6 +45,7 @@ mod instance;
 mod limits;
 mod output;
 mod overtime;
+mod pace;
 mod probe;
 mod record;
 mod recovery;
@@ -57,12 +60,13 @@ mod wasi;
 pub(crate) mod tests;
 
 pub use cache::{cache_folder, use_cache};
+pub use compile::{Compile, compile, compile_with};
 pub use component::LoadError;
 pub use examine::{Class, Examined, Import, examine};
 pub use fault::{Fault, FaultKind};
 pub use fixtures::{Played, facts_of, play_fixtures};
 pub use record::{Recorder, Target};
-pub use replay::{Comparison, Example, ReplayError, Respondent, compare};
+pub use replay::{Comparison, Example, ReplayError, Respondent, Skipped, compare};
 pub use shadow::{Shadowed, Shadows};
 pub use succession::Succession;
 pub use trial::{Claim, Inspection, Subject, Timing, inspect, run as try_out};
@@ -114,7 +118,16 @@ pub fn try_component(
 ///
 /// When it cannot be read or is too large to be one.
 pub fn read_component(path: &std::path::Path) -> Result<Vec<u8>, LoadError> {
-    component::read(path)
+    component::read(path, StrategyLimits::default().max_bytes)
+}
+
+/// The component that a configuration chose.
+///
+/// # Errors
+///
+/// When there is none, or it is too large to be one.
+pub fn chosen_component(choice: &StrategyChoice) -> Result<std::borrow::Cow<'static, [u8]>, LoadError> {
+    succession::read(choice)
 }
 
 /// The component of a built-in strategy, as its author would have built it.

@@ -307,3 +307,34 @@ async fn a_long_name_of_a_model_reaches_a_strategy_cut() {
         assert_eq!(stage.proxy.metric(&series).await, 0.0, "{kind}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strategy_that_is_slow_on_average_is_said_in_health_and_metrics() {
+    let stage = Stage::new(json!({"do": "dawdle", "only": "gpt-4"})).await;
+    for _ in 0..70 {
+        assert_eq!(stage.proxy.chat().await.status, 200);
+    }
+    let health = stage.proxy.get("/health").await.json();
+    assert_eq!(health["strategy"]["slow"], true, "{health}");
+    assert!(health["strategy"]["mean_call_ms"].as_f64() > Some(1.0), "{health}");
+    assert_eq!(stage.proxy.metric(r#"pointsman_strategy_slow{strategy="fixture"}"#).await, 1.0);
+}
+
+/// A disk that is full for a while must be seen, and must not end the record.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_written_is_said_in_health_and_metrics() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("record");
+    std::os::unix::fs::symlink("/dev/full", &file).expect("a link");
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"monitoring": {"record": file}}));
+    let proxy = builder.start().await;
+    assert_eq!(proxy.chat().await.status, 200);
+    eventually("the record fails", async || {
+        proxy.get("/health").await.json()["strategy"]["record"]["state"] == "failing"
+    })
+    .await;
+    assert_eq!(proxy.metric("pointsman_record_failing").await, 1.0);
+    assert_eq!(proxy.chat().await.status, 200, "requests do not mind");
+}

@@ -1,6 +1,7 @@
 //! The real binary: exit codes, logs, where the configuration comes from, signals, and the demo.
 
 mod cache;
+mod compile;
 // The kernel's files tell what a process takes.
 #[cfg(target_os = "linux")]
 mod connections;

@@ -140,3 +140,16 @@ async fn a_record_holds_256_bytes_of_a_long_name_of_a_model() {
     let decision: Value = serde_json::from_str(decision).expect("JSON");
     assert_eq!(decision["model"], format!("x{}", "ä".repeat(127)), "it reaches the provider whole");
 }
+
+#[tokio::test]
+async fn a_replay_takes_a_strategy_and_its_config_from_the_proxys_configuration() {
+    let more = "strategies: {canary: {config: {provider: calm, percent: 50}}}\n";
+    let (folder, log) = recorded("canary", more).await;
+    let config = folder.path().join("proxy_config.yaml");
+    let given = ["--proxy-config", config.to_str().expect("text")];
+    let (code, stdout, stderr) = run(strategy(&[&["replay", "--strategy", "canary"][..], &given].concat(), &log));
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let (code, stdout, stderr) = run(strategy(&[&["diff"][..], &given, &["canary", "failover"]].concat(), &log));
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.starts_with("canary and failover"), "{stdout}");
+}

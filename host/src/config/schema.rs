@@ -46,6 +46,8 @@ pub(super) const HEALTH_CHECK: Schema =
 pub(super) const PROVIDER_CHECK: Schema =
     Schema { path: "`providers[].health_check`", keys: &["enabled", "path", "interval", "timeout"] };
 pub(super) const STRATEGY: Schema = Schema { path: "`strategies.NAME`", keys: &["path", "config"] };
+pub(super) const STRATEGY_LIMITS: Schema =
+    Schema { path: "`strategies.limits`", keys: &["max_bytes", "compile_memory", "compile_timeout"] };
 pub(super) const TIMEOUTS: Schema = Schema { path: "`timeouts`", keys: &["request", "connect", "idle"] };
 pub(super) const QUEUE: Schema =
     Schema { path: "`queue`", keys: &["max_concurrent", "max_waiting", "timeout", "slot_wait"] };
@@ -91,7 +93,7 @@ pub(super) const PROVIDER_TLS: Schema =
     Schema { path: "`providers[].tls`", keys: &["ca", "cert", "key", "server_name"] };
 pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
-pub(super) const ALL: [Schema; 17] = [
+pub(super) const ALL: [Schema; 18] = [
     TOP,
     PROVIDER,
     PRICE,
@@ -100,6 +102,7 @@ pub(super) const ALL: [Schema; 17] = [
     HEALTH_CHECK,
     PROVIDER_CHECK,
     STRATEGY,
+    STRATEGY_LIMITS,
     TIMEOUTS,
     QUEUE,
     MONITORING,

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::problem::{Place, Reported, quoted, suggest};
-use super::read::{Reader, Section, Text};
-use super::schema::STRATEGY;
-use super::{StrategyChoice, StrategySource};
+use super::read::{Reader, Section, Text, Zero};
+use super::schema::{STRATEGY, STRATEGY_LIMITS};
+use super::{StrategyChoice, StrategyLimits, StrategySource};
 
 /// What routes when nothing is said.
 const DEFAULT: &str = "round_robin";
@@ -31,6 +31,9 @@ struct Declared<'n> {
     config: serde_json::Value,
 }
 
+/// What stands under `strategies` and is none.
+const LIMITS: &str = "limits";
+
 /// More shadows than this are a mistake.
 const MAX_SHADOWS: usize = 8;
 
@@ -42,7 +45,9 @@ pub(super) fn choose(
     sources: &Sources<'_>,
 ) -> Option<Strategies> {
     let found = in_folder(sources.folder);
-    let declared = declared(reader, top, sources, &found);
+    let strategies = reader.section(top, "strategies", None);
+    let limits = limits(reader, &strategies);
+    let declared = declared(reader, &strategies, sources, &found);
     let (name, at, shown) = match reader.text(routing, "strategy").ok()? {
         Some(Text { text, at, shown, .. }) => (text, at, shown),
         None => (DEFAULT.to_owned(), Place { line: 0, ..routing.at.key("strategy", 0) }, quoted(DEFAULT)),
@@ -70,9 +75,11 @@ pub(super) fn choose(
     }
     let line = routing.at.line;
     let declared = declared.into_iter().filter_map(|Declared { name, source, config }| {
-        Some(StrategyChoice { name: name.to_owned(), source: source?, config, line })
+        Some(StrategyChoice { name: name.to_owned(), source: source?, config, limits, line })
     });
-    Some(Strategies { declared: declared.collect(), chosen: chosen?, shadows })
+    let limited = |choice: StrategyChoice| StrategyChoice { limits, ..choice };
+    let shadows = shadows.into_iter().map(limited).collect();
+    Some(Strategies { declared: declared.collect(), chosen: limited(chosen?), shadows })
 }
 
 /// What a configuration says about strategies.
@@ -95,7 +102,13 @@ fn resolve(
 ) -> Option<StrategyChoice> {
     let line = at.line;
     if let Some(entry) = declared.iter().find(|entry| entry.name == name) {
-        return Some(StrategyChoice { source: entry.source.clone()?, config: entry.config.clone(), name, line });
+        return Some(StrategyChoice {
+            source: entry.source.clone()?,
+            config: entry.config.clone(),
+            name,
+            limits: StrategyLimits::default(),
+            line,
+        });
     }
     let source = if let Some(source) = by_name(&name, found, sources) {
         source
@@ -113,7 +126,7 @@ fn resolve(
         reader.findings.problem(at, format!("no strategy is called {shown}"), Some(help));
         return None;
     };
-    Some(StrategyChoice { name, source, config: empty(), line })
+    Some(StrategyChoice { name, source, config: empty(), limits: StrategyLimits::default(), line })
 }
 
 /// A built-in strategy, or the file in the folder `strategies/`.
@@ -128,14 +141,39 @@ fn by_name(name: &str, found: &BTreeSet<String>, sources: &Sources<'_>) -> Optio
     is_found.then(|| StrategySource::File(dropped(sources.folder, name)))
 }
 
+/// `strategies.limits`, which is therefore no name for a strategy.
+fn limits(reader: &mut Reader<'_>, strategies: &Section<'_>) -> StrategyLimits {
+    let usual = StrategyLimits::default();
+    let given = strategies.get(LIMITS);
+    if let Some((at, node)) = &given
+        && (node.get("path").is_some() || node.get("config").is_some())
+    {
+        let help = "`limits` says what loading strategies may take; give the strategy another name";
+        reader.findings.problem(at, "is no name for a strategy", Some(help.to_owned()));
+        return usual;
+    }
+    let section = reader.section(strategies, LIMITS, Some(STRATEGY_LIMITS));
+    let mut bytes = |key: &str, least: u64, most: u64, usual: u64| {
+        let wanted = format!("a number of bytes from {least} to {most}");
+        reader.integer(&section, key, &wanted, least, most).unwrap_or(usual)
+    };
+    let max_bytes = bytes("max_bytes", 1, 1 << 30, usual.max_bytes);
+    let compile_memory = bytes("compile_memory", 64 << 20, 1 << 40, usual.compile_memory);
+    let compile_timeout = reader.seconds(&section, "compile_timeout", Zero::Illegal).unwrap_or(usual.compile_timeout);
+    StrategyLimits { max_bytes, compile_memory, compile_timeout }
+}
+
 fn declared<'n>(
     reader: &mut Reader<'_>,
-    top: &Section<'n>,
+    strategies: &Section<'n>,
     sources: &Sources<'_>,
     found: &BTreeSet<String>,
 ) -> Vec<Declared<'n>> {
     let mut declared = Vec::new();
-    for (at, name, node) in reader.section(top, "strategies", None).entries() {
+    for (at, name, node) in strategies.entries() {
+        if name == LIMITS {
+            continue;
+        }
         let Ok(section) = reader.mapping(Some(node), at.clone(), Some(STRATEGY)) else {
             declared.push(Declared { name, source: None, config: empty() });
             continue;

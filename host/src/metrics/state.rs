@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{CounterVec, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::sound;
 use crate::routing::{ShadowHealth, StrategyCounters, StrategyHealth};
@@ -167,9 +167,28 @@ impl State<'_> {
             ("healthy", "Whether the strategy decides; otherwise it is the default order.", health.state == "healthy"),
             ("on_trial", "Whether it is new, and the previous one stands by.", health.on_trial),
             ("rolled_back", "Whether the previous one was brought back.", health.rolled_back.is_some()),
+            ("slow", "Whether it takes so long that it limits how many requests can be served.", health.slow),
         ] {
             let gauges = gauges(&format!("pointsman_strategy_{name}"), help, &["strategy"]);
             gauges.with_label_values(&[&health.name]).set(i64::from(value));
+        }
+        if let Some(seconds) = health.mean_call {
+            let mean = sound(GaugeVec::new(
+                Opts::new("pointsman_strategy_call_mean_seconds", "How long a call takes, on a moving average."),
+                &["strategy"],
+            ));
+            mean.with_label_values(&[&health.name]).set(seconds);
+            register(Box::new(mean));
+        }
+        if let Some(record) = &health.record {
+            let gauge = |name: &str, help: &str, value: u64| {
+                let gauge = sound(IntGauge::new(name, help));
+                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+                register(Box::new(gauge));
+            };
+            let failing = u64::from(record.failing.is_some());
+            gauge("pointsman_record_failing", "Whether the record of decisions cannot be written at present.", failing);
+            gauge("pointsman_record_missing", "Lines that came faster than they could be recorded.", record.missing);
         }
         let counters = |name: &str, help: &str, labels: &[&str]| {
             let counters =

@@ -24,7 +24,7 @@ pub fn table(scenario: &Scenario, reports: &[Report]) -> String {
     let _ = writeln!(text, "\n{}", filled(note));
     let mut rows = vec![vec!["provider".to_owned()]];
     for report in reports {
-        rows[0].extend([format!("{} %", report.strategy), "p95".to_owned()]);
+        rows[0].extend([format!("{} %", shown(&report.strategy)), "p95".to_owned()]);
     }
     let names = reports.first().map(|report| report.providers.iter().map(|provider| provider.name.clone()));
     for (index, name) in names.into_iter().flatten().enumerate() {
@@ -98,12 +98,18 @@ fn counts(reports: &[Report]) -> Vec<Vec<String>> {
     rows[0].extend(columns.iter().map(|(name, _)| (*name).to_owned()));
     rows[0].extend(rare.iter().map(|(name, _)| (*name).to_owned()));
     for report in reports {
-        let mut row = vec![report.strategy.clone()];
+        let mut row = vec![shown(&report.strategy)];
         row.extend(columns.iter().map(|(_, read)| read(report)));
         row.extend(rare.iter().map(|(_, read)| read(&report.decided).to_string()));
         rows.push(row);
     }
     rows
+}
+
+/// A strategy as a table has room for it: of a path the file.
+fn shown(strategy: &str) -> String {
+    let file = std::path::Path::new(strategy).file_name().map(|name| name.to_string_lossy().into_owned());
+    file.unwrap_or_else(|| strategy.to_owned())
 }
 
 fn share(count: usize, of: usize) -> String {
@@ -114,7 +120,7 @@ fn times(report: &Report) -> Vec<String> {
     let Spread { p50, p95, p99, .. } = report.first_token_ms;
     let latency = report.latency_ms;
     let times = [p50, p95, p99, latency.p50, latency.p95, latency.p99, report.queue_wait_ms.p95];
-    std::iter::once(report.strategy.clone()).chain(times.map(millis)).collect()
+    std::iter::once(shown(&report.strategy)).chain(times.map(millis)).collect()
 }
 
 /// As people read it.

@@ -9,15 +9,18 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::builtin;
+use super::compile::{self, Order};
+use super::component::{LoadError, chain};
 use super::digest::Digest;
+use super::engine::Engine;
 
 /// The variable that names the folder, or says `off`.
 const VARIABLE: &str = "POINTSMAN_CACHE";
@@ -73,17 +76,87 @@ pub fn use_cache(folder: &Path) {
     }
 }
 
-/// Compiles a component whose digest this is, or finds what was compiled before.
-pub fn compiled(engine: &Engine, digest: &Digest, bytes: &[u8]) -> wasmtime::Result<Component> {
-    let Some(cache) = SHARED.get() else { return Component::from_binary(engine, bytes) };
-    if let Some(component) = cache.load(engine, digest) {
+/// Compiles a component, or finds what was compiled before.
+///
+/// # Errors
+///
+/// Why it cannot be compiled.
+pub fn compiled(engine: &Engine, order: &Order<'_>) -> Result<Component, LoadError> {
+    let (wasm, cache) = (engine.wasm(), SHARED.get());
+    if let Some(component) = cache.and_then(|cache| cache.load(wasm, order.digest)) {
         return Ok(component);
     }
     let began = Instant::now();
-    let component = Component::from_binary(engine, bytes)?;
-    tracing::debug!("compiled component {} in {:?}", digest.short(), began.elapsed());
-    cache.store(engine, digest, &component);
+    let component = match elsewhere(engine, order)? {
+        Some((code, component)) => {
+            if let Some(cache) = cache {
+                cache.keep(wasm, order.digest, code_in(&code));
+            }
+            component
+        }
+        None => {
+            let compiled = Component::from_binary(wasm, order.bytes);
+            let component = compiled.map_err(|error| LoadError::Invalid(chain(&error)))?;
+            if let Some(cache) = cache {
+                cache.store(wasm, order.digest, &component);
+            }
+            component
+        }
+    };
+    tracing::debug!("compiled component {} in {:?}", order.digest.short(), began.elapsed());
     Ok(component)
+}
+
+/// What another process has made of it; `None` where it is to be compiled in this one.
+fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<(Arc<[u8]>, Component)>, LoadError> {
+    // What is in this binary can be trusted, and is small.
+    if is_builtin(order.bytes) {
+        return Ok(None);
+    }
+    let made = compile::code(engine, order).and_then(|sealed| {
+        let load = |sealed: Arc<[u8]>| {
+            let component = check(engine.wasm(), order.digest, &sealed).and_then(|code| loaded(engine.wasm(), code));
+            component.map(|component| (sealed, component)).map_err(LoadError::Uncompiled)
+        };
+        sealed.map(load).transpose()
+    });
+    match made {
+        // Where no process can be started, a strategy that is meant shall be used all the same.
+        Err(LoadError::Uncompiled(why)) => {
+            tracing::warn!("{} is compiled in this process, without limits: {why}", order.source);
+            Ok(None)
+        }
+        made => made,
+    }
+}
+
+/// The code behind its header.
+fn code_in(sealed: &[u8]) -> &[u8] {
+    sealed.get(HEADER..).unwrap_or_default()
+}
+
+fn is_builtin(bytes: &[u8]) -> bool {
+    builtin::NAMES.iter().any(|name| builtin::find(name).is_some_and(|known| known == bytes))
+}
+
+/// What stands before the code of a component where it is kept, or handed from one process to the other.
+pub fn header(engine: &wasmtime::Engine, component: &[u8], code: &[u8]) -> Vec<u8> {
+    [&MAGIC[..], seal(engine, &Digest::of([component]), code).bytes()].concat()
+}
+
+/// A component from its code.
+fn loaded(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, String> {
+    // SAFETY: `deserialize` runs what it is given as machine code, so the bytes must be the unchanged output of
+    // `Component::serialize` or `Engine::precompile_component` of a compatible engine. They are, wherever they come from.
+    // From the cache: `read` took them from a regular file in a folder, both owned by this user and writable by nobody
+    // else, so only this user's processes can have written them, who could as well replace this binary; `keep` writes
+    // nothing else under this name, which holds the hash of the engine's compatibility. From `compile`: they came through
+    // a pipe from a process that is this very program. In both cases `check` found them whole and made for this component
+    // by this engine; and they lie in our own memory, where nothing can change them any more. Wasmtime checks engine and
+    // version once more by itself.
+    #[expect(unsafe_code, reason = "compiled code cannot be loaded otherwise; see SAFETY above")]
+    let component = unsafe { Component::deserialize(engine, code) };
+    component.map_err(|error| format!("{error:#}"))
 }
 
 /// Why a folder cannot hold the cache.
@@ -130,7 +203,7 @@ impl Cache {
     }
 
     /// The code of a component, if it lies here and is sound. A file that is not is removed.
-    fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+    fn load(&self, engine: &wasmtime::Engine, digest: &Digest) -> Option<Component> {
         let path = self.path(engine, digest);
         let content = match self.read(&path) {
             Ok(content) => content,
@@ -140,18 +213,7 @@ impl Cache {
                 return None;
             }
         };
-        let component = check(engine, digest, &content).and_then(|code| {
-            // SAFETY: `deserialize` runs what it is given as machine code, so the bytes must be the unchanged output of
-            // `Component::serialize` of a compatible engine. They are: `read` took them from a regular file in a folder,
-            // both owned by this user and writable by nobody else, so only this user's processes can have written them,
-            // who could as well replace this binary; `store` writes nothing else under this name, which holds the hash
-            // of the engine's compatibility; `check` found them whole and made for this component by this engine; and
-            // they lie in our own memory, where nothing can change them any more. Wasmtime checks engine and version
-            // once more by itself.
-            #[expect(unsafe_code, reason = "compiled code cannot be loaded otherwise; see SAFETY above")]
-            let component = unsafe { Component::deserialize(engine, code) };
-            component.map_err(|error| format!("{error:#}"))
-        });
+        let component = check(engine, digest, &content).and_then(|code| loaded(engine, code));
         match component {
             Ok(component) => Some(component),
             Err(reason) => {
@@ -188,15 +250,22 @@ impl Cache {
     }
 
     /// Keeps the code of a component.
-    fn store(&self, engine: &Engine, digest: &Digest, component: &Component) {
+    fn store(&self, engine: &wasmtime::Engine, digest: &Digest, component: &Component) {
+        match component.serialize() {
+            Ok(code) => self.keep(engine, digest, &code),
+            Err(error) => tracing::warn!("compiled code cannot be kept in {}: {error}", self.folder.display()),
+        }
+    }
+
+    /// Keeps code.
+    fn keep(&self, engine: &wasmtime::Engine, digest: &Digest, code: &[u8]) {
         let path = self.path(engine, digest);
         let write = || -> io::Result<()> {
-            let code = component.serialize().map_err(io::Error::other)?;
             let (temporary, mut file) = create_temporary(&self.folder)?;
             let written = file
                 .write_all(MAGIC)
-                .and_then(|()| file.write_all(seal(engine, digest, &code).bytes()))
-                .and_then(|()| file.write_all(&code))
+                .and_then(|()| file.write_all(seal(engine, digest, code).bytes()))
+                .and_then(|()| file.write_all(code))
                 // Whoever finds the name finds all of it, also after the power has failed.
                 .and_then(|()| file.sync_all())
                 .and_then(|()| fs::rename(&temporary, &path));
@@ -212,7 +281,7 @@ impl Cache {
     }
 
     /// Where the code of a component lies: named by the component and by all that its compilation depends on.
-    fn path(&self, engine: &Engine, digest: &Digest) -> PathBuf {
+    fn path(&self, engine: &wasmtime::Engine, digest: &Digest) -> PathBuf {
         self.folder.join(format!("{digest}-{:.16}{CODE}", engine_digest(engine)))
     }
 
@@ -281,18 +350,18 @@ fn create_temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 /// All that the machine code depends on besides the component.
-fn engine_digest(engine: &Engine) -> Digest {
+fn engine_digest(engine: &wasmtime::Engine) -> Digest {
     let compatible = Digest::of_value(&engine.precompile_compatibility_hash());
     Digest::of([&compatible.bytes()[..], env!("CARGO_PKG_VERSION").as_bytes()])
 }
 
 /// Binds code to what it was made from.
-fn seal(engine: &Engine, digest: &Digest, code: &[u8]) -> Digest {
+fn seal(engine: &wasmtime::Engine, digest: &Digest, code: &[u8]) -> Digest {
     Digest::of([&digest.bytes()[..], engine_digest(engine).bytes(), code])
 }
 
 /// The code in a file's content, or what is wrong with it.
-fn check<'c>(engine: &Engine, digest: &Digest, content: &'c [u8]) -> Result<&'c [u8], String> {
+fn check<'c>(engine: &wasmtime::Engine, digest: &Digest, content: &'c [u8]) -> Result<&'c [u8], String> {
     let (header, code) = content.split_at_checked(HEADER).ok_or("it is cut off")?;
     let sealed = header.strip_prefix(MAGIC).ok_or("it begins with something else")?;
     if sealed != seal(engine, digest, code).bytes() {

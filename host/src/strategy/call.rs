@@ -6,6 +6,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::fault::{Counters, Fault, Record, Stats};
 use super::instance::{Answer, Broken, Instance, OUTCOMES, Setup};
 use super::limits::MEMORY;
 use super::output::{Journal, Rate, Said};
+use super::pace::{self, Change, Pace};
 use super::record::{Entry, Line, Recorder, Start};
 use super::recovery::{Next, Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
@@ -59,6 +61,10 @@ struct Inner {
     journal: Journal,
     /// The host's lines about the guest.
     remarks: Rate,
+    /// How long calls take.
+    pace: Mutex<Pace>,
+    /// Whether calls are timed one and all, as few are known or they are slow.
+    timed: AtomicBool,
     /// Whether instances are made on the thread that finds that one is needed: slow, and always the same.
     at_once: bool,
 }
@@ -97,6 +103,8 @@ impl ComponentStrategy {
             recorder,
             journal,
             remarks: Rate::default(),
+            pace: Mutex::default(),
+            timed: AtomicBool::new(true),
             at_once: false,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -153,6 +161,7 @@ impl Strategy for ComponentStrategy {
 
     fn health(&self) -> StrategyHealth {
         let Inner { name, info, blueprint, .. } = &*self.inner;
+        let pace = self.inner.pace.lock();
         StrategyHealth {
             name: name.clone(),
             state: self.state().name(),
@@ -164,6 +173,9 @@ impl Strategy for ComponentStrategy {
             counters: self.stats().into(),
             former: Vec::new(),
             shadows: Vec::new(),
+            record: None,
+            mean_call: pace.mean(),
+            slow: pace.is_slow(),
         }
     }
 
@@ -174,7 +186,8 @@ impl Strategy for ComponentStrategy {
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
         let inner = &self.inner;
         let default_order = |origin| Decision::default_order(candidates, origin);
-        Counters::count(&inner.counters.calls);
+        let number = inner.counters.calls.fetch_add(1, Ordering::Relaxed);
+        let is_timed = number.is_multiple_of(pace::EVERY) || inner.timed.load(Ordering::Relaxed);
 
         let lock = inner.slot.try_lock().or_else(|| {
             Counters::count(&inner.counters.lock_waits);
@@ -191,6 +204,7 @@ impl Strategy for ComponentStrategy {
             return default_order(Origin::Faulted);
         };
 
+        let begun = is_timed.then(Instant::now);
         let mut said = Said::default();
         let entry = inner.recorder.is_on().then(|| inner.entry(instance));
         let told = if inner.observes { inner.tell(instance, entry.as_ref()) } else { Ok(()) };
@@ -205,6 +219,9 @@ impl Strategy for ComponentStrategy {
         };
         // Nothing below may hold up other requests.
         drop(slot);
+        if let Some(begun) = begun {
+            inner.took(begun.elapsed());
+        }
         inner.journal.write(said);
         if full && lost.is_none() {
             Inner::renew(inner);
@@ -281,6 +298,33 @@ impl Inner {
         let told = instance.observe(&self.engine, &reports, &mut said);
         self.journal.write(said);
         told
+    }
+
+    /// Notes how long a call held up all others.
+    fn took(&self, time: Duration) {
+        let (change, all) = {
+            let mut pace = self.pace.lock();
+            (pace.took(time), pace.wants_all())
+        };
+        self.timed.store(all, Ordering::Relaxed);
+        match change {
+            None => {}
+            Some(Change::Slow(mean)) => {
+                let (name, millis, most) = (&self.name, mean * 1e3, 1.0 / mean);
+                tracing::warn!(
+                    strategy = name,
+                    "strategy {name} is slow: a call takes {millis:.1} ms on average, and one waits for the other, so at most {most:.0} \
+                     requests a second can be served"
+                );
+            }
+            Some(Change::Quick(mean)) => {
+                let (name, millis) = (&self.name, mean * 1e3);
+                tracing::info!(
+                    strategy = name,
+                    "strategy {name} is quick again: a call takes {millis:.2} ms on average"
+                );
+            }
+        }
     }
 
     /// Counts a fault.

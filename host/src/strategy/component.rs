@@ -12,14 +12,13 @@ use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::bindings::guest::{self, Hooks, Indices, Version};
 use super::cache;
+use super::compile::Order;
 use super::digest::Digest;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::output::one_line;
 use super::wasi::{self, Sandbox};
-
-/// No strategy is larger. Interpreted languages come to 15 to 40 MiB.
-const FILE_BYTES: u64 = 64 << 20;
+use crate::config::{StrategyChoice, StrategyLimits};
 
 pub(super) const PACKAGE: &str = "pointsman:strategy/";
 
@@ -43,8 +42,8 @@ pub enum LoadError {
         source: io::Error,
     },
     /// It is larger than any strategy has to be.
-    #[error("is larger than {} MiB", FILE_BYTES >> 20)]
-    TooLarge,
+    #[error("is larger than {} MiB, as `strategies.limits.max_bytes` has it", mebibytes(.0))]
+    TooLarge(u64),
     /// It is machine code that Wasmtime has compiled before, which cannot be checked.
     #[error("is precompiled machine code (`.cwasm`), which is not accepted; give the `.wasm` component it was made of")]
     Precompiled,
@@ -59,6 +58,15 @@ pub enum LoadError {
     /// It is damaged, or uses proposals that this host does not have.
     #[error("is not a valid component: {0}")]
     Invalid(String),
+    /// To compile it takes more time or memory than it may.
+    #[error("{0}")]
+    Costly(String),
+    /// Another file has taken its place before it was compiled.
+    #[error("is not compiled any further, as a newer one has taken its place")]
+    Superseded,
+    /// It was not compiled, for reasons that are not its own.
+    #[error("could not be compiled: {0}")]
+    Uncompiled(String),
     /// It is a component for something else.
     #[error("is not a strategy: it does not export `pointsman:strategy/router`, but {}", list(exports))]
     NotAStrategy {
@@ -114,12 +122,12 @@ pub struct Blueprint {
     pub guest: Indices,
 }
 
-/// Reads a component's file.
+/// Reads a component's file, of at most so many bytes.
 ///
 /// # Errors
 ///
 /// When it cannot be read or is too large.
-pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let kind = file.metadata().map_err(unreadable)?;
@@ -128,21 +136,37 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     }
     let mut bytes = Vec::new();
     // One byte more than allowed shows that there is more.
-    file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES { Err(LoadError::TooLarge) } else { Ok(bytes) }
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > most { Err(LoadError::TooLarge(most)) } else { Ok(bytes) }
 }
 
 impl Blueprint {
-    /// Checks, compiles and links a component. What has been compiled before comes from the cache, if there is one.
+    /// As [`Blueprint::of`], of a component that comes from nowhere in particular.
     ///
     /// # Errors
     ///
     /// Whatever shows without running it.
     pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
-        check_format(bytes)?;
         let digest = Digest::of([bytes]);
-        let component =
-            cache::compiled(engine.wasm(), &digest, bytes).map_err(|error| LoadError::Invalid(chain(&error)))?;
+        let source = format!("the component {}", digest.short());
+        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, limits: StrategyLimits::default() })
+    }
+
+    /// Checks, compiles and links the component of a strategy. What has been compiled before comes from the cache, if there
+    /// is one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever shows without running it.
+    pub fn of(engine: &Engine, choice: &StrategyChoice, bytes: &[u8]) -> Result<Self, LoadError> {
+        let (source, digest) = (choice.to_string(), Digest::of([bytes]));
+        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, limits: choice.limits })
+    }
+
+    fn ordered(engine: &Engine, order: &Order<'_>) -> Result<Self, LoadError> {
+        check_format(order.bytes)?;
+        let digest = *order.digest;
+        let component = cache::compiled(engine, order)?;
         let (version, hooks) = check_exports(&component)?;
         check_imports(&component)?;
 
@@ -222,6 +246,10 @@ fn spoken() -> String {
 /// The whole story of an error, on one line.
 pub(super) fn chain(error: &wasmtime::Error) -> String {
     one_line(&format!("{error:#}"))
+}
+
+fn mebibytes(bytes: &u64) -> f64 {
+    *bytes as f64 / f64::from(1 << 20)
 }
 
 /// The first of many names; they are the author's.
@@ -315,8 +343,8 @@ mod tests {
 
     #[test]
     fn says_which_file_cannot_be_read() {
-        let error = read(Path::new("/no/such.wasm")).expect_err("missing");
+        let error = read(Path::new("/no/such.wasm"), 10).expect_err("missing");
         assert_eq!(error.to_string(), "cannot read /no/such.wasm");
-        assert!(matches!(read(Path::new("/")), Err(LoadError::Unreadable { .. })));
+        assert!(matches!(read(Path::new("/"), 10), Err(LoadError::Unreadable { .. })));
     }
 }

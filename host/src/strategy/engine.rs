@@ -11,12 +11,21 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use wasmtime::{Config, EngineWeak, OptLevel};
+use rustix::process::{Resource, getrlimit};
+use wasmtime::{Config, EngineWeak, Memory, MemoryType, OptLevel, Store};
 
 use super::component::LoadError;
+use super::limits::MEMORY;
 
 /// How long one step of the epoch takes.
 const TICK: Duration = Duration::from_millis(5);
+
+/// Address space that is reserved for each memory of a guest: as much as its code can name, so that it need not look whether
+/// it stays within, or less where there is less, beginning with what a memory may come to.
+const RESERVATIONS: [Option<u64>; 3] = [None, Some(MEMORY as u64), Some(1 << 20)];
+
+/// Memories that there must be room for: of the live instance, of its successor, of a trial, of shadows.
+const ROOMS: usize = 8;
 
 /// The clock sleeps after this many ticks without a call: about a second.
 const IDLE_TICKS: u32 = 200;
@@ -50,6 +59,7 @@ impl Deadline {
 /// The engine and its clock.
 pub struct Engine {
     wasm: wasmtime::Engine,
+    reservation: Option<u64>,
     clock: Arc<Clock>,
     thread: Thread,
 }
@@ -76,7 +86,7 @@ impl Engine {
     }
 
     fn new() -> Result<Self, String> {
-        let wasm = wasmtime::Engine::new(&config()).map_err(|error| format!("{error:#}"))?;
+        let (wasm, reservation) = fitting()?;
         let clock = Arc::new(Clock::default());
         let tick = {
             let (clock, engine) = (Arc::clone(&clock), wasm.weak());
@@ -86,12 +96,17 @@ impl Engine {
             .name("strategy-clock".to_owned())
             .spawn(tick)
             .map_err(|error| format!("cannot start the clock: {error}"))?;
-        Ok(Self { wasm, clock, thread: handle.thread().clone() })
+        Ok(Self { wasm, reservation, clock, thread: handle.thread().clone() })
     }
 
     /// Wasmtime's own handle.
     pub fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
+    }
+
+    /// What is reserved for each memory, if not the usual; code depends on it.
+    pub fn reservation(&self) -> Option<u64> {
+        self.reservation
     }
 
     /// Keeps the clock going while the guard lives. Every entry into a guest needs one, or its deadline never comes.
@@ -152,8 +167,58 @@ impl Clock {
     }
 }
 
-fn config() -> Config {
+/// A compiler alone, for code that runs where this much is reserved for each memory.
+///
+/// # Errors
+///
+/// Why nothing can be compiled here.
+pub fn compiler(reservation: Option<u64>) -> Result<wasmtime::Engine, String> {
+    wasmtime::Engine::new(&config(reservation)).map_err(|error| format!("{error:#}"))
+}
+
+/// An engine whose memories this process has address space for, and what it reserves for each.
+fn fitting() -> Result<(wasmtime::Engine, Option<u64>), String> {
+    let mut lacking = String::new();
+    for reservation in RESERVATIONS {
+        let engine = compiler(reservation)?;
+        match has_room(&engine) {
+            Ok(()) => {
+                if let Some(bytes) = reservation {
+                    tracing::warn!(
+                        "strategies run slower than they could: there is no address space for 4 GiB a memory, so {} MiB are \
+                         reserved for each{}",
+                        bytes >> 20,
+                        address_space()
+                    );
+                }
+                return Ok((engine, reservation));
+            }
+            Err(error) => lacking = error,
+        }
+    }
+    Err(format!("there is no address space for the memory of a strategy: {lacking}{}", address_space()))
+}
+
+/// Whether a few memories can be had at once.
+fn has_room(engine: &wasmtime::Engine) -> Result<(), String> {
+    let mut store = Store::new(engine, ());
+    for _ in 0..ROOMS {
+        Memory::new(&mut store, MemoryType::new(1, None)).map_err(|error| format!("{error:#}"))?;
+    }
+    Ok(())
+}
+
+/// What limits this process, if it is limited, to be put behind a sentence.
+pub fn address_space() -> String {
+    let limit = getrlimit(Resource::As).current;
+    limit.map_or_else(String::new, |bytes| format!(" (`ulimit -v` allows {} MiB; raise it)", bytes >> 20))
+}
+
+fn config(reservation: Option<u64>) -> Config {
     let mut config = Config::new();
+    if let Some(bytes) = reservation {
+        config.memory_reservation(bytes).memory_reservation_for_growth(1 << 20).memory_guard_size(64 << 10);
+    }
     config
         .wasm_component_model(true)
         // Guests are synchronous. Left on, as a feature of another crate could have it, a call costs 2 to 3 times more.

@@ -8,8 +8,8 @@ use wasmtime::{Store, UpdateDeadline};
 use super::bindings::guest::{Guest, Info};
 use super::bindings::types;
 use super::component::{Blueprint, LoadError, chain};
-use super::engine::{Deadline, Engine};
-use super::fault::Fault;
+use super::engine::{Deadline, Engine, address_space};
+use super::fault::{Fault, lacks_memory};
 use super::limits::MEMORY;
 use super::output::{Said, one_line};
 use super::overtime::Overtime;
@@ -109,6 +109,11 @@ impl Instance {
             }
             Err(Unstarted::Mismatch(error)) => Err(LoadError::Mismatch(error)),
             Err(Unstarted::Rejected(text)) => Err(LoadError::Rejected(text)),
+            Err(Unstarted::Broke(_, error)) if lacks_memory(&error) => Err(LoadError::Engine(format!(
+                "there is no memory for an instance: {}{}",
+                chain(&error),
+                address_space()
+            ))),
             Err(Unstarted::Broke(during, error)) => Err(LoadError::Broke { during, fault: Fault::of(&error, said) }),
         }
     }

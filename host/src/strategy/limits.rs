@@ -1,12 +1,17 @@
 //! How much memory a guest may take.
+//!
+//! What it writes in one go, as `memory.fill` does, is not interrupted by a deadline; this bounds it too.
 
 use wasmtime::ResourceLimiter;
 
-/// All linear memories of one instance together.
+/// All linear memories and tables of one instance together.
 pub const MEMORY: usize = 64 << 20;
 
 /// Elements of one table; interpreters need tens of thousands.
 const TABLE_ELEMENTS: usize = 200_000;
+
+/// Bytes of an element.
+const ELEMENT: usize = size_of::<usize>();
 
 /// A guest wanted more memory than it may have.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +28,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes of linear memory, of which a guest never gives any back.
+    /// Bytes of memories and tables, of which a guest never gives any back.
     pub fn used(&self) -> usize {
         self.used
     }
-}
 
-impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
+    /// Takes more bytes, if there are as many.
+    fn take(&mut self, more: usize) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(more);
         if used > MEMORY {
             // An error traps. A mere refusal would become an abort within the guest, or a null pointer.
             return Err(OutOfMemory.into());
@@ -39,13 +43,22 @@ impl ResourceLimiter for Limits {
         self.used = used;
         Ok(true)
     }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.take(desired.saturating_sub(current))
+    }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
         Err(OutOfMemory.into())
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS { Err(OutOfMemory.into()) } else { Ok(true) }
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            return Err(OutOfMemory.into());
+        }
+        self.take(desired.saturating_sub(current).saturating_mul(ELEMENT))
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
@@ -62,5 +75,22 @@ impl ResourceLimiter for Limits {
 
     fn memories(&self) -> usize {
         8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_are_bounded_together() {
+        let mut limits = Limits::default();
+        assert!(limits.memory_growing(0, MEMORY - 100_000 * ELEMENT, None).is_ok());
+        assert!(limits.table_growing(0, 60_000, None).is_ok());
+        assert!(limits.table_growing(0, 60_000, None).is_err(), "it would be too much with the other one");
+        assert!(limits.table_growing(60_000, 100_000, None).is_ok());
+        assert!(limits.memory_growing(0, 1, None).is_err());
+        assert!(limits.table_growing(0, TABLE_ELEMENTS + 1, None).is_err());
+        assert_eq!(limits.used(), MEMORY);
     }
 }

@@ -40,7 +40,7 @@ impl Overtime {
 }
 
 /// What the processor has spent on this thread: the first figure of its `schedstat`, in nanoseconds. Linux only.
-fn processor_time() -> Option<Duration> {
+pub fn processor_time() -> Option<Duration> {
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     schedstat.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }

@@ -8,11 +8,14 @@ impl LoadError {
         match self {
             LoadError::NotBuiltIn { .. } => "not-built-in",
             LoadError::Unreadable { .. } => "unreadable",
-            LoadError::TooLarge => "too-large",
+            LoadError::TooLarge(_) => "too-large",
             LoadError::Precompiled => "precompiled",
             LoadError::CoreModule => "core-module",
             LoadError::NotWebAssembly => "not-wasm",
             LoadError::Invalid(_) => "invalid",
+            LoadError::Costly(_) => "too-costly",
+            LoadError::Superseded => "superseded",
+            LoadError::Uncompiled(_) => "not-compiled",
             LoadError::NotAStrategy { .. } => "not-a-strategy",
             LoadError::Version { .. } => "version",
             LoadError::Forbidden { .. } => "forbidden-import",
@@ -29,7 +32,7 @@ impl LoadError {
         let text = match self {
             LoadError::NotBuiltIn { .. } => "choose one of those, or give the path of a .wasm file",
             LoadError::Unreadable { .. } => "give the path of a .wasm file that this user may read",
-            LoadError::TooLarge => {
+            LoadError::TooLarge(_) => {
                 "leave out what is not needed: strip debug information, and check what was packed into it"
             }
             LoadError::Precompiled => "give the .wasm file that it was compiled from",
@@ -40,6 +43,13 @@ impl LoadError {
             LoadError::NotWebAssembly => "give the .wasm file that the build has written; text formats are not read",
             LoadError::Invalid(_) => {
                 "build it anew with a current toolchain; if it was copied, see that the copy is whole and binary"
+            }
+            LoadError::Costly(_) => {
+                "leave out of it what is not needed; if it must be so large, raise `strategies.limits` of the proxy's configuration"
+            }
+            LoadError::Superseded => "nothing: the newer one is being loaded",
+            LoadError::Uncompiled(_) => {
+                "see that this user may start processes, and that there is memory for one; the text says what the system said"
             }
             LoadError::NotAStrategy { .. } => {
                 "export `router` of the contract: in Rust by `pointsman_guest::export!(...)`; else build for the world `strategy` of \
@@ -58,7 +68,8 @@ impl LoadError {
             }
             LoadError::Unfit { .. } => "call it with that very request in a test of your own, and see why it breaks",
             LoadError::Engine(_) => {
-                "run it on a machine on which Wasmtime can compile: x86-64 or aarch64, with memory that may be executed"
+                "run it on a machine on which Wasmtime can compile, x86-64 or aarch64, with memory that may be executed, and with \
+                 address space for it (`ulimit -v`)"
             }
         };
         text.to_owned()

@@ -54,8 +54,10 @@ pub enum ReplayError {
     #[error("holds no decision")]
     Empty,
     /// A strategy cannot be started with what the record says.
-    #[error("strategy `{name}` {error}")]
+    #[error("line {line}: strategy `{name}` {error}")]
     Strategy {
+        /// Where the record names what it was to be started with; 0 if that does not matter.
+        line: u64,
         /// Which.
         name: String,
         /// Why.
@@ -85,8 +87,25 @@ pub struct Comparison {
     pub moves: BTreeMap<String, u64>,
     /// How often each provider came first, with each respondent.
     pub firsts: BTreeMap<String, [u64; 2]>,
-    /// The first differences.
+    /// Differences from all over the record.
     pub examples: Vec<Example>,
+    /// Decisions about which a strategy could not be asked, as it rejects the config that it would have had.
+    pub skipped: u64,
+    /// Where that begins, and why; the first of them.
+    pub skipped_from: Option<Skipped>,
+}
+
+/// Why a strategy could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// The line of the record.
+    pub line: u64,
+    /// The strategy that decided there.
+    pub recorded: String,
+    /// The one that could not be asked.
+    pub strategy: String,
+    /// What it says of the config.
+    pub why: String,
 }
 
 /// One difference.
@@ -127,7 +146,7 @@ impl Respondent {
 ///
 /// [`ReplayError`]
 pub fn compare(log: impl BufRead, respondents: [Respondent; 2]) -> Result<Comparison, ReplayError> {
-    let engine = Engine::shared().map_err(|error| ReplayError::Strategy { name: "any".to_owned(), error })?;
+    let engine = Engine::shared().map_err(|error| ReplayError::Strategy { line: 0, name: "any".to_owned(), error })?;
     let names = [0, 1].map(|side: usize| match &respondents[side] {
         Respondent::Recorded => "recorded".to_owned(),
         Respondent::Strategy { name, .. } => name.clone(),
@@ -136,6 +155,8 @@ pub fn compare(log: impl BufRead, respondents: [Respondent; 2]) -> Result<Compar
         engine,
         respondents,
         instances: BTreeMap::new(),
+        known: [None, None],
+        examples: Sampled::default(),
         comparison: Comparison { names, ..Comparison::default() },
     };
     let mut log = log;
@@ -154,13 +175,56 @@ pub fn compare(log: impl BufRead, respondents: [Respondent; 2]) -> Result<Compar
             Err(error) => return Err(wrong(format!("is not one of a record of decisions: {error}"))),
         }
     }
-    if replay.comparison.decisions == 0 { Err(ReplayError::Empty) } else { Ok(replay.comparison) }
+    let Replay { comparison, examples, .. } = replay;
+    match comparison {
+        Comparison { decisions: 0, skipped_from: Some(Skipped { line, strategy: name, why, .. }), .. } => {
+            Err(ReplayError::Strategy { line, name, error: LoadError::Rejected(why) })
+        }
+        Comparison { decisions: 0, .. } => Err(ReplayError::Empty),
+        comparison => Ok(Comparison { examples: examples.some(), ..comparison }),
+    }
+}
+
+/// A few of many, from all over: each so-many-th, of which every other one goes when there are too many.
+#[derive(Default)]
+struct Sampled {
+    seen: usize,
+    stride: usize,
+    kept: Vec<Example>,
+}
+
+impl Sampled {
+    fn offer(&mut self, make: impl FnOnce() -> Example) {
+        let stride = self.stride.max(1);
+        if self.seen.is_multiple_of(stride) {
+            self.kept.push(make());
+        }
+        self.seen += 1;
+        if self.kept.len() >= 4 * EXAMPLES {
+            let mut place = 0;
+            self.kept.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.stride = stride * 2;
+        }
+    }
+
+    fn some(self) -> Vec<Example> {
+        let (all, most) = (self.kept.len(), EXAMPLES.min(self.kept.len()));
+        let wanted: Vec<usize> = (0..most).map(|number| (2 * number + 1) * all / (2 * most)).collect();
+        let kept = self.kept.into_iter().enumerate();
+        kept.filter(|(place, _)| wanted.contains(place)).map(|(_, example)| example).collect()
+    }
 }
 
 struct Replay {
     engine: Arc<Engine>,
     respondents: [Respondent; 2],
     instances: BTreeMap<u64, Replayed>,
+    /// The config with which the record has started each strategy, as far as it is among those that are asked.
+    known: [Option<String>; 2],
+    examples: Sampled,
     comparison: Comparison,
 }
 
@@ -170,6 +234,8 @@ struct Replayed {
     /// Nothing where what was recorded is the answer.
     sides: [Option<Living>; 2],
     uncertain: bool,
+    /// Why one of them cannot be asked.
+    skipped: Option<Skipped>,
 }
 
 /// An instance, and how to make it anew when it breaks, as the host does.
@@ -185,7 +251,7 @@ impl Replay {
             Line::Start(start) if start.format != FORMAT => {
                 Err(wrong(format!("is of format {}, this program reads {FORMAT}", start.format)))
             }
-            Line::Start(start) => self.start(start),
+            Line::Start(start) => self.start(number, start),
             Line::Gap { lines } => {
                 self.gap(lines);
                 Ok(())
@@ -216,31 +282,34 @@ impl Replay {
         }
     }
 
-    fn start(&mut self, start: Start) -> Result<(), ReplayError> {
+    fn start(&mut self, line: u64, start: Start) -> Result<(), ReplayError> {
         // A file that was put aside and its successor may be read as one: the instance lives on.
         if start.resumed && self.instances.contains_key(&start.instance) {
             return Ok(());
         }
-        let mut sides = [None, None];
-        for (side, respondent) in sides.iter_mut().zip(&self.respondents) {
-            if let Respondent::Strategy { name, blueprint, config } = respondent {
-                let recorded = start.setup();
-                // A config is meant for the strategy that it was recorded with.
-                let is_recorded = *name == start.strategy || blueprint.digest.to_string() == start.digest;
-                let otherwise = if is_recorded { recorded.config } else { "{}".to_owned() };
-                let setup = Setup { config: config.clone().unwrap_or(otherwise), ..recorded };
-                *side = Some(Living { instance: Some(self.begin(respondent, &setup)?), setup });
+        let (mut sides, mut skipped) = ([None, None], None);
+        for (side, respondent) in self.respondents.iter().enumerate() {
+            let Respondent::Strategy { name, blueprint, config } = respondent else { continue };
+            let recorded = start.setup();
+            // A config is meant for the strategy that it was recorded with.
+            if *name == start.strategy || blueprint.digest.to_string() == start.digest {
+                self.known[side] = Some(recorded.config.clone());
+            }
+            let config = config.clone().or_else(|| self.known[side].clone()).unwrap_or_else(|| "{}".to_owned());
+            let setup = Setup { config, ..recorded };
+            match Instance::start(&self.engine, blueprint, &setup, &mut Said::default()) {
+                Ok(instance) => sides[side] = Some(Living { instance: Some(instance), setup }),
+                // As in a record that goes over a change of the strategy: what stands there can be asked of another one.
+                Err(LoadError::Rejected(why)) => {
+                    let recorded = start.strategy.clone();
+                    skipped = Some(Skipped { line, recorded, strategy: name.clone(), why });
+                }
+                Err(error) => return Err(ReplayError::Strategy { line, name: name.clone(), error }),
             }
         }
         let uncertain = start.resumed;
-        self.instances.insert(start.instance, Replayed { start, sides, uncertain });
+        self.instances.insert(start.instance, Replayed { start, sides, uncertain, skipped });
         Ok(())
-    }
-
-    fn begin(&self, respondent: &Respondent, setup: &Setup) -> Result<Instance, ReplayError> {
-        let Respondent::Strategy { name, blueprint, .. } = respondent else { return Err(ReplayError::Empty) };
-        Instance::start(&self.engine, blueprint, setup, &mut Said::default())
-            .map_err(|error| ReplayError::Strategy { name: name.clone(), error })
     }
 
     fn gap(&mut self, lines: u64) {
@@ -254,6 +323,11 @@ impl Replay {
         let known = replayed.start.providers.len();
         if let Some((provider, ..)) = question.candidates.iter().find(|(provider, ..)| *provider as usize >= known) {
             return Err(format!("there is no provider {provider} among {known}"));
+        }
+        if let Some(skipped) = &replayed.skipped {
+            self.comparison.skipped += 1;
+            self.comparison.skipped_from.get_or_insert_with(|| skipped.clone());
+            return Ok(());
         }
         let mut answers = [recorded.clone(), recorded.clone()];
         let sides = replayed.sides.iter_mut().zip(&self.respondents).zip(&mut answers);
@@ -298,11 +372,11 @@ impl Replay {
             comparison.other_first += 1;
             *comparison.moves.entry(format!("{} -> {}", firsts[0], firsts[1])).or_default() += 1;
         }
-        if comparison.examples.len() < EXAMPLES {
+        self.examples.offer(|| {
             let offered = question.candidates.iter().map(|(provider, ..)| name(*provider)).collect();
             let answers = [0, 1].map(|side: usize| in_words(&answers[side], &replayed.start, side, comparison, name));
-            comparison.examples.push(Example { line: number, question, candidates: offered, answers });
-        }
+            Example { line: number, question, candidates: offered, answers }
+        });
         Ok(())
     }
 }

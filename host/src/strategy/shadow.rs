@@ -120,7 +120,7 @@ impl Shadows {
         }
         let mut all = Vec::with_capacity(choices.len());
         for (choice, bytes, setup) in wanted {
-            let shadow = Shadow::load(&choice.name, &bytes, setup, known(&choice.name));
+            let shadow = Shadow::load(choice, &bytes, setup, known(&choice.name));
             all.push(shadow.map_err(|error| (choice.to_string(), error))?);
         }
         let (events, received) = sync_channel(WAITING);
@@ -164,9 +164,14 @@ impl Shadows {
 }
 
 impl Shadow {
-    fn load(name: &str, component: &[u8], setup: Setup, known: Option<&Shadow>) -> Result<Self, LoadError> {
-        let engine = Engine::shared()?;
-        let blueprint = Arc::new(Blueprint::new(&engine, component)?);
+    fn load(
+        choice: &StrategyChoice,
+        component: &[u8],
+        setup: Setup,
+        known: Option<&Shadow>,
+    ) -> Result<Self, LoadError> {
+        let (engine, name) = (Engine::shared()?, &choice.name);
+        let blueprint = Arc::new(Blueprint::of(&engine, choice, component)?);
         let digest = blueprint.digest;
         probe::probe(&engine, &blueprint, &setup, &Journal::new(name))?;
         let counters = known.map(|known| known.strategy.counters()).unwrap_or_default();

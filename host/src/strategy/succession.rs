@@ -126,7 +126,7 @@ pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadEr
             let not_built_in = || LoadError::NotBuiltIn { name: name.clone(), builtins: builtins() };
             builtin::find(name).map(Cow::Borrowed).ok_or_else(not_built_in)
         }
-        StrategySource::File(path) => component::read(path).map(Cow::Owned),
+        StrategySource::File(path) => component::read(path, choice.limits.max_bytes).map(Cow::Owned),
     }
 }
 
@@ -162,7 +162,7 @@ impl Succession {
 
     fn begun(choice: &StrategyChoice, providers: Vec<ProviderFacts>, purpose: Purpose) -> Result<Arc<Self>, LoadError> {
         let engine = Engine::shared()?;
-        let blueprint = Arc::new(Blueprint::new(&engine, &read(choice)?)?);
+        let blueprint = Arc::new(Blueprint::of(&engine, choice, &read(choice)?)?);
         let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, providers) };
         if purpose == Purpose::Service {
             probe::probe(&engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
@@ -208,7 +208,7 @@ impl Succession {
             };
             (next, standing)
         } else {
-            let next = self.tried(&wanted, &bytes, &living)?;
+            let next = self.tried(choice, &wanted, &bytes, &living)?;
             (next, self.standing_by(&living, &wanted.setup.providers))
         };
         let kept = (Arc::clone(&self.names), Arc::clone(&self.recorder));
@@ -282,6 +282,7 @@ impl Succession {
     /// A strategy that has passed the probe.
     fn tried(
         &self,
+        choice: &StrategyChoice,
         wanted: &Wanted,
         bytes: &[u8],
         living: &ComponentStrategy,
@@ -289,7 +290,7 @@ impl Succession {
         let blueprint = if living.blueprint().digest == wanted.digest {
             Arc::clone(living.blueprint())
         } else {
-            Arc::new(Blueprint::new(&self.engine, bytes)?)
+            Arc::new(Blueprint::of(&self.engine, choice, bytes)?)
         };
         probe::probe(&self.engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
         self.begin(&wanted.name, blueprint, wanted.setup.clone())
@@ -382,6 +383,7 @@ impl Strategy for Succession {
         drop(standing);
         let names = self.names.0.lock();
         let others = names.iter().filter(|(name, _)| *name != health.name);
+        health.record = self.recorder.health();
         health.former = others.map(|(name, counters)| (name.clone(), counters.read().into())).collect();
         health
     }

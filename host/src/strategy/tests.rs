@@ -71,12 +71,18 @@ fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Co
 pub(super) fn builtin_choice(name: &str) -> StrategyChoice {
     let source = StrategySource::BuiltIn(name.to_owned());
     let config = if name == "canary" { json!({"provider": "p0", "percent": 10}) } else { json!({}) };
-    StrategyChoice { name: name.to_owned(), source, config, line: 0 }
+    StrategyChoice { name: name.to_owned(), source, config, limits: crate::config::StrategyLimits::default(), line: 0 }
 }
 
 /// The fixture, commanded by its configuration.
 pub(crate) fn choice(config: serde_json::Value) -> StrategyChoice {
-    StrategyChoice { name: "bad".to_owned(), source: StrategySource::File(built("misbehave")), config, line: 0 }
+    StrategyChoice {
+        name: "bad".to_owned(),
+        source: StrategySource::File(built("misbehave")),
+        config,
+        limits: crate::config::StrategyLimits::default(),
+        line: 0,
+    }
 }
 
 fn builtin(name: &str, count: u32) -> Arc<ComponentStrategy> {

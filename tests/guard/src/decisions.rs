@@ -29,7 +29,13 @@ pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
     strategy::use_cache(cache);
     let name = "weighted".to_owned();
     let source = StrategySource::BuiltIn(name.clone());
-    let choice = StrategyChoice { name, source, config: serde_json::json!({}), line: 0 };
+    let choice = StrategyChoice {
+        name,
+        source,
+        config: serde_json::json!({}),
+        limits: pointsman::config::StrategyLimits::default(),
+        line: 0,
+    };
     let strategy = Succession::start(&choice, (0..PROVIDERS).map(provider).collect())?;
     let candidates: Vec<Candidate> = (0..PROVIDERS)
         .map(|provider| Candidate { provider, in_flight: provider % 7, latency_us: 900, failure_permille: 1 })

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::{say, use_cache, wrong};
+use super::super::{say, use_cache, use_compiler, wrong};
 use super::replay::read_config;
-use crate::config::{self, Config, StrategySource, environment};
+use crate::config::{self, Config, StrategyChoice, StrategySource, environment};
 use crate::provider::Provider;
 use crate::routing::ProviderFacts;
 use crate::strategy::{
@@ -59,7 +59,7 @@ impl Target {
         if let Some(file) = &self.proxy_config {
             let config = config::load(file, &environment, builtins()).map_err(|error| error.to_string())?;
             case.providers = config.providers.iter().map(Provider::facts).collect();
-            case.config = self.configured(&config).unwrap_or(case.config);
+            case.config = choice_for(&config, &self.file).map_or(case.config, |choice| choice.config.clone());
             case.is_given = true;
         }
         if let Some(config) = &self.config {
@@ -68,20 +68,23 @@ impl Target {
         }
         Ok(case)
     }
+}
 
-    /// What a configuration has for this strategy, if it names it.
-    fn configured(&self, config: &Config) -> Option<Value> {
-        let real = |path: &Path| path.canonicalize().ok();
-        let is_this = |source: &StrategySource| match source {
-            StrategySource::File(path) => real(path).is_some() && real(path) == real(&self.file),
-            StrategySource::BuiltIn(name) => self.file.as_os_str() == name.as_str(),
-        };
-        let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let choices = || std::iter::once(&config.strategy).chain(&config.shadows).chain(&config.declared);
-        let chosen = choices().find(|choice| is_this(&choice.source));
-        let named = || choices().find(|choice| Some(&choice.name) == stem.as_ref());
-        chosen.or_else(named).map(|choice| choice.config.clone())
-    }
+/// All strategies that a configuration names.
+pub(super) fn choices(config: &Config) -> impl Iterator<Item = &StrategyChoice> {
+    std::iter::once(&config.strategy).chain(&config.shadows).chain(&config.declared)
+}
+
+/// What a configuration has for the strategy in this file, or of this name, if it names it.
+pub(super) fn choice_for<'c>(config: &'c Config, file: &Path) -> Option<&'c StrategyChoice> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let is_this = |source: &StrategySource| match source {
+        StrategySource::File(path) => real(path).is_some() && real(path) == real(file),
+        StrategySource::BuiltIn(name) => file.as_os_str() == name.as_str(),
+    };
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let chosen = choices(config).find(|choice| is_this(&choice.source));
+    chosen.or_else(|| choices(config).find(|choice| Some(&choice.name) == stem.as_ref()))
 }
 
 pub fn run_check(target: &Target) -> ExitCode {
@@ -106,42 +109,40 @@ pub fn run_inspect(target: &Target) -> ExitCode {
         Err(problem) => return wrong(&problem),
     };
     // Without a cache: how long it compiles is to be seen.
-    let (examined, tried) = looked_at(&case);
-    // What it does without a config that it wants cannot be seen.
-    let tried = match tried {
-        Tried::Wants(text) => Tried::Refused(LoadError::Rejected(text)),
-        tried => tried,
-    };
-    let is_sound = problems(&examined, &tried).is_empty();
-    let text = case.config.to_string();
-    let inspection = case
-        .component
-        .as_ref()
-        .ok()
-        .filter(|_| is_sound)
-        .map(|component| inspect(&Subject { component, config: &text, providers: &case.providers }));
-    let failed = inspection.as_ref().is_none_or(Result::is_err);
+    use_compiler();
+    let (examined, tried, inspection) = inspect_it(&case);
+    let failed = !problems(&examined, &tried).is_empty();
     if target.json {
         let mut report = checked(&case, &examined, &tried);
-        match &inspection {
-            Some(Ok(inspection)) => report["inspection"] = json!(inspection),
-            Some(Err(error)) => {
-                report["ok"] = json!(false);
-                report["problems"] = json!([problem(error)]);
-            }
-            None => {}
+        if let Some(inspection) = &inspection {
+            report["inspection"] = json!(inspection);
         }
         say_json(&report);
     } else {
         let mut report = in_words(&case, &examined, &tried);
-        match &inspection {
-            Some(Ok(inspection)) => report.push_str(&inspected(inspection, &examined)),
-            Some(Err(error)) => report.push_str(&complaint(error)),
-            None => {}
+        if let Some(inspection) = &inspection {
+            report.push_str(&inspected(inspection, &examined));
         }
         say(&report);
     }
     ExitCode::from(u8::from(failed))
+}
+
+/// What the file is, what came of a trial, and how it is.
+fn inspect_it(case: &Case) -> (Result<Examined, &LoadError>, Tried, Option<Inspection>) {
+    let component = match &case.component {
+        Ok(component) => component,
+        Err(error) => return (Err(error), Tried::Not, None),
+    };
+    let examined = examine(component);
+    if !examined.problems.is_empty() {
+        return (Ok(examined), Tried::Not, None);
+    }
+    let config = case.config.to_string();
+    match inspect(&Subject { component, config: &config, providers: &case.providers }) {
+        Ok(inspection) => (Ok(examined), Tried::Accepted, Some(inspection)),
+        Err(error) => (Ok(examined), Tried::Refused(error), None),
+    }
 }
 
 /// What came of a trial.

@@ -11,7 +11,16 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::super::{say, use_cache, wrong};
-use crate::strategy::{Comparison, Respondent, builtin_component, compare, read_component};
+use super::examine::{choice_for, choices};
+use crate::config::{self, Config, StrategyChoice, environment};
+use crate::strategy::{
+    Comparison, LoadError, ReplayError, Respondent, Skipped, builtin_component, builtins, chosen_component, compare,
+    read_component,
+};
+
+/// How a strategy is given a config.
+const GIVE: &str = "give it one with --config (of `diff`, --config-a and --config-b), or with --proxy-config the configuration \
+    of a proxy that has it";
 
 /// Moves that a report shows.
 const MOVES: usize = 12;
@@ -20,9 +29,12 @@ const MOVES: usize = 12;
 pub struct Replay {
     /// The record that `monitoring.record` has written; - is the standard input.
     log: PathBuf,
-    /// A built-in strategy, or the file of a component.
+    /// A built-in strategy, the file of a component, or with --proxy-config a name there.
     #[arg(long, value_name = "NAME|FILE")]
     strategy: String,
+    /// Take strategies and their configs from this configuration of a proxy, as far as it has them.
+    #[arg(long, value_name = "FILE")]
+    proxy_config: Option<PathBuf>,
     /// Its config, as JSON or as @FILE; without it the recorded one, or none for another strategy than the recorded one.
     #[arg(long, value_name = "JSON|@FILE")]
     config: Option<String>,
@@ -33,7 +45,7 @@ pub struct Replay {
 
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// A built-in strategy, or the file of a component.
+    /// A built-in strategy, the file of a component, or with --proxy-config a name there.
     #[arg(value_name = "A")]
     left: String,
     /// Another one, or the same with another config.
@@ -47,13 +59,19 @@ pub struct Diff {
     /// Likewise of B.
     #[arg(long, value_name = "JSON|@FILE")]
     config_b: Option<String>,
+    /// Take strategies and their configs from this configuration of a proxy, as far as it has them.
+    #[arg(long, value_name = "FILE")]
+    proxy_config: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(replay: &Replay) -> ExitCode {
-    let respondents = || Ok([Respondent::Recorded, respondent(&replay.strategy, replay.config.as_deref())?]);
+    let respondents = || {
+        let proxy = proxy(replay.proxy_config.as_deref())?;
+        Ok([Respondent::Recorded, respondent(&replay.strategy, replay.config.as_deref(), proxy.as_ref())?])
+    };
     match answered(respondents(), &replay.log) {
         Err(problem) => wrong(&problem),
         Ok(comparison) => {
@@ -65,8 +83,9 @@ pub fn run(replay: &Replay) -> ExitCode {
 
 pub fn run_diff(diff: &Diff) -> ExitCode {
     let respondents = || {
-        let left = respondent(&diff.left, diff.config_a.as_deref())?;
-        Ok([left, respondent(&diff.right, diff.config_b.as_deref())?])
+        let proxy = proxy(diff.proxy_config.as_deref())?;
+        let left = respondent(&diff.left, diff.config_a.as_deref(), proxy.as_ref())?;
+        Ok([left, respondent(&diff.right, diff.config_b.as_deref(), proxy.as_ref())?])
     };
     match answered(respondents(), &diff.log) {
         Err(problem) => wrong(&problem),
@@ -90,21 +109,44 @@ fn answered(respondents: Result<[Respondent; 2], String>, log: &Path) -> Result<
             File::open(log).map_err(|error| format!("{}: cannot be read: {error}", log.display()))?,
         ))
     };
-    compare(input, respondents).map_err(|error| wrong(&error))
+    compare(input, respondents).map_err(|error| match &error {
+        ReplayError::Strategy { error: LoadError::Rejected(_), .. } => format!("{}\n  help: {GIVE}", wrong(&error)),
+        error => wrong(error),
+    })
+}
+
+fn proxy(file: Option<&Path>) -> Result<Option<Config>, String> {
+    let load = |file| config::load(file, &environment, builtins()).map_err(|error| error.to_string());
+    file.map(load).transpose()
 }
 
 /// The strategy that an argument names.
-fn respondent(strategy: &str, config: Option<&str>) -> Result<Respondent, String> {
+fn respondent(strategy: &str, config: Option<&str>, proxy: Option<&Config>) -> Result<Respondent, String> {
     let config = config.map(read_config).transpose()?;
     use_cache();
     let fails = |error| format!("strategy {strategy} {error}");
+    let path = Path::new(strategy);
+    if let Some(proxy) = proxy {
+        let of_proxy = |choice: &StrategyChoice| config.clone().or_else(|| Some(choice.config.to_string()));
+        if let Some(choice) = choices(proxy).find(|choice| choice.name == strategy) {
+            let component = chosen_component(choice).map_err(fails)?;
+            return Respondent::strategy(strategy, &component, of_proxy(choice)).map_err(fails);
+        }
+        if let Some(choice) = choice_for(proxy, path).filter(|_| path.is_file()) {
+            let component = read_component(path).map_err(fails)?;
+            return Respondent::strategy(&choice.name, &component, of_proxy(choice)).map_err(fails);
+        }
+    }
     if let Some(component) = builtin_component(strategy) {
         return Respondent::strategy(strategy, component, config).map_err(fails);
     }
-    let path = Path::new(strategy);
     if !path.is_file() {
-        let names = crate::strategy::builtins().join(", ");
-        return Err(format!("{strategy} is neither a file nor a built-in strategy; those are {names}"));
+        let names = builtins().join(", ");
+        let more = match proxy {
+            Some(_) => "",
+            None => "; for a name under `strategies` of a proxy's configuration, give that with --proxy-config",
+        };
+        return Err(format!("{strategy} is neither a file nor a built-in strategy; those are {names}{more}"));
     }
     let component = read_component(path).map_err(fails)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -151,6 +193,11 @@ fn in_words(comparison: &Comparison) -> String {
     }
     if *missing > 0 {
         line(format!("{missing} lines are missing from the record"));
+    }
+    if let Some(Skipped { line: from, recorded, strategy, why }) = &comparison.skipped_from {
+        line(format!("{} decisions were left out, from line {from} on, where {recorded} decided:", comparison.skipped));
+        line(format!("{strategy} rejects the config that it would have there: {why}"));
+        line(format!("help: {GIVE}"));
     }
     for (name, faults) in comparison.names.iter().zip(comparison.faults).filter(|(_, faults)| *faults > 0) {
         line(format!("{name} broke {faults} times"));

@@ -12,7 +12,7 @@ fn digest() -> Digest {
     Digest::of([EMPTY])
 }
 
-fn wasm() -> Engine {
+fn wasm() -> wasmtime::Engine {
     engine::Engine::shared().expect("an engine").wasm().clone()
 }
 
@@ -82,7 +82,7 @@ fn an_engine_with_other_settings_has_code_of_its_own() {
     let (_folder, cache, _) = filled();
     let mut config = wasmtime::Config::new();
     config.wasm_component_model(true).epoch_interruption(false);
-    let other = Engine::new(&config).expect("an engine");
+    let other = wasmtime::Engine::new(&config).expect("an engine");
     assert_ne!(cache.path(&other, &digest()), cache.path(&wasm(), &digest()));
     assert!(cache.load(&other, &digest()).is_none());
 }

@@ -5,19 +5,25 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{Line, Start};
+use crate::routing::RecordHealth;
 
 /// Lines that may wait to be written; more are dropped, and the record says so.
 const WAITING: usize = 8192;
 
 /// Memory that they may take together. A line is some hundred bytes, and with a thousand candidates 16 KiB.
 const WAITING_BYTES: usize = 16 << 20;
+
+/// How long nothing is written after the file could not be, as when the disk is full.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// What a record may be written with: where to, and how large a file becomes before it is put aside as `FILE.1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub struct Recorder {
     queue: ArcSwapOption<Queue>,
     writer: Mutex<Option<(Target, JoinHandle<()>)>>,
     dropped: AtomicU64,
+    /// Why nothing is written at present, if something should be.
+    failing: Arc<Mutex<Option<String>>>,
 }
 
 struct Queue {
@@ -84,6 +92,12 @@ impl Recorder {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// How the record is, if there is to be one.
+    pub fn health(&self) -> Option<RecordHealth> {
+        let path = self.writer.lock().as_ref().map(|(target, _)| target.path.clone())?;
+        Some(RecordHealth { path, failing: self.failing.lock().clone(), missing: self.dropped() })
+    }
+
     /// Takes a line. Never waits.
     pub fn take(&self, line: Line) {
         let queue = self.queue.load();
@@ -117,11 +131,15 @@ impl Recorder {
             // It ends when the last sender is gone; a panic in it has been reported.
             let _ = thread.join();
         }
+        *self.failing.lock() = None;
         if let (Some(output), Some(target)) = (next, target) {
             let (lines, received) = sync_channel(WAITING);
             let bytes = Arc::new(AtomicUsize::new(0));
             let waiting = Arc::clone(&bytes);
-            let write = move || output.write(&received, &waiting);
+            let failing = Arc::clone(&self.failing);
+            let mut writing =
+                Writing { output: Some(output), target: target.clone(), starts: Vec::new(), failing, pause: PAUSE };
+            let write = move || writing.write(&received, &waiting);
             let thread = thread::Builder::new().name("record".to_owned()).spawn(write)?;
             *writer = Some((target.clone(), thread));
             self.queue.store(Some(Arc::new(Queue { lines, bytes, missing: AtomicU64::new(0) })));
@@ -146,8 +164,19 @@ struct Output {
     target: Target,
     file: BufWriter<File>,
     bytes: u64,
-    /// Who has spoken in it, to be named again at the head of the next one.
+    /// Lines that are not on the disk yet.
+    unwritten: u64,
+}
+
+/// What writes: a file, or the wait for one.
+struct Writing {
+    /// `None` while it cannot be written.
+    output: Option<Output>,
+    target: Target,
+    /// Who has spoken, to be named again at the head of the next file.
     starts: Vec<Start>,
+    failing: Arc<Mutex<Option<String>>>,
+    pause: Duration,
 }
 
 impl Output {
@@ -161,11 +190,49 @@ impl Output {
         if bytes > 0 && !ends_a_line(&target.path)? {
             file.write_all(b"\n")?;
         }
-        Ok(Self { target: target.clone(), file: BufWriter::new(file), bytes, starts: Vec::new() })
+        Ok(Self { target: target.clone(), file: BufWriter::new(file), bytes, unwritten: 0 })
     }
 
-    /// Writes until no more lines can come.
-    fn write(mut self, lines: &Receiver<Line>, waiting: &AtomicUsize) {
+    fn line(&mut self, line: &Line, starts: &[Start]) -> io::Result<()> {
+        if self.bytes >= self.target.max_bytes {
+            self.rotate(starts)?;
+        }
+        self.put(line)
+    }
+
+    fn put(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.bytes += text.len() as u64;
+        self.unwritten += 1;
+        self.file.write_all(&text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.unwritten = 0;
+        Ok(())
+    }
+
+    /// Puts the file aside and begins another one, in which those who go on speaking are named first.
+    fn rotate(&mut self, starts: &[Start]) -> io::Result<()> {
+        self.flush()?;
+        fs::rename(&self.target.path, aside(&self.target.path))?;
+        self.file = BufWriter::new(open(&self.target.path)?);
+        self.bytes = 0;
+        self.name(starts)
+    }
+
+    /// Says who speaks on.
+    fn name(&mut self, starts: &[Start]) -> io::Result<()> {
+        starts.iter().try_for_each(|start| self.put(&Line::Start(Start { resumed: true, ..start.clone() })))
+    }
+}
+
+impl Writing {
+    /// Writes until no more lines can come. Where they cannot be written they are missing, and after a pause it is tried
+    /// again: a disk that is full is seldom full for ever.
+    fn write(&mut self, lines: &Receiver<Line>, waiting: &AtomicUsize) {
         let taken = |line: &Line| waiting.fetch_sub(line.weight(), Ordering::Relaxed);
         while let Ok(first) = lines.recv() {
             taken(&first);
@@ -176,43 +243,81 @@ impl Output {
                 taken(&line);
                 written = self.line(&line);
             }
-            if let Err(error) = written.and_then(|()| self.file.flush()) {
-                let path = self.target.path.display();
-                tracing::error!("the record of decisions ends: {path} cannot be written: {error}");
-                return;
-            }
+            let Err(error) = written.and_then(|()| self.output.as_mut().map_or(Ok(()), Output::flush)) else {
+                continue;
+            };
+            let Some(missing) = self.fail(&error, lines, waiting) else { return };
+            self.resume(missing, lines, waiting);
         }
     }
 
     fn line(&mut self, line: &Line) -> io::Result<()> {
-        if self.bytes >= self.target.max_bytes {
-            self.rotate()?;
-        }
         if let Line::Start(start) = line {
             // Of those that came before it under this name none speaks again.
             self.starts.retain(|known| known.strategy != start.strategy);
             self.starts.push(start.clone());
         }
-        self.put(line)
-    }
-
-    fn put(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        self.bytes += text.len() as u64;
-        self.file.write_all(&text)
-    }
-
-    /// Puts the file aside and begins another one, in which those who go on speaking are named first.
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        fs::rename(&self.target.path, aside(&self.target.path))?;
-        self.file = BufWriter::new(open(&self.target.path)?);
-        self.bytes = 0;
-        for start in self.starts.clone() {
-            self.put(&Line::Start(Start { resumed: true, ..start }))?;
+        match &mut self.output {
+            Some(output) => output.line(line, &self.starts),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Gives the file up for a while; how many lines are missing meanwhile, or `None` if no more can come.
+    fn fail(&mut self, error: &io::Error, lines: &Receiver<Line>, waiting: &AtomicUsize) -> Option<u64> {
+        let path = self.target.path.display();
+        let seconds = self.pause.as_secs();
+        if self.failing.lock().replace(error.to_string()).is_none() {
+            tracing::error!(
+                "the record of decisions pauses: {path} cannot be written: {error}; it is tried again each {seconds} s"
+            );
+        }
+        let lost = self.output.take().map_or(0, |output| {
+            let lost = output.unwritten;
+            // What is left in the buffer must not be written later, in the middle of something else.
+            drop(output.file.into_parts());
+            lost
+        });
+        let (begun, mut missing) = (Instant::now(), lost);
+        loop {
+            match lines.recv_timeout(self.pause.saturating_sub(begun.elapsed())) {
+                Ok(line) => {
+                    waiting.fetch_sub(line.weight(), Ordering::Relaxed);
+                    missing += 1;
+                    // Without a file it is only remembered who speaks.
+                    let _ = self.line(&line);
+                }
+                Err(RecvTimeoutError::Timeout) => return Some(missing),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Tries to write on, until it works or no more lines can come.
+    fn resume(&mut self, mut missing: u64, lines: &Receiver<Line>, waiting: &AtomicUsize) {
+        loop {
+            let opened = Output::open(&self.target).and_then(|mut output| {
+                output.put(&Line::Gap { lines: missing })?;
+                output.name(&self.starts)?;
+                output.flush()?;
+                Ok(output)
+            });
+            match opened {
+                Ok(output) => {
+                    self.output = Some(output);
+                    *self.failing.lock() = None;
+                    tracing::info!(
+                        "the record of decisions goes on in {}: {missing} lines are missing",
+                        self.target.path.display()
+                    );
+                    return;
+                }
+                Err(error) => match self.fail(&error, lines, waiting) {
+                    Some(more) => missing += more,
+                    None => return,
+                },
+            }
+        }
     }
 }
 
@@ -335,5 +440,39 @@ mod tests {
         assert!((10..40).contains(&taken), "{taken}");
         assert!(queue.bytes.load(Ordering::Relaxed) <= WAITING_BYTES && received.try_iter().count() == taken);
         assert!(queue.put(told(0)), "a short line has room yet");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_record_goes_on_when_the_disk_is_not_full_any_more() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("record");
+        std::os::unix::fs::symlink("/dev/full", &path).expect("a link");
+        let target = Target { path: path.clone(), max_bytes: 1 << 20 };
+        let (failing, waiting) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+        let output = Some(Output::open(&target).expect("opens"));
+        let pause = Duration::from_millis(20);
+        let mut writing = Writing { output, target, starts: Vec::new(), failing: Arc::clone(&failing), pause };
+        let (lines, received) = sync_channel(WAITING);
+        let thread = thread::spawn({
+            let waiting = Arc::clone(&waiting);
+            move || writing.write(&received, &waiting)
+        });
+        let send = |line: Line| {
+            waiting.fetch_add(line.weight(), Ordering::Relaxed);
+            lines.send(line).expect("somebody reads");
+        };
+        send(start(3));
+        super::super::super::tests::eventually("it fails", || failing.lock().is_some());
+        send(told(3));
+        fs::remove_file(&path).expect("ours");
+        super::super::super::tests::eventually("it goes on", || failing.lock().is_none());
+        send(told(3));
+        drop(lines);
+        thread.join().expect("no panic");
+        let written = super::tests::lines(&path);
+        let [Line::Gap { lines: 1..=2 }, Line::Start(again), rest @ ..] = &written[..] else { panic!("{written:?}") };
+        assert!(again.instance == 3 && again.resumed && rest.iter().all(|line| *line == told(3)), "{written:?}");
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
     }
 }

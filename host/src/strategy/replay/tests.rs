@@ -69,6 +69,8 @@ fn what_another_one_would_have_done_is_counted_and_shown() {
     assert_eq!(comparison.other_first, 1333);
     assert_eq!(comparison.moves["p0 -> p1"], 667);
     assert_eq!(comparison.examples.len(), 5);
+    let lines: Vec<u64> = comparison.examples.iter().map(|example| example.line).collect();
+    assert!(lines.is_sorted() && lines[0] > 100 && lines[4] > 1500, "from all over the record: {lines:?}");
     assert_eq!(comparison.examples[0].answers[0], "p0, p1, p2");
     assert_eq!(comparison.examples[0].candidates, ["p0", "p1", "p2"]);
     assert_eq!(comparison.differences(), comparison.decisions - comparison.same);
@@ -139,4 +141,35 @@ fn a_record_holds_what_strategies_know_and_no_more() {
         first["providers"][1].as_object().expect("a provider").keys().map(String::as_str).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["fallback_only", "kind", "labels", "max_concurrent", "models", "name", "price", "weight"]);
+}
+
+#[test]
+fn a_record_over_a_change_of_the_strategy_is_replayed_as_far_as_configs_allow() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let target = Target { path: folder.path().join("record.ndjson"), max_bytes: 1 << 30 };
+    let first = Succession::start(&builtin_choice("failover"), providers(3)).expect("starts");
+    first.recorder().record_to(Some(&target)).expect("opens");
+    traffic(&first);
+    let second = first.reload(&builtin_choice("canary"), providers(3)).expect("passes the probe");
+    traffic(&second);
+    second.recorder().record_to(None).expect("closes");
+    let log = fs::read_to_string(&target.path).expect("a record");
+
+    let comparison = replayed(&log, "canary");
+    assert_eq!((comparison.decisions, comparison.same, comparison.skipped), (2000, 2000, 2000), "{comparison:?}");
+    let skipped = comparison.skipped_from.expect("why");
+    assert_eq!((skipped.line, skipped.recorded.as_str(), skipped.strategy.as_str()), (1, "failover", "canary"));
+
+    let only_failover: String = log.lines().take(2000).map(|line| format!("{line}\n")).collect();
+    let respondents = [Respondent::Recorded, respondent("canary")];
+    let error = compare(Cursor::new(only_failover), respondents).expect_err("nothing to ask").to_string();
+    assert!(error.starts_with("line 1: strategy `canary` rejects its configuration"), "{error}");
+    // A config that is given serves everywhere.
+    let given = Respondent::strategy(
+        "canary",
+        builtin_component("canary").expect("built in"),
+        Some(r#"{"provider":"p1","percent":1}"#.into()),
+    );
+    let comparison = compare(Cursor::new(log), [Respondent::Recorded, given.expect("loads")]).expect("a record");
+    assert_eq!((comparison.decisions, comparison.skipped), (4000, 0));
 }

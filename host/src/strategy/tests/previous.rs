@@ -7,7 +7,13 @@ use super::*;
 fn a_component_of_the_previous_version_decides_as_it_always_has() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     let source = StrategySource::File(root.join("tests/fixtures/previous/weighted-0.1.0.wasm"));
-    let choice = StrategyChoice { name: "old".to_owned(), source, config: json!({}), line: 0 };
+    let choice = StrategyChoice {
+        name: "old".to_owned(),
+        source,
+        config: json!({}),
+        limits: crate::config::StrategyLimits::default(),
+        line: 0,
+    };
     let mut setup = providers(3);
     setup[0].price = Some((1.0, 2.0));
     setup[0].labels = vec![("region".to_owned(), "eu".to_owned())];

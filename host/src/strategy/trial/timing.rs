@@ -8,10 +8,14 @@ use tokio::time::Instant;
 use super::super::bindings::guest::Info;
 use super::super::component::{Blueprint, LoadError};
 use super::super::engine::Engine;
+use super::super::output::Journal;
+use super::super::overtime::processor_time;
+use super::super::probe::probe;
 use super::inputs::{facts, usual};
 use super::{Bench, Broken, Claim, Subject, USUAL, claim};
+use crate::routing::Tier;
 
-/// Calls that as a rule take longer are faults waiting for a busy machine.
+/// Calls of which more than one in a hundred take longer are faults waiting for a busy machine.
 const TOO_SLOW: Duration = Duration::from_millis(5);
 /// A call that takes longer is felt.
 const SLOW: Duration = Duration::from_micros(100);
@@ -61,6 +65,7 @@ pub fn inspect(subject: &Subject<'_>) -> Result<Inspection, LoadError> {
     let blueprint = Blueprint::new(&engine, subject.component)?;
     let compile_ms = begun.elapsed().as_secs_f64() * 1e3;
     let bench = Bench { engine: &engine, blueprint: &blueprint, subject };
+    probe(&engine, &blueprint, &bench.setup(Tier::Primary, 3), &Journal::new("it"))?;
     let instance = bench.begin(3)?;
     let memory = instance.memory();
     let Info { name, version, description, reasons, observes } = instance.info().clone();
@@ -75,17 +80,38 @@ pub fn inspect(subject: &Subject<'_>) -> Result<Inspection, LoadError> {
     Ok(Inspection { name, version, description, reasons, observes, compile_ms, memory, calls })
 }
 
+fn micros(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e8).round() / 1e2
+}
+
 impl Bench<'_> {
+    /// By the clock on the wall.
     fn timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
+        let begun = Instant::now();
+        self.timing_by(count, || begun.elapsed())
+    }
+
+    /// As [`Bench::timing`]; where that is too long, by what the processor has spent: what else a machine does is no fault of
+    /// the strategy's. The system tells it in steps of a few milliseconds, which is why it is not asked otherwise.
+    fn fair_timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
+        match self.timing(count)? {
+            Some(timing) if timing.p99_us >= micros(TOO_SLOW) && processor_time().is_some() => {
+                self.timing_by(count, || processor_time().unwrap_or_default())
+            }
+            timing => Ok(timing),
+        }
+    }
+
+    fn timing_by(&self, count: u32, clock: impl Fn() -> Duration) -> Result<Option<Timing>, Broken> {
         let Ok(mut instance) = self.begin(count) else { return Ok(None) };
         let offered = self.offer(count, usual);
         let mut times = Vec::new();
         let begun = Instant::now();
         for seq in 0..TIMED_CALLS {
             let facts = facts(seq);
-            let before = Instant::now();
+            let before = clock();
             self.ask(&mut instance, &facts, &offered)?;
-            times.push(before.elapsed());
+            times.push(clock().saturating_sub(before));
             if begun.elapsed() > TIMED_TIME && times.len() >= 20 {
                 break;
             }
@@ -93,17 +119,16 @@ impl Bench<'_> {
         // The first ones fill caches.
         times.drain(..times.len().min(10));
         times.sort_unstable();
-        let micros = |time: Duration| (time.as_secs_f64() * 1e8).round() / 1e2;
         let at = |share: f64| times.get(((times.len() as f64 - 1.0) * share) as usize).copied().unwrap_or_default();
         let [p50_us, p99_us, max_us] = [0.5, 0.99, 1.0].map(|share| micros(at(share)));
         Ok(Some(Timing { candidates: count, p50_us, p99_us, max_us }))
     }
 
     pub(super) fn is_quick(&self) -> Claim {
-        let text = "a call takes less than 5 ms, as a rule";
+        let text = "99 of 100 calls take less than 5 ms";
         let mut timings = Vec::new();
         for count in [10, USUAL, 1000] {
-            match self.timing(count) {
+            match self.fair_timing(count) {
                 Ok(timing) => timings.extend(timing),
                 Err(broken) => return claim(text, Err(broken.words())),
             }
@@ -112,7 +137,8 @@ impl Bench<'_> {
             |t: &Timing| format!("{} candidates: {:.1} us, 99 of 100 below {:.1}", t.candidates, t.p50_us, t.p99_us);
         let detail = timings.iter().map(words).collect::<Vec<_>>().join("; ");
         let longer = |timing: &Timing, than: Duration| timing.p50_us > than.as_secs_f64() * 1e6;
-        let holds = !timings.iter().any(|timing| timing.candidates <= USUAL && longer(timing, TOO_SLOW));
+        let is_late = |timing: &Timing| timing.candidates <= USUAL && timing.p99_us >= micros(TOO_SLOW);
+        let holds = !timings.iter().any(is_late);
         let slow = timings.iter().filter_map(|timing| match timing.candidates {
             10 if longer(timing, SLOW) => {
                 Some("more than 100 us with 10 candidates: each request waits for it, one after the other")

@@ -1,0 +1,308 @@
+//! Compiling a component in a process of its own.
+//!
+//! The compiler works on bytes that somebody has dropped into a folder, and what it takes to compile them is theirs to
+//! choose: a few megabytes can be made to cost minutes and gigabytes. A process has limits of memory and time that the
+//! system enforces, and can be ended when nobody waits for it any more; a thread has neither. So the command line names
+//! the program that compiles, itself, and this module starts it once per component. It is given the component on its
+//! input and nothing else: no environment, in which keys are. What it prints is code that is loaded into this process, so
+//! it must be the same program; see `cache`.
+//!
+//! Where no program is named, as in tests, or none can be started, components are compiled in this process, and built-in strategies always are.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
+
+use super::component::LoadError;
+use super::digest::Digest;
+use super::engine::Engine;
+use super::output::one_line;
+use crate::config::StrategyLimits;
+
+mod child;
+
+pub use child::{Compile, compile};
+
+/// The program that compiles.
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// How often whoever waits looks whether it should go on.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Between two lines of the log about a component that takes its time.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// What the program has beyond its time before it is ended from here: it ends itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Machine code beyond this is none that anybody needs.
+const CODE_BYTES: u64 = 1 << 30;
+
+/// What is kept of what the program says about its end.
+const WORDS: u64 = 16 << 10;
+
+/// Lets components be compiled by this program, which must be the running one, for the rest of this process.
+pub fn compile_with(program: PathBuf) {
+    // A second call changes nothing.
+    let _ = PROGRAM.set(program);
+}
+
+/// A component that is to be compiled.
+pub struct Order<'a> {
+    /// Whose it is: a newer component of the same source ends the compilation of the one before.
+    pub source: &'a str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Their digest.
+    pub digest: &'a Digest,
+    /// What it may take.
+    pub limits: StrategyLimits,
+}
+
+/// Why there is no code. As cheap to copy as those who wait for it are many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Refused {
+    /// It is no component.
+    Invalid(String),
+    /// It takes more than it may.
+    Costly(String),
+    /// Another one has come.
+    Superseded,
+    /// The program could not do its work.
+    Broke(String),
+}
+
+impl From<Refused> for LoadError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Invalid(why) => LoadError::Invalid(why),
+            Refused::Costly(what) => LoadError::Costly(what),
+            Refused::Superseded => LoadError::Superseded,
+            Refused::Broke(how) => LoadError::Uncompiled(how),
+        }
+    }
+}
+
+/// What the program gives: sealed code, as `cache` checks it.
+type Outcome = Result<Arc<[u8]>, Refused>;
+
+/// One compilation, for all who wait for it.
+struct Job {
+    digest: Digest,
+    is_superseded: AtomicBool,
+    outcome: Mutex<Option<Outcome>>,
+    ended: Condvar,
+}
+
+/// What is being compiled, by source.
+static JOBS: LazyLock<Mutex<HashMap<String, Arc<Job>>>> = LazyLock::new(Mutex::default);
+
+/// Sealed code from a process of its own; `None` where there is no program for it.
+///
+/// # Errors
+///
+/// Why there is none.
+pub fn code(engine: &Engine, order: &Order<'_>) -> Result<Option<Arc<[u8]>>, LoadError> {
+    let Some(program) = PROGRAM.get() else { return Ok(None) };
+    let (job, is_ours) = enter(order);
+    let outcome = if is_ours {
+        let outcome = run(program, engine, order, &job.is_superseded);
+        leave(order.source, &job, outcome.clone());
+        outcome
+    } else {
+        let mut outcome = job.outcome.lock();
+        while outcome.is_none() {
+            job.ended.wait(&mut outcome);
+        }
+        outcome.clone().unwrap_or(Err(Refused::Superseded))
+    };
+    Ok(Some(outcome?))
+}
+
+/// The job of an order, and whether the caller is the one who does it. One of the same source for other bytes is ended.
+fn enter(order: &Order<'_>) -> (Arc<Job>, bool) {
+    let mut jobs = JOBS.lock();
+    if let Some(running) = jobs.get(order.source) {
+        if running.digest == *order.digest {
+            return (Arc::clone(running), false);
+        }
+        running.is_superseded.store(true, Ordering::Relaxed);
+    }
+    let job = Arc::new(Job {
+        digest: *order.digest,
+        is_superseded: AtomicBool::new(false),
+        outcome: Mutex::new(None),
+        ended: Condvar::new(),
+    });
+    jobs.insert(order.source.to_owned(), Arc::clone(&job));
+    (job, true)
+}
+
+fn leave(source: &str, job: &Arc<Job>, outcome: Outcome) {
+    let mut jobs = JOBS.lock();
+    if jobs.get(source).is_some_and(|running| Arc::ptr_eq(running, job)) {
+        jobs.remove(source);
+    }
+    drop(jobs);
+    *job.outcome.lock() = Some(outcome);
+    job.ended.notify_all();
+}
+
+/// Starts the program, and waits for its end or ends it.
+fn run(program: &Path, engine: &Engine, order: &Order<'_>, is_superseded: &AtomicBool) -> Outcome {
+    let began = Instant::now();
+    let mut child = start(program, engine, &order.limits)
+        .map_err(|error| Refused::Broke(format!("the compiler cannot be started: {error}")))?;
+    let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (done, wait) = channel();
+    let read = thread::scope(|scope| {
+        scope.spawn(move || {
+            // It may have ended before it has read all; why says its exit.
+            let _ = input.map(|mut input| input.write_all(order.bytes));
+        });
+        let words = scope.spawn(move || errors.map(|errors| taken(errors, WORDS)).unwrap_or_default());
+        let code = scope.spawn(move || {
+            let code = output.map(|output| taken(output, CODE_BYTES)).unwrap_or_default();
+            let _ = done.send(());
+            code
+        });
+        let mut said = PROGRESS;
+        let ended = loop {
+            match wait.recv_timeout(LOOK) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => break None,
+                Err(RecvTimeoutError::Timeout) if is_superseded.load(Ordering::Relaxed) => {
+                    break Some(Refused::Superseded);
+                }
+                Err(RecvTimeoutError::Timeout) if began.elapsed() > order.limits.compile_timeout + GRACE => {
+                    break Some(out_of_time(&order.limits));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if began.elapsed() >= said {
+                tracing::info!("{} has been compiling for {} s", order.source, said.as_secs());
+                said += PROGRESS;
+            }
+        };
+        if ended.is_some() {
+            let _ = child.kill();
+        }
+        let status = child.wait();
+        (ended, status, code.join().unwrap_or_default(), words.join().unwrap_or_default())
+    });
+    let (ended, status, code, words) = read;
+    if let Some(refused) = ended {
+        return Err(refused);
+    }
+    let status = status.map_err(|error| Refused::Broke(format!("the compiler is gone: {error}")))?;
+    verdict(status, code, &String::from_utf8_lossy(&words), &order.limits)
+}
+
+fn start(program: &Path, engine: &Engine, limits: &StrategyLimits) -> std::io::Result<Child> {
+    Command::new(program)
+        .arg(child::COMMAND)
+        .args(Compile::of(engine, limits).arguments())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// As much as `most` bytes; the rest is read and forgotten, so that nobody waits to write it.
+fn taken(mut from: impl Read, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = from.by_ref().take(most).read_to_end(&mut bytes);
+    let _ = std::io::copy(&mut from, &mut std::io::sink());
+    bytes
+}
+
+fn out_of_time(limits: &StrategyLimits) -> Refused {
+    Refused::Costly(format!("takes longer than {} s to compile", limits.compile_timeout.as_secs_f64()))
+}
+
+/// What the end of the program means.
+fn verdict(status: ExitStatus, code: Vec<u8>, words: &str, limits: &StrategyLimits) -> Outcome {
+    use std::os::unix::process::ExitStatusExt as _;
+    let words = one_line(words.trim());
+    match status.code() {
+        Some(0) => return Ok(code.into()),
+        Some(child::INVALID) => return Err(Refused::Invalid(words)),
+        Some(child::OUT_OF_TIME) => return Err(out_of_time(limits)),
+        Some(child::OUT_OF_MEMORY) => return Err(out_of_memory(limits)),
+        // Whatever made it panic is in the component.
+        Some(101) => return Err(Refused::Costly(format!("brings the compiler down: {words}"))),
+        Some(_) | None => {}
+    }
+    // Rust and the system say it so.
+    let lacks_memory = ["memory allocation of", "Cannot allocate memory", "out of memory"];
+    if lacks_memory.iter().any(|sign| words.contains(sign)) {
+        return Err(out_of_memory(limits));
+    }
+    Err(match status.signal() {
+        Some(signal) if signal == child::OUT_OF_PROCESSOR_TIME => out_of_time(limits),
+        // What the system sends to the one that takes the most memory when there is none left.
+        Some(9) => Refused::Costly("takes more memory to compile than there is: the compiler was killed".to_owned()),
+        Some(signal) => Refused::Costly(format!("brings the compiler down (signal {signal}): {words}")),
+        None => Refused::Broke(format!("the compiler failed ({status}): {words}")),
+    })
+}
+
+fn out_of_memory(limits: &StrategyLimits) -> Refused {
+    Refused::Costly(format!("takes more than {} MiB of memory to compile", limits.compile_memory >> 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn order<'a>(source: &'a str, digest: &'a Digest) -> Order<'a> {
+        Order { source, bytes: b"", digest, limits: StrategyLimits::default() }
+    }
+
+    #[test]
+    fn the_same_component_is_compiled_once_and_a_newer_one_ends_the_one_before() {
+        let (one, other) = (Digest::of([&b"1"[..]]), Digest::of([&b"2"[..]]));
+        let (first, is_ours) = enter(&order("a test", &one));
+        assert!(is_ours);
+        let (same, is_ours) = enter(&order("a test", &one));
+        assert!(!is_ours && Arc::ptr_eq(&first, &same));
+        let (newer, is_ours) = enter(&order("a test", &other));
+        assert!(is_ours && first.is_superseded.load(Ordering::Relaxed));
+        leave("a test", &first, Err(Refused::Superseded));
+        let (still, is_ours) = enter(&order("a test", &other));
+        assert!(!is_ours && Arc::ptr_eq(&newer, &still), "the end of the old one is not that of the new one");
+        leave("a test", &newer, Ok(Arc::default()));
+        assert_eq!(*still.outcome.lock(), Some(Ok(Arc::default())));
+        assert!(enter(&order("a test", &one)).1, "nobody compiles any more");
+    }
+
+    #[test]
+    fn each_end_of_the_compiler_says_what_it_means() {
+        let limits = StrategyLimits { compile_memory: 64 << 20, ..StrategyLimits::default() };
+        let end = |status: i32, words: &str| {
+            let outcome = verdict(ExitStatus::from_raw(status), b"code".to_vec(), words, &limits);
+            outcome.map(|code| code.len()).map_err(|refused| LoadError::from(refused).to_string())
+        };
+        assert_eq!(end(0, ""), Ok(4));
+        assert_eq!(end(child::INVALID << 8, "bad magic\n"), Err("is not a valid component: bad magic".to_owned()));
+        let memory = Err("takes more than 64 MiB of memory to compile".to_owned());
+        assert_eq!(end(6, "memory allocation of 65536 bytes failed"), memory);
+        assert_eq!(end(child::OUT_OF_MEMORY << 8, ""), memory);
+        assert_eq!(end(24, ""), Err("takes longer than 300 s to compile".to_owned()));
+        assert_eq!(end(child::OUT_OF_TIME << 8, ""), Err("takes longer than 300 s to compile".to_owned()));
+        assert!(end(9, "").is_err_and(|error| error.contains("than there is")));
+        assert!(end(11, "").is_err_and(|error| error.contains("signal 11")));
+        assert!(end(1 << 8, "panicked").is_err_and(|error| error.contains("could not be compiled")));
+    }
+}

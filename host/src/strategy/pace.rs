@@ -1,0 +1,108 @@
+//! How long a strategy takes on average, and when that is too long.
+//!
+//! A deadline ends the one call that takes for ever; a strategy that takes some milliseconds over each keeps every deadline
+//! and yet bounds how many requests the proxy can serve, as one call waits for the other. Nobody would see why.
+//!
+//! Plain functions over time as data. Most calls are not timed: reading a clock costs more than a good strategy's share of a
+//! request is worth.
+
+use std::time::Duration;
+
+/// One call of so many is timed, once enough of them are known and quick.
+pub const EVERY: u64 = 16;
+
+/// Times before a mean says anything.
+const ENOUGH: u32 = 64;
+
+/// The weight of a time in the mean: that of the last thousand calls, at one in [`EVERY`].
+const WEIGHT: f64 = 1.0 / 64.0;
+
+/// Seconds of a call above which a strategy is slow: a thousand requests a second at most.
+const SLOW: f64 = 1e-3;
+
+/// Seconds of a call below which one that was slow is not any more.
+const QUICK: f64 = 0.7e-3;
+
+/// The longest time that counts as such: what is beyond is the machine's, or a fault and counted as one.
+const LONGEST: f64 = 0.05;
+
+/// What there is to say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// It has become slow; seconds of a call.
+    Slow(f64),
+    /// It is not any more; likewise.
+    Quick(f64),
+}
+
+/// The moving average.
+#[derive(Debug, Default)]
+pub struct Pace {
+    known: u32,
+    mean: f64,
+    slow: bool,
+}
+
+impl Pace {
+    /// Notes a call.
+    pub fn took(&mut self, time: Duration) -> Option<Change> {
+        let time = time.as_secs_f64().min(LONGEST);
+        self.known = self.known.saturating_add(1);
+        // The plain mean of the first ones, then the moving one.
+        self.mean += (time - self.mean) * WEIGHT.max(1.0 / f64::from(self.known));
+        if self.known < ENOUGH {
+            return None;
+        }
+        if !self.slow && self.mean > SLOW {
+            self.slow = true;
+            return Some(Change::Slow(self.mean));
+        }
+        if self.slow && self.mean < QUICK {
+            self.slow = false;
+            return Some(Change::Quick(self.mean));
+        }
+        None
+    }
+
+    /// Whether each call is to be noted.
+    pub fn wants_all(&self) -> bool {
+        self.known < ENOUGH || self.slow
+    }
+
+    /// Seconds of a call, once that is known.
+    pub fn mean(&self) -> Option<f64> {
+        (self.known >= ENOUGH).then_some(self.mean)
+    }
+
+    /// Whether it is slow.
+    pub fn is_slow(&self) -> bool {
+        self.slow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(pace: &mut Pace, micros: u64, times: u32) -> Vec<Change> {
+        (0..times).filter_map(|_| pace.took(Duration::from_micros(micros))).collect()
+    }
+
+    #[test]
+    fn slow_calls_are_said_once_and_so_is_that_they_are_quick_again() {
+        let mut pace = Pace::default();
+        assert_eq!((note(&mut pace, 5000, 63), pace.mean()), (vec![], None));
+        let [Change::Slow(mean)] = note(&mut pace, 5000, 1000)[..] else { panic!("once") };
+        assert!((mean - 0.005).abs() < 1e-9 && pace.is_slow() && pace.wants_all());
+        let [Change::Quick(mean)] = note(&mut pace, 10, 1000)[..] else { panic!("once") };
+        assert!(mean < QUICK && !pace.is_slow() && !pace.wants_all());
+    }
+
+    #[test]
+    fn a_call_now_and_then_that_the_machine_holds_up_makes_nobody_slow() {
+        let mut pace = Pace::default();
+        for _ in 0..100 {
+            assert!(note(&mut pace, 2, 63).is_empty() && note(&mut pace, 30_000, 1).is_empty());
+        }
+    }
+}
