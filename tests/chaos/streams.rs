@@ -37,7 +37,9 @@ async fn no_stream_that_was_cut_looks_complete() {
             move |number, _| cut_after(&whole, cuts[number], reset)
         });
         let mock = Mock::start("a", script).await;
-        let settings = json!({"routing": {"health_check": {"cooldown": 0.001}}, "monitoring": {"track_errors": false}});
+        let settings = json!({
+            "routing": {"retries": 0, "health_check": {"cooldown": 0.001}}, "monitoring": {"track_errors": false},
+        });
         let proxy = Proxy::builder().provider(&mock, json!({})).set(settings).start().await;
         for cut in cuts {
             // The connection closes by itself, or this would hang.

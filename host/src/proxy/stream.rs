@@ -111,10 +111,10 @@ impl Raw {
 
 /// A body that ended before its end. The server closes the connection, so the client cannot take it for whole.
 #[derive(Debug, thiserror::Error)]
-#[error("provider {provider} {outcome}")]
+#[error("provider {provider} {reason}")]
 pub struct CutShort {
     provider: String,
-    outcome: Outcome,
+    reason: String,
 }
 
 /// How a client is served, whatever it is answered with.
@@ -219,13 +219,23 @@ impl Relay {
         matches!(&self.kind, Kind::Events(flow) if flow.reader.progress().failed)
     }
 
-    fn report(&mut self, outcome: Outcome) -> String {
-        let Some(permit) = self.permit.take() else { return String::new() };
-        let provider = permit.provider().config.name.clone();
-        self.entry.ended(outcome, Instant::now());
+    fn report(&mut self, outcome: Outcome) {
+        if let Some(permit) = self.permit.take() {
+            self.entry.ended(outcome, Instant::now());
+            self.entry.used(self.usage.found());
+            permit.report(outcome);
+        }
+    }
+
+    /// Reports an interruption; gives the provider's name, and why in one line.
+    fn report_interruption(&mut self, cause: Outcome) -> (String, String) {
+        let Some(permit) = self.permit.take() else { return <(String, String)>::default() };
+        let provider = permit.provider();
+        let (name, reason) = (provider.config.name.clone(), provider.describe(cause, None));
+        self.entry.ended(Outcome::Interrupted, Instant::now());
         self.entry.used(self.usage.found());
-        permit.report(outcome);
-        provider
+        permit.report_because(Outcome::Interrupted, &reason);
+        (name, reason)
     }
 
     /// The provider has said all it had to: whatever happens to its connection is of no concern.
@@ -241,25 +251,28 @@ impl Relay {
     fn interrupted(&mut self, cause: Outcome) -> Option<Result<Frame<Bytes>, CutShort>> {
         // Dropping the source closes the provider's connection.
         self.source = None;
-        let provider = self.report(Outcome::Interrupted);
+        let (provider, reason) = self.report_interruption(cause);
         // No further request on this connection: whatever the client makes of the body, it ends here.
         self.closer.close();
         if self.has_failed() {
-            tracing::debug!(request_id = self.entry.id(), provider, cause = %cause, "provider {provider} {cause} after an error");
+            tracing::debug!(
+                request_id = self.entry.id(),
+                provider,
+                "provider {provider} {reason} after an error in its stream"
+            );
             return None;
         }
         tracing::warn!(
             request_id = self.entry.id(),
             provider,
-            cause = %cause,
-            "provider {provider} {cause} after its answer had begun; the client was told"
+            "provider {provider} {reason} after its answer had begun; the client was told"
         );
         Some(match &self.kind {
             Kind::Events(flow) => {
-                let frame = respond::interruption(&flow.reader, &provider, cause);
+                let frame = respond::interruption(&flow.reader, &provider, &reason);
                 Ok(Frame::data(frame))
             }
-            Kind::Bytes(_) => Err(CutShort { provider, outcome: cause }),
+            Kind::Bytes(_) => Err(CutShort { provider, reason }),
         })
     }
 

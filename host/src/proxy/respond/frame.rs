@@ -10,11 +10,10 @@ use serde_json::{Value, json};
 use super::{PROVIDER, error_json};
 use crate::proxy::stream::protocol::Protocol;
 use crate::proxy::stream::reader::Reader;
-use crate::routing::Outcome;
 
 /// The frame that ends a stream whose provider broke off.
-pub fn interruption(reader: &Reader, provider: &str, cause: Outcome) -> Bytes {
-    let message = format!("The stream was interrupted: provider {provider} {cause}.");
+pub fn interruption(reader: &Reader, provider: &str, reason: &str) -> Bytes {
+    let message = format!("The stream was interrupted: provider {provider} {reason}.");
     error_frame(reader.protocol(), reader.events(), &message, PROVIDER, "stream_interrupted")
 }
 
