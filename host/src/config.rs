@@ -257,7 +257,9 @@ pub struct Price {
 pub struct Affinity {
     /// Requests with the same value of this header do.
     pub header: Option<HeaderName>,
-    /// Without that header those do whose conversations begin alike; how many bytes of the beginning count.
+    /// Without that header those with the same value of the first of these keys that the body has; dots lead into objects.
+    pub body: Vec<String>,
+    /// Without either those do whose conversations begin alike; how many bytes of the beginning count.
     pub prompt_prefix: Option<usize>,
 }
 
@@ -437,6 +439,8 @@ pub struct Server {
     pub forward_headers: Vec<HeaderName>,
     /// Larger request bodies are refused.
     pub max_body_bytes: usize,
+    /// The bodies of all requests together may hold so much; `None` is a quarter of the memory.
+    pub max_buffered_bytes: Option<usize>,
     /// Larger request heads are refused.
     pub max_header_bytes: usize,
     /// More connections at once are turned away.

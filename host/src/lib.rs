@@ -32,6 +32,7 @@ pub mod demo;
 pub mod drain;
 pub mod html;
 pub mod listener;
+pub mod memory;
 pub mod metrics;
 pub mod notify;
 pub mod patience;

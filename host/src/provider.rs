@@ -21,7 +21,9 @@ pub mod ejection;
 pub mod eligible;
 pub mod gauge;
 pub mod health;
+pub mod homes;
 pub mod latency;
+pub mod listing;
 pub mod masking;
 pub mod permit;
 pub mod summary;
@@ -110,6 +112,11 @@ impl Provider {
     /// What is known of it.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// What it lists.
+    pub fn listing(&self) -> &listing::Listing {
+        &self.record.listing
     }
 
     /// Its measured latency and failures.
@@ -284,6 +291,16 @@ impl Fleet {
     /// The health of all at this moment, also of those that other configurations named.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.board.snapshot()
+    }
+
+    /// Where stored things live; over all reloads.
+    pub fn homes(&self) -> &homes::Homes {
+        &self.board.homes
+    }
+
+    /// The providers that serve whatever they are asked for: those without a list of models.
+    pub fn unlisted(&self) -> &Arc<EligibleSet> {
+        self.eligible.unlisted()
     }
 
     /// The providers that serve `model`; an empty name is a request without one, which all serve.

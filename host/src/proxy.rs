@@ -21,6 +21,7 @@ pub mod access;
 pub mod affinity;
 pub mod attempt;
 pub mod dispatch;
+pub mod encoding;
 pub mod endpoint;
 pub mod entropy;
 pub mod generation;
@@ -31,6 +32,7 @@ pub mod naming;
 pub mod reply;
 pub mod request;
 pub mod respond;
+pub mod stored;
 pub mod stream;
 pub mod usage;
 pub mod visitors;
@@ -44,9 +46,12 @@ use crate::routing::Outcome;
 use access::Entry;
 use attempt::{Answered, Content, Passing};
 use dispatch::{Clock, Dispatcher, Order};
+use encoding::Encoding;
 use endpoint::{Class, Endpoint};
 use entropy::Entropy;
 use generation::Generation;
+use intake::budget::Budget;
+use models::Catalogue;
 use naming::Naming;
 use reply::Reply;
 use request::{Approach, BodyError, RequestBody};
@@ -82,10 +87,15 @@ pub struct Proxy {
     requests: TaskTracker,
     /// Cancelled when the server goes down.
     draining: CancellationToken,
+    /// The models that providers list.
+    catalogue: Catalogue,
+    /// The memory that bodies may take.
+    budget: Budget,
 }
 
 impl Proxy {
-    /// The proxy of a first configuration; `approach` is what a request gets that names none.
+    /// The proxy of a first configuration; `approach` is what a request gets that names none, `budget` the memory that
+    /// bodies may take.
     pub fn new(
         generation: Generation,
         queue: Queue,
@@ -93,9 +103,12 @@ impl Proxy {
         approach: Approach,
         requests: TaskTracker,
         draining: CancellationToken,
+        budget: Budget,
     ) -> Self {
         let generation = ArcSwap::from_pointee(generation);
-        Self { generation, queue, metrics, entropy: Entropy::default(), approach, requests, draining }
+        let catalogue = Catalogue::new(requests.clone(), draining.clone());
+        let entropy = Entropy::default();
+        Self { generation, queue, metrics, entropy, approach, requests, draining, catalogue, budget }
     }
 
     /// What new requests begin with.
@@ -153,6 +166,7 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, bound: &Boun
                 ModelNames::Provider => None,
                 ModelNames::Client => Naming::of(order.body.model()),
             };
+            let mut assumed = None;
             let answered = if let Some(signs) = order.signs.clone() {
                 let (protocol, id) = (Protocol::of(&order.endpoint.path), entry.id().to_owned());
                 let mut course = early::course(Arc::clone(proxy), generation, order, entry);
@@ -168,9 +182,23 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, bound: &Boun
                 answered
             } else {
                 let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
-                dispatcher.dispatch(&order, &mut entry).await
+                let answered = dispatcher.dispatch(&order, &mut entry).await;
+                let model = order.body.model();
+                match answered {
+                    Ok(answered)
+                        if order.endpoint.class == Class::Models && !models::is_described(&answered, model) =>
+                    {
+                        assumed = models::assumed(&generation, model);
+                        Err(ProxyError::UnknownModel(model.to_owned()))
+                    }
+                    answered => answered,
+                }
             };
-            answered.map(|answered| Answer::Provider(answered, Ways { closer: closer.clone(), keep_alive, naming }))
+            match assumed {
+                Some(response) => Ok(Answer::Own(response)),
+                None => answered
+                    .map(|answered| Answer::Provider(answered, Ways { closer: closer.clone(), keep_alive, naming })),
+            }
         }
         Err(error) => Err(error),
     };
@@ -238,32 +266,53 @@ impl Proxy {
         if is_upgrade(&head.headers) {
             return Err(ProxyError::Upgrade);
         }
-        let endpoint = Endpoint::of(&head.method, head.uri.path())?;
+        let mut endpoint = Endpoint::of(&head.method, head.uri.path())?;
         entry.at(endpoint.label());
         if endpoint.class == Class::Models {
-            return models::answer(&generation, &endpoint.path).await.map(Prepared::Own);
+            if let Some(response) = self.catalogue.answer(&generation, &endpoint.path).await {
+                return Ok(Prepared::Own(response));
+            }
+            let id = models::wanted(&endpoint.path).unwrap_or_default();
+            if !models::is_asked_for(&generation, &id) {
+                return models::assumed(&generation, &id).map(Prepared::Own).ok_or(ProxyError::UnknownModel(id));
+            }
+            endpoint.model = Some(id);
         }
-        let bytes = match body.take() {
-            Some(body) => intake::read(body, &head.headers, generation.max_body_bytes, entry.began()).await?,
-            None => Bytes::new(),
+        let encoding = Encoding::of(&head.headers);
+        let limit = generation.max_body_bytes;
+        let (mut bytes, mut reserved) = match body.take() {
+            Some(body) => intake::read(body, &head.headers, limit, &self.budget).await?,
+            None => (Bytes::new(), None),
         };
+        let mut headers = head.headers;
+        if let Ok(Some(encoding)) = encoding {
+            if let Some(reserved) = &mut reserved {
+                reserved.grow(bytes.len() + limit, bytes.len() + limit).await?;
+            }
+            bytes = encoding.decode(bytes, limit).await?;
+            if let Some(reserved) = &mut reserved {
+                reserved.shrink(bytes.len());
+            }
+            headers.remove(CONTENT_ENCODING);
+        }
         let arrived = Instant::now();
         entry.waited(arrived - entry.began());
-        let mut headers = head.headers;
-        headers::to_provider(&mut headers, &generation.forward_headers);
         let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
+        // It may be about a header that providers do not get.
+        let affinity = affinity::key(&generation.affinity, &headers, &body);
+        headers::to_provider(&mut headers, &generation.forward_headers);
         entry.asked_for(body.model());
-        if generation.fleet.eligible(body.model()).providers().is_empty() {
+        if dispatch::eligible(&generation.fleet, &head.method, &endpoint, &body).providers().is_empty() {
             return Err(ProxyError::UnknownModel(body.model().to_owned()));
         }
         let deadline = arrived + generation.queue_timeout;
         let (permit, wait) = self.enter_queue(deadline).await?;
         entry.hold(permit, wait);
         let query = head.uri.query().map(str::to_owned);
-        let affinity = affinity::key(&generation.affinity, &headers, &body);
         let admitted = arrived + wait;
         let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
-        let order = Order { method: head.method, endpoint, query, headers, body, affinity, admitted, deadline, signs };
+        let method = head.method;
+        let order = Order { method, endpoint, query, headers, body, reserved, affinity, admitted, deadline, signs };
         Ok(Prepared::Order(order, generation))
     }
 
@@ -292,14 +341,18 @@ impl Proxy {
         let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
         let sends = method == Method::POST || method == Method::PUT || method == Method::PATCH;
         let named = endpoint.model.as_deref();
+        let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
         if is("multipart/") {
-            return RequestBody::multipart(bytes, content_type, named, self.approach).map_err(ProxyError::Body);
+            if is_encoded {
+                return Err(ProxyError::Encoded);
+            }
+            return multipart(bytes, content_type, named, self.approach).await.map_err(ProxyError::Body);
         }
         let may_be_json = sends && is("application/json") && !bytes.is_empty();
         if !endpoint.json && !may_be_json {
             return Ok(RequestBody::opaque(bytes, named));
         }
-        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        if is_encoded {
             return Err(ProxyError::Encoded);
         }
         // `curl -d` says that it sends a form; a provider would believe it.
@@ -338,8 +391,28 @@ async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<R
         return RequestBody::json(bytes, named, approach);
     }
     let named = named.map(str::to_owned);
-    let scanned = tokio::task::spawn_blocking(move || RequestBody::json(bytes, named.as_deref(), approach));
-    match scanned.await {
+    elsewhere(move || RequestBody::json(bytes, named.as_deref(), approach)).await
+}
+
+/// Reads a form; a large one where it holds up no other request.
+async fn multipart(
+    bytes: Bytes,
+    content_type: &str,
+    named: Option<&str>,
+    approach: Approach,
+) -> Result<RequestBody, BodyError> {
+    if bytes.len() <= SCANNED_IN_PLACE {
+        return RequestBody::multipart(bytes, content_type, named, approach);
+    }
+    let (content_type, named) = (content_type.to_owned(), named.map(str::to_owned));
+    elsewhere(move || RequestBody::multipart(bytes, &content_type, named.as_deref(), approach)).await
+}
+
+/// Scans on a thread of its own.
+async fn elsewhere(
+    scan: impl FnOnce() -> Result<RequestBody, BodyError> + Send + 'static,
+) -> Result<RequestBody, BodyError> {
+    match tokio::task::spawn_blocking(scan).await {
         Ok(body) => body,
         // The task is never aborted, so this is a panic of the scanner, to be passed on.
         Err(error) => std::panic::resume_unwind(error.into_panic()),

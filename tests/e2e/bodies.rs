@@ -1,6 +1,6 @@
 //! What of a request's body reaches the provider: every byte but the model's and the OptiLLM keys'.
 
-use harness::{Mock, Proxy, Reply};
+use harness::{Mock, Proxy, Reply, chat_request};
 use http::Method;
 use serde_json::json;
 
@@ -142,4 +142,112 @@ async fn a_chunked_request_is_read_whole_and_forwarded() {
     raw.send("0\r\n\r\n").await;
     assert_eq!(raw.status().await, Some(200));
     assert_eq!(a.only_request().body, r#"{"model":"x","messages":[]}"#);
+}
+
+fn compressed(encoding: &str, body: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    match encoding {
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(body).expect("to memory");
+            encoder.finish().expect("to memory")
+        }
+        "zstd" => ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest),
+        _ => body.to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_read_and_forwarded_as_they_were() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::builder().provider(&a, json!({"model_map": {"gpt-4": "theirs"}})).start().await;
+    let body = chat_request().to_string();
+    for (number, encoding) in ["gzip", "zstd"].into_iter().enumerate() {
+        for chunk in ["/v1/chat/completions", "/v1/brand/new"] {
+            let call = proxy.call(Method::POST, chunk).header("content-type", "application/json");
+            let answer =
+                call.header("content-encoding", encoding).body(compressed(encoding, body.as_bytes())).answer().await;
+            assert_eq!(answer.status, 200, "{encoding}: {}", answer.text());
+        }
+        let seen = &a.requests()[number * 2];
+        assert_eq!((seen.header("content-encoding"), seen.json()["model"].as_str()), ("", Some("theirs")));
+        assert_eq!(seen.json()["messages"], chat_request()["messages"]);
+    }
+}
+
+#[tokio::test]
+async fn the_limit_holds_for_what_a_compressed_body_holds() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let limit = json!({"server": {"max_body_bytes": 1 << 20}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(limit).start().await;
+    for encoding in ["gzip", "zstd"] {
+        let bomb = compressed(encoding, &vec![b' '; 20 << 20]);
+        assert!(bomb.len() < 1 << 20);
+        let call = proxy.call(Method::POST, "/v1/chat/completions").header("content-encoding", encoding);
+        let answer = call.body(bomb).answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (413, "request_too_large"), "{encoding}");
+        let call = proxy.call(Method::POST, "/v1/chat/completions").header("content-encoding", encoding);
+        let broken = call.body("{}").answer().await;
+        assert_eq!((broken.status, broken.code().as_str()), (400, "invalid_encoding"), "{encoding}");
+    }
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
+async fn an_encoding_that_is_not_read_is_a_415_that_names_those_that_are() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::before([&a]).await;
+    for encoding in ["br", "gzip, gzip"] {
+        let call = proxy.call(Method::POST, "/v1/chat/completions").header("content-encoding", encoding);
+        let answer = call.body("x").answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (415, "unsupported_encoding"), "{encoding}");
+        assert!(answer.header("accept-encoding").contains("zstd"));
+    }
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
+async fn bodies_wait_to_be_read_when_all_together_would_take_too_much_memory() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let small = json!({"server": {"max_buffered_bytes": 1 << 20}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(small).start().await;
+    let text = "x".repeat(700 << 10);
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": text}]}).to_string();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut slow = proxy.raw().await;
+    slow.send(format!("{head}{}", &body[..600 << 10])).await;
+    harness::eventually("the slow one is being read", async || proxy.chat().await.status == 200).await;
+    let fast: Vec<_> = (0..3)
+        .map(|_| harness::spawn(proxy.call(Method::POST, "/v1/chat/completions").body(body.clone()).answer()))
+        .collect();
+    // Small requests are served all the while.
+    for _ in 0..5 {
+        assert_eq!(proxy.chat().await.status, 200);
+    }
+    assert!(fast.iter().all(|call| !call.is_finished()), "they do not fit beside the slow one");
+    slow.send(&body[600 << 10..]).await;
+    assert_eq!(slow.status().await, Some(200));
+    for call in fast {
+        assert_eq!(call.await.expect("no panic").status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_body_larger_than_all_memory_for_bodies_is_served_alone() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let small = json!({"server": {"max_buffered_bytes": 64 << 10}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(small).start().await;
+    let text = "x".repeat(2 << 20);
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": text}]}).to_string();
+    let calls: Vec<_> = (0..4)
+        .map(|_| harness::spawn(proxy.call(Method::POST, "/v1/chat/completions").body(body.clone()).answer()))
+        .collect();
+    let mut chunked = proxy.raw().await;
+    let piece = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    chunked.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    chunked.send(piece).await;
+    assert_eq!(chunked.status().await, Some(200));
+    for call in calls {
+        assert_eq!(call.await.expect("no panic").status, 200);
+    }
 }

@@ -296,6 +296,7 @@ fn needs_restart(before: &Config, after: &Config) -> Vec<String> {
     let admin = |config: &Config| config.server.admin.as_ref().map(|admin| (admin.host.clone(), admin.port));
     let changes = [
         ("server.host and server.port", address(before) != address(after)),
+        ("server.max_buffered_bytes", before.server.max_buffered_bytes != after.server.max_buffered_bytes),
         ("server.admin", admin(before) != admin(after)),
         ("monitoring.log_format", before.monitoring.log_format != after.monitoring.log_format),
     ];

@@ -175,8 +175,17 @@ fn affinity(reader: &mut Reader<'_>, routing: &Section<'_>) -> Affinity {
         None
     });
     let wanted = "a number of bytes from 1 to 1048576";
+    let mut body = Vec::new();
+    for (at, node) in reader.list(&section, "body") {
+        let Ok(found) = reader.text_at(node, at, false) else { continue };
+        if found.text.split('.').any(str::is_empty) {
+            let help = "such as prompt_cache_key, or metadata.user_id for one in an object";
+            reader.not(&found.at, "a key of request bodies", &found.shown, Some(help.to_owned()));
+        }
+        body.push(found.text);
+    }
     let prefix = reader.integer(&section, "prompt_prefix", wanted, 1, 1 << 20);
-    Affinity { header, prompt_prefix: prefix.and_then(|prefix| usize::try_from(prefix).ok()) }
+    Affinity { header, body, prompt_prefix: prefix.and_then(|prefix| usize::try_from(prefix).ok()) }
 }
 
 fn queue(reader: &mut Reader<'_>, top: &Section<'_>) -> Queue {
@@ -234,6 +243,8 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>) -> Server {
     let api_keys: Vec<_> = keys.into_iter().filter_map(|(at, node)| secret(reader, node, at, None).ok()).collect();
     let wanted = "a positive number of bytes";
     let body = reader.integer(&section, "max_body_bytes", wanted, 1, LARGEST_BODY).unwrap_or(MAX_BODY_BYTES);
+    let wanted = "a positive number of bytes";
+    let buffered = reader.integer(&section, "max_buffered_bytes", wanted, 1, LARGEST_BODY);
     let wanted = "a number of bytes from 8192 to 1048576";
     let head = reader.integer(&section, "max_header_bytes", wanted, 8 << 10, 1 << 20).unwrap_or(MAX_HEADER_BYTES);
     let connections = reader.count(&section, "max_connections").unwrap_or(MAX_CONNECTIONS);
@@ -245,6 +256,7 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>) -> Server {
         hosts: visitors::hosts(reader, &section),
         forward_headers: visitors::forward_headers(reader, &section),
         max_body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
+        max_buffered_bytes: buffered.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         max_header_bytes: usize::try_from(head).unwrap_or(usize::MAX),
         max_connections: usize::try_from(connections).unwrap_or(usize::MAX),
         header_timeout: reader.seconds(&section, "header_timeout", Zero::Illegal).unwrap_or(HEADER_TIMEOUT),

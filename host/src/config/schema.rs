@@ -39,7 +39,7 @@ pub(super) const PROVIDER: Schema = Schema {
 };
 pub(super) const ROUTING: Schema =
     Schema { path: "`routing`", keys: &["strategy", "health_check", "retries", "affinity", "shadow", "model_names"] };
-pub(super) const AFFINITY: Schema = Schema { path: "`routing.affinity`", keys: &["header", "prompt_prefix"] };
+pub(super) const AFFINITY: Schema = Schema { path: "`routing.affinity`", keys: &["header", "body", "prompt_prefix"] };
 pub(super) const PRICE: Schema = Schema { path: "`providers[].price`", keys: &["input", "output"] };
 pub(super) const HEALTH_CHECK: Schema =
     Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown", "failures"] };
@@ -74,6 +74,7 @@ pub(super) const SERVER: Schema = Schema {
         "hosts",
         "forward_headers",
         "max_body_bytes",
+        "max_buffered_bytes",
         "max_header_bytes",
         "max_connections",
         "header_timeout",

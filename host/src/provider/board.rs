@@ -16,6 +16,8 @@ use url::Url;
 
 use super::ejection::{Health, Trail};
 use super::gauge::{GaugeRef, Gauges};
+use super::homes::Homes;
+use super::listing::Listing;
 use crate::config::{self, ProviderKind, Way};
 use crate::slots::Slots;
 
@@ -25,6 +27,8 @@ pub struct Board {
     snapshot: ArcSwap<Snapshot>,
     /// Who sits where. Its lock serialises writers of the snapshot; readers never take it.
     seats: Mutex<Seats>,
+    /// Where stored things live.
+    pub(super) homes: Homes,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +70,8 @@ pub struct Record {
     pub(super) trial: AtomicBool,
     /// What it works on, and its latency.
     pub(super) gauge: GaugeRef,
+    /// The models that it lists.
+    pub(super) listing: Listing,
     /// Wakes its active check when it was ejected.
     pub(super) ejected: Notify,
 }
@@ -147,6 +153,7 @@ impl Board {
             trail: AtomicU64::new(Trail::default().bits()),
             trial: AtomicBool::new(false),
             gauge,
+            listing: Listing::default(),
             ejected: Notify::new(),
         });
         let mut health = self.snapshot.load().health.clone();

@@ -21,6 +21,12 @@ pub struct EligibleSet {
 }
 
 impl EligibleSet {
+    /// One provider alone, whichever tier it belongs to otherwise.
+    pub fn alone(provider: u32) -> Self {
+        let providers = vec![provider];
+        Self { primary: providers.clone(), providers, fallback: Vec::new(), decisions: Arc::default() }
+    }
+
     /// Indices in the order of the configuration.
     pub fn providers(&self) -> &[u32] {
         &self.providers
@@ -77,6 +83,11 @@ impl Eligible {
         let names = limited.flat_map(|provider| provider.models.iter().chain(provider.model_map.keys()));
         let named = names.map(|name| (name.clone(), set_of(&|provider| serves(provider, name)))).collect();
         Self { named, any, others, counts }
+    }
+
+    /// The providers without a list of models; all where none has one.
+    pub fn unlisted(&self) -> &Arc<EligibleSet> {
+        &self.others
     }
 
     /// The providers that serve `model`; an empty name is a request without one.

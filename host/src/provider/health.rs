@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client::Answer;
 use super::ejection::CheckResult;
 use super::{Fleet, Provider};
 use crate::config::ProviderCheck;
@@ -37,7 +38,7 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
     let settings = &provider.config.health_check;
     let mut failed = 0_u32;
     loop {
-        let result = check(provider, settings).await;
+        let (result, list) = check(provider, settings).await;
         match &result {
             CheckResult::Down(reason) | CheckResult::Refused(reason) => {
                 let name = provider.config.name.as_str();
@@ -48,6 +49,9 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
         }
         fleet.checked(provider, &result);
         let last = Instant::now();
+        if let Some(list) = list {
+            provider.listing().take(list, &provider.config.name, settings.timeout).await;
+        }
         let regular = last + settings.interval.mul_f64(1.0 + JITTER * jitter.next());
         loop {
             let now = Instant::now();
@@ -62,14 +66,20 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
     }
 }
 
-/// One check, bounded by its own timeout.
-async fn check(provider: &Provider, settings: &ProviderCheck) -> CheckResult {
-    match patience::until(Instant::now() + settings.timeout, provider.client.check(settings.path.as_deref())).await {
+/// One check, bounded by its own timeout; beside its result the answer, if it is a list of models.
+async fn check(provider: &Provider, settings: &ProviderCheck) -> (CheckResult, Option<Answer>) {
+    let deadline = Instant::now() + settings.timeout;
+    let result = match patience::until(deadline, provider.client.check(settings.path.as_deref())).await {
         Err(_elapsed) => CheckResult::Down("timed out (health_check.timeout)".to_owned()),
         Ok(Err(error)) if error.outcome.evidence() == Evidence::None => CheckResult::Unknown,
         Ok(Err(error)) => CheckResult::Down(error.to_string()),
-        Ok(Ok(answer)) => found(answer.status.as_u16()),
-    }
+        Ok(Ok(answer)) => {
+            let result = found(answer.status.as_u16());
+            let is_list = settings.path.is_none() && answer.status.is_success();
+            return (result, is_list.then_some(answer));
+        }
+    };
+    (result, None)
 }
 
 /// What the status of a check's answer means. Whoever answers is alive, though it may have no list of models, want it

@@ -8,14 +8,21 @@ use crate::config::Affinity;
 
 /// The same for requests that belong together, on every machine and at every start; 0 when nothing is known.
 ///
-/// The first eight bytes of the SHA-256 of the header's value, or of the beginning of the conversation.
+/// The first eight bytes of the SHA-256 of the header's value, of that of the first key of the body that is there, or of
+/// the beginning of the conversation.
 pub fn key(affinity: &Affinity, headers: &HeaderMap, body: &RequestBody) -> u64 {
     let header = affinity.header.as_ref().and_then(|name| headers.get(name)).map(|value| value.as_bytes());
-    let known = header.filter(|value| !value.is_empty()).or_else(|| {
+    let in_body = || affinity.body.iter().find_map(|key| body.member(key).filter(|value| is_telling(value)));
+    let known = header.filter(|value| !value.is_empty()).or_else(in_body).or_else(|| {
         let beginning = body.beginning(affinity.prompt_prefix?);
         (!beginning.is_empty()).then_some(beginning)
     });
     known.map_or(0, hash)
+}
+
+/// Whether a value can tell requests apart.
+fn is_telling(value: &[u8]) -> bool {
+    !matches!(value, b"null" | b"\"\"" | b"{}" | b"[]")
 }
 
 fn hash(bytes: &[u8]) -> u64 {
@@ -39,7 +46,11 @@ mod tests {
 
     #[test]
     fn the_header_decides_then_the_conversation_then_nothing() {
-        let both = Affinity { header: Some(http::HeaderName::from_static("x-session")), prompt_prefix: Some(1000) };
+        let both = Affinity {
+            header: Some(http::HeaderName::from_static("x-session")),
+            prompt_prefix: Some(1000),
+            ..Affinity::default()
+        };
         let hello = body(r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#);
         let other = body(r#"{"model":"m","messages":[{"role":"user","content":"other"}]}"#);
         let (none, one, two) = (HeaderMap::new(), headers("1"), headers("2"));
@@ -51,6 +62,20 @@ mod tests {
         assert_eq!(key(&both, &none, &RequestBody::opaque("x".into(), None)), 0);
     }
 
+    #[test]
+    fn keys_of_the_body_tell_before_the_conversation_does() {
+        let body_keys = vec!["prompt_cache_key".to_owned(), "metadata.user_id".to_owned()];
+        let affinity = Affinity { body: body_keys, prompt_prefix: Some(1000), header: None };
+        let of = |json| key(&affinity, &HeaderMap::new(), &body(json));
+        let first = of(r#"{"prompt_cache_key":"k","messages":[{"role":"user","content":"a"}]}"#);
+        assert_eq!(first, of(r#"{"messages":[{"role":"user","content":"b"}], "prompt_cache_key" : "k"}"#));
+        assert_ne!(first, of(r#"{"prompt_cache_key":"l"}"#));
+        let user = of(r#"{"metadata":{"user_id":"u"},"messages":[{"role":"user","content":"a"}]}"#);
+        assert_eq!(user, of(r#"{"prompt_cache_key":null,"metadata":{"x":{},"user_id":"u"}}"#));
+        assert_ne!(user, of(r#"{"metadata":{"user_id":"v"}}"#));
+        assert_ne!(user, of(r#"{"user_id":"u"}"#));
+    }
+
     /// Replicas that were upgraded one after the other must agree.
     #[test]
     fn the_key_of_a_value_never_changes() {
@@ -59,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_out_or_asked_of_another_model_does_not_matter() {
-        let affinity = Affinity { header: None, prompt_prefix: Some(1000) };
+        let affinity = Affinity { prompt_prefix: Some(1000), ..Affinity::default() };
         let of = |json| key(&affinity, &HeaderMap::new(), &body(json));
         let plain = of(r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#);
         assert_eq!(

@@ -17,8 +17,10 @@ use super::attempt::{Answered, Attempted, Expected, Failure, Plan, attempt};
 use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
 use super::generation::Generation;
+use super::intake::budget::Reserved;
 use super::request::RequestBody;
 use super::respond::{ProxyError, Tried};
+use super::stored;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use crate::provider::client::Call;
@@ -45,6 +47,8 @@ pub struct Order {
     pub headers: HeaderMap,
     /// The client's body.
     pub body: RequestBody,
+    /// The memory that it was given.
+    pub reserved: Option<Reserved>,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
     /// When it was given its slot of the queue.
@@ -125,7 +129,11 @@ impl Dispatcher<'_> {
     ///
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
-        let eligible = Arc::clone(self.generation.fleet.eligible(order.body.model()));
+        let fleet = &self.generation.fleet;
+        let eligible = match stored::home(order, fleet) {
+            Some(home) => Arc::new(EligibleSet::alone(home)),
+            None => Arc::clone(eligible(fleet, &order.method, &order.endpoint, &order.body)),
+        };
         let model = ModelKey::of(order.body.model());
         let mut course = Course {
             order,
@@ -150,7 +158,12 @@ impl Dispatcher<'_> {
                 round = self.round(&mut course, entry, now).await;
             }
             match round {
-                Ok(Round::Answered(answered)) => return Ok(answered),
+                Ok(Round::Answered(answered)) => {
+                    if let Some(provider) = entry.provider() {
+                        stored::learn(order, &answered, &provider.config.name, fleet);
+                    }
+                    return Ok(answered);
+                }
                 Ok(Round::Ended) => break,
                 Ok(Round::Failed) => {}
                 // It waited for a slot to try again with, and what it is told is how it failed.
@@ -386,6 +399,19 @@ impl Dispatcher<'_> {
         entry.attempted(Arc::clone(&provider), permit.began());
         attempt(permit, plan).await
     }
+}
+
+/// The providers that may serve a request. One that names no model and wants something made goes to those alone that list
+/// none, where some do: it could otherwise reach a provider with any model, or with none of those that it lists.
+pub fn eligible<'a>(
+    fleet: &'a Fleet,
+    method: &Method,
+    endpoint: &Endpoint,
+    body: &RequestBody,
+) -> &'a Arc<EligibleSet> {
+    let makes =
+        (method == Method::POST || method == Method::PUT || method == Method::PATCH) && endpoint.class != Class::Stored;
+    if makes && body.model().is_empty() { fleet.unlisted() } else { fleet.eligible(body.model()) }
 }
 
 impl Course<'_> {

@@ -28,6 +28,8 @@ pub struct Generation {
     pub retries: u32,
     /// Bounds one provider's list of models.
     pub list_timeout: Duration,
+    /// How long a provider's list of models counts as fresh.
+    pub list_interval: Duration,
     /// Keys of clients; empty lets everyone in.
     pub api_keys: Vec<Secret>,
     /// From which web pages requests may come.
@@ -84,6 +86,8 @@ impl Generation {
             queue_timeout: config.queue.timeout,
             retries: config.retries,
             list_timeout: config.health_check.timeout,
+            // Active checks bring the list along; only where they do not is a provider asked for it.
+            list_interval: config.health_check.interval.mul_f64(1.25),
             api_keys: config.server.api_keys.clone(),
             visitors: Visitors { origins: config.server.cors_origins.clone(), hosts: config.server.hosts.clone() },
             forward_headers: config.server.forward_headers.clone(),

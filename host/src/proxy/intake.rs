@@ -9,13 +9,18 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
+pub mod budget;
+
 use super::respond::ProxyError;
+use budget::{Budget, Reserved};
 
 /// A client that sends nothing for so long is given up.
 const PAUSE: Duration = Duration::from_secs(30);
 /// A whole body gets as long as a pause, and this for each KiB that has come: else a byte before each pause has passed
 /// would hold a request, and what came of it, for ever.
 const PER_KIB: Duration = Duration::from_secs(1);
+/// What has come fast is credit for so long and no longer: else 31 MiB at once would buy hours.
+const MAX_CREDIT: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is read and thrown away, so that the client, which reads only when it has
 /// written, sees the answer instead of a broken connection.
 const MAX_DISCARDED: u64 = 64 << 20;
@@ -25,64 +30,77 @@ const MAX_DISCARDING: Duration = Duration::from_secs(5);
 const MAX_REST: usize = 64 << 10;
 /// How long that may take.
 const MAX_REST_TIME: Duration = Duration::from_millis(500);
-/// What is set aside for a body at once on the client's word: address space, no memory until it comes. A body that
-/// outgrows it is copied.
-const MAX_RESERVED: u64 = 16 << 20;
-
-/// Reads the whole body, of a request whose head came at `began`.
+/// Reads the whole body, and says what it holds of `budget`: nothing if it came in one piece, which is in the memory of its
+/// connection already.
 ///
 /// # Errors
 ///
-/// [`ProxyError::TooLarge`], [`ProxyError::CutOff`] or [`ProxyError::TooSlow`].
+/// [`ProxyError::TooLarge`], [`ProxyError::CutOff`], [`ProxyError::TooSlow`] or [`ProxyError::Crowded`].
 pub async fn read(
     mut body: impl Body<Data = Bytes> + Unpin,
     headers: &HeaderMap,
     limit: usize,
-    began: Instant,
-) -> Result<Bytes, ProxyError> {
-    let mut pace = Pace { began, received: 0 };
+    budget: &Budget,
+) -> Result<(Bytes, Option<Reserved>), ProxyError> {
+    let mut pace = Pace::new();
     let announced = announced(headers);
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(refuse(&mut body, limit, announced).await);
     }
-    let Some(first) = next(&mut body, &mut pace).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next(&mut body, &mut pace).await? else { return Ok((Bytes::new(), None)) };
     if first.len() > limit {
         return Err(refuse(&mut body, limit, None).await);
     }
     if announced == Some(first.len() as u64) {
-        return Ok(first);
+        return Ok((first, None));
     }
-    let reserve = announced.unwrap_or(0).min(MAX_RESERVED) as usize;
+    let mut reserved = budget.reserve(announced, PAUSE).await?;
+    // What was waited for here is not the client's fault.
+    pace.restart();
+    let reserve = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
     let mut whole = BytesMut::with_capacity(reserve.max(first.len()));
     whole.extend_from_slice(&first);
+    drop(first);
     while let Some(piece) = next(&mut body, &mut pace).await? {
         if whole.len() + piece.len() > limit {
             drop(whole);
+            drop(reserved);
             return Err(refuse(&mut body, limit, None).await);
         }
+        reserved.grow(whole.len() + piece.len(), limit).await?;
         whole.extend_from_slice(&piece);
     }
-    Ok(whole.freeze())
+    reserved.shrink(whole.len());
+    Ok((whole.freeze(), Some(reserved)))
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// How fast a body must come.
+/// How fast a body must come: each KiB buys a second, and no more than [`MAX_CREDIT`] can be saved up.
 struct Pace {
-    began: Instant,
-    received: u64,
+    /// When the credit is used up.
+    due: Instant,
 }
 
 impl Pace {
+    fn new() -> Self {
+        Self { due: Instant::now() + PAUSE }
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new();
+    }
+
     /// When the next piece must have come.
     fn deadline(&self) -> Instant {
-        if self.received == 0 {
-            return self.began + PAUSE;
-        }
-        let kib = u32::try_from(self.received >> 10).unwrap_or(u32::MAX);
-        (Instant::now() + PAUSE).min(self.began + PAUSE + PER_KIB * kib)
+        self.due.min(Instant::now() + PAUSE)
+    }
+
+    fn came(&mut self, bytes: usize) {
+        let bought = PER_KIB.mul_f64(bytes as f64 / 1024.0);
+        self.due = (self.due + bought).min(Instant::now() + MAX_CREDIT);
     }
 }
 
@@ -96,7 +114,7 @@ async fn next(body: &mut (impl Body<Data = Bytes> + Unpin), pace: &mut Pace) -> 
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => {
-                    pace.received += data.len() as u64;
+                    pace.came(data.len());
                     return Ok(Some(data));
                 }
                 Err(_trailers) => {}
@@ -153,9 +171,10 @@ mod tests {
             sleep(pause).await;
             Some((Ok::<_, std::convert::Infallible>(vec![b'x'; size]), sent + 1))
         });
-        let read = read(axum::body::Body::from_stream(drip), &HeaderMap::new(), 1 << 20, began).await;
+        let budget = Budget::new(1 << 20);
+        let read = read(axum::body::Body::from_stream(drip), &HeaderMap::new(), 1 << 20, &budget).await;
         let outcome = match read {
-            Ok(body) => Ok(body.len()),
+            Ok((body, _)) => Ok(body.len()),
             Err(ProxyError::TooSlow) => Err("slow_body"),
             Err(_) => Err("another error"),
         };
@@ -171,6 +190,21 @@ mod tests {
     async fn a_body_that_drips_is_given_up_though_it_never_pauses_for_long() {
         assert_eq!(dripping(1000, 1, Duration::from_secs(29)).await, (Err("slow_body"), 30));
         assert_eq!(dripping(1000, 512, Duration::from_secs(1)).await, (Err("slow_body"), 59));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_fast_is_credit_for_a_minute() {
+        let began = Instant::now();
+        let pieces = stream::unfold(0, |sent| async move {
+            sleep(Duration::from_secs(if sent == 0 { 0 } else { 20 })).await;
+            let size = if sent == 0 { 900 << 10 } else { 1 };
+            Some((Ok::<_, std::convert::Infallible>(vec![b'x'; size]), sent + 1))
+        });
+        let budget = Budget::new(1 << 20);
+        let body = axum::body::Body::from_stream(pieces);
+        let read = read(body, &HeaderMap::new(), 1 << 20, &budget).await;
+        assert!(matches!(read, Err(ProxyError::TooSlow)));
+        assert_eq!(began.elapsed().as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,98 +1,173 @@
-//! `GET /v1/models`: what the healthy providers list, and what the configuration names.
+//! `GET /v1/models`: what the healthy providers list, and what the configuration names. Answered at once from what is
+//! known; providers are asked in the background.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::attempt::{Answered, Content};
 use super::generation::Generation;
-use super::respond::ProxyError;
 use crate::provider::Provider;
 use crate::provider::ejection::Standing;
+use crate::provider::listing::{Model, Models};
 
-/// A list larger than this is not read.
-const MAX_LIST: usize = 4 << 20;
+/// As long a client is kept waiting when nothing is known of some provider yet; one that hangs delays nobody longer.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// So many providers are asked at once.
+const ASKED_AT_ONCE: usize = 16;
 
-/// Answers `models` or `models/{id}`.
-///
-/// # Errors
-///
-/// [`ProxyError::UnknownModel`] when no provider lists the id.
-pub async fn answer(generation: &Generation, path: &str) -> Result<Response<Full<Bytes>>, ProxyError> {
-    let models = union(generation).await;
-    let answer = match path.strip_prefix("models/") {
-        None => json!({"object": "list", "data": models}),
-        Some(id) => {
-            let id = percent_decode_str(id).decode_utf8_lossy().into_owned();
-            models.into_iter().find(|model| model["id"] == id.as_str()).ok_or(ProxyError::UnknownModel(id))?
-        }
-    };
-    let mut response = Response::new(Full::from(answer.to_string()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+/// The lists of all providers as one, and who asks them.
+pub struct Catalogue {
+    union: ArcSwapOption<Union>,
+    slots: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
-/// All models, each once, in the order of the providers.
-async fn union(generation: &Generation) -> Vec<Value> {
-    let fleet = &generation.fleet;
-    let lists = fleet.providers().iter().map(|provider| async {
-        let healthy = fleet.snapshot().of(provider.record()).standing(Instant::now()) == Standing::Admitted;
-        let listed = if healthy { timeout(generation.list_timeout, list(provider)).await.ok().flatten() } else { None };
-        named(provider, listed.unwrap_or_default())
-    });
-    let mut seen = HashSet::new();
-    let mut models = Vec::new();
-    for model in join_all(lists).await.into_iter().flatten() {
-        if let Some(id) = model["id"].as_str()
-            && seen.insert(id.to_owned())
+/// All models, made of these lists; shared by all who ask while nothing changes, so that a long list is there once.
+struct Union {
+    generation: u64,
+    /// Of each healthy provider by its index: its list.
+    of: Vec<Option<Option<Arc<Models>>>>,
+    models: Vec<Model>,
+    text: Bytes,
+}
+
+impl Catalogue {
+    /// Nothing is known yet. Providers are asked by tasks that `tasks` tracks and `stop` ends.
+    pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
+        let slots = Arc::new(Semaphore::new(ASKED_AT_ONCE));
+        Self { union: ArcSwapOption::empty(), slots, tasks, stop }
+    }
+
+    /// Has those providers asked that have not been for a while.
+    pub fn refresh(&self, generation: &Generation) {
+        for provider in generation.fleet.providers() {
+            let Some(asking) = provider.listing().is_due(generation.list_interval) else { continue };
+            let (provider, limit) = (Arc::clone(provider), generation.list_timeout);
+            let (slots, stop) = (Arc::clone(&self.slots), self.stop.clone());
+            self.tasks.spawn(async move {
+                stop.run_until_cancelled(async {
+                    // Never closed.
+                    let Ok(_slot) = slots.acquire().await else { return };
+                    let name = &provider.config.name;
+                    provider.listing().refresh(&provider.client, name, limit, asking).await;
+                })
+                .await
+            });
+        }
+    }
+
+    /// Answers `models` or `models/{id}`; `None` for a model that nobody lists.
+    pub async fn answer(&self, generation: &Generation, path: &str) -> Option<Response<Full<Bytes>>> {
+        self.refresh(generation);
+        for provider in generation.fleet.providers() {
+            provider.listing().settled(FIRST_WAIT).await;
+        }
+        let union = self.union(generation);
+        match wanted(path) {
+            None => Some(json(union.text.clone())),
+            Some(id) => union.models.iter().find(|model| model.id == id).map(|model| json(model.text.clone().into())),
+        }
+    }
+
+    /// All models, each once, in the order of the providers.
+    fn union(&self, generation: &Generation) -> Arc<Union> {
+        let fleet = &generation.fleet;
+        let now = Instant::now();
+        let snapshot = fleet.snapshot();
+        let list = |provider: &Arc<Provider>| {
+            let healthy = snapshot.of(provider.record()).standing(now) == Standing::Admitted;
+            healthy.then(|| provider.listing().known())
+        };
+        let of: Vec<Option<Option<Arc<Models>>>> = fleet.providers().iter().map(list).collect();
+        let same = |one: &Option<Option<Arc<Models>>>, other: &Option<Option<Arc<Models>>>| match (one, other) {
+            (Some(Some(one)), Some(Some(other))) => Arc::ptr_eq(one, other),
+            (Some(None), Some(None)) | (None, None) => true,
+            (Some(_) | None, _) => false,
+        };
+        if let Some(union) = self.union.load_full()
+            && union.generation == generation.number
+            && union.of.len() == of.len()
+            && union.of.iter().zip(&of).all(|(one, other)| same(one, other))
         {
-            models.push(model);
+            return union;
         }
+        let mut seen = HashSet::new();
+        let mut models = Vec::new();
+        for (provider, known) in fleet.providers().iter().zip(&of) {
+            let listed = known.iter().flatten().flat_map(|list| &list.0);
+            // What it lists counts as far as requests for it are sent there.
+            let served = |id: &str| provider.config.models.is_empty() || serves(generation, provider, id);
+            for model in listed.filter(|model| served(&model.id)).cloned().chain(named(provider)) {
+                if seen.insert(model.id.clone()) {
+                    models.push(model);
+                }
+            }
+        }
+        let texts: Vec<&str> = models.iter().map(|model| model.text.as_str()).collect();
+        let text = format!("{{\"object\":\"list\",\"data\":[{}]}}", texts.join(",")).into();
+        let union = Arc::new(Union { generation: generation.number, of, models, text });
+        self.union.store(Some(Arc::clone(&union)));
+        union
     }
-    models
 }
 
-/// What a provider lists, as far as requests for it are sent there, and the names that the configuration gives it.
-fn named(provider: &Arc<Provider>, mut listed: Vec<Value>) -> Vec<Value> {
+/// The model that `models/{id}` names.
+pub fn wanted(path: &str) -> Option<String> {
+    let id = path.strip_prefix("models/")?;
+    Some(percent_decode_str(id).decode_utf8_lossy().into_owned())
+}
+
+/// Whether requests for a model are sent to a provider.
+fn serves(generation: &Generation, provider: &Provider, id: &str) -> bool {
+    generation.fleet.eligible(id).providers().contains(&provider.index)
+}
+
+/// The names that the configuration gives a provider's models; a pattern is none.
+fn named(provider: &Provider) -> impl Iterator<Item = Model> {
     let config = &provider.config;
-    if !config.models.is_empty() {
-        listed.retain(|model| config.models.iter().any(|served| model["id"] == served.as_str()));
-    }
     let mut names: Vec<&String> = config.model_map.keys().collect();
     names.sort();
     names.extend(&config.models);
-    listed.extend(
-        names.into_iter().map(|name| json!({"id": name, "object": "model", "created": 0, "owned_by": config.name})),
-    );
-    listed
+    names.into_iter().filter(|name| !name.contains('*')).map(|name| Model::named(name, &config.name))
 }
 
-/// One provider's own list; `None` when it has none to give.
-async fn list(provider: &Provider) -> Option<Vec<Value>> {
-    let mut answer = provider.client.list_models().await.ok()?;
-    if !answer.status.is_success() {
-        return None;
-    }
-    let mut text = Vec::new();
-    while let Some(chunk) = answer.body.chunk().await {
-        let chunk: Bytes = chunk.ok()?;
-        if text.len() + chunk.len() > MAX_LIST {
-            return None;
-        }
-        text.extend_from_slice(&chunk);
-    }
-    match serde_json::from_slice::<Value>(&text).ok()? {
-        Value::Object(mut list) => match list.remove("data") {
-            Some(Value::Array(models)) => Some(models.into_iter().filter(|model| model["id"].is_string()).collect()),
-            _ => None,
-        },
-        _ => None,
-    }
+/// A model that nobody lists: whether providers are to be asked for it, since they list nothing by configuration.
+pub fn is_asked_for(generation: &Generation, id: &str) -> bool {
+    let fleet = &generation.fleet;
+    fleet.eligible(id).providers().iter().any(|&index| fleet.provider(index).config.models.is_empty())
+}
+
+/// Whether a provider that was asked for the model `id` described it, rather than anything else.
+pub fn is_described(answered: &Answered, id: &str) -> bool {
+    let Content::Whole(text) = &answered.content else { return false };
+    answered.status.is_success()
+        && serde_json::from_slice::<Value>(text).is_ok_and(|model| model["object"] == "model" || model["id"] == id)
+}
+
+/// A model that nobody lists and that the proxy would serve all the same.
+pub fn assumed(generation: &Generation, id: &str) -> Option<Response<Full<Bytes>>> {
+    let fleet = &generation.fleet;
+    let mut serving = fleet.eligible(id).providers().iter().map(|&index| &fleet.provider(index).config);
+    let owner = serving.find(|provider| !provider.models.is_empty() || provider.model_map.contains_key(id))?;
+    Some(json(Model::named(id, &owner.name).text.into()))
+}
+
+fn json(text: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

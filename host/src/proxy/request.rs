@@ -46,6 +46,10 @@ pub struct RequestBody {
     /// How the model is written there.
     json: bool,
     streaming: bool,
+    /// `store`, where it stands there.
+    stores: Option<bool>,
+    /// The id of something stored that the body refers to.
+    refers_to: Option<Box<str>>,
     approach: Approach,
 }
 
@@ -61,6 +65,9 @@ impl RequestBody {
     /// a string, or asks for an approach that is not available.
     pub fn json(bytes: Bytes, named_model: Option<&str>, default: Approach) -> Result<Self, BodyError> {
         let found = Found::in_object(&bytes)?;
+        let stores = found.stores;
+        let refers_to =
+            found.refers_to.and_then(|value| Some(text::read(&bytes[text::within(&bytes, &value)?]).into()));
         let mut edits = found.cuts;
         let tag = match &found.messages {
             Some(messages) if found.escaped_letter || tag::may_contain(&bytes[messages.clone()]) => {
@@ -107,7 +114,17 @@ impl RequestBody {
         if let Some(at) = model_at.as_mut().filter(|_| before > 0) {
             *at = at.start + before..at.start + before + length;
         }
-        Ok(RequestBody { bytes, model, model_at, prompt_at, json: true, streaming: found.streaming, approach })
+        Ok(RequestBody {
+            bytes,
+            model,
+            model_at,
+            prompt_at,
+            json: true,
+            streaming: found.streaming,
+            stores,
+            refers_to,
+            approach,
+        })
     }
 
     /// Reads a form, of which `content_type` names the boundary. One that cannot be read is passed on as it is. `named_model`
@@ -170,7 +187,17 @@ impl RequestBody {
         let (bytes, [moved]) = splice::apply(bytes, edits, [model_at.take()]);
         let model_at = moved.or(before.map(|before| before..before + model.len()));
         let model = Box::from(model);
-        Ok(RequestBody { bytes, model, model_at, prompt_at: None, json: false, streaming, approach })
+        Ok(RequestBody {
+            bytes,
+            model,
+            model_at,
+            prompt_at: None,
+            json: false,
+            streaming,
+            stores: None,
+            refers_to: None,
+            approach,
+        })
     }
 
     /// Takes a body of any other kind, or none: no model but the one that the path names, and the bytes as they are.
@@ -178,12 +205,47 @@ impl RequestBody {
         let approach = Approach::default();
         let (model_at, prompt_at) = (None, None);
         let model = named_model.unwrap_or_default().into();
-        RequestBody { bytes, model, model_at, prompt_at, json: false, streaming: false, approach }
+        RequestBody {
+            bytes,
+            model,
+            model_at,
+            prompt_at,
+            json: false,
+            streaming: false,
+            stores: None,
+            refers_to: None,
+            approach,
+        }
     }
 
     /// The model the client wants, without the prefix that chose an approach; empty if it names none.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Whether what is made is to be kept: `store`, if it says.
+    pub fn stores(&self) -> Option<bool> {
+        self.stores
+    }
+
+    /// The id of something stored that the body refers to, such as `previous_response_id`.
+    pub fn refers_to(&self) -> Option<&str> {
+        self.refers_to.as_deref()
+    }
+
+    /// The value of a member of a JSON body, as it stands there; `path` is a key, or keys with dots between them.
+    pub fn member(&self, path: &str) -> Option<&[u8]> {
+        if !self.json {
+            return None;
+        }
+        let mut at = self.bytes.iter().position(|byte| *byte == b'{')?;
+        let mut found = None;
+        for wanted in path.split('.') {
+            let value = member(&self.bytes, at, wanted.as_bytes())?;
+            at = value.start;
+            found = Some(value);
+        }
+        self.bytes.get(found?)
     }
 
     /// Whether the client wants a stream of events: `"stream": true`.
@@ -228,6 +290,26 @@ impl RequestBody {
     }
 }
 
+/// Where the value of a member stands, of the object that begins at `at`. The whole is known to be JSON.
+fn member(bytes: &[u8], at: usize, wanted: &[u8]) -> Option<Range<usize>> {
+    let mut members = Members::at(bytes, at)?;
+    while let Ok(Some(member)) = members.next() {
+        if *text::unescape(&bytes[member.key.clone()]) == *wanted {
+            return Some(member.value);
+        }
+    }
+    None
+}
+
+/// The id that a value is, or has.
+fn id_in(bytes: &[u8], value: &Range<usize>) -> Option<Range<usize>> {
+    match bytes.get(value.start)? {
+        b'"' => Some(value.clone()),
+        b'{' => member(bytes, value.start, b"id"),
+        _ => None,
+    }
+}
+
 /// What was found in the object that a JSON body is.
 #[derive(Default)]
 struct Found {
@@ -242,6 +324,9 @@ struct Found {
     /// `prompt` of a completion, or `input` of a response or an embedding.
     prompt: Option<Range<usize>>,
     streaming: bool,
+    stores: Option<bool>,
+    /// An id of something stored.
+    refers_to: Option<Range<usize>>,
     /// OptiLLM's keys at the top level.
     top: OptiKeys,
     /// OptiLLM's keys in `extra_body`.
@@ -275,6 +360,7 @@ impl Found {
         let mut keys = Keys::new();
         let mut removal = Removal::default();
         let mut inner = Vec::new();
+        let mut is_other_case = false;
         // Of the complaints, one about the whole comes before one about a member.
         let mut complaint = Ok(());
         while let Some(member) = members.next()? {
@@ -287,6 +373,18 @@ impl Found {
                 b"messages" => found.messages = Some(member.value.clone()),
                 b"prompt" | b"input" => found.prompt = Some(member.value.clone()),
                 b"stream" => found.streaming = value == b"true",
+                b"store" if matches!(value, b"true" | b"false") => found.stores = Some(value == b"true"),
+                b"previous_response_id"
+                | b"input_file_id"
+                | b"training_file"
+                | b"file_id"
+                | b"assistant_id"
+                | b"thread_id"
+                    if value.starts_with(b"\"") =>
+                {
+                    found.refers_to = Some(member.value.clone());
+                }
+                b"conversation" => found.refers_to = id_in(bytes, &member.value).or(found.refers_to),
                 b"extra_body" => match OptiKeys::in_extra_body(bytes, member.value.start) {
                     Ok((extra, Removed { empty, cuts })) => {
                         found.extra = extra;
@@ -299,6 +397,7 @@ impl Found {
                     Err(error) => complaint = complaint.and(Err(error)),
                 },
                 key => {
+                    is_other_case |= key.eq_ignore_ascii_case(b"model");
                     if let Some(key) = OptiKey::named(key) {
                         complaint = complaint.and_then(|()| found.top.take(key, bytes, &member.value, false));
                         removal.remove(&member);
@@ -311,6 +410,10 @@ impl Found {
         members.scanner.end()?;
         if let Some(key) = keys.repeated(bytes).and_then(|at| keys::key_at(bytes, at)) {
             return Err(BodyError::duplicate(&key));
+        }
+        // Some parsers tell keys apart by their case and others do not: the provider might see another model.
+        if is_other_case && found.model.is_some() {
+            return Err(BodyError::duplicate(b"model"));
         }
         complaint?;
         Removed { empty: found.is_empty, cuts: found.cuts } = removal.finish();

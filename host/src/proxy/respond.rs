@@ -8,13 +8,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::json;
 
 mod frame;
 
+use super::encoding::DECODED;
 use super::endpoint::is_messages;
 use super::request::BodyError;
 use super::stream::protocol::Protocol;
@@ -59,8 +60,12 @@ pub enum ProxyError {
     UnknownModel(String),
     /// More bytes than `server.max_body_bytes`.
     TooLarge(usize),
-    /// The body is compressed, so that nothing can be read from it.
+    /// The body is compressed in a way that is not read here.
     Encoded,
+    /// The body is not compressed as its head says.
+    BadEncoding,
+    /// The bodies of other requests take all the memory that there is for them.
+    Crowded,
     /// The client stopped sending in the middle of its body.
     CutOff,
     /// The client sends its body too slowly.
@@ -148,7 +153,8 @@ impl ProxyError {
     pub fn into_response(self, form: Form, id: &str, attempts: usize) -> Response<Full<Bytes>> {
         let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
         let is_final = matches!(self, Self::Upgrade);
-        let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow);
+        let is_encoded = matches!(self, Self::Encoded);
+        let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow | Self::Crowded);
         let face = self.face();
         let body = match form {
             Form::OpenAi => {
@@ -163,6 +169,10 @@ impl ProxyError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(wait) = face.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(wait)));
+        }
+        if is_encoded {
+            // RFC 9110, 12.5.3: what would be read.
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(DECODED));
         }
         if let Some(allowed) = allowed {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
@@ -266,6 +276,17 @@ impl ProxyError {
                 "method_not_allowed",
                 format!("This path answers {allowed} only."),
             ),
+            Self::UnknownModel(model) if model.is_empty() => Face {
+                param: Some("model".to_owned()),
+                ..face(
+                    StatusCode::NOT_FOUND,
+                    INVALID_REQUEST,
+                    "model_not_found",
+                    "The request names no model, and every provider serves those alone that it lists. GET /v1/models \
+                     lists what there is."
+                        .to_owned(),
+                )
+            },
             Self::UnknownModel(model) => Face {
                 param: Some("model".to_owned()),
                 ..face(
@@ -290,8 +311,25 @@ impl ProxyError {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 INVALID_REQUEST,
                 "unsupported_encoding",
-                "The proxy reads no compressed request bodies: send it without Content-Encoding.".to_owned(),
+                format!("The proxy does not read bodies with this Content-Encoding, but {DECODED}, one of them."),
             ),
+            Self::BadEncoding => face(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "invalid_encoding",
+                "The request's body is not compressed as its Content-Encoding says.".to_owned(),
+            ),
+            Self::Crowded => Face {
+                retry_after: Some(Duration::from_secs(1)),
+                ..face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    PROXY,
+                    "no_memory_for_body",
+                    "The proxy is at its limit: the bodies of other requests take all memory that there is for them \
+                     (server.max_buffered_bytes)."
+                        .to_owned(),
+                )
+            },
             Self::CutOff => face(
                 StatusCode::BAD_REQUEST,
                 INVALID_REQUEST,

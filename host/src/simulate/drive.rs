@@ -279,7 +279,8 @@ impl World {
         };
         let (method, query, admitted) = (Method::POST, None, arrived + queue);
         let signs = None;
-        let order = Order { method, endpoint, query, headers, body, affinity, admitted, deadline, signs };
+        let order =
+            Order { method, endpoint, query, headers, body, reserved: None, affinity, admitted, deadline, signs };
         let dispatcher = Dispatcher { generation, entropy: &self.entropy, clock: self.clock };
         let Answered { status, content, outcome, .. } = match dispatcher.dispatch(&order, entry).await {
             Ok(answered) => answered,

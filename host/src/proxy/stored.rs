@@ -1,0 +1,99 @@
+//! Stored things go back to where they were made: which provider has what a request is about, and what its answer says
+//! was made.
+
+use bytes::Bytes;
+use http::Method;
+use serde::Deserialize;
+
+use super::attempt::{Answered, Content};
+use super::dispatch::Order;
+use super::endpoint::Class;
+use crate::provider::Fleet;
+
+/// As much of a stream is looked through for the id of what it makes: it stands in one of the first events.
+const MAX_LOOKED: usize = 64 << 10;
+
+/// The provider that has what a request is about: what its path names, or what its body refers to.
+pub fn home(order: &Order, fleet: &Fleet) -> Option<u32> {
+    let named = || order.endpoint.path.split('/').skip(1).find_map(|segment| fleet.homes().of(segment));
+    let in_path = if order.endpoint.class == Class::Stored { named() } else { None };
+    let name = match in_path {
+        Some(name) => name,
+        None => fleet.homes().of(order.body.refers_to()?)?,
+    };
+    fleet.providers().iter().find(|provider| *provider.config.name == *name).map(|provider| provider.index)
+}
+
+/// What an answer says was made, or is there.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Made {
+    id: Option<String>,
+    /// What a batch has written.
+    output_file_id: Option<String>,
+    error_file_id: Option<String>,
+    /// Of an event of a stream.
+    response: Option<Response>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    id: String,
+}
+
+/// Remembers what `provider` has made, as its answer says.
+pub fn learn(order: &Order, answered: &Answered, provider: &str, fleet: &Fleet) {
+    if !answered.status.is_success() || !is_kept(order) {
+        return;
+    }
+    let made = match &answered.content {
+        Content::Whole(text) => serde_json::from_slice(text).unwrap_or_default(),
+        Content::Passing(passing) if order.body.streaming() => first_event(passing.held.iter()),
+        Content::Passing(_) => return,
+    };
+    let Made { id, output_file_id, error_file_id, response } = made;
+    let response = response.map(|response| response.id);
+    for id in [id, output_file_id, error_file_id, response].into_iter().flatten() {
+        fleet.homes().learn(&id, provider);
+    }
+}
+
+/// Whether what the request makes can be asked for later.
+fn is_kept(order: &Order) -> bool {
+    match order.endpoint.path.as_str() {
+        "responses" => order.body.stores() != Some(false),
+        "chat/completions" => order.method == Method::POST && order.body.stores() == Some(true),
+        _ => order.endpoint.class == Class::Stored && order.method != Method::DELETE,
+    }
+}
+
+/// What the first event of a stream says that names anything.
+fn first_event<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> Made {
+    let mut text = Vec::new();
+    for piece in pieces {
+        text.extend_from_slice(&piece[..piece.len().min(MAX_LOOKED - text.len())]);
+    }
+    let events = text.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+    let mut read = events.filter_map(|data| serde_json::from_slice::<Made>(data).ok());
+    read.find(|made| made.id.is_some() || made.response.is_some()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_found_in_the_first_events_of_a_stream() {
+        let pieces = [
+            Bytes::from_static(b": ping\n\nevent: response.created\nda"),
+            Bytes::from_static(
+                b"ta: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"output\":[]}}\n\n",
+            ),
+        ];
+        let made = first_event(pieces.iter());
+        assert_eq!(made.response.map(|response| response.id).as_deref(), Some("resp_1"));
+        let chat = [Bytes::from_static(b"data: {\"id\":\"chatcmpl-1\",\"choices\":[]}\n\n")];
+        assert_eq!(first_event(chat.iter()).id.as_deref(), Some("chatcmpl-1"));
+        assert!(first_event([Bytes::from_static(b"data: [DONE]\n\n")].iter()).id.is_none());
+    }
+}
