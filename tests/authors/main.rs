@@ -196,10 +196,12 @@ async fn a_project_for_cargo_component_becomes_a_strategy() {
 
 #[tokio::test]
 async fn a_project_in_javascript_becomes_a_strategy() {
+    fetch("node");
     becomes_a_strategy("js").await;
 }
 
 #[tokio::test]
 async fn a_project_in_python_becomes_a_strategy() {
+    fetch("venv");
     becomes_a_strategy("python").await;
 }

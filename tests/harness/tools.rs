@@ -1,14 +1,12 @@
-//! Tools of other languages, for the tests of real clients and of authors: `tests/tools` fetches below `target/` what the
-//! machine lacks, and whatever a package manager caches stays there too.
+//! Programs that tests run beside cargo: `tests/tools` puts below `target/` what the machine lacks, and whatever a package
+//! manager caches stays there too.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use crate::{target, workspace};
 
-/// Has `part` of it where `tool` finds it.
+/// Has a part of what `tests/tools` knows where [`tool`] finds it.
 ///
 /// # Panics
 ///
@@ -22,28 +20,19 @@ pub fn fetch(part: &str) {
     });
 }
 
-/// The `PATH` on which they are found.
-fn path() -> &'static OsString {
-    static READY: OnceLock<OsString> = OnceLock::new();
-    READY.get_or_init(|| {
-        fetch("node");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(target().join("tools/bin")).chain(std::env::split_paths(&path));
-        std::env::join_paths(folders).expect("taken from a PATH")
-    })
-}
-
-/// A command that finds Python, Node and npm, and what else has been fetched.
+/// A command that finds on its `PATH` what has been fetched.
 ///
 /// # Panics
 ///
-/// As [`fetch`].
+/// When the `PATH` that it adds to is none.
 pub fn tool(program: &str) -> Command {
-    let caches = target().join("tools/cache");
+    let tools = target().join("tools");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(tools.join("bin")).chain(std::env::split_paths(&path));
     let mut command = Command::new(program);
-    command.env("PATH", path());
-    command.env("npm_config_cache", caches.join("npm")).env("npm_config_prefer_offline", "true");
-    command.env("PIP_CACHE_DIR", caches.join("pip"));
+    command.env("PATH", std::env::join_paths(folders).expect("taken from a PATH"));
+    command.env("npm_config_cache", tools.join("cache/npm")).env("npm_config_prefer_offline", "true");
+    command.env("PIP_CACHE_DIR", tools.join("cache/pip"));
     command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_ROOT_USER_ACTION", "ignore");
     command
 }

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Gate, KEY, Mock, Process, Reply, chat_request, eventually, stream_request};
+use harness::{Gate, KEY, Mock, Process, Reply, chat_request, eventually, fetch, stream_request, tool};
 use http::Method;
 use tempfile::TempDir;
 
@@ -401,6 +401,7 @@ async fn a_second_signal_ends_at_once() {
 #[tokio::test]
 async fn the_demo_prints_curl_lines_that_work() {
     let process = Process::start(Process::command(&["demo", "--port", "0"]));
+    fetch("curl");
     eventually("the demo introduces itself", async || process.stdout().contains("Ctrl-C")).await;
     let introduction = process.stdout();
     let lines: Vec<&str> = introduction.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
@@ -434,10 +435,8 @@ async fn the_demo_makes_up_for_its_moody_provider_and_ends_with_a_signal() {
 }
 
 fn run_in_shell(line: &str, folder: &Path) -> (Option<i32>, String, String) {
-    let mut shell = Command::new("sh");
-    let (code, stdout, stderr) = {
-        shell.args(["-c", line]).current_dir(folder);
-        run(shell)
-    };
+    let mut shell = tool("sh");
+    shell.args(["-c", line]).current_dir(folder);
+    let (code, stdout, stderr) = run(shell);
     (code, stdout, format!("{line}\n{stderr}"))
 }

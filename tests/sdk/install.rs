@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use harness::{alone, target, tool, workspace};
+use harness::{alone, fetch, target, tool, workspace};
 
 /// The versions that the tests were written against.
 const OPENAI: &[&str] = &["openai==3.54.0"];
@@ -17,8 +17,8 @@ const NODE: &str = "openai@7.57.0";
 #[derive(Clone, Copy)]
 pub enum Package {
     OpenAi,
-    LangChain,
     Anthropic,
+    LangChain,
 }
 
 /// Runs a command that the tests cannot do without.
@@ -48,9 +48,10 @@ pub fn python(package: Package) -> &'static Path {
     READY[package as usize].get_or_init(|| {
         let packages = match package {
             Package::OpenAi => OPENAI,
-            Package::LangChain => LANGCHAIN,
             Package::Anthropic => ANTHROPIC,
+            Package::LangChain => LANGCHAIN,
         };
+        fetch("venv");
         let environment = once(packages[0], |environment| {
             must(tool("python3").args(["-m", "venv", "--clear"]).arg(environment));
             let python = environment.join("bin/python");
@@ -65,6 +66,7 @@ pub fn python(package: Package) -> &'static Path {
 pub fn node(script: &str) -> PathBuf {
     static READY: OnceLock<PathBuf> = OnceLock::new();
     let folder = READY.get_or_init(|| {
+        fetch("node");
         once(NODE, |folder| {
             let npm = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
             must(tool("npm").args(npm).arg(folder).arg(NODE));

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use harness::{Mock, Proxy, Reply, Script, eventually, tool};
 use serde_json::json;
 
-use super::{before, embeds, every_second, install, run, transcribes};
+use super::{before, embeds, every_second, for_azure, install, run, transcribes};
 
 fn node() -> Command {
     let mut command = tool("node");
@@ -35,14 +35,6 @@ async fn many_at_once() {
 #[tokio::test]
 async fn a_stream() {
     client(Reply::stream(&["Hello", " from", " a"]), "stream").await;
-}
-
-#[tokio::test]
-async fn a_stream_that_fails_over_before_its_first_event() {
-    let a = Mock::start("a", Reply::sse().body(": hello\n\n").cut()).await;
-    let b = Mock::start("b", Reply::stream(&["Hello", " from", " a"])).await;
-    run(node(), &Proxy::before([&a, &b]).await, "stream").await;
-    assert_eq!((a.calls(), b.calls()), (1, 1));
 }
 
 #[tokio::test]
@@ -88,11 +80,6 @@ async fn ten_calls_to_one_provider_that_fails_every_second_request_succeed_ten_t
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_is_an_api_error() {
-    client(Reply::sse().word("Hello").cut(), "broken_stream").await;
-}
-
-#[tokio::test]
 async fn a_client_that_leaves_its_stream_leaves_the_provider() {
     let a = Mock::start("a", Reply::sse().word("Hello").hang()).await;
     let proxy = Proxy::builder().provider(&a, json!({"max_concurrent": 1})).start().await;
@@ -108,4 +95,9 @@ async fn a_client_that_leaves_its_stream_leaves_the_provider() {
     let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("no panic").expect("it ends");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert_eq!(text(&output.stdout).trim(), "ok", "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn the_class_for_azure_with_deployments_and_a_key_in_its_own_header() {
+    for_azure(node()).await;
 }

@@ -24,7 +24,6 @@ async fn see_them_cut(mut client: Command, names: &[&str]) {
         .map(|recorded| (recorded.name.to_owned(), json!([recorded.committed(), recorded.stream.len()])))
         .collect();
     client.env("RECORDED", Value::Object(lengths).to_string());
-    client.env("ANTHROPIC_BASE_URL", format!("http://{}", proxy.address())).env("ANTHROPIC_API_KEY", "client-key");
     run(client, &proxy, "cut_streams").await;
 }
 
