@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use pointsman::config::{StrategyChoice, StrategySource};
+use pointsman::config::{StrategyChoice, StrategyLimits, StrategySource};
 use pointsman::routing::{Candidate, Facts, ProviderFacts, Strategy, Tier};
 use pointsman::strategy;
 
@@ -39,7 +39,13 @@ fn load(name: &str, count: u32) -> std::sync::Arc<strategy::Succession> {
         labels: Vec::new(),
     };
     let source = StrategySource::BuiltIn(name.to_owned());
-    let choice = StrategyChoice { name: name.to_owned(), source, config: serde_json::json!({}), line: 0 };
+    let choice = StrategyChoice {
+        name: name.to_owned(),
+        source,
+        config: serde_json::json!({}),
+        limits: StrategyLimits::default(),
+        line: 0,
+    };
     strategy::Succession::start(&choice, (0..count).map(provider).collect()).expect("a built-in strategy loads")
 }
 
