@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod advice;
 mod contents;
 mod reload;
 mod watch;
@@ -34,6 +35,7 @@ use crate::queue::Queue;
 use crate::routing::{ProviderFacts, Strategy};
 use crate::strategy::{self, Shadowed, Shadows, Succession};
 use crate::{drain, listener, memory, telemetry};
+pub use advice::advice;
 use contents::Contents;
 pub use reload::Source;
 use reload::{Reloader, keeps_out};
@@ -198,14 +200,18 @@ impl App {
     /// As [`App::bind`].
     pub async fn bind_with(config: Config, options: Options) -> anyhow::Result<Self> {
         // Compiling a component takes long enough to be felt by whatever else the runtime does.
-        let (config, strategy, tls) = tokio::task::spawn_blocking(move || {
+        let (mut config, strategy, tls) = tokio::task::spawn_blocking(move || {
             let (strategy, tls) = (load_strategy(&config), load_tls(&config));
-            let loaded = strategy.and_then(|strategy| Ok((strategy, load_shadows(&config, None)?)));
+            let loaded = strategy.and_then(|strategy| {
+                let advice = advice(&config, &strategy);
+                Ok((strategy, load_shadows(&config, None)?, advice))
+            });
             (config, loaded, tls)
         })
         .await
         .context("loading the strategy panicked")?;
-        let ((strategy, shadows), tls) = (strategy?, tls?);
+        let ((strategy, shadows, advice), tls) = (strategy?, tls?);
+        config.warnings.extend(advice);
         check_descriptors(&config)?;
         record(&config, &strategy)?;
         for warning in &config.warnings {
@@ -407,7 +413,7 @@ impl Site for Front {
             let own_pages = !matches!(path, "/health" | "/ready");
             operate(&self.proxy, &self.operations, &self.bound, (keys, own_pages), request, peer, closer).await
         } else {
-            proxy::handle(&self.proxy, request, &self.bound, closer).await
+            proxy::handle(&self.proxy, request, (peer, &self.bound), closer).await
         };
         if let Some(origin) = origin {
             self.proxy.generation().visitors.mark(&origin, response.headers_mut());

@@ -173,8 +173,10 @@ fn run_check(file: &ConfigFile) -> ExitCode {
         Err(problems) => return wrong(&problems),
     };
     use_cache();
+    let strategy = app::load_strategy(&config);
+    let advice = strategy.as_ref().map(|strategy| app::advice(&config, strategy)).unwrap_or_default();
     let problems: Vec<_> = [
-        app::load_strategy(&config).err(),
+        strategy.err(),
         app::load_shadows(&config, None).err(),
         app::load_tls(&config).err(),
         app::check_descriptors(&config).err(),
@@ -186,7 +188,7 @@ fn run_check(file: &ConfigFile) -> ExitCode {
     if !problems.is_empty() {
         return wrong(&problems.join("\n"));
     }
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&advice) {
         say_error(&format!("warning: {warning}"));
     }
     say(&summary(&config));

@@ -22,6 +22,7 @@ mod strategy;
 mod tests;
 mod vendor;
 mod visitors;
+mod wildcard;
 mod written;
 mod yaml;
 
@@ -37,6 +38,7 @@ pub use address::listening_host;
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
 pub use problem::{LoadError, Problem};
+pub use wildcard::Wildcard;
 pub use written::{Change, Written};
 
 pub(crate) use problem::{Findings, Place, Reported, nearest};
@@ -166,9 +168,11 @@ pub struct Provider {
     pub fallback_only: bool,
     /// Requests at once; `None` is without limit.
     pub max_concurrent: Option<u32>,
-    /// From the client's model name to the provider's; exact match.
+    /// From the client's model name to the provider's; exact names. [`Provider::model_for`] looks at both.
     pub model_map: HashMap<String, String>,
-    /// Models it serves; empty is any.
+    /// Those keys of the map that have a `*`, the most special first.
+    pub wildcards: Vec<Wildcard>,
+    /// Models it serves, each with one `*` at most; empty is any. [`Provider::serves`] knows them all.
     pub models: Vec<String>,
     /// What it costs, for strategies.
     pub price: Option<Price>,

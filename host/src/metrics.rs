@@ -14,6 +14,7 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
+mod process;
 pub mod state;
 
 use crate::routing::OutcomeKind;
@@ -62,8 +63,9 @@ pub struct ProviderMetrics {
     name: String,
     all: IntCounterVec,
     endpoints: &'static [&'static str],
-    /// By endpoint and outcome; made when first needed, as most never are.
-    requests: Vec<OnceLock<IntCounter>>,
+    /// By endpoint and outcome. Those of an endpoint are made together, when it is first asked for here: a series that begins
+    /// with its first failure shows none.
+    requests: Vec<OnceLock<[IntCounter; OutcomeKind::ALL.len()]>>,
     attempts: [IntCounter; OutcomeKind::ALL.len()],
     /// From sending a request to the end of its attempt.
     pub attempt_duration: Histogram,
@@ -184,13 +186,11 @@ impl Metrics {
     pub fn of_provider(&self, name: &str) -> ProviderMetrics {
         self.providers.lock().insert(name.to_owned());
         let one = [name];
-        ProviderMetrics {
+        let made = ProviderMetrics {
             name: name.to_owned(),
             all: self.requests.clone(),
             endpoints: self.endpoints,
-            requests: std::iter::repeat_with(OnceLock::new)
-                .take(self.endpoints.len() * OutcomeKind::ALL.len())
-                .collect(),
+            requests: std::iter::repeat_with(OnceLock::new).take(self.endpoints.len()).collect(),
             attempts: OutcomeKind::ALL.map(|kind| self.attempts.with_label_values(&[name, kind.name()])),
             attempt_duration: self.attempt_durations.with_label_values(&one),
             first_token: self.first_tokens.with_label_values(&one),
@@ -203,7 +203,10 @@ impl Metrics {
                 reused: self.connections.with_label_values(&[name, "reused"]),
                 stale: self.stale_connections.with_label_values(&one),
             },
-        }
+        };
+        // The endpoint that nearly every provider serves.
+        made.requests_at(0);
+        made
     }
 
     /// Drops the series of providers that are not among `names`, or each reload could add some for good.
@@ -282,9 +285,13 @@ impl Metrics {
 impl ProviderMetrics {
     /// Counts a request whose last attempt was here.
     pub fn request(&self, endpoint: usize, outcome: OutcomeKind) {
-        let place = endpoint * OutcomeKind::ALL.len() + outcome as usize;
-        let labels = [self.endpoints[endpoint], &self.name, outcome.name()];
-        self.requests[place].get_or_init(|| self.all.with_label_values(&labels)).inc();
+        self.requests_at(endpoint)[outcome as usize].inc();
+    }
+
+    fn requests_at(&self, endpoint: usize) -> &[IntCounter; OutcomeKind::ALL.len()] {
+        let label = self.endpoints[endpoint];
+        let made = |kind: OutcomeKind| self.all.with_label_values(&[label, self.name.as_str(), kind.name()]);
+        self.requests[endpoint].get_or_init(|| OutcomeKind::ALL.map(made))
     }
 
     /// Counts an attempt.

@@ -304,7 +304,7 @@ impl Fleet {
     }
 
     /// The providers that serve `model`; an empty name is a request without one, which all serve.
-    pub fn eligible(&self, model: &str) -> &Arc<EligibleSet> {
+    pub fn eligible(&self, model: &str) -> Arc<EligibleSet> {
         self.eligible.of(model)
     }
 

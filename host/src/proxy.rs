@@ -39,7 +39,7 @@ pub mod visitors;
 pub mod whole;
 
 use crate::config::ModelNames;
-use crate::listener::Closer;
+use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
 use crate::queue::{NoSlot, Queue, QueuePermit};
 use crate::routing::Outcome;
@@ -148,10 +148,16 @@ impl Proxy {
 }
 
 /// Handles a request for any endpoint of the OpenAI API.
-pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>, bound: &Bound, closer: &Closer) -> Response<Reply> {
+pub async fn handle(
+    proxy: &Arc<Proxy>,
+    request: Request<Incoming>,
+    (peer, bound): (Peer, &Bound),
+    closer: &Closer,
+) -> Response<Reply> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut entry = Entry::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
+    entry.came_from(peer.0.ip());
     // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
     // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
     let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
@@ -252,6 +258,7 @@ impl Proxy {
             return Err(ProxyError::Draining);
         }
         let generation = self.generation();
+        entry.under(&generation);
         if let Some(answer) = generation.visitors.preflight(&head.method, &head.headers) {
             return answer.map(Prepared::Own);
         }
@@ -301,7 +308,7 @@ impl Proxy {
         // It may be about a header that providers do not get.
         let affinity = affinity::key(&generation.affinity, &headers, &body);
         headers::to_provider(&mut headers, &generation.forward_headers);
-        entry.asked_for(body.model());
+        entry.asked_for(body.model(), body.streaming());
         if dispatch::eligible(&generation.fleet, &head.method, &endpoint, &body).providers().is_empty() {
             return Err(ProxyError::UnknownModel(body.model().to_owned()));
         }

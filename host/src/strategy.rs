@@ -41,6 +41,7 @@ mod engine;
 mod examine;
 mod fault;
 mod fixtures;
+mod influence;
 mod instance;
 mod limits;
 mod output;

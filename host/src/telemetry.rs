@@ -84,6 +84,11 @@ fn tell_of_loss(lines: u64) {
     tracing::warn!(lines, "the log could not be written for a while: {lines} line{plural} dropped");
 }
 
+/// Whether a line of the log is for programs, which look for each thing under its name.
+pub fn is_structured() -> bool {
+    LOG.get().is_some_and(|log| log.notation() == Notation::Json)
+}
+
 /// Lines of the log that were dropped because nobody took them.
 pub fn dropped_lines() -> u64 {
     LOG.get().map_or(0, Lines::dropped)

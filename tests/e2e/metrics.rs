@@ -221,3 +221,24 @@ async fn an_answer_names_its_decision_when_asked_to() {
     proxy.reload(json!({"monitoring": {"explain": false}})).await.expect("a good configuration");
     assert_eq!(proxy.chat().await.header("x-pointsman-decision"), "");
 }
+
+#[tokio::test]
+async fn series_of_providers_and_of_the_process_are_there_before_anything_is_counted() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let proxy = Proxy::before([&a]).await;
+    let text = proxy.get("/metrics").await.text();
+    for series in [
+        r#"pointsman_requests_total{endpoint="chat/completions",outcome="failed",provider="a"} 0"#,
+        r#"pointsman_attempts_total{outcome="timed_out",provider="a"} 0"#,
+        r#"pointsman_ejections_total{provider="a"} 0"#,
+        "pointsman_log_lines_dropped_total 0",
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series} is missing in\n{text}");
+    }
+    for series in
+        ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_start_time_seconds"]
+    {
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok());
+        assert!(value.is_some_and(|value| value > 0.0) || !cfg!(target_os = "linux"), "{series}: {value:?}");
+    }
+}

@@ -170,3 +170,18 @@ async fn what_names_no_model_goes_to_providers_without_a_list_alone() {
     let answer = alone.chat_call(&json!({"model": null})).answer().await;
     assert_eq!((answer.status, answer.code().as_str(), a.calls()), (404, "model_not_found", 0));
 }
+
+#[tokio::test]
+async fn a_wildcard_serves_and_maps_what_fits_it() {
+    let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+    let wild = json!({"models": ["gpt-*"], "model_map": {"gpt-*": "vendor/*", "gpt-4": "exact"}});
+    let proxy = Proxy::builder().provider(&a, wild).provider(&b, json!({"models": ["llama-*"]})).start().await;
+    for (model, provider, sent) in [("gpt-5", "a", "vendor/5"), ("gpt-4", "a", "exact"), ("llama-3", "b", "llama-3")] {
+        let answer = proxy.chat_call(&json!({"model": model, "messages": []})).answer().await;
+        assert_eq!((answer.status, answer.provider()), (200, provider), "{model}");
+        let mock = if provider == "a" { &a } else { &b };
+        assert_eq!(mock.requests().last().map(|seen| seen.json()["model"].clone()), Some(json!(sent)));
+    }
+    let answer = proxy.chat_call(&json!({"model": "mistral", "messages": []})).answer().await;
+    assert_eq!(answer.status, 404, "what fits no list is nobody's");
+}

@@ -223,3 +223,54 @@ async fn a_file_that_was_only_touched_changes_nothing() {
     let health = process.call(Method::GET, "/health").await.answer().await.json();
     assert_eq!(health["config"]["generation"], 1, "{health}");
 }
+
+#[test]
+fn what_works_but_is_not_meant_is_a_warning() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join(NAME);
+    let checked = |weight: u32, rest: &str| {
+        let provider = |name: &str, weight| {
+            format!("  - {{name: {name}, base_url: 'http://a/v1', api_key: k, weight: {weight}}}\n")
+        };
+        write(&file, &format!("providers:\n{}{}{rest}\n", provider("a", weight), provider("b", 1)));
+        run(Process::command(&["check", file.to_str().expect("text")]))
+    };
+    for (weight, rest, warned) in [
+        (5, "routing: {strategy: round_robin}", "does not look at `weight`"),
+        (5, "", "does not look at `weight`"),
+        (5, "routing: {strategy: failover}", "does not look at `weight`"),
+        (5, "routing: {strategy: weighted}", ""),
+        (5, "routing: {strategy: least_busy}", ""),
+        (1, "routing: {strategy: round_robin}", ""),
+        (1, "routing: {strategy: affinity}", "routing.affinity"),
+        (5, "routing: {strategy: affinity, affinity: {prompt_prefix: 1000}}", ""),
+    ] {
+        let (code, _, stderr) = checked(weight, rest);
+        assert_eq!(code, Some(0), "{stderr}");
+        let as_wanted = if warned.is_empty() { stderr.is_empty() } else { stderr.contains(warned) };
+        assert!(as_wanted, "{weight} {rest}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_the_access_log_says_who_asked_for_what() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let folder = folder_with(NAME, &a, "monitoring: {log_format: json}\n");
+    let config = folder.path().join(NAME);
+    let text = std::fs::read_to_string(&config).expect("text");
+    write(&config, &text.replace("    api_key:", "    model_map: {'gpt-*': 'vendor/*'}\n    api_key:"));
+    let process = Process::serve(&config);
+    let body = serde_json::json!({"model": "gpt-5\u{9b}\u{202e}", "messages": []});
+    process.call(Method::POST, "/v1/chat/completions").await.json(&body).answer().await;
+    let line = || process.stderr().lines().find(|line| line.contains("chat/completions")).map(str::to_owned);
+    eventually("the line is written", || async { line().is_some() }).await;
+    let line = line().expect("just seen");
+    assert!(!line.contains(['\u{9b}', '\u{202e}']), "{line}");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    for (field, value) in
+        [("client", "127.0.0.1"), ("method", "POST"), ("path", "/v1/chat/completions"), ("strategy", "round_robin")]
+    {
+        assert_eq!(line[field], value, "{line}");
+    }
+    assert!(line["provider_model"].as_str().is_some_and(|model| model.starts_with("vendor/5")), "{line}");
+}

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::contents::Contents;
 use super::watch::{self, Look};
-use super::{Doors, deciding, facts, load_shadows, load_tls, record, strategy_problem};
+use super::{Doors, advice, deciding, facts, load_shadows, load_tls, record, strategy_problem};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};
@@ -63,6 +63,7 @@ struct Prepared {
     strategy: Arc<Succession>,
     shadows: Option<Arc<Shadows>>,
     contents: Contents,
+    advice: Vec<String>,
 }
 
 /// The cause of a reload for which nobody has asked.
@@ -194,7 +195,8 @@ impl Reloader {
                 let fleet = Fleet::new(&config, deciding, &metrics, Some(&predecessor))?;
                 record(&config, &strategy)?;
                 let contents = Contents::of(&config.names);
-                Ok(Prepared { config, tls, fleet, strategy, shadows, contents })
+                let advice = advice(&config, &strategy);
+                Ok(Prepared { config, tls, fleet, strategy, shadows, contents, advice })
             };
             let prepared: anyhow::Result<Prepared> = prepare();
             let files = match &prepared {
@@ -237,9 +239,10 @@ impl Reloader {
 
     /// Puts the next generation in force. Nothing here fails or waits.
     fn swap(&mut self, prepared: Prepared) -> Reloaded {
-        let Prepared { config, tls, fleet, strategy, shadows, contents } = prepared;
+        let Prepared { config, tls, fleet, strategy, shadows, contents, advice } = prepared;
         let before = self.proxy.generation();
         let mut warnings = config.warnings.clone();
+        warnings.extend(advice);
         warnings.extend(needs_restart(&self.config, &config));
         fleet.take_over(Some(&before.fleet));
         self.proxy.queue().resize(&config.queue);

@@ -14,7 +14,7 @@ use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text, Zero, content};
 use super::schema::{PRICE, PROVIDER, PROVIDER_CHECK, TIMEOUTS};
 use super::yaml::Node;
-use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way};
+use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
 use super::{key, vendor};
 
 /// Longer names do not fit a log line or a table.
@@ -114,7 +114,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
     let weight = reader.positive(section, "weight", 1.0);
     let fallback_only = reader.boolean(section, "fallback_only", false);
     let max_concurrent = reader.count(section, "max_concurrent");
-    let model_map = model_map(reader, section);
+    let (model_map, wildcards) = model_map(reader, section);
     let models = models(reader, section);
     let price = price(reader, section);
     let labels = labels(reader, section);
@@ -132,6 +132,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
         fallback_only,
         max_concurrent,
         model_map,
+        wildcards,
         models,
         price,
         labels,
@@ -339,19 +340,40 @@ fn sendable(reader: &mut Reader<'_>, found: Text, empty: Option<&str>) -> Result
     Err(reader.findings.problem(&at, message, help))
 }
 
-fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> HashMap<String, String> {
-    let mut models = HashMap::new();
+/// The exact names, and those with a `*`.
+fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> (HashMap<String, String>, Vec<Wildcard>) {
+    let (mut models, mut wildcards) = (HashMap::new(), Vec::new());
     for (at, from, node) in reader.section(section, "model_map", None).entries() {
-        if let Ok(to) = model(reader, node, at) {
-            models.insert(from.to_owned(), to);
+        let Ok(to) = model(reader, node, at.clone()) else { continue };
+        let stars = (from.matches('*').count(), to.matches('*').count());
+        match stars {
+            (0, 0) => drop(models.insert(from.to_owned(), to)),
+            (1, 0 | 1) => wildcards.extend(Wildcard::new(from, to)),
+            (0, _) => {
+                let help = "`gpt-*: vendor/*` puts what the first `*` stands for in the place of the second".to_owned();
+                reader.findings.problem(&at, "has a `*` and no wildcard before the colon", Some(help));
+            }
+            _ => drop(several_stars(reader, &at)),
         }
     }
-    models
+    Wildcard::sort(&mut wildcards);
+    (models, wildcards)
+}
+
+fn several_stars(reader: &mut Reader<'_>, at: &Place) -> Reported {
+    reader.findings.problem(at, "may have one `*`, not several", Some("a `*` stands for any text".to_owned()))
 }
 
 fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
-    let items = reader.list(section, "models");
-    items.into_iter().filter_map(|(at, node)| model(reader, node, at).ok()).collect()
+    let mut models = Vec::new();
+    for (at, node) in reader.list(section, "models") {
+        match model(reader, node, at.clone()) {
+            Ok(name) if name.matches('*').count() > 1 => drop(several_stars(reader, &at)),
+            Ok(name) => models.push(name),
+            Err(Reported) => {}
+        }
+    }
+    models
 }
 
 /// `price: 0.5` for requests and answers alike, or `price: {input: 0.15, output: 0.6}`.

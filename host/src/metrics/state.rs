@@ -116,6 +116,7 @@ impl State<'_> {
                 states.with_label_values(&[provider.name, state]).set(here);
             }
         }
+        super::process::gather(&register);
         self.gather_strategy(&register);
         self.gather_shadows(&register);
         registry.gather()

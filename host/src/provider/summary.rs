@@ -33,16 +33,19 @@ async fn summarise(fleet: &Fleet, interval: Duration) {
             let name = provider.config.name.as_str();
             let (attempts, share, success) = (counts.attempts(), counts.share_of(all), counts.success());
             let mean_ms = counts.mean_ms();
-            let first_byte_ms = f64::from(provider.latency().first_byte_us()) / 1000.0;
+            let first_byte_us = provider.latency().first_byte_us();
+            let first_byte_ms = (first_byte_us > 0).then(|| tenths(f64::from(first_byte_us) / 1000.0));
+            let to_first_byte = first_byte_ms.map(|ms| format!(", {ms:.1} ms to the first byte")).unwrap_or_default();
+            let plural = if attempts == 1 { "" } else { "s" };
             tracing::info!(
                 provider = name,
                 attempts,
-                share_percent = share,
-                success_percent = success,
-                mean_ms,
+                share_percent = tenths(share),
+                success_percent = tenths(success),
+                mean_ms = tenths(mean_ms),
                 first_byte_ms,
-                "provider {name}: {attempts} attempts ({share:.1} % of all), {success:.1} % succeeded, \
-                 {mean_ms:.1} ms on average, {first_byte_ms:.1} ms to the first byte"
+                "provider {name}: {attempts} attempt{plural} ({share:.1} % of all), {success:.1} % succeeded, \
+                 {mean_ms:.1} ms on average{to_first_byte}"
             );
         }
         before = now;
@@ -88,6 +91,11 @@ impl Counts {
     fn mean_ms(&self) -> f64 {
         self.seconds * 1000.0 / self.attempts().max(1) as f64
     }
+}
+
+/// As logged.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 fn percent(part: u64, whole: u64) -> f64 {

@@ -4,6 +4,7 @@
 //! count per request whatever happens to it, and its queue slot is free exactly when the request is over.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::endpoint::LABELS;
+use super::generation::Generation;
 use super::usage::Usage;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::queue::QueuePermit;
 use crate::routing::{Outcome, OutcomeKind};
+use crate::telemetry;
 
 /// One request, from its head to the end of its answer.
 #[derive(Debug)]
@@ -27,6 +30,11 @@ pub struct Entry {
     /// The place of its endpoint among the labels.
     endpoint: usize,
     model: String,
+    streaming: bool,
+    /// Who asked, unless nobody did.
+    client: Option<IpAddr>,
+    /// What it was served with.
+    generation: Option<Arc<Generation>>,
     attempts: Vec<Attempt>,
     /// `None` until the answer's head was made: a client that left before it.
     status: Option<u16>,
@@ -71,6 +79,9 @@ impl Entry {
             path,
             endpoint: LABELS.len() - 1,
             model: String::new(),
+            streaming: false,
+            client: None,
+            generation: None,
             attempts: Vec::new(),
             status: None,
             error: None,
@@ -96,13 +107,24 @@ impl Entry {
         self.began
     }
 
+    /// Notes who asks.
+    pub fn came_from(&mut self, client: IpAddr) {
+        self.client = Some(client.to_canonical());
+    }
+
+    /// Notes what it is served with.
+    pub fn under(&mut self, generation: &Arc<Generation>) {
+        self.generation = Some(Arc::clone(generation));
+    }
+
     /// Notes the endpoint by its place among the labels.
     pub fn at(&mut self, endpoint: usize) {
         self.endpoint = endpoint;
     }
 
-    /// Notes the model that was asked for.
-    pub fn asked_for(&mut self, model: &str) {
+    /// Notes the model that was asked for, and whether as a stream.
+    pub fn asked_for(&mut self, model: &str, streaming: bool) {
+        self.streaming = streaming;
         // A client's text: bounded, and without anything that could break a line.
         self.model = model.chars().filter(|c| !c.is_control()).take(200).collect();
     }
@@ -221,9 +243,20 @@ impl Drop for Entry {
         let status = self.status.unwrap_or(499);
         let (method, path) = (&self.method, &self.path);
         let usage = self.usage.unwrap_or_default();
+        let strategy = self.generation.as_ref().map(|generation| generation.fleet.strategy().name());
+        let mapped = self.provider().map(|provider| provider.config.model_for(&self.model));
+        let mapped = mapped.filter(|mapped| *mapped != self.model);
+        // In a line for people they stand at its end.
+        let structured = telemetry::is_structured();
         tracing::info!(
             request_id = self.id,
+            client = self.client.map(tracing::field::display),
+            method = structured.then(|| method.as_str()),
+            path = structured.then_some(path.as_str()),
             model = self.model,
+            provider_model = mapped.as_deref(),
+            stream = self.streaming.then_some(true),
+            strategy,
             provider = self.provider().map(|provider| provider.config.name.as_str()),
             attempts = self.story(),
             status,

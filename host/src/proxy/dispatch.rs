@@ -132,7 +132,7 @@ impl Dispatcher<'_> {
         let fleet = &self.generation.fleet;
         let eligible = match stored::home(order, fleet) {
             Some(home) => Arc::new(EligibleSet::alone(home)),
-            None => Arc::clone(eligible(fleet, &order.method, &order.endpoint, &order.body)),
+            None => eligible(fleet, &order.method, &order.endpoint, &order.body),
         };
         let model = ModelKey::of(order.body.model());
         let mut course = Course {
@@ -379,14 +379,14 @@ impl Dispatcher<'_> {
             signs.asking(provider.name_header.clone());
         }
         let asked = body.model();
-        let model = provider.config.model_map.get(asked).map_or(asked, String::as_str);
+        let model = provider.config.model_for(asked);
         let call = Call {
             method: method.clone(),
             endpoint: &endpoint.path,
             query: query.as_deref(),
-            model,
+            model: &model,
             headers,
-            body: body.with_model(model),
+            body: body.with_model(&model),
             once: endpoint.class == Class::Stored,
         };
         let plan = Plan {
@@ -403,15 +403,10 @@ impl Dispatcher<'_> {
 
 /// The providers that may serve a request. One that names no model and wants something made goes to those alone that list
 /// none, where some do: it could otherwise reach a provider with any model, or with none of those that it lists.
-pub fn eligible<'a>(
-    fleet: &'a Fleet,
-    method: &Method,
-    endpoint: &Endpoint,
-    body: &RequestBody,
-) -> &'a Arc<EligibleSet> {
+pub fn eligible(fleet: &Fleet, method: &Method, endpoint: &Endpoint, body: &RequestBody) -> Arc<EligibleSet> {
     let makes =
         (method == Method::POST || method == Method::PUT || method == Method::PATCH) && endpoint.class != Class::Stored;
-    if makes && body.model().is_empty() { fleet.unlisted() } else { fleet.eligible(body.model()) }
+    if makes && body.model().is_empty() { Arc::clone(fleet.unlisted()) } else { fleet.eligible(body.model()) }
 }
 
 impl Course<'_> {

@@ -139,10 +139,7 @@ fn serves(generation: &Generation, provider: &Provider, id: &str) -> bool {
 /// The names that the configuration gives a provider's models; a pattern is none.
 fn named(provider: &Provider) -> impl Iterator<Item = Model> {
     let config = &provider.config;
-    let mut names: Vec<&String> = config.model_map.keys().collect();
-    names.sort();
-    names.extend(&config.models);
-    names.into_iter().filter(|name| !name.contains('*')).map(|name| Model::named(name, &config.name))
+    config.named_models().into_iter().map(|name| Model::named(name, &config.name))
 }
 
 /// A model that nobody lists: whether providers are to be asked for it, since they list nothing by configuration.
@@ -161,7 +158,8 @@ pub fn is_described(answered: &Answered, id: &str) -> bool {
 /// A model that nobody lists and that the proxy would serve all the same.
 pub fn assumed(generation: &Generation, id: &str) -> Option<Response<Full<Bytes>>> {
     let fleet = &generation.fleet;
-    let mut serving = fleet.eligible(id).providers().iter().map(|&index| &fleet.provider(index).config);
+    let eligible = fleet.eligible(id);
+    let mut serving = eligible.providers().iter().map(|&index| &fleet.provider(index).config);
     let owner = serving.find(|provider| !provider.models.is_empty() || provider.model_map.contains_key(id))?;
     Some(json(Model::named(id, &owner.name).text.into()))
 }

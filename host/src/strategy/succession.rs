@@ -27,7 +27,7 @@ use super::fault::Counters;
 use super::instance::Setup;
 use super::output::Journal;
 use super::record::Recorder;
-use super::{builtin, builtins, probe};
+use super::{builtin, builtins, influence, probe};
 use crate::config::{StrategyChoice, StrategySource};
 use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Report, Strategy, StrategyHealth};
 
@@ -173,6 +173,18 @@ impl Succession {
         let strategy = ComponentStrategy::start(&wanted.name, Arc::clone(&engine), blueprint, setup, counters, noted)?;
         let strategy = if purpose == Purpose::Simulation { strategy.replacing_at_once() } else { strategy };
         Ok(Self::new(engine, (names, recorder), wanted, Arc::new(strategy), Standing::Settled))
+    }
+
+    /// Whether the providers' weights have an effect on its decisions; `true` also when that cannot be found out. Asks an
+    /// instance of its own, which takes milliseconds.
+    pub fn heeds_weights(&self) -> bool {
+        influence::heeds_weights(&self.engine, self.deciding.load().blueprint(), &self.wanted.setup)
+    }
+
+    /// Whether it sends requests that belong together to one provider; `false` also when that cannot be found out. As
+    /// [`Succession::heeds_weights`].
+    pub fn keeps_together(&self) -> bool {
+        influence::keeps_together(&self.engine, self.deciding.load().blueprint(), &self.wanted.setup)
     }
 
     /// The strategy for the next configuration; this one goes on as it is, with whatever becomes of the next.

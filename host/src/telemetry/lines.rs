@@ -89,6 +89,11 @@ impl Lines {
         self.shared.empty.wait_while_for(&mut state, unwritten, limit);
     }
 
+    /// How lines are written.
+    pub fn notation(&self) -> plain::Notation {
+        self.notation
+    }
+
     /// Lines dropped so far.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Relaxed)

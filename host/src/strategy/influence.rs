@@ -1,0 +1,132 @@
+//! Which of the things that an operator writes a strategy's decisions hang on, found out by asking it.
+//!
+//! The host knows no strategy by its name, so it cannot know which ones look at weights. But a strategy is a function of
+//! what it is told: when it is told other weights and decides the same all the time, they have no effect.
+
+use super::component::Blueprint;
+use super::engine::Engine;
+use super::instance::{Answer, Instance, Setup};
+use super::output::Said;
+use crate::routing::{Candidate, Facts, ProviderFacts, Tier};
+
+/// Requests that are asked about in each tier. The rarest weight that is tried shows within a dozen.
+const REQUESTS: u32 = 48;
+
+/// Providers that are made up beside those of the configuration, so that there is a choice.
+const STRANGERS: usize = 3;
+
+/// Keys that are tried, each with so many requests.
+const KEYS: u64 = 12;
+const REQUESTS_OF_A_KEY: u32 = 4;
+
+/// Midnight of 1 January 2026, in milliseconds since 1970.
+const BEGIN_MS: u64 = 1_767_225_600_000;
+
+/// Whether other weights would change a decision; `true` also when that cannot be found out.
+pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
+    let number = setup.providers.len();
+    let with = |weight: &dyn Fn(usize) -> f64| {
+        let weighted = |(at, facts): (usize, &ProviderFacts)| ProviderFacts { weight: weight(at), ..facts.clone() };
+        Setup { providers: setup.providers.iter().enumerate().map(weighted).collect(), config: setup.config.clone() }
+    };
+    let (rising, falling) = (with(&|at| 1.0 + 9.0 * at as f64), with(&|at| 1.0 + 9.0 * (number - at) as f64));
+    let (Some(mut one), Some(mut other)) = (start(engine, blueprint, &rising), start(engine, blueprint, &falling))
+    else {
+        return true;
+    };
+    Tier::ALL.into_iter().any(|tier| {
+        (0..REQUESTS).any(|seq| {
+            let busy = |index: u32| Candidate {
+                provider: index,
+                in_flight: (index * 7 + seq) % 5,
+                latency_us: 1000 * (1 + (index * 5 + seq) % 7),
+                failure_permille: 0,
+            };
+            let candidates: Vec<Candidate> = of_tier(&setup.providers, tier).map(busy).collect();
+            let facts = Facts { tier, ..facts(seq, if seq % 2 == 0 { 0 } else { mixed(seq.into()) }) };
+            if candidates.len() < 2 {
+                return false;
+            }
+            let ask = |instance: &mut Instance| decide(engine, instance, &facts, &candidates);
+            match (ask(&mut one), ask(&mut other)) {
+                (Some(one), Some(other)) => one != other,
+                _ => true,
+            }
+        })
+    })
+}
+
+/// Whether it sends requests that belong together to one provider, whatever else differs, and others elsewhere; `false` also
+/// when that cannot be found out.
+pub(super) fn keeps_together(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
+    let Some(first) = setup.providers.first() else { return false };
+    let stranger = |at: usize| ProviderFacts {
+        name: format!("{} and stranger {at}", first.name),
+        fallback_only: false,
+        ..first.clone()
+    };
+    let mut providers = setup.providers.clone();
+    providers.extend((0..STRANGERS).map(stranger));
+    let Some(mut instance) =
+        start(engine, blueprint, &Setup { providers: providers.clone(), config: setup.config.clone() })
+    else {
+        return false;
+    };
+    let idle = |index: u32| Candidate { provider: index, in_flight: 0, latency_us: 0, failure_permille: 0 };
+    let candidates: Vec<Candidate> = of_tier(&providers, Tier::Primary).map(idle).collect();
+    let mut homes = Vec::new();
+    for key in 1..=KEYS {
+        let mut home = None;
+        for request in 0..REQUESTS_OF_A_KEY {
+            let facts = facts(u32::try_from(key).unwrap_or(0) * REQUESTS_OF_A_KEY + request, mixed(key));
+            let chosen = decide(engine, &mut instance, &facts, &candidates).and_then(|order| order.first().copied());
+            if chosen.is_none() || home.is_some_and(|home| Some(home) != chosen) {
+                return false;
+            }
+            home = chosen;
+        }
+        homes.extend(home);
+    }
+    homes.iter().any(|home| Some(home) != homes.first())
+}
+
+fn start(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> Option<Instance> {
+    // What it says of made-up requests is for nobody.
+    Instance::start(engine, blueprint, setup, &mut Said::default()).ok()
+}
+
+/// The order, empty when it has none to give; `None` when it broke.
+fn decide(engine: &Engine, instance: &mut Instance, facts: &Facts<'_>, candidates: &[Candidate]) -> Option<Vec<u32>> {
+    match instance.route(engine, facts, candidates, &mut Said::default()).ok()? {
+        Answer::Decided(decision) => Some(decision.order),
+        Answer::Refused(_) => Some(Vec::new()),
+    }
+}
+
+fn of_tier(providers: &[ProviderFacts], tier: Tier) -> impl Iterator<Item = u32> {
+    let offered = move |provider: &ProviderFacts| match tier {
+        Tier::Primary => !provider.fallback_only,
+        Tier::Fallback => provider.fallback_only,
+        Tier::LastResort => true,
+    };
+    (0..).zip(providers).filter(move |(_, provider)| offered(provider)).map(|(index, _)| index)
+}
+
+fn facts(seq: u32, affinity: u64) -> Facts<'static> {
+    Facts {
+        seq,
+        entropy: seq.wrapping_mul(0x9E37_79B9),
+        now_ms: BEGIN_MS + 1000 * u64::from(seq),
+        tier: Tier::Primary,
+        attempts: 0,
+        model: "",
+        streaming: seq % 3 == 0,
+        body_bytes: 1000,
+        affinity,
+    }
+}
+
+/// A key that looks like the hash that it is in earnest; not 0.
+fn mixed(number: u64) -> u64 {
+    number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1
+}
