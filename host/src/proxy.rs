@@ -157,7 +157,9 @@ pub async fn handle(
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut entry = Entry::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
-    entry.came_from(peer.0.ip());
+    if let Some(address) = peer.0 {
+        entry.came_from(address.ip());
+    }
     // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
     // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
     let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
