@@ -12,7 +12,7 @@ use super::read::content;
 use super::yaml::{Kind, Node};
 
 /// Keys whose values are never shown, with all below them.
-const SECRET: [&str; 6] = ["api_key", "api_keys", "config", "headers", "key", "password"];
+const SECRET: [&str; 7] = ["api_key", "api_keys", "config", "headers", "key", "password", "proxy"];
 
 /// Keys whose values are for the log, and not for everybody who may ask how the server is.
 const PRIVATE: [&str; 3] = ["base_url", "proxy", "path"];
@@ -192,7 +192,7 @@ mod tests {
             text,
             std::path::Path::new("x.yaml"),
             &|name| (name == "K").then(|| "never-shown".to_owned()),
-            &["weighted"],
+            &["round_robin", "weighted"],
         )
         .unwrap()
     }
