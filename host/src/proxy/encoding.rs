@@ -6,7 +6,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use ruzstd::decoding::StreamingDecoder;
@@ -14,15 +14,13 @@ use ruzstd::decoding::StreamingDecoder;
 use super::respond::ProxyError;
 
 /// What is decoded, as a client is told.
-pub const DECODED: &str = "gzip, zstd, deflate, identity";
+pub const DECODED: &str = "gzip, zstd, identity";
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// RFC 1952.
     Gzip,
-    /// RFC 1950, as HTTP means it.
-    Deflate,
     /// RFC 8878.
     Zstd,
 }
@@ -47,7 +45,6 @@ impl Encoding {
                 let encoding = match name.trim().to_ascii_lowercase().as_str() {
                     "" | "identity" => continue,
                     "gzip" | "x-gzip" => Self::Gzip,
-                    "deflate" => Self::Deflate,
                     "zstd" => Self::Zstd,
                     _ => return Err(ProxyError::Encoded),
                 };
@@ -77,7 +74,6 @@ impl Encoding {
         let mut whole = Vec::new();
         match self {
             Self::Gzip => fill(MultiGzDecoder::new(body), &mut whole, limit)?,
-            Self::Deflate => fill(ZlibDecoder::new(body), &mut whole, limit)?,
             Self::Zstd => {
                 let mut rest = body;
                 while !rest.is_empty() {
@@ -144,12 +140,6 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn zlib(text: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    }
-
     fn zstd(text: &[u8]) -> Vec<u8> {
         ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest)
     }
@@ -164,14 +154,10 @@ mod tests {
 
     #[test]
     fn what_was_compressed_is_read_as_it_was() {
-        for (encoding, body) in
-            [(Encoding::Gzip, gzip(TEXT)), (Encoding::Deflate, zlib(TEXT)), (Encoding::Zstd, zstd(TEXT))]
-        {
+        for (encoding, body) in [(Encoding::Gzip, gzip(TEXT)), (Encoding::Zstd, zstd(TEXT))] {
             assert_eq!(decoded(encoding, &body, 1000), Ok(TEXT.to_vec()), "{encoding:?}");
             let twice = [body.clone(), body.clone()].concat();
-            if encoding != Encoding::Deflate {
-                assert_eq!(decoded(encoding, &twice, 1000), Ok([TEXT, TEXT].concat()), "{encoding:?}");
-            }
+            assert_eq!(decoded(encoding, &twice, 1000), Ok([TEXT, TEXT].concat()), "{encoding:?}");
             assert_eq!(decoded(encoding, &body, TEXT.len()), Ok(TEXT.to_vec()), "{encoding:?}");
             assert_eq!(decoded(encoding, &body, TEXT.len() - 1), Err("too large"), "{encoding:?}");
             for cut in 1..body.len() {
@@ -198,7 +184,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_broken() {
-        for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Zstd] {
+        for encoding in [Encoding::Gzip, Encoding::Zstd] {
             for nonsense in [&b"{}"[..], b"\x28\xb5\x2f\xfd", &[0xff; 100]] {
                 assert_eq!(decoded(encoding, nonsense, 1000), Err("broken"), "{encoding:?}");
             }
@@ -214,7 +200,7 @@ mod tests {
         assert_eq!(of("identity"), Ok(None));
         assert_eq!(of("GZIP"), Ok(Some(Encoding::Gzip)));
         assert_eq!(of("identity, zstd"), Ok(Some(Encoding::Zstd)));
-        for refused in ["br", "gzip, gzip", "compress"] {
+        for refused in ["br", "deflate", "gzip, gzip", "compress"] {
             assert_eq!(of(refused), Err("refused"), "{refused}");
         }
     }

@@ -54,9 +54,10 @@ pub async fn read(
     if announced == Some(first.len() as u64) {
         return Ok((first, None));
     }
+    let asked = Instant::now();
     let mut reserved = budget.reserve(announced, PAUSE).await?;
     // What was waited for here is not the client's fault.
-    pace.restart();
+    pace.excuse(asked.elapsed());
     let reserve = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
     let mut whole = BytesMut::with_capacity(reserve.max(first.len()));
     whole.extend_from_slice(&first);
@@ -89,8 +90,8 @@ impl Pace {
         Self { due: Instant::now() + PAUSE }
     }
 
-    fn restart(&mut self) {
-        *self = Self::new();
+    fn excuse(&mut self, wait: Duration) {
+        self.due += wait;
     }
 
     /// When the next piece must have come.
