@@ -37,7 +37,7 @@ use crate::slots::Slot;
 pub use board::Snapshot;
 use board::{Board, Record};
 use client::{Client, Clients};
-use ejection::{Admission, Attempt, CheckResult, Health, ModelKey, Policy, Trail};
+use ejection::{Admission, Attempt, CheckResult, Health, Mark, ModelKey, Policy, Trail};
 use eligible::{Eligible, EligibleSet};
 use gauge::GaugeRef;
 use masking::Masks;
@@ -410,7 +410,7 @@ impl Fleet {
         }
         self.strategy.learn(report);
         let trail = match attempt.mark(self.policy) {
-            Some(failed) => provider.record.mark(attempt.epoch, failed),
+            Some(mark) => provider.record.mark(attempt.epoch, attempt.number, mark),
             None => Trail::default(),
         };
         let chance = self.chance(provider);
@@ -421,9 +421,10 @@ impl Fleet {
     pub fn checked(&self, provider: &Provider, result: &CheckResult) {
         let now = Instant::now();
         let health = self.snapshot().of(&provider.record).clone();
-        let trail = match health.mark_of(result, now) {
-            Some(failed) => provider.record.mark(health.epoch(), failed),
-            None => provider.record.trail(),
+        let trail = match health.mark_of(result, now).map(|failed| (failed, provider.record.gauge.begin())) {
+            Some((true, number)) => provider.record.mark(health.epoch(), number, Mark::Failed),
+            // One that went well only takes a number, as a request does.
+            Some((false, _)) | None => provider.record.trail(),
         };
         let chance = self.chance(provider);
         self.update(provider, now, |health| health.after_check(result, trail, now, self.policy, chance));
@@ -437,8 +438,11 @@ impl Fleet {
     /// Applies one transition, if it changes anything.
     fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) {
         if let Some((before, after)) = self.board.update(&provider.record, transition) {
-            if after.epoch() != before.epoch() && after.ejected_until().is_some() {
-                provider.metrics.ejections.inc();
+            if after.epoch() != before.epoch() {
+                provider.record.begin(after.epoch());
+                if after.ejected_until().is_some() {
+                    provider.metrics.ejections.inc();
+                }
             }
             log_transition(provider, &before, &after, now);
         }

@@ -5,7 +5,7 @@
 //! nothing is forgotten and nothing counted twice. A provider that is taken out and put in again while requests are still
 //! at it is the same one, or it would be given more than its limit.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use url::Url;
 
-use super::ejection::{Health, Trail};
+use super::ejection::{Health, Mark, Trail};
 use super::gauge::{GaugeRef, Gauges};
 use super::homes::Homes;
 use super::listing::Listing;
@@ -65,7 +65,7 @@ pub struct Record {
     /// As many as `max_concurrent`.
     pub(super) slots: Arc<Slots>,
     /// How its latest attempts went.
-    trail: AtomicU64,
+    trail: Mutex<Trail>,
     /// Whether the one trial request of a provider that has yet to prove itself is under way.
     pub(super) trial: AtomicBool,
     /// What it works on, and its latency.
@@ -108,22 +108,22 @@ impl Record {
         self.seat
     }
 
-    /// Marks an attempt that began in `epoch` and tells how the latest ones went, it included. Writes nothing at a
-    /// provider whose latest attempts all went well.
-    pub(super) fn mark(&self, epoch: u64, failed: bool) -> Trail {
-        let mut before = Trail::of(self.trail.load(Relaxed));
-        loop {
-            let Some(after) = before.after(epoch, failed) else { return before };
-            match self.trail.compare_exchange_weak(before.bits(), after.bits(), Relaxed, Relaxed) {
-                Ok(_) => return after,
-                Err(bits) => before = Trail::of(bits),
-            }
-        }
+    /// Marks attempt `number`, which began in `epoch`, and tells how the latest ones went. No attempt that goes well comes
+    /// here.
+    pub(super) fn mark(&self, epoch: u64, number: u32, mark: Mark) -> Trail {
+        let mut trail = self.trail.lock();
+        *trail = trail.after(epoch, number, mark);
+        *trail
+    }
+
+    /// Begins a new trail with a new epoch.
+    pub(super) fn begin(&self, epoch: u64) {
+        *self.trail.lock() = Trail::anew(epoch, self.gauge.next());
     }
 
     /// How the latest attempts went.
     pub(super) fn trail(&self) -> Trail {
-        Trail::of(self.trail.load(Relaxed))
+        *self.trail.lock()
     }
 }
 
@@ -150,7 +150,7 @@ impl Board {
         let record = Arc::new(Record {
             seat,
             slots: Slots::new(None),
-            trail: AtomicU64::new(Trail::default().bits()),
+            trail: Mutex::new(Trail::anew(0, gauge.next())),
             trial: AtomicBool::new(false),
             gauge,
             listing: Listing::default(),

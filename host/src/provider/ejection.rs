@@ -16,7 +16,7 @@ mod trail;
 
 use crate::routing::{Evidence, Outcome};
 pub use throttle::{ModelKey, Scope, Throttles};
-pub use trail::Trail;
+pub use trail::{Mark, Trail};
 
 /// How long the first ejection in a row lasts, unless the longest one is shorter.
 const FIRST_EJECTION: Duration = Duration::from_secs(1);
@@ -106,6 +106,8 @@ pub struct Attempt<'a> {
     pub evidence: Evidence,
     /// The provider's epoch when it began.
     pub epoch: u64,
+    /// Its number among the attempts at the provider, in the order in which they began.
+    pub number: u32,
     /// The model that was asked for.
     pub model: ModelKey,
     /// Whether a rate limit is about all models.
@@ -132,12 +134,12 @@ impl Attempt<'_> {
         self.reason.map_or_else(|| self.outcome.to_string(), str::to_owned)
     }
 
-    /// How it is marked in the provider's [`Trail`]: whether it failed; `None` when it is not.
-    pub fn mark(&self, policy: Policy) -> Option<bool> {
+    /// Its mark in the provider's [`Trail`]; `None` when it is not marked.
+    pub fn mark(&self, policy: Policy) -> Option<Mark> {
         match self.evidence {
-            Evidence::Good => Some(false),
-            Evidence::Soft | Evidence::Hard => policy.track_errors.then_some(true),
-            Evidence::None | Evidence::Limit | Evidence::Key => None,
+            Evidence::Good => None,
+            Evidence::Soft | Evidence::Hard => policy.track_errors.then_some(Mark::Failed),
+            Evidence::None | Evidence::Limit | Evidence::Key => Some(Mark::PassedOver),
         }
     }
 }
@@ -223,7 +225,7 @@ impl Health {
         }
     }
 
-    /// How an active check is marked in the [`Trail`]: whether it failed; `None` when it is not.
+    /// An active check's place in the [`Trail`]: whether it failed; `None` when it has none.
     pub fn mark_of(&self, result: &CheckResult, now: Instant) -> Option<bool> {
         let admitted = self.standing(now) == Standing::Admitted;
         match result {

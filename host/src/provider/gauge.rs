@@ -16,11 +16,23 @@ const TRAY: usize = 64;
 #[derive(Debug, Default)]
 pub struct Gauge {
     in_flight: AtomicU32,
+    /// Attempts that have begun, which numbers them; it wraps around.
+    begun: AtomicU32,
     /// How fast and how well.
     pub latency: Latency,
 }
 
 impl Gauge {
+    /// The number of an attempt that begins now.
+    pub fn begin(&self) -> u32 {
+        self.begun.fetch_add(1, Relaxed)
+    }
+
+    /// The number that the next attempt will have.
+    pub fn next(&self) -> u32 {
+        self.begun.load(Relaxed)
+    }
+
     /// Requests that it works on.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)

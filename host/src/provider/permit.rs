@@ -26,6 +26,7 @@ pub struct Permit {
     /// Whether this is the one trial of a probing provider.
     trial: bool,
     epoch: u64,
+    number: u32,
     model: ModelKey,
     excuse: Excuse,
     limits_account: bool,
@@ -67,6 +68,7 @@ impl Permit {
     ) -> Self {
         let epoch = fleet.snapshot().of(provider.record()).epoch();
         let in_flight = InFlight::at(&provider.record().gauge);
+        let number = provider.record().gauge.begin();
         Self {
             fleet,
             provider,
@@ -74,6 +76,7 @@ impl Permit {
             _in_flight: in_flight,
             trial,
             epoch,
+            number,
             model,
             excuse: Excuse::default(),
             limits_account: false,
@@ -144,6 +147,7 @@ impl Permit {
             outcome,
             evidence: self.excuse.weigh(outcome),
             epoch: self.epoch,
+            number: self.number,
             model: self.model,
             limits_account: self.limits_account,
             reason,

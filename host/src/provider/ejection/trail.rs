@@ -1,59 +1,90 @@
-//! How the latest attempts at a provider went, in one word that fits an atomic.
+//! How the latest attempts at a provider went, in the order in which they began.
 //!
 //! It stands apart from [`Health`](super::Health), which is published to all readers when it changes: this changes with
-//! every attempt after a failure, and with none at a provider whose latest attempts all went well.
+//! every attempt that fails, and with none that goes well.
+//!
+//! Attempts are numbered as they begin, and only failures are marked. An error is often answered in milliseconds where a
+//! success takes seconds, so that in the order of their ends the failures of a busy provider would come in rows though one
+//! request in twenty fails. Whatever is still under way counts as well until it has failed.
 
 /// The attempts that count.
-const LENGTH: u64 = 20;
+const LENGTH: u32 = 20;
 /// Fewer than so many say nothing about a share.
 const FEWEST: u32 = 6;
+/// The attempts that are remembered, so that twenty are left when some are passed over.
+const KEPT: u32 = 64;
 
-const COUNT: u32 = 20;
-const EPOCH: u32 = 32;
-const MARKS: u64 = (1 << LENGTH) - 1;
-
-/// Bits 0 to 19: a mark per attempt, 1 where it failed, the latest lowest. Bits 20 to 24: how many there are. Bits 32
-/// to 63: the epoch that they belong to, as far as it fits.
+/// A bit for each of the latest attempts up to the latest marked one, which is the lowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trail(u64);
+pub struct Trail {
+    /// The period between two ejections that the attempts belong to.
+    epoch: u64,
+    /// The number of the attempt after the latest marked one.
+    end: u32,
+    /// Attempts of the epoch up to there, as far as they are remembered.
+    count: u32,
+    failed: u64,
+    passed_over: u64,
+}
+
+/// What an attempt says about its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It failed.
+    Failed,
+    /// It says nothing: the client left, or the request itself was to blame. The attempts around it are neighbours.
+    PassedOver,
+}
 
 impl Trail {
-    /// The trail that these bits are.
-    pub fn of(bits: u64) -> Self {
-        Self(bits)
+    /// The trail of a new epoch, whose first attempt will have the number `next`.
+    pub fn anew(epoch: u64, next: u32) -> Self {
+        Self { epoch, end: next, ..Self::default() }
     }
 
-    /// As bits.
-    pub fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// The trail after one more attempt, which began in `epoch`; `None` when it stays as it is: one more good attempt
-    /// after twenty of them, or one from before the latest ejection.
-    pub fn after(self, epoch: u64, failed: bool) -> Option<Self> {
-        let epoch = epoch & u64::from(u32::MAX);
-        let own = self.0 >> EPOCH;
-        if epoch < own {
-            return None;
+    /// The trail with a mark at attempt `number`, which began in `epoch`. One from before the latest ejection changes
+    /// nothing, and neither does one that is too far behind.
+    pub fn after(self, epoch: u64, number: u32, mark: Mark) -> Self {
+        let mut trail = match epoch.cmp(&self.epoch) {
+            std::cmp::Ordering::Less => return self,
+            std::cmp::Ordering::Equal => self,
+            std::cmp::Ordering::Greater => Self::anew(epoch, number),
+        };
+        let behind = trail.end.wrapping_sub(1).wrapping_sub(number);
+        // Numbers wrap around; half of them lie ahead.
+        let place = if behind <= u32::MAX / 2 {
+            behind
+        } else {
+            let ahead = number.wrapping_sub(trail.end).saturating_add(1);
+            trail.failed = trail.failed.checked_shl(ahead).unwrap_or(0);
+            trail.passed_over = trail.passed_over.checked_shl(ahead).unwrap_or(0);
+            trail.count = trail.count.saturating_add(ahead).min(KEPT);
+            trail.end = number.wrapping_add(1);
+            0
+        };
+        if place < trail.count {
+            match mark {
+                Mark::Failed => trail.failed |= 1 << place,
+                Mark::PassedOver => trail.passed_over |= 1 << place,
+            }
         }
-        let (marks, count) = if epoch > own { (0, 0) } else { (self.0 & MARKS, self.count()) };
-        if !failed && marks == 0 && count == LENGTH {
-            return None;
-        }
-        let marks = (marks << 1 | u64::from(failed)) & MARKS;
-        Some(Self(epoch << EPOCH | (count + 1).min(LENGTH) << COUNT | marks))
+        trail
     }
 
     /// Whether the provider has failed too often to be given more: `in_a_row` times, or in at least half of the latest
     /// twenty attempts, of which there must have been six.
     pub fn is_too_bad(self, in_a_row: u32) -> bool {
-        let marks = self.0 & MARKS;
-        let attempts = u32::try_from(self.count()).unwrap_or(u32::MAX);
-        marks.trailing_ones() >= in_a_row || (attempts >= FEWEST && 2 * marks.count_ones() >= attempts)
-    }
-
-    fn count(self) -> u64 {
-        self.0 >> COUNT & 31
+        let (mut row, mut attempts, mut failures) = (0, 0, 0);
+        for place in (0..self.count).filter(|place| self.passed_over >> place & 1 == 0).take(LENGTH as usize) {
+            let failed = self.failed >> place & 1 == 1;
+            row = if failed { row + 1 } else { 0 };
+            if row >= in_a_row {
+                return true;
+            }
+            attempts += 1;
+            failures += u32::from(failed);
+        }
+        attempts >= FEWEST && 2 * failures >= attempts
     }
 }
 
@@ -61,9 +92,13 @@ impl Trail {
 mod tests {
     use super::*;
 
-    /// After attempts, of which `x` failed.
+    /// After attempts, of which `x` failed and `-` is passed over.
     fn trail(attempts: &str) -> Trail {
-        attempts.chars().fold(Trail::default(), |trail, mark| trail.after(0, mark == 'x').unwrap_or(trail))
+        (0..).zip(attempts.chars()).fold(Trail::default(), |trail, (number, mark)| match mark {
+            'x' => trail.after(0, number, Mark::Failed),
+            '-' => trail.after(0, number, Mark::PassedOver),
+            _ => trail,
+        })
     }
 
     #[test]
@@ -71,6 +106,7 @@ mod tests {
         assert!(trail("xxx").is_too_bad(3));
         assert!(!trail("xx").is_too_bad(3));
         assert!(!trail("..........xx.xx").is_too_bad(3));
+        assert!(trail("..........x-x--x").is_too_bad(3), "what says nothing ends no row");
     }
 
     #[test]
@@ -83,21 +119,33 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_is_well_costs_no_write() {
-        let well = trail(&".".repeat(20));
-        assert_eq!(well.after(0, false), None);
-        assert_eq!(
-            trail(&format!("x{}", ".".repeat(20))),
-            well,
-            "nor one that has been well again for twenty attempts"
-        );
+    fn failures_that_end_before_the_successes_that_began_with_them_are_no_row() {
+        let quick = [3, 24, 41, 60, 83, 99, 130].into_iter();
+        let trail = quick.fold(Trail::default(), |trail, number| trail.after(0, number, Mark::Failed));
+        assert!(!trail.is_too_bad(3));
+    }
+
+    #[test]
+    fn the_order_of_ends_makes_no_difference() {
+        let numbers = [4, 2, 3];
+        let trail = numbers.into_iter().fold(Trail::default(), |trail, number| trail.after(0, number, Mark::Failed));
+        assert!(trail.is_too_bad(3));
+        let late = trail.after(0, 900, Mark::Failed);
+        assert_eq!(late.after(0, 5, Mark::Failed), late, "too far behind to count");
+    }
+
+    #[test]
+    fn numbers_may_wrap_around() {
+        let trail = Trail::anew(0, u32::MAX - 1);
+        let row = [u32::MAX - 1, u32::MAX, 0];
+        assert!(row.into_iter().fold(trail, |trail, number| trail.after(0, number, Mark::Failed)).is_too_bad(3));
     }
 
     #[test]
     fn an_ejection_starts_it_anew_and_what_began_before_is_stale() {
         let bad = trail("xx");
-        let after = bad.after(1, true).expect("changes");
+        let after = bad.after(1, 2, Mark::Failed);
         assert!(!after.is_too_bad(2));
-        assert_eq!(after.after(0, true), None);
+        assert_eq!(after.after(0, 1, Mark::Failed), after);
     }
 }
