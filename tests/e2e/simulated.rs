@@ -177,9 +177,10 @@ async fn live_twin(a: &Mock, b: &Mock, spare: &Mock) -> Proxy {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn background_errors_leave_the_shares_as_they_are_played_and_live() {
     let well = |name| Reply::chat(name).delay(Duration::from_millis(100));
+    // Not both at once, or a request would meet the errors of both.
     let every_hundredth =
-        |name| Script::by(move |number, _| if number % 100 == 99 { Reply::status(500) } else { well(name) });
-    let (a, b) = (Mock::start("a", every_hundredth("a")).await, Mock::start("b", every_hundredth("b")).await);
+        |name, first| Script::by(move |number, _| if number % 100 == first { Reply::status(500) } else { well(name) });
+    let (a, b) = (Mock::start("a", every_hundredth("a", 99)).await, Mock::start("b", every_hundredth("b", 49)).await);
     let spare = Mock::start("spare", well("spare")).await;
     let proxy = live_twin(&a, &b, &spare).await;
     let live = answered_live(&proxy, RATE, SECONDS).await;
