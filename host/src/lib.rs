@@ -8,20 +8,21 @@
 //! | [`config`] | what the user wrote, checked as a whole |
 //! | [`listener`], [`drain`] | connections: accepted, served, let go without loss |
 //! | [`proxy`] | a request: its body read and spliced, dispatched, answered; [`proxy::dispatch`] is THE loop |
-//! | [`patience`] | deadlines that forgive a pause of the process |
+//! | [`patience`], [`memory`] | deadlines that forgive a pause of the process; how much memory there is for bodies |
 //! | [`queue`], [`slots`] | at most so many requests in flight, the others first come first served |
 //! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
-//! | [`strategy`] | the host of strategies as WebAssembly components; the only module that names wasmtime |
+//! | [`strategy`] | the host of strategies as WebAssembly components, which a process of its own compiles; the only module that names wasmtime |
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
 //! | [`simulate`] | all of that with a virtual clock and played providers |
-//! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, logs |
-//! | [`notify`] | what systemd is told |
+//! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`; the log |
+//! | [`notify`] | the service manager (systemd): told when the server is ready, reloads and ends |
 //! | [`certificates`] | PEM files, as both ends of TLS read them |
 //! | [`html`] | what the pages of [`admin`] and [`simulate`] share |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
-//! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider` and `queue`, `strategy` and `provider` to
-//! `routing`; `routing` and `config` to nothing of ours.
+//! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider`, `queue` and the types of `listener`, `strategy`
+//! and `provider` to `routing`; all may read `config`; `routing` and `config` depend on nothing of ours. ARCHITECTURE.md has the
+//! whole, and what stands below each module.
 
 pub mod admin;
 pub mod app;
