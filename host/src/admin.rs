@@ -91,7 +91,7 @@ impl Operations {
         Self { proxy, status: Arc::default(), traffic, reloads, leaving: AtomicBool::new(false) }
     }
 
-    /// From now on the server is not ready, although it goes on serving.
+    /// Makes the server say that it is not ready, although it goes on serving.
     pub fn leave(&self) {
         self.leaving.store(true, Relaxed);
     }

@@ -272,7 +272,7 @@ impl App {
         Arc::clone(&self.reloader.doors.clients)
     }
 
-    /// Where it is bound.
+    /// The address that the listener is bound to.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -422,7 +422,7 @@ impl Site for Front {
     }
 }
 
-/// What operators reach by a listener of their own.
+/// The routes that operators reach by a listener of their own.
 #[derive(Clone)]
 struct Back {
     proxy: Arc<Proxy>,

@@ -55,7 +55,7 @@ impl CertificateError {
         }
     }
 
-    /// What would be right.
+    /// A remedy: what the operator should do instead.
     pub fn help(&self) -> &'static str {
         match self {
             Self::CertUnreadable { .. } | Self::KeyUnreadable { .. } => {

@@ -26,7 +26,7 @@ use signals::{Others, Signals};
 
 /// Wrong arguments or configuration, as clap's own exit code.
 const WRONG: u8 = 2;
-/// How long the end waits for the last lines of the log to be written.
+/// The time that the end of the program waits for the last lines of the log to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// OpenAI-compatible LLM proxy whose routing strategies are sandboxed WebAssembly components.
@@ -52,7 +52,7 @@ enum Command {
     /// Write a strategy, and find out what it does: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
-    /// What the proxy calls to compile a component.
+    /// The process that compiles a component, which the proxy itself starts.
     #[command(hide = true)]
     CompileComponent(crate::strategy::Compile),
 }

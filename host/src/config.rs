@@ -94,7 +94,7 @@ pub fn parse(text: &str, file: &Path, env: &Env<'_>, builtins: &[&str]) -> Resul
 /// The configuration that stands in a file of another kind, under `key`.
 ///
 /// # Errors
-/// As [`load`]; keys begin with `key`.
+/// Does what [`load`] does, with keys that begin with `key`.
 pub(crate) fn within(
     root: &Node,
     key: &str,
@@ -149,7 +149,7 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The files that it names, whatever for.
     pub names: Vec<PathBuf>,
-    /// What stands in the file.
+    /// The keys and values as they stand in the file.
     pub written: Written,
 }
 
@@ -168,7 +168,7 @@ pub struct Provider {
     pub fallback_only: bool,
     /// Requests at once; `None` is without limit.
     pub max_concurrent: Option<u32>,
-    /// From the client's model name to the provider's; exact names. [`Provider::model_for`] looks at both.
+    /// Maps the client's name of a model to the provider's; exact names. [`Provider::model_for`] looks at both maps.
     pub model_map: HashMap<String, String>,
     /// Those keys of the map that have a `*`, the most special first.
     pub wildcards: Vec<Wildcard>,
@@ -190,7 +190,7 @@ pub struct Provider {
     pub own_timeouts: Vec<&'static str>,
     /// The global settings of active checks with this provider's own laid over them.
     pub health_check: ProviderCheck,
-    /// How it is reached.
+    /// The way to the provider: straight, through a forward proxy, or to a socket.
     pub way: Way,
     /// Whom to trust to be it, where its URL begins with https.
     pub tls: ProviderTls,
@@ -199,10 +199,10 @@ pub struct Provider {
 /// The active check of one provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderCheck {
-    /// Whether it is checked at all.
+    /// True when the provider is checked at all.
     pub enabled: bool,
-    /// What is asked for: below the base URL, or below the server's root if it begins with a slash; `None` is the list
-    /// of models.
+    /// The path that is asked for: below the base URL, or below the server's root if it begins with a slash; `None` is
+    /// the list of models.
     pub path: Option<String>,
     /// Between two checks.
     pub interval: Duration,
@@ -210,7 +210,7 @@ pub struct ProviderCheck {
     pub timeout: Duration,
 }
 
-/// How a provider is reached.
+/// The way to a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// At the host and port of its URL.
@@ -228,7 +228,7 @@ pub struct ForwardProxy {
     pub host: Host<String>,
     /// Its port.
     pub port: u16,
-    /// What `Proxy-Authorization` says.
+    /// The value of `Proxy-Authorization`.
     pub authorization: Option<Secret>,
 }
 
@@ -270,9 +270,9 @@ pub struct Affinity {
 /// Whose name of the model stands in answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelNames {
-    /// What the provider says.
+    /// The name that the provider gives.
     Provider,
-    /// What the client asked for.
+    /// The name that the client asked for.
     Client,
 }
 
@@ -294,13 +294,13 @@ pub struct StrategyChoice {
     pub source: StrategySource,
     /// `strategies.NAME.config` as JSON; an empty object when absent.
     pub config: serde_json::Value,
-    /// What loading it may take.
+    /// The bounds on loading the strategy.
     pub limits: StrategyLimits,
     /// The line of the file that chose it, for problems found when loading it; 0 when it is the default.
     pub line: usize,
 }
 
-/// What loading a strategy may take: its author, or whoever puts a file into a folder, must not be able to bring the proxy
+/// Bounds on loading a strategy: its author, or whoever puts a file into a folder, must not be able to bring the proxy
 /// down with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StrategyLimits {
@@ -348,7 +348,7 @@ pub struct HealthCheck {
     pub timeout: Duration,
     /// The longest ejection; a refused key waits for so long at once.
     pub cooldown: Duration,
-    /// So many soft failures in a row eject.
+    /// The number of soft failures in a row that eject a provider.
     pub failures: u32,
 }
 
@@ -385,7 +385,7 @@ pub struct Monitoring {
     pub log_format: LogFormat,
     /// Whether latency is measured and logged.
     pub track_latency: bool,
-    /// Whether failed requests eject their provider.
+    /// True when failed requests eject their provider.
     pub track_errors: bool,
     /// Between two summaries of latency in the log.
     pub interval: Duration,
@@ -437,7 +437,7 @@ pub struct Server {
     pub api_keys: Vec<Secret>,
     /// Web pages whose scripts may send requests, as browsers name them; `*` is any.
     pub cors_origins: Vec<String>,
-    /// What this machine may be called beside `localhost` and its addresses.
+    /// Names of this machine beside `localhost` and its addresses.
     pub hosts: Vec<String>,
     /// Headers about clients that providers get all the same; none of them carries a credential.
     pub forward_headers: Vec<HeaderName>,
@@ -453,7 +453,7 @@ pub struct Server {
     pub header_timeout: Duration,
     /// A connection without a request is closed after this time.
     pub idle_timeout: Duration,
-    /// How long the server goes on after it was asked to end, not ready any more, before it drains.
+    /// The time for which the server goes on accepting after it was asked to end, not ready any more, before it drains.
     pub drain_delay: Duration,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,

@@ -119,7 +119,7 @@ impl Closer {
     }
 }
 
-/// Who is at the other end of the connection; without an address one that came to a socket in the file system.
+/// The other end of the connection; one without an address came to a socket in the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub Option<SocketAddr>);
 
@@ -130,7 +130,7 @@ impl Peer {
     }
 }
 
-/// As logs name it.
+/// The text that logs use for it.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

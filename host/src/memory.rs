@@ -1,13 +1,13 @@
-//! How much memory there is for this process: the machine's, or less where its cgroup says so.
+//! The memory that this process has: the machine's, or less where its cgroup says so.
 
 use std::path::Path;
 
-/// Where nothing can be found out, in bytes.
+/// The memory assumed where nothing can be found out, in bytes.
 const ASSUMED: u64 = 4 << 30;
 /// The least that is given to bodies, in bytes: two of the usual largest size.
 const LEAST: u64 = 64 << 20;
 
-/// What the bodies of requests may take where the configuration does not say: a quarter of the memory.
+/// A quarter of the memory, in bytes: what all bodies may take where the configuration does not say.
 pub fn quarter() -> usize {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let all = [machine(&read), cgroup(&read)].into_iter().flatten().min().unwrap_or(ASSUMED);

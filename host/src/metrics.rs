@@ -79,11 +79,11 @@ pub struct ProviderMetrics {
     pub prompt_tokens: IntCounter,
     /// Tokens of completions, as its answers say.
     pub completion_tokens: IntCounter,
-    /// What becomes of connections to it.
+    /// Counters of the connections to it.
     pub connections: ConnectionMetrics,
 }
 
-/// What is counted of the connections to one provider.
+/// Counters of the connections to one provider.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     /// Connections that were opened.

@@ -1,4 +1,4 @@
-//! What the service manager is told: systemd's protocol for services of `Type=notify` (sd_notify(3)).
+//! Messages to the service manager: systemd's protocol for services of `Type=notify` (sd_notify(3)).
 //!
 //! A datagram to the socket that `NOTIFY_SOCKET` names, of lines `KEY=value`. Where there is no such socket nothing is
 //! sent; where it does not take a message, the message is lost, since no request must wait for it.

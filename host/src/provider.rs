@@ -70,12 +70,12 @@ pub struct Fleet {
     places: Vec<Place>,
     clients: Clients,
     eligible: Eligible,
-    /// What they do not serve.
+    /// Endpoints and models that providers have said they do not serve.
     pub unserved: Unserved,
     /// Shared with the fleets before and after.
     board: Arc<Board>,
     policy: Policy,
-    /// What all chance in health follows from.
+    /// The seed of all chance in health.
     seed: u64,
     /// Whether latency is measured; otherwise strategies see none.
     track_latency: bool,
@@ -114,7 +114,7 @@ impl Provider {
         &self.record
     }
 
-    /// What it lists.
+    /// The provider's list of models.
     pub fn listing(&self) -> &listing::Listing {
         &self.record.listing
     }
@@ -124,7 +124,7 @@ impl Provider {
         &self.record.gauge.latency
     }
 
-    /// Why an attempt at it ended with `outcome`, in one line for client, log and `/health`.
+    /// The reason of an attempt's outcome, in one line for client, log and `/health`.
     pub fn describe(&self, outcome: Outcome, words: Option<&Words>) -> String {
         let timeouts = &self.config.timeouts;
         if let Outcome::TimedOut { phase } = outcome {
@@ -184,7 +184,7 @@ impl Fleet {
         Self::with_clients(config, strategy, metrics, predecessor, clients, seed)
     }
 
-    /// As [`Fleet::new`], with these clients and the seed of all chance.
+    /// Does what [`Fleet::new`] does, with these clients and this seed of all chance.
     ///
     /// # Errors
     ///
@@ -293,7 +293,7 @@ impl Fleet {
         self.board.snapshot()
     }
 
-    /// Where stored things live; over all reloads.
+    /// The table of stored things, which outlives reloads.
     pub fn homes(&self) -> &homes::Homes {
         &self.board.homes
     }
@@ -308,7 +308,7 @@ impl Fleet {
         self.eligible.of(model)
     }
 
-    /// Whether the health of a provider lets it be offered to a request for `model` in `tier`.
+    /// True when the health of a provider lets it be offered to a request for `model` in `tier`.
     fn is_offered(&self, tier: Tier, health: &Health, provider: &Provider, model: ModelKey, now: Instant) -> bool {
         match tier {
             Tier::Primary | Tier::Fallback => {
@@ -430,7 +430,7 @@ impl Fleet {
         self.update(provider, now, |health| health.after_check(result, trail, now, self.policy, chance));
     }
 
-    /// What chance in a provider's health follows from.
+    /// The number that chance in a provider's health follows from.
     fn chance(&self, provider: &Provider) -> u64 {
         self.seed ^ (provider.record.seat() as u64) << 32
     }

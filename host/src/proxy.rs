@@ -229,7 +229,7 @@ pub async fn handle(
     response.map(Reply::Own)
 }
 
-/// What a request has come to when it has been read.
+/// The result of reading a request.
 #[expect(clippy::large_enum_variant, reason = "most are orders, and a box for each would cost more than the moves")]
 enum Prepared {
     /// The proxy's own answer.
@@ -372,13 +372,13 @@ impl Proxy {
     }
 }
 
-/// Whether the client wants to speak another protocol, such as WebSocket. Passed on without it, the request would mean
-/// something else.
+/// True when the client wants to speak another protocol, such as WebSocket. Passed on without it, the request would
+/// mean something else.
 fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(UPGRADE).is_some_and(|wanted| wanted.as_bytes().to_ascii_lowercase().starts_with(b"websocket"))
 }
 
-/// What somebody finds who looks whether anything is there; needs no key.
+/// The answer to somebody who looks whether anything is there; needs no key.
 fn front_page(method: &Method) -> Result<Response<Full<Bytes>>, ProxyError> {
     if method != Method::GET && method != Method::HEAD {
         return Err(ProxyError::WrongMethod("GET, HEAD"));
@@ -472,7 +472,7 @@ fn pass_on(answered: Answered, mut entry: Entry, ways: Ways, closes: bool) -> Re
     response
 }
 
-/// What the head of every answer ends with.
+/// Writes the end of every answer's head.
 fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);

@@ -60,20 +60,20 @@ pub struct StrategyHealth {
     pub former: Vec<(String, StrategyCounters)>,
     /// Those that see what it sees and decide nothing.
     pub shadows: Vec<ShadowHealth>,
-    /// How the record of its decisions is, if there is one.
+    /// The state of the record of its decisions, if there is one.
     pub record: Option<RecordHealth>,
     /// Seconds of a call, on a moving average; `None` before it is known.
     pub mean_call: Option<f64>,
-    /// Whether that is so long that it limits how many requests can be served.
+    /// True when that is so long that it limits how many requests can be served.
     pub slow: bool,
 }
 
-/// How the record of decisions is.
+/// The state of the record of decisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordHealth {
-    /// Where it is written.
+    /// The file that it is written to.
     pub path: std::path::PathBuf,
-    /// Why nothing is written at present, such as a full disk.
+    /// The reason why nothing is written at present, such as a full disk.
     pub failing: Option<String>,
     /// Lines that are missing from it because they came faster than they could be written.
     pub missing: u64,

@@ -84,7 +84,7 @@ fn tell_of_loss(lines: u64) {
     tracing::warn!(lines, "the log could not be written for a while: {lines} line{plural} dropped");
 }
 
-/// Whether a line of the log is for programs, which look for each thing under its name.
+/// True when a line of the log is for programs, which look for each thing under its name.
 pub fn is_structured() -> bool {
     LOG.get().is_some_and(|log| log.notation() == Notation::Json)
 }

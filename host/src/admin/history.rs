@@ -1,4 +1,4 @@
-//! How the reloads went, for `/health`: what each changed, or why it changed nothing.
+//! The history of reloads, for `/health`: what each changed, or why it changed nothing.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -19,14 +19,14 @@ const LINES: usize = 50;
 pub struct Failure {
     /// When.
     pub at: SystemTime,
-    /// All that is wrong.
+    /// Every problem, as the log has it.
     pub text: String,
     /// The same, one text for each problem.
     pub problems: Vec<String>,
 }
 
 impl Failure {
-    /// What went wrong, now.
+    /// A failure that has just happened, with what went wrong.
     pub fn of(error: &anyhow::Error) -> Self {
         let problems = match error.downcast_ref::<LoadError>() {
             Some(error) => {
@@ -42,7 +42,7 @@ impl Failure {
     }
 }
 
-/// How the reloads went.
+/// The history of reloads, which the reloader writes and `/health` reads.
 #[derive(Debug, Default)]
 pub struct Status(Mutex<History>);
 

@@ -1,9 +1,9 @@
-//! What works but surely is not meant, as far as only the strategy knows: sentences for the log.
+//! Warnings about what works but surely is not meant, as far as only the strategy can tell: sentences for the log.
 
 use crate::config::Config;
 use crate::strategy::Succession;
 
-/// What the operator should know of a configuration and its strategy. Asks the strategy, and so takes milliseconds.
+/// The warnings about a configuration and its strategy. Asks the strategy, and so takes milliseconds.
 pub fn advice(config: &Config, strategy: &Succession) -> Vec<String> {
     let mut advice = Vec::new();
     let name = &config.strategy.name;

@@ -1,4 +1,4 @@
-//! Whether the files that a configuration names hold the same as before: a file that was only touched has not changed.
+//! The contents of the files that a configuration names: a file that was only touched has not changed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,12 +11,12 @@ use crate::config::Change;
 /// Larger files than this are not read to their end; none that the server reads is.
 const READ: u64 = 64 << 20;
 
-/// What files held.
+/// Fingerprints of files, each by its path; `None` for one that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents(BTreeMap<PathBuf, Option<u64>>);
 
 impl Contents {
-    /// What they hold now. Waits for the file system.
+    /// The fingerprints of the files as they are now. Waits for the file system.
     pub fn of(files: &[PathBuf]) -> Self {
         Self(files.iter().map(|file| (file.clone(), fingerprint(file))).collect())
     }

@@ -37,7 +37,7 @@ pub struct Reloader {
     pub source: Source,
     /// What is in force now.
     pub config: Config,
-    /// What the files held that it names.
+    /// The contents of the files that this configuration names, as they were read.
     pub contents: Contents,
     /// Files that a refused configuration names: it may be right when one of them arrives.
     pub wanted: Vec<PathBuf>,
@@ -285,7 +285,7 @@ impl Reloader {
     }
 }
 
-/// Whether a key is asked for at one of the listeners.
+/// True when a client key or an operator's key is needed at one of the listeners.
 pub fn keeps_out(door: Door, config: &Config) -> bool {
     match door {
         Door::Clients => !config.server.api_keys.is_empty(),

@@ -29,7 +29,7 @@ const MAX_ANSWER: usize = 1 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Probe {
-    /// What to ask; without a path it is /ready [default: the listener of the configuration].
+    /// The URL to ask; without a path it is /ready [default: the listener of the configuration].
     #[arg(long)]
     url: Option<String>,
     /// The configuration whose listener to ask; without it as for `serve`.

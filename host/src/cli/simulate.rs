@@ -80,7 +80,7 @@ pub fn run(arguments: &Simulate) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What is wrong, and whose fault it is: the scenario's, or that of what was asked for beside it.
+/// The sentence for what is wrong, which names the scenario or the strategy that was asked for beside it.
 fn complaint(scenario: &Scenario, strategy: &str, error: &SimulationError) -> String {
     match error {
         SimulationError::Scenario(ScenarioError::Strategy { .. }) => format!("--strategy {strategy}: {error}"),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// The host to bind: `text` itself, or an IPv6 address without its brackets.
 ///
 /// # Errors
-/// Why it is none, to stand after the key; and what would be right, if that is known.
+/// The host, or why it is none (to stand after the key) and, if that is known, what would be right.
 pub fn listening_host(text: &str) -> Result<&str, (&'static str, Option<&'static str>)> {
     let is_v6 = |text: &str| text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     // A socket in the file system is no host, and its path may be anything.

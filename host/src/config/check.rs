@@ -28,7 +28,7 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Soft failures in a row that eject.
 const FAILURES: u32 = 3;
-/// As many attempts as are remembered.
+/// The most failures in a row that can be asked for: as many attempts are remembered.
 const MAX_FAILURES: u64 = 20;
 const RETRIES: u64 = 2;
 /// More of them only keep a client waiting.

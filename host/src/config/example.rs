@@ -1,4 +1,4 @@
-//! What a value of the right shape looks like, for problems with those of the wrong one.
+//! Examples of values of the right shape, for problems with those of the wrong one.
 
 /// The least that works.
 pub(super) const MINIMAL: &str = "the least that works:\n\
@@ -40,7 +40,7 @@ pub(super) fn list(key: &str) -> String {
     }
 }
 
-/// What to write for a number with a unit behind it, such as `30s` or `32MB`; `wanted` says what the number counts.
+/// The text to write in place of a number with a unit, such as `30s` or `32MB`; `wanted` says what the number counts.
 pub(super) fn without_unit(text: &str, wanted: &str) -> Option<String> {
     let text = text.trim();
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_' || c == ',')).unwrap_or(text.len());

@@ -9,7 +9,7 @@
 /// The environment, as whoever loads a configuration gives it.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Where the content of a file that a text names comes from: nothing when there is no such file, or why it cannot be read.
+/// Reads the file that a text names: `None` when there is no such file, an error when it cannot be read.
 pub(super) type Files<'a> = dyn Fn(&str) -> Result<Option<String>, String> + 'a;
 
 /// Defaults within defaults; nobody needs more than two, and recursion must end before the stack does.
@@ -139,7 +139,7 @@ impl Run<'_> {
         Some(close + 1)
     }
 
-    /// What the file holds whose path is `text[from..to]`, which may hold references.
+    /// The content of the file whose path is `text[from..to]`, which may hold references.
     fn file(&mut self, from: usize, to: usize, depth: usize) -> Result<String, Failure> {
         let begin = self.out.len();
         self.expand(from, to, depth + 1);
@@ -161,7 +161,7 @@ impl Run<'_> {
     }
 }
 
-/// What a reference refers to.
+/// The place that a reference takes its value from.
 #[derive(Clone, Copy, Debug)]
 enum Source<'t> {
     Variable(&'t str),
@@ -187,7 +187,7 @@ fn reference(text: &str) -> Option<(Source<'_>, Option<&str>)> {
     sane.then_some((Source::Variable(name), default))
 }
 
-/// Where the `:-` begins that stands in no reference, or the end.
+/// The position of the `:-` that stands in no inner reference, or the end of the text.
 fn default_of(text: &str) -> usize {
     let (mut open, bytes) = (0_usize, text.as_bytes());
     for (at, pair) in bytes.windows(2).enumerate() {

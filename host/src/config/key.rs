@@ -4,14 +4,14 @@
 //! A provider would answer 401 to them, hours later. What a key looks like is nobody's business here; only what no key
 //! looks like. No text that is returned shows what was written, but for names of variables in capital letters.
 
-/// What is wrong, and what would be right.
+/// A mistake in a key, and what would be right.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub message: &'static str,
     pub help: String,
 }
 
-/// How other tools name a variable; lower case.
+/// The notations of other tools for a variable, in lower case.
 const NOTATIONS: [&str; 11] = [
     "$env:",
     "env.",
@@ -26,13 +26,13 @@ const NOTATIONS: [&str; 11] = [
     "secrets.",
 ];
 
-/// What belongs to the header and not to the key, in upper or lower case.
+/// Prefixes that belong to a header and not to the key, in any case.
 const HEADERS: [&str; 7] = ["Bearer ", "Bearer:", "Basic ", "Token ", "Authorization:", "api-key:", "x-api-key:"];
 
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
-/// Why `text` is no key, if it plainly is none. `written` is whether it stands so in the file: what a variable holds may
-/// begin with a `$`.
+/// The reason why `text` is no key, if it plainly is none. `written` is true when it stands so in the file: what a
+/// variable holds may begin with a `$`.
 pub(super) fn mistake(text: &str, written: bool) -> Option<Mistake> {
     let lower = text.to_ascii_lowercase();
     if let Some(header) = HEADERS.iter().find(|header| lower.starts_with(&header.to_ascii_lowercase())) {
@@ -56,7 +56,7 @@ pub(super) fn mistake(text: &str, written: bool) -> Option<Mistake> {
     })
 }
 
-/// Whether `text` names a variable in a way that means nothing here.
+/// True when `text` names a variable in a way that means nothing here.
 pub(super) fn is_reference(text: &str, lower: &str, written: bool) -> bool {
     let between = |begin: &str, end: &str| text.len() > 2 && text.starts_with(begin) && text.ends_with(end);
     let is_name = |text: &str| {

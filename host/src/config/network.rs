@@ -15,24 +15,24 @@ use super::{ForwardProxy, ProviderTls, Secret, Way};
 /// The longest path that a socket's address holds on every system.
 const MAX_SOCKET: usize = 103;
 
-/// What stands under `proxy`.
+/// The values that `proxy` can have.
 #[derive(Clone, Debug)]
 pub(super) enum Choice {
     /// No forward proxy, whatever the environment says.
     None,
-    /// As the environment says.
+    /// The environment's forward proxies.
     Env,
     /// This one.
     Proxy(ForwardProxy),
 }
 
-/// What `network` says.
+/// Reads the section `network`.
 pub(super) fn network(reader: &mut Reader<'_>, top: &Section<'_>) -> Option<Choice> {
     let section = reader.section(top, "network", Some(NETWORK));
     choice(reader, &section)
 }
 
-/// What stands under `proxy` in `section`, if anything.
+/// Reads `proxy` in `section`, if it stands there.
 fn choice(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Choice> {
     let (at, node) = section.get("proxy")?;
     // It may hold a password.
@@ -140,7 +140,7 @@ fn of_environment(env: &dyn Fn(&str) -> Option<String>, url: &Url) -> Option<(&'
     (!is_this_machine(&host) && !exempt).then_some(named)
 }
 
-/// Whether requests to it stay on this machine, where no proxy could find it.
+/// True when requests to `host` stay on this machine, where no forward proxy could find it.
 fn is_this_machine(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
@@ -149,8 +149,8 @@ fn is_this_machine(host: &Host<&str>) -> bool {
     }
 }
 
-/// Whether a list as in `NO_PROXY` names a host: itself, a domain above it, its address, a network that it is in, each
-/// with a port or without; or `*`.
+/// True when a list as in `NO_PROXY` names a host: itself, a domain above it, its address, a network that it is in,
+/// each with a port or without; or `*`.
 fn is_exempt(list: &str, host: &Host<&str>, port: u16) -> bool {
     let address = match host {
         Host::Domain(_) => None,
@@ -185,7 +185,7 @@ fn is_exempt(list: &str, host: &Host<&str>, port: u16) -> bool {
     })
 }
 
-/// Whether `address` is the one that `entry` names, or in the network that it names.
+/// True when `address` is the one that `entry` names, or in the network that it names.
 fn is_within(entry: &str, address: IpAddr) -> bool {
     let (network, bits) = match entry.split_once('/') {
         Some((network, bits)) => (network, bits.parse::<u32>().ok()),
@@ -205,8 +205,8 @@ fn is_within(entry: &str, address: IpAddr) -> bool {
     }
 }
 
-/// What a base URL means that begins with `unix:`, or as nginx has it with `http://unix:`: a socket in the file system,
-/// and after a colon the path of the API there. `None` for any other.
+/// The meaning of a base URL that begins with `unix:`, or as nginx has it with `http://unix:`: a socket in the file
+/// system, and after a colon the path of the API there. `None` for any other.
 pub(super) fn socket(text: &str) -> Option<Result<(Url, PathBuf), &'static str>> {
     let rest = text.strip_prefix("http://unix:").or_else(|| text.strip_prefix("unix:"))?;
     // As in a URL with an empty host.

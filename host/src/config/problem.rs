@@ -124,7 +124,7 @@ impl Findings {
         Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), names: Vec::new() }
     }
 
-    /// Where relative paths begin.
+    /// The folder in which relative paths begin.
     pub fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
     }

@@ -26,7 +26,7 @@ const AZURE_API_VERSION: &str = "2024-10-21";
 /// Whose base URL wants Azure's dialect.
 const AZURE_HOSTS: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
 
-/// What is appended to a base URL and must not be part of it; the longer ones first.
+/// Endpoints that are appended to a base URL and must not be part of it; the longer ones first.
 const ENDPOINTS: [&str; 11] = [
     "/chat/completions",
     "/completions",
@@ -56,7 +56,7 @@ pub(super) const RESERVED_HEADERS: [&str; 11] = [
     "upgrade",
 ];
 
-/// What holds for all providers.
+/// The settings that hold for all providers.
 pub(super) struct Around<'a> {
     /// `timeouts` at top level.
     pub timeouts: Given,
@@ -64,7 +64,7 @@ pub(super) struct Around<'a> {
     pub checks: &'a HealthCheck,
     /// `network.proxy`.
     pub proxy: Option<Choice>,
-    /// Whether it has been said that the environment's proxy is not used.
+    /// True once it has been said that the environment's forward proxy is not used.
     pub warned: Cell<bool>,
 }
 
@@ -318,7 +318,7 @@ pub(super) fn secret(reader: &mut Reader<'_>, node: &Node, at: Place, empty: Opt
     sendable(reader, found, empty)
 }
 
-/// As [`secret`], of a text that has been read.
+/// Does what [`secret`] does, with a text that has been read.
 fn sendable(reader: &mut Reader<'_>, found: Text, empty: Option<&str>) -> Result<Secret, Reported> {
     let Text { at, text, written, stray, .. } = found;
     let (message, help) = if text.is_empty() {

@@ -398,7 +398,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a file of a secret or the like holds; nothing when there is none.
+/// The content of a file that holds a secret or the like; `None` when there is no such file.
 pub(super) fn content(file: &Path) -> Result<Option<String>, String> {
     let bytes = match read_bounded(file, MAX_CONTENT) {
         Ok(bytes) => bytes,

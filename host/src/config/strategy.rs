@@ -31,7 +31,7 @@ struct Declared<'n> {
     config: serde_json::Value,
 }
 
-/// What stands under `strategies` and is none.
+/// The key under `strategies` that names no strategy.
 const LIMITS: &str = "limits";
 
 /// More shadows than this are a mistake.

@@ -1,4 +1,4 @@
-//! Where well-known vendors have their OpenAI-compatible API, to warn of a base URL beside it.
+//! The paths of well-known vendors' OpenAI-compatible APIs, to warn of a base URL that misses them.
 //!
 //! Each path is what the vendor's documentation gives as the base URL for OpenAI's SDKs. A vendor that answers with and
 //! without `/v1` alike, as DeepSeek and Perplexity do, is not in the list.
@@ -31,7 +31,7 @@ const VENDORS: [(&str, &str); 22] = [
     ("openrouter.ai", "/api/v1"),
 ];
 
-/// Where Ollama listens, whatever the host.
+/// Ollama's port, on any host.
 const OLLAMA: u16 = 11434;
 
 /// The path that the base URL should have at a host that is known, if it stops short of it.

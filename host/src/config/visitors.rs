@@ -54,7 +54,7 @@ pub(super) fn origins(reader: &mut Reader<'_>, server: &Section<'_>, keys: bool)
     origins
 }
 
-/// What this machine may be called beside `localhost` and its addresses.
+/// Names of this machine beside `localhost` and its addresses (`server.hosts`).
 pub(super) fn hosts(reader: &mut Reader<'_>, server: &Section<'_>) -> Vec<String> {
     let mut hosts = Vec::new();
     for (at, node) in reader.list(server, "hosts") {

@@ -33,7 +33,7 @@ impl Wildcard {
     }
 }
 
-/// Whether a name of `providers[].models` stands for `model`.
+/// True when a name of `providers[].models` stands for `model`.
 pub(super) fn fits(name: &str, model: &str) -> bool {
     match name.split_once('*') {
         None => name == model,
@@ -52,7 +52,7 @@ impl Provider {
         mapped.map_or(Cow::Borrowed(asked), Cow::Owned)
     }
 
-    /// Whether its list of models, if it has one, or its map holds the model that a client asks for.
+    /// True when the provider's list of models, if it has one, or its map holds the model that a client asks for.
     pub fn serves(&self, asked: &str) -> bool {
         self.models.is_empty()
             || self.model_map.contains_key(asked)
@@ -60,7 +60,7 @@ impl Provider {
             || self.wildcards.iter().any(|wildcard| wildcard.mapped(asked).is_some())
     }
 
-    /// Whether the models that it serves cannot be counted.
+    /// True when the models that the provider serves cannot be counted.
     pub fn has_wildcards(&self) -> bool {
         !self.models.is_empty() && (!self.wildcards.is_empty() || self.models.iter().any(|name| name.contains('*')))
     }

@@ -1,4 +1,4 @@
-//! What stood in the file, key by key, to say after a reload what is different now.
+//! The file's keys and values as they were written, to say after a reload what is different now.
 //!
 //! Values are shown as they were written: what a variable or a file held may be a secret. Whether they are the same is
 //! judged by what they stand for.
@@ -34,7 +34,7 @@ struct Value {
 pub struct Change {
     /// Its path; providers by their names.
     pub key: String,
-    /// What has become of it, such as `1 -> 3`, `changed`, `added`.
+    /// The kind of change, such as `1 -> 3`, `changed`, `added`.
     pub what: String,
     /// Not for everybody who may ask how the server is.
     private: bool,
@@ -58,7 +58,7 @@ impl Change {
 }
 
 impl Written {
-    /// What stands in a file; `findings` knows its folder.
+    /// The keys and values of a file; `findings` knows its folder.
     pub(super) fn of(root: Option<&Node>, env: &Env<'_>, findings: &Findings) -> Self {
         let mut all = BTreeMap::new();
         if let Some(root) = root {
@@ -71,7 +71,7 @@ impl Written {
         Self(all)
     }
 
-    /// What is different in `after`, in the order of the keys; something that is new or gone as a whole is one change.
+    /// The differences from `after`, in the order of the keys; something new or gone as a whole is one change.
     pub fn changes(&self, after: &Self) -> Vec<Change> {
         let mut changes: Vec<Change> = Vec::new();
         let mut keys: Vec<&String> = self.0.keys().chain(after.0.keys()).collect();
@@ -127,7 +127,7 @@ fn what(old: Option<&Value>, new: Option<&Value>) -> String {
     if old == new { format!("{new} stands for something else now") } else { format!("{old} -> {new}") }
 }
 
-/// How far values may be shown.
+/// The degree to which values may be shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Yes,
@@ -165,7 +165,7 @@ fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> Stri
     }
 }
 
-/// What an element of a list calls itself.
+/// The name that an element of a list gives itself.
 fn name(item: &Node) -> Option<&str> {
     let Kind::Map(entries) = &item.kind else { return None };
     entries.iter().find_map(|(key, node)| match &node.kind {

@@ -112,7 +112,7 @@ impl Node {
         Self::new(0, Kind::Scalar(Scalar { text: text.into(), plain: false }))
     }
 
-    /// What JSON says.
+    /// The tree of a JSON value.
     pub fn of_json(value: &serde_json::Value) -> Self {
         use serde_json::Value;
         let kind = match value {
@@ -136,13 +136,13 @@ impl Node {
         }
     }
 
-    /// What stands under a key, if it is a mapping and has one.
+    /// The value under a key, if this is a mapping that has the key.
     pub fn get(&self, key: &str) -> Option<&Node> {
         let Kind::Map(entries) = &self.kind else { return None };
         entries.iter().find(|(known, _)| known.text == key).map(|(_, node)| node)
     }
 
-    /// What stands under a key, which is made with nothing behind it if need be; `None` if this is no mapping.
+    /// The value under a key, which is made empty if it is missing; `None` if this is no mapping.
     pub fn entry(&mut self, key: &str) -> Option<&mut Node> {
         if self.is_null() {
             self.kind = Kind::Map(Vec::new());
@@ -238,7 +238,7 @@ pub(crate) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, 
     Ok(tree.root.filter(|root| !root.is_null()))
 }
 
-/// Where a mistake is rather than where the parser noticed it, and what to do about it.
+/// The place of a mistake, which is not always where the parser noticed it, and the remedy.
 fn remedy(text: &str, info: &str, line: usize, column: usize) -> (usize, usize, Option<&'static str>) {
     if info.contains("tab") {
         // The parser names the line before, or a column behind it.

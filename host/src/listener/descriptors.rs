@@ -20,7 +20,7 @@ pub fn provide() {
     raise();
 }
 
-/// How many of `wanted` connections of clients the limit leaves room for.
+/// The number of client connections, of the `wanted`, that the limit leaves room for.
 pub fn affordable(wanted: usize) -> usize {
     let Some(limit) = limit() else { return wanted };
     let share = share(limit);
@@ -47,7 +47,7 @@ fn limit() -> Option<usize> {
     getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
 }
 
-/// What either side gets of so many files.
+/// The share of either side in so many files.
 fn share(limit: usize) -> usize {
     (limit - RESERVE.min(limit / 4)) / 2
 }

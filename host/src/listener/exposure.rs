@@ -15,7 +15,7 @@ pub enum Door {
 
 /// Warns when others than this machine can reach `address` and no key is asked for.
 ///
-/// Who may reach a socket in the file system its permissions say.
+/// Warns when nothing keeps others out. A socket in the file system is exempt: its permissions say who may reach it.
 pub fn warn_if_open(door: Door, address: &Address, has_keys: bool) {
     let Address::Tcp(address) = *address else { return };
     if let Some(warning) = warning(door, address, has_keys) {

@@ -1,6 +1,6 @@
 //! The two kinds of sockets that clients come to: TCP, and one in the file system.
 //!
-//! What differs between them is here; whoever serves a connection does not know which it is.
+//! Only this file knows the difference; whoever serves a connection does not know which kind it is.
 
 use std::fmt;
 use std::fs;
@@ -22,17 +22,17 @@ use super::Peer;
 /// Enough for a burst of connections: with fewer the kernel drops some, and their clients try again after a second.
 const BACKLOG: u32 = 4096;
 
-/// Who may connect to a socket in the file system: the user that the proxy runs as, and that user's group, in which a web
-/// server before it can be.
+/// The permissions of a socket in the file system: for the user that the proxy runs as, and that user's group, in which
+/// a web server before it can be.
 const MODE: u32 = 0o660;
 
-/// How long a socket that is there already gets to say that somebody listens.
+/// The time that a socket which is there already gets to say that somebody listens.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// What a socket in the file system is told by in the configuration.
+/// The prefix in the configuration that marks a socket in the file system.
 const IN_FILE_SYSTEM: &str = "unix:";
 
-/// Where a listener is bound.
+/// The place that a listener is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An address and a port.
@@ -41,7 +41,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// As URLs begin: `http://ADDRESS`, or what the configuration says of a socket in the file system.
+/// The beginning of URLs: `http://ADDRESS`, or what the configuration says of a socket in the file system.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,7 +99,7 @@ impl Socket {
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
     }
 
-    /// Where it is bound.
+    /// The place that it is bound to.
     ///
     /// # Errors
     ///

@@ -21,14 +21,14 @@ use super::farewell::{HEAD_TOO_LARGE, NOT_HTTP, URL_TOO_LONG};
 pub struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
-    /// What is left to be said in the library's place, once it has refused a head.
+    /// The answer still to be sent in the library's place, once it has refused a head.
     instead: Option<&'static [u8]>,
-    /// What may still be read and thrown away once nothing more is said.
+    /// The number of bytes that may still be read and thrown away once nothing more is said.
     to_discard: usize,
 }
 
-/// What a client may still send after its head was refused, so that it reads why: a socket that is closed while bytes
-/// lie unread in it resets the connection.
+/// The bytes that a client may still send after its head was refused, so that it reads why: a socket that is closed
+/// while bytes lie unread in it resets the connection.
 const MOST_DISCARDED: usize = 1 << 20;
 
 impl<S> Watched<S> {
@@ -55,7 +55,7 @@ impl<S> Watched<S> {
     }
 }
 
-/// What is said in place of the library's own answer, if `bytes` are one.
+/// The answer to send in place of the library's own, if `bytes` are one.
 fn instead_of(bytes: &[u8]) -> Option<&'static [u8]> {
     let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "))?.get(..3)?;
     let answer = match status {

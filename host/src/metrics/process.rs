@@ -1,4 +1,4 @@
-//! What the process takes of the machine, with the names that every Prometheus library gives it.
+//! The resources that the process takes of the machine, with the names that every Prometheus library gives them.
 //!
 //! Read from `/proc` at the scrape; where there is none, only what can be asked otherwise is there.
 
@@ -53,7 +53,7 @@ pub(super) fn gather(register: &dyn Fn(Box<dyn Collector>)) {
     }
 }
 
-/// When the machine was started, in seconds since 1970.
+/// The time at which the machine was started, in seconds since 1970.
 fn booted() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/stat").ok()?;
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()

@@ -27,7 +27,7 @@ pub struct Board {
     snapshot: ArcSwap<Snapshot>,
     /// Who sits where. Its lock serialises writers of the snapshot; readers never take it.
     seats: Mutex<Seats>,
-    /// Where stored things live.
+    /// The table of stored things.
     pub(super) homes: Homes,
 }
 
@@ -80,8 +80,8 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     health: Vec<Health>,
-    /// Of whom nothing is held against, whatever the time and the model. For nearly all providers nearly always the whole
-    /// answer.
+    /// True for providers against which nothing is held, whatever the time and the model. For nearly all, nearly
+    /// always, the whole answer.
     well: Vec<bool>,
 }
 
@@ -96,7 +96,7 @@ impl Snapshot {
         &self.health[record.seat]
     }
 
-    /// Whether the provider in a seat takes all that comes, now and until the next snapshot.
+    /// True when the provider in a seat takes all that comes, now and until the next snapshot.
     pub fn is_well(&self, seat: usize) -> bool {
         self.well.get(seat).is_some_and(|well| *well)
     }
@@ -121,7 +121,7 @@ impl Record {
         *self.trail.lock() = Trail::anew(epoch, self.gauge.next());
     }
 
-    /// How the latest attempts went.
+    /// The trail of the latest attempts.
     pub(super) fn trail(&self) -> Trail {
         *self.trail.lock()
     }

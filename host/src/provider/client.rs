@@ -48,7 +48,7 @@ pub struct Client(Way);
 /// The endpoint that lists a provider's models.
 pub const MODELS: &str = "models";
 
-/// What the proxy calls itself in requests of its own: some providers refuse those that say nothing.
+/// The proxy's `User-Agent` in requests of its own: some providers refuse those without one.
 const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
 /// How a provider is reached.
@@ -88,7 +88,7 @@ pub struct Call<'a> {
     pub headers: &'a HeaderMap,
     /// The body, as this provider gets it.
     pub body: Bytes,
-    /// Whether it may reach the provider once at most: a kept connection that ends under it is its end.
+    /// True when the request may reach the provider once at most: a kept connection that ends under it is its end.
     pub once: bool,
 }
 
@@ -132,7 +132,7 @@ pub struct AttemptError {
     pub outcome: Outcome,
     /// Whether bytes of the request may have reached the provider.
     pub sent: bool,
-    /// What the provider says about it, where it says something.
+    /// The provider's own words about it, where it has any.
     pub words: Option<Box<Words>>,
     /// The chain behind it, for the log; may name addresses.
     #[source]
@@ -340,7 +340,7 @@ impl Http {
         request
     }
 
-    /// What the request line names: the path, or before a forward proxy the whole URL (RFC 9112, 3.2.2).
+    /// The target in the request line: the path, or before a forward proxy the whole URL (RFC 9112, 3.2.2).
     fn target(&self, call: &Call<'_>) -> http::Uri {
         let target = self.dialect.target(call.endpoint, call.query, call.model);
         let Some(authority) = &self.absolute else { return target };
@@ -503,7 +503,7 @@ impl AttemptError {
     }
 }
 
-/// What TLS had against the other side, if that is what broke a connection.
+/// The fault that TLS found in the other side, if that is what broke a connection.
 fn tls_fault(error: &std::io::Error) -> Option<TlsFault> {
     error.get_ref()?.downcast_ref().map(fault_of)
 }

@@ -1,4 +1,4 @@
-//! How a provider wants to be addressed: its URLs and the header that carries its key. Below it, how it speaks of failures.
+//! The provider's form of address: its URLs and the header that carries its key. Below it, how it speaks of failures.
 
 use std::borrow::Cow;
 

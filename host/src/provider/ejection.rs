@@ -18,7 +18,7 @@ use crate::routing::{Evidence, Outcome};
 pub use throttle::{ModelKey, Scope, Throttles};
 pub use trail::{Mark, Trail};
 
-/// How long the first ejection in a row lasts, unless the longest one is shorter.
+/// The length of the first ejection in a row, unless `cooldown` is shorter.
 const FIRST_EJECTION: Duration = Duration::from_secs(1);
 /// An ejection is longer by up to this share, so that those of many proxies do not end together.
 const JITTER: f64 = 0.1;
@@ -38,10 +38,10 @@ pub enum Standing {
     Probing,
 }
 
-/// How many requests may go to a provider while others can serve.
+/// The number of requests that may go to a provider while others can serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// As many as come.
+    /// Any number of requests.
     Free,
     /// One at a time: it has yet to prove itself.
     OneAtATime,
@@ -82,7 +82,7 @@ pub struct Health {
     /// A request or a check has gone well at some time.
     has_answered: bool,
     throttles: Throttles,
-    /// Why it is or was last out, for `/health`.
+    /// The reason why it is or was last out, for `/health`.
     reason: Option<Arc<str>>,
 }
 
@@ -91,7 +91,7 @@ pub struct Health {
 pub struct Policy {
     /// The longest ejection.
     pub cooldown: Duration,
-    /// So many soft failures in a row eject.
+    /// The number of soft failures in a row that eject.
     pub failures: u32,
     /// Whether failed requests eject.
     pub track_errors: bool,
@@ -100,9 +100,9 @@ pub struct Policy {
 /// An attempt after its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// How it ended.
+    /// The outcome of the attempt.
     pub outcome: Outcome,
-    /// What that says about the provider: the outcome's own weight, or nothing where the request itself is to blame.
+    /// The evidence against the provider: the outcome's own weight, or nothing where the request itself is to blame.
     pub evidence: Evidence,
     /// The provider's epoch when it began.
     pub epoch: u64,
@@ -110,9 +110,9 @@ pub struct Attempt<'a> {
     pub number: u32,
     /// The model that was asked for.
     pub model: ModelKey,
-    /// Whether a rate limit is about all models.
+    /// True when a rate limit is about all models.
     pub limits_account: bool,
-    /// Why it ended so where there is more to say, in the words of [`Provider::describe`](super::Provider::describe).
+    /// The reason, where there is more to say, in the words of [`Provider::describe`](super::Provider::describe).
     pub reason: Option<&'a str>,
 }
 
@@ -154,12 +154,12 @@ impl Health {
         }
     }
 
-    /// Whether nothing is held against it, whatever the time and the model.
+    /// True when nothing is held against the provider, whatever the time and the model.
     pub fn is_well(&self) -> bool {
         self.ejection.is_none() && !self.on_trial && self.throttles.is_empty()
     }
 
-    /// How many requests for `model` it may be given while others can serve; `checks` says whether it is checked.
+    /// The requests for `model` that it may be given while others can serve; `checks` says whether it is checked.
     pub fn admission(&self, model: ModelKey, checks: bool, now: Instant) -> Admission {
         if self.throttles.wait(model, now).is_some() {
             return Admission::Closed;
@@ -189,7 +189,7 @@ impl Health {
         self.epoch
     }
 
-    /// Why it is out, or has yet to prove itself.
+    /// The reason why it is out, or has yet to prove itself.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref().filter(|_| !self.is_well())
     }
@@ -290,8 +290,8 @@ impl Health {
         })
     }
 
-    /// When the next active check is due, after one that ended at `last`, the latest of `failed` in a row; `regular` is
-    /// when it would be due of a provider that is well.
+    /// The time at which the next active check is due, after one that ended at `last`, the latest of `failed` in a row;
+    /// `regular` is when it would be due of a provider that is well.
     pub fn next_check(&self, last: Instant, failed: u32, regular: Instant, now: Instant) -> Instant {
         let due = match &self.ejection {
             Some(ejection) if self.check_failed && ejection.cause == Cause::Checks => last + WATCH,

@@ -78,7 +78,7 @@ pub struct Eligible {
 struct Wild {
     providers: Vec<config::Provider>,
     sets: RwLock<HashMap<Vec<u32>, Arc<EligibleSet>>>,
-    /// What the predecessor has counted.
+    /// The counts of the predecessor.
     before: Counts,
 }
 

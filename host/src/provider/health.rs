@@ -82,8 +82,8 @@ async fn check(provider: &Provider, settings: &ProviderCheck) -> (CheckResult, O
     (result, None)
 }
 
-/// What the status of a check's answer means. Whoever answers is alive, though it may have no list of models, want it
-/// asked for otherwise, or limit our rate.
+/// The result that follows from the status of a check's answer. Whoever answers is alive, though it may have no list of
+/// models, want it asked for otherwise, or limit our rate.
 fn found(status: u16) -> CheckResult {
     match status {
         401 => CheckResult::Refused("did not accept the proxy's key (401)".to_owned()),

@@ -1,5 +1,5 @@
-//! Where stored things live: a file, a batch or a response is known to the provider that made it and to no other. A bounded
-//! table from ids to providers; what it has forgotten is asked for in the order of the configuration.
+//! The homes of stored things: a file, a batch or a response is known to the provider that made it and to no other. A
+//! bounded table from ids to providers; what it has forgotten is asked for in the order of the configuration.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// So many ids are remembered, at some 50 bytes each; the oldest go first.
+/// The most ids that are remembered, at some 50 bytes each; the oldest go first.
 const MAX_IDS: usize = 100_000;
-/// What is longer is none of an API's ids.
+/// The longest id: no API has longer ones.
 const MAX_ID: usize = 256;
 
 /// The table. Providers are known by their names, so that it outlives the configuration.
@@ -22,7 +22,8 @@ pub struct Homes {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// From the hash of an id, seeded at random: nobody can prepare ids that collide.
+    /// Maps the hash of an id to its provider. The hash is seeded at random, so that nobody can prepare ids that
+    /// collide.
     of: HashMap<u64, Arc<str>>,
     order: VecDeque<u64>,
 }

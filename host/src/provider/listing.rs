@@ -18,11 +18,11 @@ const MAX_LIST: usize = 1 << 20;
 /// More models than this are not kept of one provider.
 const MAX_MODELS: usize = 10_000;
 
-/// What one provider lists.
+/// The models that one provider lists.
 #[derive(Debug, Default)]
 pub struct Listing {
     known: ArcSwapOption<Models>,
-    /// When it was asked first, and last.
+    /// The first and the latest time at which it was asked.
     asked: Mutex<Option<(Instant, Instant)>>,
     /// Held by whoever asks it.
     turn: Arc<Turn<()>>,
@@ -35,7 +35,7 @@ pub struct Models(pub Vec<Model>);
 /// One model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// What it is asked for by.
+    /// The name that it is asked for by.
     pub id: String,
     /// The whole object, as JSON.
     pub text: String,

@@ -32,7 +32,7 @@ pub struct Masks {
     finders: Vec<Finder<'static>>,
     /// What is shorter holds none of them.
     shortest: usize,
-    /// Where the provider is reached: no secret, and no client's business.
+    /// The provider's address: no secret, and no client's business.
     address: Vec<Finder<'static>>,
 }
 
@@ -141,7 +141,7 @@ impl Masks {
     }
 }
 
-/// How an error may write where a provider is reached: its authority, and its host where that is no mere word.
+/// Forms in which an error may write a provider's address: its authority, and its host where that is no mere word.
 fn address(provider: &Provider) -> Vec<String> {
     let url = &provider.base_url;
     let Some(host) = url.host_str() else { return Vec::new() };

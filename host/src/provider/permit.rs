@@ -36,7 +36,7 @@ pub struct Permit {
     reported: bool,
 }
 
-/// What a request has met before this attempt, for which it may itself be to blame.
+/// The failures that a request has met before this attempt, for which it may itself be to blame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Excuse {
     /// It timed out at another provider.
@@ -46,7 +46,7 @@ pub struct Excuse {
 }
 
 impl Excuse {
-    /// What is left of an outcome's weight.
+    /// The weight that is left of an outcome.
     fn weigh(self, outcome: Outcome) -> Evidence {
         match (outcome.evidence(), outcome) {
             (_, Outcome::TimedOut { .. }) if self.timed_out => Evidence::None,

@@ -93,7 +93,7 @@ impl Counts {
     }
 }
 
-/// As logged.
+/// The number as it is logged.
 fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

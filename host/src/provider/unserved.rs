@@ -1,4 +1,4 @@
-//! What providers have said that they do not serve: remembered for a minute, so that they are asked last for it.
+//! Refusals of providers to serve an endpoint or model: remembered for a minute, so that they are asked last for it.
 //!
 //! Two local servers, one for chat and one for embeddings, are both well; without this every second request would go the
 //! long way round. It is no part of a provider's health: for everything else it is asked as before.
@@ -14,10 +14,10 @@ use crate::routing::Outcome;
 
 /// For how long it is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// As much as is remembered; of more, what came first is forgotten.
+/// The most refusals that are remembered; of more, the oldest are forgotten.
 const MOST: usize = 256;
 
-/// What a request asks for, as far as a provider may lack it.
+/// The part of a request that a provider may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The endpoint and the model.
@@ -74,7 +74,7 @@ impl Unserved {
         self.count.store(refusals.len(), Relaxed);
     }
 
-    /// Whether anything is remembered.
+    /// True when nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.count.load(Relaxed) == 0
     }

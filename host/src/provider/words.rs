@@ -10,7 +10,7 @@ pub const LONGEST: usize = 300;
 /// ... and of its type and its code.
 const LONGEST_CODE: usize = 64;
 
-/// What a provider said of its failure. `Display` is one line of at most [`LONGEST`] bytes without secrets.
+/// A provider's own words about its failure. `Display` is one line of at most [`LONGEST`] bytes without secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
     message: String,
@@ -19,7 +19,7 @@ pub struct Words {
 }
 
 impl Words {
-    /// What `said` may be shown of; `None` when that is nothing.
+    /// The part of `said` that may be shown; `None` when that is nothing.
     pub fn of(said: &Said, masks: &Masks) -> Option<Box<Self>> {
         // Masked before it is cut, so that no piece of a key is left.
         let shown = |text: &str, longest| {

@@ -31,9 +31,9 @@ pub struct Entry {
     endpoint: usize,
     model: String,
     streaming: bool,
-    /// Who asked, unless nobody did.
+    /// The client's address, unless it has none.
     client: Option<IpAddr>,
-    /// What it was served with.
+    /// The generation that served the request.
     generation: Option<Arc<Generation>>,
     attempts: Vec<Attempt>,
     /// `None` until the answer's head was made: a client that left before it.

@@ -39,9 +39,9 @@ const MAX_HELD: usize = 1 << 20;
 pub struct Plan<'a> {
     /// The call to make.
     pub call: Call<'a>,
-    /// What a success must hold to be one.
+    /// The shape that a success must have.
     pub expected: Expected,
-    /// What the events of a stream of this endpoint mean.
+    /// The table of what the events of this endpoint's streams mean.
     pub protocol: Protocol,
     /// Whether a stream was asked for.
     pub streaming: bool,
@@ -49,7 +49,7 @@ pub struct Plan<'a> {
     pub signs: Option<&'a Signs>,
 }
 
-/// What an endpoint answers with when it answers.
+/// The kind of answer that an endpoint gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Perhaps with nothing.
@@ -63,7 +63,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Of an endpoint.
+    /// The kind that belongs to an endpoint.
     pub fn of(endpoint: &Endpoint) -> Self {
         match endpoint.class {
             Class::Generate => match endpoint.path.as_str() {
@@ -134,7 +134,7 @@ pub struct Failure {
     pub sent: bool,
     /// The provider's own 404, should every provider answer so.
     pub not_found: Option<Answered>,
-    /// Why it ended so, in one line for client and log, with the provider's own words.
+    /// The reason of the end, in one line for client and log, with the provider's own words.
     pub reason: String,
     /// Those words.
     pub words: Option<Box<Words>>,
@@ -181,7 +181,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     }
 }
 
-/// What a success is, by its label or, where a stream was asked for and the label says that it is none, by its beginning.
+/// The kind of a success, by its label or, where a stream was asked for and the label denies it, by its beginning.
 async fn nature(
     answer: &mut Answer,
     permit: &mut Permit,

@@ -112,7 +112,7 @@ struct Course<'a> {
     any_healthy: bool,
 }
 
-/// How a round through the tiers went.
+/// The end of a round through the tiers.
 enum Round {
     /// Somebody answered.
     Answered(Answered),
@@ -454,7 +454,7 @@ impl Course<'_> {
         Err(ProxyError::AllFailed { tried: self.failed, any_healthy: self.any_healthy })
     }
 
-    /// Why nobody was asked: what was last heard of each provider, of a few of them.
+    /// The limits for which nobody was asked: what was last heard of each provider, of a few of them.
     fn limited(&self, fleet: &Fleet) -> Vec<Tried> {
         const SHOWN: usize = 5;
         let snapshot = fleet.snapshot();

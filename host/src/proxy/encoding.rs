@@ -13,10 +13,10 @@ use ruzstd::decoding::StreamingDecoder;
 
 use super::respond::ProxyError;
 
-/// What is decoded, as a client is told.
+/// The encodings that are decoded, as a client is told.
 pub const DECODED: &str = "gzip, zstd, identity";
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// RFC 1952.
@@ -27,13 +27,13 @@ pub enum Encoding {
 
 /// Decoders must be able to keep so much of zstd's output to refer to (RFC 8878, 3.1.1.1.2), or the whole of it.
 const MAX_WINDOW: u64 = 8 << 20;
-/// How each frame of zstd begins.
+/// The beginning of each frame of zstd.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// As much is decoded at once.
+/// The size of what is decoded at once.
 const PIECE: usize = 64 << 10;
 
 impl Encoding {
-    /// How the body of a request with these headers is compressed, if it is.
+    /// The compression of the body of a request with these headers, if it has any.
     ///
     /// # Errors
     ///
@@ -108,8 +108,8 @@ fn fill(mut decoder: impl Read, whole: &mut Vec<u8>, limit: usize) -> Result<(),
     }
 }
 
-/// How much of its output a decoder must keep for the frame that begins here (RFC 8878, 3.1.1.1), in bytes; `None` when
-/// none begins.
+/// The length of output that a decoder must keep for the frame that begins here (RFC 8878, 3.1.1.1), in bytes; `None`
+/// when none begins.
 fn window(frame: &[u8]) -> Option<u64> {
     let descriptor = *frame.strip_prefix(&ZSTD_MAGIC)?.first()?;
     let is_single_segment = descriptor & 0x20 != 0;

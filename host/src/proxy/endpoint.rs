@@ -6,7 +6,7 @@ mod path;
 
 use super::respond::ProxyError;
 
-/// What metrics call an endpoint: one of these, so that no client can make more of them. In the order of [`Label`].
+/// The names of endpoints in metrics, so that no client can make more of them. In the order of [`Label`].
 pub const LABELS: [&str; 12] = [
     "chat/completions",
     "completions",
@@ -81,7 +81,7 @@ impl Methods {
         }
     }
 
-    /// As the header `Allow` has them.
+    /// The methods as the header `Allow` has them.
     fn allow(self) -> &'static str {
         match self {
             GET => "GET, HEAD",
@@ -100,15 +100,15 @@ const READ_AND_DELETE: Methods = GET.and(DELETE);
 struct Row {
     /// Without leading slash and `v1/`.
     path: &'static str,
-    /// Whether it is about the paths below, or about this one alone.
+    /// True when the row is about the paths below, and not about this one alone.
     below: bool,
     /// A request with another method gets 405.
     methods: Methods,
-    /// Of a `POST`.
+    /// The class of a `POST`.
     post: Class,
-    /// Of all other methods.
+    /// The class of all other methods.
     class: Class,
-    /// Whether the body of a `POST` must be a JSON object or a form.
+    /// True when the body of a `POST` must be a JSON object or a form.
     json: bool,
     label: Label,
     /// A server has it at its root, beside `/v1`: there it goes when the client asks for it there.
@@ -126,7 +126,7 @@ const fn takes_form(path: &'static str, label: Label) -> Row {
     Row { post: Class::Other, json: false, ..makes(path, label) }
 }
 
-/// What is below is stored at one provider.
+/// A row for things that are stored at one provider, and all below them.
 const fn stores(path: &'static str, label: Label) -> Row {
     let (post, class) = (Class::Stored, Class::Stored);
     Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }
@@ -138,9 +138,9 @@ const fn other(path: &'static str, label: Label) -> Row {
     Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }
 }
 
-/// What inference servers have at their root: llama.cpp (tools/server/README.md) and vLLM (its API server) each document
-/// it there and not below `/v1`. What `/v1` has as well goes there if the client says so. Answers are not judged, as
-/// some servers answer with a list.
+/// A row for what inference servers have at their root: llama.cpp (tools/server/README.md) and vLLM (its API server)
+/// each document it there and not below `/v1`. What `/v1` has as well goes there if the client says so. Answers are not
+/// judged, as some servers answer with a list.
 const fn at_root(path: &'static str) -> Row {
     let (post, class) = (Class::Other, Class::Other);
     Row { path, below: false, methods: POST, post, class, json: true, label: Label::Other, at_root: true }
@@ -220,16 +220,16 @@ pub struct Endpoint {
     /// The path without leading slash and without `v1/`. With a leading slash it is meant from the server's root on, and
     /// not from `/v1`.
     pub path: String,
-    /// What is asked of it.
+    /// The class of the request.
     pub class: Class,
-    /// Whether the body must be a JSON object or a form.
+    /// True when the body must be a JSON object or a form.
     pub json: bool,
     /// The model that the path names, as Azure's SDKs do.
     pub model: Option<String>,
     label: usize,
 }
 
-/// Whether a path is one of Anthropic's, whatever else is wrong with the request.
+/// True when a path is one of Anthropic's, whatever else is wrong with the request.
 pub fn is_messages(path: &str) -> bool {
     // Nearly no path is.
     path.contains("messages")

@@ -28,17 +28,17 @@ pub struct Generation {
     pub retries: u32,
     /// Bounds one provider's list of models.
     pub list_timeout: Duration,
-    /// How long a provider's list of models counts as fresh.
+    /// The age up to which a provider's list of models counts as fresh.
     pub list_interval: Duration,
     /// Keys of clients; empty lets everyone in.
     pub api_keys: Vec<Secret>,
-    /// From which web pages requests may come.
+    /// The web pages that requests may come from.
     pub visitors: Visitors,
     /// Headers about clients that providers get all the same.
     pub forward_headers: Vec<HeaderName>,
     /// Larger bodies are refused.
     pub max_body_bytes: usize,
-    /// How long the server goes on before it drains.
+    /// The time for which the server goes on before it drains.
     pub drain_delay: Duration,
     /// How long a drain waits for requests in flight.
     pub drain_timeout: Duration,
@@ -64,7 +64,7 @@ pub enum Operators {
 }
 
 impl Operators {
-    /// Whether operators must show a key of their own.
+    /// True when operators must show a key of their own.
     pub fn have_key(&self) -> bool {
         matches!(self, Self::SecondListener(Some(_)))
     }
@@ -108,8 +108,8 @@ impl Generation {
     }
 }
 
-/// Whether the client shows one of `keys`: in `Authorization: Bearer`, or in the headers in which Anthropic's and Azure's
-/// SDKs send theirs. The time it takes tells nothing about them.
+/// True when the client shows one of `keys`: in `Authorization: Bearer`, or in the headers in which Anthropic's and
+/// Azure's SDKs send theirs. The time it takes tells nothing about them.
 pub fn shows_one_of(keys: &[Secret], headers: &HeaderMap) -> bool {
     let bearer = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
     let bearer = match bearer.split_at_checked(b"Bearer ".len()) {

@@ -25,12 +25,13 @@ fn is_for_the_proxy(name: &str) -> bool {
     is_credential(name) || matches!(name, "accept-encoding" | "content-length" | "host")
 }
 
-/// What may hold a key of the client's, or who it is: no configuration can have it forwarded.
+/// True for a header that may hold a client's key or who it is: no configuration can have it forwarded.
 fn is_credential(name: &str) -> bool {
     matches!(name, "api-key" | "authorization" | "cookie" | "proxy-authorization" | "x-api-key" | "x-goog-api-key")
 }
 
-/// What tells a provider about the client, its account elsewhere, its browser or the proxies before this one, and what
+/// True for a header that tells a provider about the client, its account elsewhere, its browser or the proxies before
+/// this one, all of which
 /// `server.forward_headers` can have forwarded all the same.
 fn is_about_the_client(name: &str) -> bool {
     matches!(
@@ -61,8 +62,8 @@ pub fn to_provider(headers: &mut HeaderMap, forwarded: &[HeaderName]) {
     }
 }
 
-/// What a provider must not say to our clients: it is the proxy's to say who answered, whether to try again, and which web
-/// pages may read.
+/// True for a header that a provider must not send to our clients: it is the proxy's to say who answered, whether to
+/// try again, and which web pages may read.
 fn is_the_proxys_to_say(name: &str) -> bool {
     name == "x-should-retry" || name.starts_with("x-pointsman-") || name.starts_with("access-control-")
 }

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// A whole body gets as long as a pause, and this for each KiB that has come: else a byte before each pause has passed
 /// would hold a request, and what came of it, for ever.
 const PER_KIB: Duration = Duration::from_secs(1);
-/// What has come fast is credit for so long and no longer: else 31 MiB at once would buy hours.
+/// The most credit that fast bytes buy: without a bound, 31 MiB at once would buy hours.
 const MAX_CREDIT: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is read and thrown away, so that the client, which reads only when it has
 /// written, sees the answer instead of a broken connection.
@@ -79,9 +79,9 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// How fast a body must come: each KiB buys a second, and no more than [`MAX_CREDIT`] can be saved up.
+/// The pace that a body must keep: each KiB buys a second, and no more than [`MAX_CREDIT`] can be saved up.
 struct Pace {
-    /// When the credit is used up.
+    /// The time at which the credit is used up.
     due: Instant,
 }
 

@@ -23,9 +23,9 @@ use crate::provider::Provider;
 use crate::provider::ejection::Standing;
 use crate::provider::listing::{Model, Models};
 
-/// As long a client is kept waiting when nothing is known of some provider yet; one that hangs delays nobody longer.
+/// The longest wait for a list that is not known yet; a provider that hangs delays nobody longer.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// So many providers are asked at once.
+/// The number of providers that are asked at once.
 const ASKED_AT_ONCE: usize = 16;
 
 /// The lists of all providers as one, and who asks them.
@@ -39,7 +39,7 @@ pub struct Catalogue {
 /// All models, made of these lists; shared by all who ask while nothing changes, so that a long list is there once.
 struct Union {
     generation: u64,
-    /// Of each healthy provider by its index: its list.
+    /// The list of each healthy provider, by its index.
     of: Vec<Option<Option<Arc<Models>>>>,
     models: Vec<Model>,
     text: Bytes,
@@ -131,7 +131,7 @@ pub fn wanted(path: &str) -> Option<String> {
     Some(percent_decode_str(id).decode_utf8_lossy().into_owned())
 }
 
-/// Whether requests for a model are sent to a provider.
+/// True when requests for a model are sent to a provider.
 fn serves(generation: &Generation, provider: &Provider, id: &str) -> bool {
     generation.fleet.eligible(id).providers().contains(&provider.index)
 }
@@ -148,7 +148,7 @@ pub fn is_asked_for(generation: &Generation, id: &str) -> bool {
     fleet.eligible(id).providers().iter().any(|&index| fleet.provider(index).config.models.is_empty())
 }
 
-/// Whether a provider that was asked for the model `id` described it, rather than anything else.
+/// True when a provider that was asked for the model `id` described it, rather than anything else.
 pub fn is_described(answered: &Answered, id: &str) -> bool {
     let Content::Whole(text) = &answered.content else { return false };
     answered.status.is_success()

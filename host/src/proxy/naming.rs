@@ -48,7 +48,7 @@ impl Naming {
     }
 }
 
-/// Where the value of `model` stands, if it is a string. A string before a colon is a key and nothing else.
+/// The range of the value of `model`, if it is a string. A string before a colon is a key and nothing else.
 fn model(json: &[u8]) -> Option<Range<usize>> {
     let (mut at, mut depth, mut is_inside) = (0, 0_usize, false);
     while at < json.len() {

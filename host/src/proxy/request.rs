@@ -223,7 +223,7 @@ impl RequestBody {
         &self.model
     }
 
-    /// Whether what is made is to be kept: `store`, if it says.
+    /// The client's `store`: true when what is made is to be kept; `None` when it does not say.
     pub fn stores(&self) -> Option<bool> {
         self.stores
     }
@@ -290,7 +290,7 @@ impl RequestBody {
     }
 }
 
-/// Where the value of a member stands, of the object that begins at `at`. The whole is known to be JSON.
+/// The range of a member's value in the object that begins at `at`. The whole is known to be JSON.
 fn member(bytes: &[u8], at: usize, wanted: &[u8]) -> Option<Range<usize>> {
     let mut members = Members::at(bytes, at)?;
     while let Ok(Some(member)) = members.next() {
@@ -313,9 +313,9 @@ fn id_in(bytes: &[u8], value: &Range<usize>) -> Option<Range<usize>> {
 /// What was found in the object that a JSON body is.
 #[derive(Default)]
 struct Found {
-    /// Where its `{` stands.
+    /// The position of its `{`.
     opening: usize,
-    /// Whether no member is left in it.
+    /// True when no member is left in it.
     is_empty: bool,
     model: Option<Range<usize>>,
     /// A model that is null, which is as good as none.

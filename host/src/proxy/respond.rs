@@ -30,7 +30,7 @@ const PROXY: &str = "proxy_error";
 /// ... when providers failed.
 const PROVIDER: &str = "provider_error";
 
-/// How much of a client's text an error repeats, in bytes.
+/// The length of a client's text that an error repeats, in bytes.
 const MAX_ECHO: usize = 100;
 
 /// Why the proxy answers by itself.
@@ -119,9 +119,9 @@ pub struct Tried {
     pub provider: String,
     /// How the attempt ended.
     pub outcome: Outcome,
-    /// Why, in one line.
+    /// The reason, in one line.
     pub reason: String,
-    /// What the provider said about it.
+    /// The provider's own words about it.
     pub words: Option<Box<Words>>,
 }
 
@@ -133,9 +133,9 @@ pub struct Code(pub &'static str);
 struct Face {
     status: StatusCode,
     kind: Cow<'static, str>,
-    /// What metrics and logs call it.
+    /// The name of the error in metrics and logs.
     code: &'static str,
-    /// What the client is told in its place.
+    /// The code that the client is told in its place.
     their_code: Option<String>,
     param: Option<String>,
     message: String,
@@ -399,7 +399,7 @@ impl ProxyError {
 }
 
 impl Face {
-    /// Where one provider alone was tried, its error is the client's.
+    /// Takes over the provider's error for the client, where one provider alone was tried.
     fn in_their_words(self, tried: &[Tried]) -> Self {
         let Some((last, before)) = tried.split_last() else { return self };
         let words = last.words.as_deref().filter(|_| before.iter().all(|tried| tried.provider == last.provider));
@@ -439,7 +439,7 @@ pub fn error_json(message: &str, kind: &str, param: Option<&str>, code: &str) ->
     json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string().into()
 }
 
-/// What Anthropic's errors are called.
+/// The types of Anthropic's errors.
 const ANTHROPIC_TYPES: [&str; 10] = [
     "api_error",
     "authentication_error",

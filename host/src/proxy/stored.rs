@@ -10,7 +10,7 @@ use super::dispatch::Order;
 use super::endpoint::Class;
 use crate::provider::Fleet;
 
-/// As much of a stream is looked through for the id of what it makes: it stands in one of the first events.
+/// The length of a stream that is searched for the id of what it makes, which stands in one of the first events.
 const MAX_LOOKED: usize = 64 << 10;
 
 /// The provider that has what a request is about: what its path names, or what its body refers to.
@@ -24,15 +24,15 @@ pub fn home(order: &Order, fleet: &Fleet) -> Option<u32> {
     fleet.providers().iter().find(|provider| *provider.config.name == *name).map(|provider| provider.index)
 }
 
-/// What an answer says was made, or is there.
+/// The things that an answer says were made, or are there.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Made {
     id: Option<String>,
-    /// What a batch has written.
+    /// The file that a batch has written.
     output_file_id: Option<String>,
     error_file_id: Option<String>,
-    /// Of an event of a stream.
+    /// The response that an event of a stream is about.
     response: Option<Response>,
 }
 
@@ -58,7 +58,7 @@ pub fn learn(order: &Order, answered: &Answered, provider: &str, fleet: &Fleet) 
     }
 }
 
-/// Whether what the request makes can be asked for later.
+/// True when what the request makes can be asked for later.
 fn is_kept(order: &Order) -> bool {
     match order.endpoint.path.as_str() {
         "responses" => order.body.stores() != Some(false),
@@ -67,7 +67,7 @@ fn is_kept(order: &Order) -> bool {
     }
 }
 
-/// What the first event of a stream says that names anything.
+/// The first event of a stream that names anything, as the things that it names.
 fn first_event<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> Made {
     let mut text = Vec::new();
     for piece in pieces {

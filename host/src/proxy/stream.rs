@@ -49,9 +49,10 @@ pub struct Relay {
     source: Option<Pieces>,
     kind: Kind,
     usage: UsageScanner,
-    /// When the next event or byte must have come. Only a timer that goes off is set anew, not one for each event.
+    /// The time by which the next event or byte must have come. Only a timer that goes off is set anew, not one for
+    /// each event.
     due: Instant,
-    /// When a silent stream is to be kept alive, and after how long.
+    /// The time at which a silent stream is to be kept alive, and the interval.
     alive: Option<(Instant, Duration)>,
     timer: Pin<Box<Sleep>>,
     /// There was an event since the clock was read;
@@ -82,11 +83,11 @@ pub struct Flow {
 
 /// Bytes that are passed on.
 pub struct Raw {
-    /// How many are to come, where the answer announced it.
+    /// The bytes still to come, where the answer announced its length.
     left: Option<u64>,
     /// `timeouts.idle`: between two pieces.
     idle: Duration,
-    /// Whether it is JSON, which may say how many tokens it took.
+    /// True when it is JSON, which may say how many tokens it took.
     is_json: bool,
 }
 
@@ -117,7 +118,7 @@ pub struct CutShort {
     reason: String,
 }
 
-/// How a client is served, whatever it is answered with.
+/// The manner in which a client is served, whatever it is answered with.
 #[derive(Clone)]
 pub struct Ways {
     /// Closes its connection.
@@ -214,7 +215,7 @@ impl Relay {
         }
     }
 
-    /// Whether the stream has told of an error: nothing can be added to that.
+    /// True when the stream has told of an error: nothing can be added to that.
     fn has_failed(&self) -> bool {
         matches!(&self.kind, Kind::Events(flow) if flow.reader.progress().failed)
     }
@@ -276,7 +277,7 @@ impl Relay {
         })
     }
 
-    /// What is passed on of a piece, if there is anything whole in it.
+    /// The frame to pass on of a piece, if there is anything whole in it.
     fn take(&mut self, piece: Bytes) -> Option<Result<Frame<Bytes>, CutShort>> {
         let (whole, is_over) = match &mut self.kind {
             Kind::Events(flow) => match flow.reader.feed(piece) {

@@ -18,7 +18,7 @@ use super::request::scan::Members;
 const KEY: &[u8] = b"\"usage\"";
 /// More than an object with the figures and their details takes.
 const MAX_OBJECT: usize = 4096;
-/// So many keys of one piece are looked at: a piece made of nothing else must not cost more than its size.
+/// The number of keys in one piece that are looked at: a piece made of nothing else must not cost more than its size.
 const LOOKED_AT: usize = 64;
 
 /// The figures of one answer. The chat API, the responses API and the messages API have different names for them.
@@ -30,7 +30,7 @@ pub struct Usage {
     pub completion_tokens: Option<u64>,
 }
 
-/// What follows a key.
+/// The part that follows a key.
 enum Reading {
     Figures(Usage),
     Nothing,
@@ -46,7 +46,7 @@ impl Usage {
         scanner.found
     }
 
-    /// Where the figure of a member of the object stands, if it is one.
+    /// The field for the figure of a member of the object, if it is one.
     fn figure(&mut self, key: &[u8]) -> Option<&mut Option<u64>> {
         match key {
             b"prompt_tokens" | b"input_tokens" => Some(&mut self.prompt_tokens),

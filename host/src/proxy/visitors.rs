@@ -1,5 +1,5 @@
-//! From which web pages requests may come. A browser sends what any page tells it to, also to this machine: so without
-//! client keys a page could spend the tokens of whoever visits it.
+//! The web pages that requests may come from. A browser sends what any page tells it to, also to this machine: so
+//! without client keys a page could spend the tokens of whoever visits it.
 //!
 //! Two things tell a page from a program: the header `Origin`, which pages cannot forge, and `Host`, which names the page's
 //! own host where its name was made to mean this machine (DNS rebinding). With client keys neither matters, as no page
@@ -18,7 +18,7 @@ use http_body_util::Full;
 
 use super::respond::ProxyError;
 
-/// What a page may read of an answer's head beside what it always may.
+/// Headers of an answer that a page may read beside those it always may.
 const EXPOSED: &str = "x-request-id, x-pointsman-provider, x-pointsman-attempts, x-pointsman-decision, \
                        x-pointsman-provider-request-id, x-should-retry, retry-after, retry-after-ms";
 
@@ -28,7 +28,7 @@ const PREFLIGHT_AGE: &str = "600";
 /// The address of a listener, as those who reach it see it.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// As it stands in `Host`.
+    /// The authority as it stands in `Host`.
     authority: String,
     port: u16,
     /// Only this machine can reach it.
@@ -36,13 +36,14 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Of a listener at `address`.
+    /// The rules for a listener at `address`.
     pub fn new(address: SocketAddr) -> Self {
         let is_loopback = address.ip().to_canonical().is_loopback();
         Self { authority: address.to_string(), port: address.port(), is_loopback }
     }
 
-    /// Of a listener at a socket in the file system, which no browser reaches; a web server before it may have any name.
+    /// The rules for a listener at a socket in the file system, which no browser reaches; a web server before it may
+    /// have any name.
     pub fn in_file_system() -> Self {
         Self { authority: String::new(), port: 0, is_loopback: false }
     }
@@ -58,8 +59,8 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// Whether a request may come in. `keys` says that it must show a key anyway, `own_pages` that only pages of this
-    /// listener may ask, and none of `server.cors.origins`.
+    /// Decides whether a request may come in. `keys` says that it must show a key anyway, `own_pages` that only pages
+    /// of this listener may ask, and none of `server.cors.origins`.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl Visitors {
         Ok(())
     }
 
-    /// Whether this machine may be called so: rebinding needs a name that somebody else owns.
+    /// True when this machine may be called so: rebinding needs a name that somebody else owns.
     fn is_here(&self, host: &str) -> bool {
         is_local_name(host) || ip(host).is_some() || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
     }
@@ -141,7 +142,7 @@ impl Visitors {
     }
 }
 
-/// What the request says whom it is for; empty where HTTP/1.0 need not say it (RFC 9112, 3.2).
+/// The host that the request is for; empty where HTTP/1.0 need not say it (RFC 9112, 3.2).
 fn host(version: Version, headers: &HeaderMap) -> Result<&str, ProxyError> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -180,7 +181,7 @@ fn is_local_name(host: &str) -> bool {
     end.is_some_and(|(below, end)| end.eq_ignore_ascii_case("localhost") && (below.is_empty() || below.ends_with('.')))
 }
 
-/// Whether a page of this very listener asks: its origin is the host that it asks, or on this machine another of its
+/// True when a page of this very listener asks: its origin is the host that it asks, or on this machine another of its
 /// names with the listener's port.
 fn is_own(origin: &HeaderValue, host: &str, bound: &Bound) -> bool {
     let Some((scheme, authority)) = origin.to_str().ok().and_then(|origin| origin.split_once("://")) else {

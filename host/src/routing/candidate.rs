@@ -66,7 +66,7 @@ impl Facts<'_> {
     /// sends must not decide how long a guest works, or how much is kept of a request that waits to be recorded.
     pub const MODEL_BYTES: usize = 256;
 
-    /// As much of a model's name as strategies are told: whole characters.
+    /// The part of a model's name that strategies are told: whole characters.
     pub fn known(model: &str) -> &str {
         &model[..model.floor_char_boundary(Self::MODEL_BYTES)]
     }

@@ -84,7 +84,7 @@ pub enum FailureKind {
     Local(Lack),
 }
 
-/// Why a TLS handshake failed.
+/// The reason why a TLS handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TlsFault {
     /// The other side speaks something else.
@@ -109,7 +109,7 @@ pub enum TlsFault {
     Handshake,
 }
 
-/// What this machine lacks to open a connection.
+/// The resource that this machine lacks to open a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lack {
     /// File descriptors.
@@ -120,7 +120,7 @@ pub enum Lack {
     Memory,
 }
 
-/// What an attempt's end says about its provider.
+/// The weight of an attempt's end as evidence against its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// Nothing.
@@ -282,7 +282,7 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// As it follows the words for a failed handshake.
+/// The text that follows the words for a failed handshake.
 impl fmt::Display for TlsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,4 +1,4 @@
-//! What came of a simulation, as tables for a terminal and as sentences that nobody overlooks.
+//! The results of a simulation, as tables for a terminal and as sentences that nobody overlooks.
 
 use std::fmt::Write as _;
 
@@ -43,7 +43,7 @@ pub fn table(scenario: &Scenario, reports: &[Report]) -> String {
     text
 }
 
-/// Where a strategy did not decide: a sentence for each, since what is shown of it is then the default order.
+/// A sentence for each strategy that did not always decide, since its figures are then in part the default order's.
 pub fn warnings(reports: &[Report]) -> Vec<String> {
     let mut warnings = Vec::new();
     for Report { strategy, decided, .. } in reports {
@@ -76,7 +76,7 @@ pub fn warnings(reports: &[Report]) -> Vec<String> {
     warnings
 }
 
-/// How many of what there were. What only strategies have that did not decide has a column where there is one of them.
+/// The table of counts. Faults, refusals and abstentions have a column where any strategy has one of them.
 fn counts(reports: &[Report]) -> Vec<Vec<String>> {
     type Column = (&'static str, fn(&Report) -> String);
     type Rare = (&'static str, fn(&Decided) -> u64);
@@ -128,7 +128,7 @@ pub fn millis(value: f64) -> String {
     format!("{value:.0}")
 }
 
-/// What something costs, if it is known.
+/// The text for a cost, or a dash if it is not known.
 pub fn money(value: f64) -> String {
     if value.is_nan() { "-".to_owned() } else { format!("{value:.2}") }
 }

@@ -12,7 +12,7 @@ mod read;
 /// Requests of one simulation: what its percentiles need of memory is bounded.
 pub const MAX_REQUESTS: f64 = 10_000_000.0;
 
-/// What the proxy routes with when neither the scenario nor a command says it.
+/// The proxy's strategy when neither the scenario nor a command names one.
 const DEFAULT: &str = "round_robin";
 
 /// A scenario.
@@ -133,12 +133,12 @@ pub enum ScenarioError {
     /// The file is wrong: everything that is.
     #[error(transparent)]
     Invalid(#[from] LoadError),
-    /// What was asked for beside the file is no strategy.
+    /// The name that was asked for beside the file is that of no strategy.
     #[error("{message}{}", help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default())]
     Strategy {
         /// What is wrong.
         message: String,
-        /// What would be right.
+        /// A remedy: what would be right.
         help: Option<String>,
     },
 }

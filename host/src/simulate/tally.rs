@@ -44,7 +44,7 @@ pub struct Report {
     pub errors: BTreeMap<u16, usize>,
     /// Attempts after the first one of a request.
     pub failovers: usize,
-    /// What became of the decisions.
+    /// Counts of what became of the decisions.
     #[serde(flatten)]
     pub decided: Decided,
     /// Milliseconds from the arrival to the first token, of those that were answered.
@@ -53,29 +53,29 @@ pub struct Report {
     pub latency_ms: Spread,
     /// Milliseconds in the queue, of all.
     pub queue_wait_ms: Spread,
-    /// What the answers cost; not a number, and in JSON `null`, where no price is known.
+    /// The cost of the answers; not a number, and in JSON `null`, where no price is known.
     pub cost: f64,
     /// In the order of the configuration.
     pub providers: Vec<ProviderReport>,
     /// How it went over time.
     pub timeline: Timeline,
-    /// How long it took to play, without what it took to load the strategy.
+    /// The time it took to play, without what it took to load the strategy.
     #[serde(skip)]
     pub took: Duration,
 }
 
-/// What became of the decisions that a strategy was asked for.
+/// Counts of what became of the decisions that a strategy was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Decided {
     /// Asked for.
     pub decisions: u64,
-    /// Of them, those that got the default order because the strategy broke, or was not yet whole again.
+    /// Decisions among them that got the default order because the strategy broke, or was not yet whole again.
     pub faults: u64,
     /// Those that it answered with an error.
     pub refusals: u64,
     /// Those that it had no opinion about.
     pub abstentions: u64,
-    /// How it broke, by kind; those that did not happen left out.
+    /// Faults by kind; those that did not happen are left out.
     pub fault_kinds: BTreeMap<&'static str, u64>,
     /// The last fault, in words.
     pub last_fault: Option<String>,
@@ -103,7 +103,7 @@ pub struct ProviderReport {
     pub share: f64,
     /// Its attempts by outcome, those without any left out.
     pub attempts: BTreeMap<&'static str, u64>,
-    /// What its answers cost; not a number, and in JSON `null`, where its price is not known.
+    /// The cost of its answers; not a number, and in JSON `null`, where its price is not known.
     pub cost: f64,
     /// Milliseconds from the arrival to the first token of what it answered.
     pub first_token_ms: Spread,
@@ -147,7 +147,7 @@ impl Spread {
 pub struct Known {
     /// Its name.
     pub name: String,
-    /// Whether it is known what its answers cost.
+    /// True when the cost of its answers is known.
     pub is_priced: bool,
     /// Its attempts, by outcome.
     pub attempts: BTreeMap<&'static str, u64>,

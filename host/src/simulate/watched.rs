@@ -24,7 +24,7 @@ impl Watched {
         Self { strategy, decisions: zero(), faults: zero(), refusals: zero(), abstentions: zero() }
     }
 
-    /// What became of everything that was asked.
+    /// Counts of what became of everything that was asked.
     pub fn decided(&self) -> Decided {
         let faults = self.strategy.health().counters.faults;
         Decided {

@@ -107,7 +107,7 @@ pub fn compiled(engine: &Engine, order: &Order<'_>) -> Result<Component, LoadErr
     Ok(component)
 }
 
-/// What another process has made of it; `None` where it is to be compiled in this one.
+/// The code that another process has made; `None` where the component is to be compiled in this one.
 fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<(Arc<[u8]>, Component)>, LoadError> {
     // What is in this binary can be trusted, and is small.
     if is_builtin(order.bytes) {
@@ -139,7 +139,7 @@ fn is_builtin(bytes: &[u8]) -> bool {
     builtin::NAMES.iter().any(|name| builtin::find(name).is_some_and(|known| known == bytes))
 }
 
-/// What stands before the code of a component where it is kept, or handed from one process to the other.
+/// The header that stands before a component's code where it is kept, or handed from one process to the other.
 pub fn header(engine: &wasmtime::Engine, component: &[u8], code: &[u8]) -> Vec<u8> {
     [&MAGIC[..], seal(engine, &Digest::of([component]), code).bytes()].concat()
 }

@@ -61,11 +61,11 @@ struct Inner {
     journal: Journal,
     /// The host's lines about the guest.
     remarks: Rate,
-    /// How long calls take.
+    /// The moving average of how long calls take.
     pace: Mutex<Pace>,
-    /// Whether calls are timed one and all, as few are known or they are slow.
+    /// True when every call is timed, as few are known or they are slow.
     timed: AtomicBool,
-    /// Whether instances are made on the thread that finds that one is needed: slow, and always the same.
+    /// True when instances are made on the thread that finds that one is needed: slow, and always the same.
     at_once: bool,
 }
 
@@ -110,7 +110,7 @@ impl ComponentStrategy {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// From now on an instance is made where one is found to be needed, as a simulation wants it.
+    /// Makes instances where one is found to be needed, from now on, as a simulation wants it.
     pub(super) fn replacing_at_once(mut self) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.at_once = true;

@@ -7,7 +7,8 @@
 //! input and nothing else: no environment, in which keys are. What it prints is code that is loaded into this process, so
 //! it must be the same program; see `cache`.
 //!
-//! Where no program is named, as in tests, or none can be started, components are compiled in this process, and built-in strategies always are.
+//! In tests, or when no program can be started, components are compiled in this process; built-in strategies always
+//! are.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -35,19 +36,19 @@ pub use child::{Compile, compile};
 /// The program that compiles.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// How often whoever waits looks whether it should go on.
+/// The pause after which whoever waits looks again whether it should go on.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Between two lines of the log about a component that takes its time.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// What the program has beyond its time before it is ended from here: it ends itself.
+/// The time that the program has beyond its own bound before it is ended from here.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Machine code beyond this is none that anybody needs.
 const CODE_BYTES: u64 = 1 << 30;
 
-/// What is kept of what the program says about its end.
+/// The bytes that are kept of what the program says about its end.
 const WORDS: u64 = 16 << 10;
 
 /// Lets components be compiled by this program, which must be the running one, for the rest of this process.
@@ -64,11 +65,11 @@ pub struct Order<'a> {
     pub bytes: &'a [u8],
     /// Their digest.
     pub digest: &'a Digest,
-    /// What it may take.
+    /// The bounds on it.
     pub limits: StrategyLimits,
 }
 
-/// Why there is no code. As cheap to copy as those who wait for it are many.
+/// The reason why there is no code. It is cheap to copy, as many may wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refused {
     /// It is no component.
@@ -92,7 +93,7 @@ impl From<Refused> for LoadError {
     }
 }
 
-/// What the program gives: sealed code, as `cache` checks it.
+/// The result of the program: sealed code, as `cache` checks it.
 type Outcome = Result<Arc<[u8]>, Refused>;
 
 /// One compilation, for all who wait for it.
@@ -103,7 +104,7 @@ struct Job {
     ended: Condvar,
 }
 
-/// What is being compiled, by source.
+/// The compilations under way, by source.
 static JOBS: LazyLock<Mutex<HashMap<String, Arc<Job>>>> = LazyLock::new(Mutex::default);
 
 /// Sealed code from a process of its own; `None` where there is no program for it.
@@ -217,7 +218,7 @@ fn start(program: &Path, engine: &Engine, limits: &StrategyLimits) -> std::io::R
         .spawn()
 }
 
-/// As much as `most` bytes; the rest is read and forgotten, so that nobody waits to write it.
+/// Up to `most` bytes; the rest is read and forgotten, so that nobody waits to write it.
 fn taken(mut from: impl Read, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = from.by_ref().take(most).read_to_end(&mut bytes);
@@ -229,7 +230,7 @@ fn out_of_time(limits: &StrategyLimits) -> Refused {
     Refused::Costly(format!("takes longer than {} s to compile", limits.compile_timeout.as_secs_f64()))
 }
 
-/// What the end of the program means.
+/// The verdict that follows from the program's end.
 fn verdict(status: ExitStatus, code: Vec<u8>, words: &str, limits: &StrategyLimits) -> Outcome {
     use std::os::unix::process::ExitStatusExt as _;
     let words = one_line(words.trim());

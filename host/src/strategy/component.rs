@@ -141,7 +141,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
 }
 
 impl Blueprint {
-    /// As [`Blueprint::of`], of a component that comes from nowhere in particular.
+    /// Does what [`Blueprint::of`] does, with a component that comes from nowhere in particular.
     ///
     /// # Errors
     ///

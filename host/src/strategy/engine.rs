@@ -104,7 +104,7 @@ impl Engine {
         &self.wasm
     }
 
-    /// What is reserved for each memory, if not the usual; code depends on it.
+    /// The address space reserved for each memory, if not the usual; code depends on it.
     pub fn reservation(&self) -> Option<u64> {
         self.reservation
     }
@@ -199,7 +199,7 @@ fn fitting() -> Result<(wasmtime::Engine, Option<u64>), String> {
     Err(format!("there is no address space for the memory of a strategy: {lacking}{}", address_space()))
 }
 
-/// Whether a few memories can be had at once.
+/// Tries whether a few memories can be had at once.
 fn has_room(engine: &wasmtime::Engine) -> Result<(), String> {
     let mut store = Store::new(engine, ());
     for _ in 0..ROOMS {
@@ -208,7 +208,7 @@ fn has_room(engine: &wasmtime::Engine) -> Result<(), String> {
     Ok(())
 }
 
-/// What limits this process, if it is limited, to be put behind a sentence.
+/// A clause about what limits this process, if anything does, to be put behind a sentence.
 pub fn address_space() -> String {
     let limit = getrlimit(Resource::As).current;
     limit.map_or_else(String::new, |bytes| format!(" (`ulimit -v` allows {} MiB; raise it)", bytes >> 20))

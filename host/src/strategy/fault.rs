@@ -97,7 +97,7 @@ impl Fault {
     }
 }
 
-/// Whether it is the machine that has no memory left, rather than the guest.
+/// True when it is the machine that has no memory left, rather than the guest.
 pub(super) fn lacks_memory(error: &wasmtime::Error) -> bool {
     // ENOMEM, however often it was wrapped.
     error.root_cause().to_string().ends_with("(os error 12)")

@@ -1,4 +1,4 @@
-//! Which of the things that an operator writes a strategy's decisions hang on, found out by asking it.
+//! Finds out by asking a strategy which settings of an operator its decisions hang on.
 //!
 //! The host knows no strategy by its name, so it cannot know which ones look at weights. But a strategy is a function of
 //! what it is told: when it is told other weights and decides the same all the time, they have no effect.
@@ -22,7 +22,7 @@ const REQUESTS_OF_A_KEY: u32 = 4;
 /// Midnight of 1 January 2026, in milliseconds since 1970.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
-/// Whether other weights would change a decision; `true` also when that cannot be found out.
+/// True when other weights would change a decision, and also when that cannot be found out.
 pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
     let number = setup.providers.len();
     let with = |weight: &dyn Fn(usize) -> f64| {
@@ -56,8 +56,8 @@ pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setu
     })
 }
 
-/// Whether it sends requests that belong together to one provider, whatever else differs, and others elsewhere; `false` also
-/// when that cannot be found out.
+/// True when it sends requests that belong together to one provider, whatever else differs, and others elsewhere. False
+/// also when that cannot be found out.
 pub(super) fn keeps_together(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
     let Some(first) = setup.providers.first() else { return false };
     let stranger = |at: usize| ProviderFacts {

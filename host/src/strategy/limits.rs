@@ -1,6 +1,6 @@
 //! How much memory a guest may take.
 //!
-//! What it writes in one go, as `memory.fill` does, is not interrupted by a deadline; this bounds it too.
+//! One bulk write, such as `memory.fill`, is not interrupted by a deadline; this bounds it too.
 
 use wasmtime::ResourceLimiter;
 

@@ -1,4 +1,4 @@
-//! How long a strategy takes on average, and when that is too long.
+//! The average time of a strategy's calls, and when that is too long.
 //!
 //! A deadline ends the one call that takes for ever; a strategy that takes some milliseconds over each keeps every deadline
 //! and yet bounds how many requests the proxy can serve, as one call waits for the other. Nobody would see why.
@@ -26,7 +26,7 @@ const QUICK: f64 = 0.7e-3;
 /// The longest time that counts as such: what is beyond is the machine's, or a fault and counted as one.
 const LONGEST: f64 = 0.05;
 
-/// What there is to say.
+/// The change to be reported.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
     /// It has become slow; seconds of a call.
@@ -64,7 +64,7 @@ impl Pace {
         None
     }
 
-    /// Whether each call is to be noted.
+    /// True when each call is to be noted.
     pub fn wants_all(&self) -> bool {
         self.known < ENOUGH || self.slow
     }
@@ -74,7 +74,7 @@ impl Pace {
         (self.known >= ENOUGH).then_some(self.mean)
     }
 
-    /// Whether it is slow.
+    /// True when the strategy is slow.
     pub fn is_slow(&self) -> bool {
         self.slow
     }

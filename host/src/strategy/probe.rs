@@ -29,7 +29,7 @@ const ENDINGS: [OutcomeKind; 10] = [
 /// Midnight of 1 January 2026, in milliseconds since 1970; each request comes a second after the one before.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
-/// How often one is tried that runs out of time: a busy machine must not decide whether a server starts.
+/// The number of tries for a strategy that runs out of time: a busy machine must not decide whether a server starts.
 const PATIENCE: u32 = 3;
 
 /// Tries the strategy, up to the first fault.

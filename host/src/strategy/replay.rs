@@ -56,7 +56,7 @@ pub enum ReplayError {
     /// A strategy cannot be started with what the record says.
     #[error("line {line}: strategy `{name}` {error}")]
     Strategy {
-        /// Where the record names what it was to be started with; 0 if that does not matter.
+        /// The line of the record that names what it was to be started with; 0 if that does not matter.
         line: u64,
         /// Which.
         name: String,
@@ -91,11 +91,11 @@ pub struct Comparison {
     pub examples: Vec<Example>,
     /// Decisions about which a strategy could not be asked, as it rejects the config that it would have had.
     pub skipped: u64,
-    /// Where that begins, and why; the first of them.
+    /// The first part that was skipped, and why.
     pub skipped_from: Option<Skipped>,
 }
 
-/// Why a strategy could not be asked.
+/// The reason why a strategy could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// The line of the record.
@@ -104,7 +104,7 @@ pub struct Skipped {
     pub recorded: String,
     /// The one that could not be asked.
     pub strategy: String,
-    /// What it says of the config.
+    /// The strategy's words about the config.
     pub why: String,
 }
 
@@ -234,7 +234,7 @@ struct Replayed {
     /// Nothing where what was recorded is the answer.
     sides: [Option<Living>; 2],
     uncertain: bool,
-    /// Why one of them cannot be asked.
+    /// The reason why one of them cannot be asked.
     skipped: Option<Skipped>,
 }
 

@@ -62,7 +62,7 @@ pub struct Succession {
     recorder: Arc<Recorder>,
 }
 
-/// What a first strategy is started for.
+/// The purpose for which a first strategy is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// A server.
@@ -150,8 +150,9 @@ impl Succession {
         Self::begun(choice, providers, Purpose::Service)
     }
 
-    /// As [`Succession::start`], for a simulation: it shall be seen how the strategy breaks, so it is not tried before; and
-    /// an instance that broke is replaced at once, as a thread of its own would keep another time than the simulation.
+    /// Does what [`Succession::start`] does, for a simulation: it shall be seen how the strategy breaks, so it is not
+    /// tried before; and an instance that broke is replaced at once, as a thread of its own would keep another time
+    /// than the simulation.
     ///
     /// # Errors
     ///
@@ -175,14 +176,14 @@ impl Succession {
         Ok(Self::new(engine, (names, recorder), wanted, Arc::new(strategy), Standing::Settled))
     }
 
-    /// Whether the providers' weights have an effect on its decisions; `true` also when that cannot be found out. Asks an
-    /// instance of its own, which takes milliseconds.
+    /// True when the providers' weights have an effect on its decisions, and also when that cannot be found out. Asks
+    /// an instance of its own, which takes milliseconds.
     pub fn heeds_weights(&self) -> bool {
         influence::heeds_weights(&self.engine, self.deciding.load().blueprint(), &self.wanted.setup)
     }
 
-    /// Whether it sends requests that belong together to one provider; `false` also when that cannot be found out. As
-    /// [`Succession::heeds_weights`].
+    /// True when it sends requests that belong together to one provider; false also when that cannot be found out. Asks
+    /// an instance of its own, as [`Succession::heeds_weights`] does.
     pub fn keeps_together(&self) -> bool {
         influence::keeps_together(&self.engine, self.deciding.load().blueprint(), &self.wanted.setup)
     }
@@ -411,7 +412,7 @@ impl Strategy for Succession {
 
 #[cfg(test)]
 impl Succession {
-    /// As [`Succession::start`], without the trial.
+    /// Does what [`Succession::start`] does, without the trial.
     pub(super) fn untried(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
         Self::begun(choice, providers, Purpose::Test)
     }

@@ -1,7 +1,7 @@
-//! Where the lines of the log go: into memory, from which a thread of its own writes them.
+//! The way of the log's lines: into memory, from which a thread of its own writes them.
 //!
 //! stderr may be a pipe that nobody reads, and then a write never ends; whoever logged would wait, which is everybody.
-//! What has not been written is bounded; lines beyond that are counted and dropped. Lines that come while the thread
+//! Lines that have not been written are bounded; those beyond are counted and dropped. Lines that come while the thread
 //! writes go out together, with one system call.
 
 use std::io;
@@ -17,7 +17,7 @@ use super::plain;
 const WAITING: usize = 1 << 20;
 /// Memory that is kept for the next lines; a burst's is given back.
 const KEPT: usize = 64 << 10;
-/// How long to wait for a terminal or pipe that somebody has made non-blocking.
+/// The time to wait for a terminal or pipe that somebody has made non-blocking.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// A log that takes lines without waiting.
@@ -39,7 +39,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// What the thread has taken is not yet written.
+    /// True while the thread writes what it has taken.
     writing: bool,
     /// The thread sleeps.
     idle: bool,
@@ -89,7 +89,7 @@ impl Lines {
         self.shared.empty.wait_while_for(&mut state, unwritten, limit);
     }
 
-    /// How lines are written.
+    /// The notation of escapes that lines use.
     pub fn notation(&self) -> plain::Notation {
         self.notation
     }

@@ -5,12 +5,12 @@
 
 use std::io::Write as _;
 
-/// How an escape is written.
+/// The notation of an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {
-    /// As in Rust: `\u{9b}`.
+    /// Rust's notation: `\u{9b}`.
     Text,
-    /// As in a JSON text, in which all of a line that is not ASCII stands: `\u009b`.
+    /// JSON's notation, for a text in which the whole line stands when it is not ASCII: `\u009b`.
     Json,
 }
 

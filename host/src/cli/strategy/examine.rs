@@ -19,7 +19,7 @@ use crate::strategy::{
     read_component, try_component,
 };
 
-/// How a strategy that wants a config is given one.
+/// The remedy for a strategy that wants a config and was given none.
 const WANTED: &str = "give `--config` with JSON or @FILE, or `--proxy-config` with the configuration of a proxy that has it \
     under `strategies.NAME.config`";
 
@@ -75,7 +75,7 @@ pub(super) fn choices(config: &Config) -> impl Iterator<Item = &StrategyChoice> 
     std::iter::once(&config.strategy).chain(&config.shadows).chain(&config.declared)
 }
 
-/// What a configuration has for the strategy in this file, or of this name, if it names it.
+/// The strategy of a configuration that is this file, or has its name, if there is one.
 pub(super) fn choice_for<'c>(config: &'c Config, file: &Path) -> Option<&'c StrategyChoice> {
     let real = |path: &Path| path.canonicalize().ok();
     let is_this = |source: &StrategySource| match source {
@@ -128,7 +128,7 @@ pub fn run_inspect(target: &Target) -> ExitCode {
     ExitCode::from(u8::from(failed))
 }
 
-/// What the file is, what came of a trial, and how it is.
+/// Examines the file, tries it, and asks it what it is like.
 fn inspect_it(case: &Case) -> (Result<Examined, &LoadError>, Tried, Option<Inspection>) {
     let component = match &case.component {
         Ok(component) => component,
@@ -145,7 +145,7 @@ fn inspect_it(case: &Case) -> (Result<Examined, &LoadError>, Tried, Option<Inspe
     }
 }
 
-/// What came of a trial.
+/// The result of a trial.
 enum Tried {
     /// The file could not be tried: what it is says why.
     Not,
@@ -166,7 +166,7 @@ impl Tried {
     }
 }
 
-/// What the file is, and whether a proxy would take it.
+/// Examines the file, and tries whether a proxy would take it.
 fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Tried) {
     let component = match &case.component {
         Ok(component) => component,
@@ -269,7 +269,7 @@ pub(super) fn complaint(error: &LoadError) -> String {
     format!("\n  error[{}]: it {error}{source}\n    help: {}", error.code(), remedy(error))
 }
 
-/// What to do about it on a command line.
+/// The remedy for an error, in terms of a command line.
 fn remedy(error: &LoadError) -> String {
     match error {
         LoadError::Rejected(_) => format!("correct it as the text says: {WANTED}"),

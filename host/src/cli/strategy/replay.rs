@@ -18,7 +18,7 @@ use crate::strategy::{
     read_component,
 };
 
-/// How a strategy is given a config.
+/// The remedy for a strategy that wants a config and was given none.
 const GIVE: &str = "give it one with --config (of `diff`, --config-a and --config-b), or with --proxy-config the configuration \
     of a proxy that has it";
 

@@ -29,7 +29,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// After how long without a byte the kernel asks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Where connections of one kind lead, and how.
+/// The destination of connections of one kind, and the way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     host: Host<String>,
@@ -88,7 +88,7 @@ impl Origin {
         })
     }
 
-    /// What is asked of TLS, where it is spoken.
+    /// The TLS settings, where TLS is spoken.
     pub fn tls(&self) -> Option<&ProviderTls> {
         self.tls.as_ref()
     }
@@ -125,7 +125,7 @@ impl Dialer {
         Self { origin, name, trust }
     }
 
-    /// Where they lead.
+    /// The destination of these connections.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -244,7 +244,7 @@ async fn connect_by_name(name: &Arc<Name>, port: u16) -> Result<TcpStream, Conne
     }
 }
 
-/// Of two failures the one to report. The system answers "no free port" also for an address of a kind that it does not
+/// The failure to report of two. The system answers "no free port" also for an address of a kind that it does not
 /// have, such as `::1` on a machine without IPv6, so what another address answered tells more.
 fn more_telling(before: Option<ConnectError>, now: ConnectError) -> ConnectError {
     let lacks_ports =
@@ -255,7 +255,7 @@ fn more_telling(before: Option<ConnectError>, now: ConnectError) -> ConnectError
     }
 }
 
-/// What this machine lacked, if that is why something could not be opened.
+/// The resource that this machine lacked, if that is why something could not be opened.
 pub(super) fn lack_of(error: &io::Error) -> Option<Lack> {
     match Errno::from_io_error(error)? {
         Errno::MFILE | Errno::NFILE => Some(Lack::Files),

@@ -64,13 +64,13 @@ pub struct Name {
     turn: AtomicUsize,
 }
 
-/// What is known of a name: plain state, given the time.
+/// The knowledge of one name: plain state, given the time.
 #[derive(Debug, Default)]
 struct Known {
     found: Option<Found>,
-    /// When it was last said that there is none, after what was found.
+    /// The time at which it was last said that there is no such name, after something was found.
     refused: Option<(Instant, Arc<io::Error>)>,
-    /// Whether an answer is being sought.
+    /// True while an answer is being sought.
     seeking: bool,
 }
 
@@ -79,11 +79,11 @@ struct Found {
     /// Never empty.
     addresses: Vec<SocketAddr>,
     at: Instant,
-    /// Whether a better answer is wanted, whatever the age.
+    /// True when a better answer is wanted, whatever the age of this one.
     suspect: bool,
 }
 
-/// What to do for a connection.
+/// The next step for a connection.
 #[derive(Debug)]
 enum Advice {
     Use { addresses: Vec<SocketAddr>, seek: bool },
@@ -161,7 +161,7 @@ impl Resolver {
         }
     }
 
-    /// What a thread does until there is nothing more to do.
+    /// Answers queries until there is nothing more to do; each thread runs this.
     fn answer_all(&self) {
         loop {
             let name = {

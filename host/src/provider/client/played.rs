@@ -15,7 +15,7 @@ pub trait Player: std::fmt::Debug + Send + Sync {
     fn answer(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Answer, AttemptError>>;
 }
 
-/// What a played provider says; `None` when it has said it all.
+/// The body that a played provider sends; `None` when it has been sent whole.
 pub(super) struct PlayedBody(pub(super) Option<Pieces>);
 
 impl PlayedBody {

@@ -38,7 +38,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(300);
 /// By up to this share of it a connection lives shorter, so that those opened together do not end together.
 const LIFE_SPREAD: f64 = 0.2;
 
-/// How long the connections to an origin that spoke unasked are used once each.
+/// The time for which connections to an origin that spoke unasked are used once each.
 const DISTRUST: Duration = Duration::from_secs(600);
 
 /// The connections to one origin.
@@ -46,11 +46,11 @@ const DISTRUST: Duration = Duration::from_secs(600);
 pub struct Pool {
     dialer: Dialer,
     idle: Mutex<Idle>,
-    /// How many have been opened, for the spread of their lives.
+    /// The number of connections that have been opened, for the spread of their lives.
     opened: AtomicU32,
 }
 
-/// What is kept for the next request.
+/// A connection that is kept for the next request.
 #[derive(Debug, Default)]
 struct Idle {
     /// With the time since when, the latest used last.
@@ -69,7 +69,7 @@ pub struct Connection {
     talk: Talk,
     /// The body of the last answer, which is over but for the end that HTTP gives it.
     tail: Option<Incoming>,
-    /// When it has lived long enough.
+    /// The time at which it has lived long enough.
     ends: Instant,
 }
 
@@ -79,11 +79,11 @@ type Driver = http1::Connection<TokioIo<Wire>, Full<Bytes>>;
 pub struct Broken {
     /// Why.
     pub error: hyper::Error,
-    /// How far it had come.
+    /// The progress that the exchange had made.
     pub progress: Progress,
 }
 
-/// How far an exchange had come when its connection ended.
+/// The progress of an exchange when its connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// No byte of the request was sent.
@@ -212,7 +212,7 @@ impl Pool {
     }
 }
 
-/// How long the connection that is opened as `number`th lives. Multiples of the golden ratio are spread evenly.
+/// The life of the connection that is opened as `number`th. Multiples of the golden ratio are spread evenly.
 fn life(number: u32) -> Duration {
     let share = f64::from(number.wrapping_mul(0x9E37_79B9)) / f64::from(u32::MAX);
     LONGEST_LIFE.mul_f64(1.0 - LIFE_SPREAD * share)
@@ -225,7 +225,7 @@ fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) -> Option<hyper
     Some(ended)
 }
 
-/// What is to be seen of a connection without a request.
+/// The state of a connection without a request, as its socket shows it.
 enum Look {
     Usable,
     Ended,

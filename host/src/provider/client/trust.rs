@@ -31,7 +31,7 @@ pub struct Trust {
     round: AtomicU64,
 }
 
-/// What handshakes use.
+/// The TLS settings that handshakes use now.
 #[derive(Debug)]
 enum Current {
     Ready(Arc<ClientConfig>),
@@ -47,13 +47,13 @@ pub enum TrustError {
     /// The certificates in `ca`.
     #[error(transparent)]
     Ca(CertificateError),
-    /// What was made of `ca`.
+    /// The verifier that was made of `ca` is refused.
     #[error("the certificates cannot be used")]
     Verifier(#[source] VerifierBuilderError),
     /// Our own certificate and its key.
     #[error(transparent)]
     Identity(CertificateError),
-    /// What was made of these.
+    /// The client certificate that was made of these is refused.
     #[error("the client certificate cannot be used")]
     Client(#[source] Error),
 }
@@ -68,7 +68,7 @@ impl TrustError {
         }
     }
 
-    /// What would be right.
+    /// A remedy: what the operator should do instead.
     pub fn help(&self) -> &'static str {
         match self {
             Self::System(_) => "install the system's CA certificates, or name a file with `SSL_CERT_FILE` or `tls.ca`",
@@ -105,7 +105,7 @@ impl Trust {
         }
     }
 
-    /// What the next handshake uses.
+    /// The settings of the next handshake.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl ServerCertVerifier for Own {
     }
 }
 
-/// What a failed handshake says about the other side.
+/// The fault of the other side that a failed handshake shows.
 pub fn fault_of(error: &Error) -> TlsFault {
     match error {
         Error::InvalidCertificate(wrong) => match wrong {

@@ -9,7 +9,7 @@ use crate::config::ForwardProxy;
 /// A longer answer to `CONNECT` is none.
 const MOST: usize = 16 << 10;
 
-/// Why there is no tunnel.
+/// The reason why there is no tunnel.
 #[derive(Debug, thiserror::Error)]
 pub enum TunnelError {
     /// The forward proxy said no.
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::config::Secret;
 
-    /// What comes of it when the forward proxy answers so, and what it was asked.
+    /// Opens a tunnel through a forward proxy that gives `answer`; the result, and what it was asked.
     async fn through(answer: &str) -> (Result<(), TunnelError>, String) {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
         let host = url::Host::parse("proxy").expect("a host");

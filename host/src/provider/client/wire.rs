@@ -19,10 +19,10 @@ use super::stream::Stream;
 /// Interim answers (RFC 9110, 15.2) before the one that counts; a provider that sends more is broken.
 const MOST_INTERIM: u8 = 16;
 
-/// Where the first digit of the status stands in `HTTP/1.1 200 OK`.
+/// The position of the status's first digit in `HTTP/1.1 200 OK`.
 const STATUS: usize = 9;
 
-/// Who speaks now.
+/// The side that speaks now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Turn {
@@ -47,7 +47,7 @@ impl Turn {
     }
 }
 
-/// What the two ends of a [`Wire`] know of it: the HTTP library that reads and writes, and whoever holds the connection.
+/// The state that the two ends of a [`Wire`] share: the HTTP library, and whoever holds the connection.
 ///
 /// Both run in one task; the atomic is for the compiler.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Default for Talk {
 }
 
 impl Talk {
-    /// Who speaks now.
+    /// The side that speaks now.
     pub fn turn(&self) -> Turn {
         Turn::of(self.0.load(Relaxed))
     }
@@ -178,7 +178,7 @@ impl Default for At {
 }
 
 impl Interim {
-    /// Whether with `bytes` there were too many.
+    /// True when with `bytes` there were too many.
     fn is_flooded_by(&mut self, bytes: &[u8]) -> bool {
         for &byte in bytes {
             self.at = match self.at {

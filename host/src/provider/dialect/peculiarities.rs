@@ -1,4 +1,4 @@
-//! What an answer that is no success means, where its status alone is known to mislead.
+//! The meaning of answers that are no success, where their status alone is known to mislead.
 //!
 //! A status is believed unless a row of [`TABLE`] speaks against it. Texts of errors quote what clients send, so that a row
 //! looks at codes and types as wholes and at the beginning of a message only: no client can make a provider say that its
@@ -17,12 +17,12 @@ struct Row {
     statuses: &'static [u16],
     says: Says,
     means: Meaning,
-    /// Where somebody met it. For readers of this table, and of a test that fails.
+    /// The place where somebody met it, for readers of this table and of a test that fails.
     #[cfg_attr(not(test), expect(dead_code, reason = "documents the row"))]
     source: &'static str,
 }
 
-/// What in the body shows it.
+/// The sign in the body that shows it.
 enum Says {
     /// Its code or its type is this word, upper and lower case aside.
     Word(&'static str),
@@ -34,7 +34,7 @@ enum Says {
     Anywhere(&'static str),
 }
 
-/// What it is in truth.
+/// The true meaning of the answer.
 #[derive(Clone, Copy)]
 enum Meaning {
     /// A limit of our rate, or of what we may use of a shared capacity.
@@ -130,7 +130,7 @@ pub fn outcome(status: u16, headers: &HeaderMap, said: &Said, now: SystemTime) -
     }
 }
 
-/// Whether a limit is one of the whole account and not of a model: there is no money left, or the month's share is used up.
+/// True when a limit is one of the whole account and not of a model: no money is left, or the month's share is used up.
 /// OpenAI's codes (<https://platform.openai.com/docs/guides/error-codes>).
 pub fn is_about_the_account(said: &Said) -> bool {
     ["insufficient_quota", "billing_hard_limit_reached"].iter().any(|word| Says::Word(word).is_said(said))

@@ -1,4 +1,4 @@
-//! What an error body says, whichever of the many shapes it has.
+//! The content of an error body, whichever of the many shapes it has.
 //!
 //! Off the path of requests that go well, so that it may build a tree. What is read here is what the provider wrote: it is
 //! not masked, and shown to nobody; see `provider::words`.
@@ -13,7 +13,7 @@ pub const LOOKED_AT: usize = 64 << 10;
 /// An error within the text of an error: some gateways quote the answer that they got.
 const NESTING: usize = 6;
 
-/// What an error body says.
+/// The content of an error body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// For people.
@@ -22,7 +22,7 @@ pub struct Said {
     pub kind: Option<String>,
     /// `code`, or what is used in its place: `reason` (Google).
     pub code: Option<String>,
-    /// How long to wait, as the body says it.
+    /// The time to wait, as the body says it.
     pub wait: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Said {
         }
     }
 
-    /// Whether it says nothing.
+    /// True when the body says nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

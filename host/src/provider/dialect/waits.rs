@@ -1,4 +1,4 @@
-//! How long a provider asks to be left alone, in all the ways in which they say it.
+//! The time for which a provider asks to be left alone, in all the ways in which they say it.
 //!
 //! Pure: the time of day comes in as data. Zero, the past and nonsense are no figure.
 
@@ -14,7 +14,7 @@ const UNIX_SECONDS: f64 = 1e9;
 /// and one from here on is that in milliseconds (OpenRouter).
 const UNIX_MILLIS: f64 = 1e12;
 
-/// What `Retry-After` or `retry-after-ms` says, zero included: for telling whether it was said at all.
+/// The value of `Retry-After` or `retry-after-ms`, zero included, so that one can tell whether there was any.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     // The SDKs of OpenAI look at the milliseconds first.
@@ -32,17 +32,18 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// How long the provider asks to be left alone: `Retry-After`, else when what is used up is there again, else what the body
-/// says. Never zero.
+/// The time for which the provider asks to be left alone: `Retry-After`, else until what is used up is there again,
+/// else what the body says. Never zero.
 pub fn asked(headers: &HeaderMap, said: &Said, now: SystemTime) -> Option<Duration> {
     let figure = |wait: &Duration| !wait.is_zero();
     let of_body = || said.wait.as_deref().and_then(duration).filter(figure);
     retry_after(headers, now).filter(figure).or_else(|| reset(headers, now)).or_else(of_body)
 }
 
-/// When what is used up is there again: the longest of those whose header of what remains says 0, or of those for which
-/// nothing says what remains. `x-ratelimit-reset-requests` (OpenAI, Groq, Azure), `anthropic-ratelimit-tokens-reset`
-/// (Anthropic), `x-ratelimit-reset` (OpenRouter, Together), `ratelimit-reset` (IETF, draft-ietf-httpapi-ratelimit-headers-07).
+/// The time until what is used up is there again: the longest of those whose header of what remains says 0, or of those
+/// for which nothing says what remains. `x-ratelimit-reset-requests` (OpenAI, Groq, Azure),
+/// `anthropic-ratelimit-tokens-reset` (Anthropic), `x-ratelimit-reset` (OpenRouter, Together), `ratelimit-reset` (IETF,
+/// draft-ietf-httpapi-ratelimit-headers-07).
 fn reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let (mut used_up, mut unknown) = (None, None);
     for (name, value) in headers {

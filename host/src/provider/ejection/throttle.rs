@@ -17,7 +17,7 @@ const MOST: Duration = Duration::from_secs(600);
 const UNCHECKED: Duration = Duration::from_secs(60);
 /// Models of one provider whose limits are remembered at once.
 const MOST_MODELS: usize = 32;
-/// What counts of a model's name.
+/// The bytes of a model's name that count.
 const MOST_NAME: usize = 256;
 
 /// A model by its name, as clients call it; no two of one proxy's have met yet.
@@ -40,7 +40,7 @@ impl ModelKey {
     }
 }
 
-/// What a rate limit is about.
+/// The models that a rate limit is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Everything that this key may ask for.
@@ -56,7 +56,7 @@ struct Throttle {
     until: Instant,
     /// Limits without a figure in a row.
     in_a_row: u32,
-    /// What was asked for is longer than what was given, so the end of it is a guess: one request tries it out.
+    /// True when more was asked for than was given, so that the end is a guess: one request tries it out.
     is_guess: bool,
 }
 
@@ -70,7 +70,7 @@ impl Throttles {
         self.0.is_empty()
     }
 
-    /// How long requests for `model` must wait, if they must.
+    /// The time that requests for `model` must wait, if they must.
     pub fn wait(&self, model: ModelKey, now: Instant) -> Option<Duration> {
         self.about(model).filter_map(|throttle| left(throttle, now)).max()
     }
@@ -80,7 +80,7 @@ impl Throttles {
         self.0.iter().filter_map(|throttle| left(throttle, now)).max()
     }
 
-    /// Whether a request for `model` would try out a limit whose end is a guess.
+    /// True when a request for `model` would try out a limit whose end is a guess.
     pub fn wants_trial(&self, model: ModelKey, now: Instant) -> bool {
         self.about(model).any(|throttle| throttle.is_guess && throttle.until <= now)
     }

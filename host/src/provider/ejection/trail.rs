@@ -71,8 +71,8 @@ impl Trail {
         trail
     }
 
-    /// Whether the provider has failed too often to be given more: `in_a_row` times, or in at least half of the latest
-    /// twenty attempts, of which there must have been six.
+    /// True when the provider has failed too often to be given more: `in_a_row` times, or in at least half of the
+    /// latest twenty attempts, of which there must have been six.
     pub fn is_too_bad(self, in_a_row: u32) -> bool {
         let (mut row, mut attempts, mut failures) = (0, 0, 0);
         for place in (0..self.count).filter(|place| self.passed_over >> place & 1 == 0).take(LENGTH as usize) {

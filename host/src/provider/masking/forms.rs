@@ -8,8 +8,8 @@ const SHORTEST_BASE64: usize = 8;
 /// The standard alphabet (RFC 4648, 4); the one for URLs differs in its last two.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// What base64 makes of a secret: the characters that depend on it alone, for each of the three places at which it may
-/// begin within a longer text (`Bearer KEY`, `user:KEY`), in both alphabets.
+/// The forms that base64 gives a secret: the characters that depend on it alone, for each of the three places at which
+/// it may begin within a longer text (`Bearer KEY`, `user:KEY`), in both alphabets.
 pub(super) fn base64(secret: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     for place in 0..3 {
@@ -88,7 +88,7 @@ pub(super) fn unescape(text: &[u8]) -> Option<Unescaped> {
     found.then_some(Unescaped { plain, offsets })
 }
 
-/// What the escape at `at` stands for, and how long it is; `None` if there is none.
+/// The character that the escape at `at` stands for, and the escape's length; `None` if there is none.
 fn escape(text: &[u8], at: usize) -> Option<(char, usize)> {
     let hex = |digits: Range<usize>| {
         let digits = std::str::from_utf8(text.get(digits)?).ok()?;

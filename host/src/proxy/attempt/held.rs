@@ -70,7 +70,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     starts_with_ignoring_case(content_type(headers), "application/json")
 }
 
-/// What clients play or save while it comes.
+/// True for audio and the like, which clients play or save while it comes.
 pub(super) fn is_media(headers: &HeaderMap) -> bool {
     let (media, kind) =
         (["audio/", "image/", "video/", "application/octet-stream", "text/event-stream"], content_type(headers));

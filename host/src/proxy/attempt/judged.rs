@@ -1,4 +1,4 @@
-//! Whether a whole answer is one: read once, without building anything.
+//! Judges whether a whole answer is one: read once, without building anything.
 //!
 //! A status of success is only a promise. Servers say 200 to an error, to nothing at all, and to a page for people; with
 //! the next provider at hand none of these has to reach a client.

@@ -91,7 +91,7 @@ pub(super) async fn open_stream(
     }
 }
 
-/// What is left when the client has had the comments.
+/// The held pieces without the comments, which the client has had.
 fn without_comments(held: VecDeque<Bytes>) -> VecDeque<Bytes> {
     VecDeque::from([reader::select(&join(held), false)])
 }

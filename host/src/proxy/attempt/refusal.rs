@@ -106,7 +106,7 @@ async fn whole(body: &mut AnswerBody, deadline: Instant) -> Result<Option<Bytes>
     Ok(Some(join(held)))
 }
 
-/// As much of the text as comes in time and is looked at.
+/// The part of the text that comes in time, as much as is looked at.
 async fn beginning(body: &mut AnswerBody, deadline: Instant) -> Bytes {
     let (mut held, mut size) = (VecDeque::new(), 0);
     while size < LOOKED_AT

@@ -14,7 +14,7 @@ use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
 use crate::routing::Phase;
 
-/// What the beginning of an answer shows it to be.
+/// The nature of an answer, as its beginning shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nature {
     /// Events.
@@ -59,7 +59,7 @@ fn is_lines(headers: &HeaderMap) -> bool {
     labels.iter().any(|label| starts_with_ignoring_case(content_type(headers), label))
 }
 
-/// What begins with `read`; `None` when more of it must be seen.
+/// The nature of what begins with `read`; `None` when more of it must be seen.
 fn nature_of(read: &[u8], is_lines: bool) -> Option<Nature> {
     let text = read.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(read).trim_ascii_start();
     let first = *text.first()?;

@@ -16,7 +16,7 @@ pub(super) struct Plain<'a> {
     pub deployment: Option<String>,
 }
 
-/// How often a path is decoded to look for dot segments: a server behind a proxy behind a proxy may do as much.
+/// The number of times that a path is decoded to find dot segments: chained servers may decode as often.
 const DECODINGS: usize = 3;
 
 /// Reads a path; `None` when it could lead out of the provider's base URL.

@@ -14,19 +14,19 @@ const UNIT: usize = 1 << 10;
 /// A body whose length is not known takes so much to begin with, and when it has outgrown it as much as it may have.
 const FIRST: usize = 256 << 10;
 
-/// What all bodies share.
+/// The memory that all bodies share.
 #[derive(Clone, Debug)]
 pub struct Budget {
     units: Arc<Semaphore>,
     total: u32,
 }
 
-/// What one body holds of it, until it is dropped.
+/// The share of it that one body holds, until it is dropped.
 #[derive(Debug)]
 pub struct Reserved {
     permit: OwnedSemaphorePermit,
     budget: Budget,
-    /// When it is given up.
+    /// The time at which it is given up.
     deadline: Instant,
 }
 

@@ -49,8 +49,8 @@ pub(super) fn fields(bytes: &[u8], content_type: &str, wanted: impl Fn(&str) -> 
     fields
 }
 
-/// All that stands before the content of a field called `name` that is put before the first part; none when the form
-/// does not begin with its first delimiter. Behind the content belongs a line break.
+/// The text that stands before the content of a field called `name` that is put before the first part; none when the
+/// form does not begin with its first delimiter. Behind the content belongs a line break.
 pub(super) fn opening_field(bytes: &[u8], content_type: &str, name: &str) -> Option<String> {
     let delimiter = format!("--{}", boundary(content_type)?);
     let begins = bytes.starts_with(delimiter.as_bytes()) && begin(bytes, 0, delimiter.len()).is_some();

@@ -91,7 +91,7 @@ pub struct Early {
     stage: Stage,
     signs: Arc<Signs>,
     protocol: Protocol,
-    /// When a comment of our own is due, and how long after the last sign of life.
+    /// The time at which a comment of our own is due, and the interval since the last sign of life.
     alive: Option<(Instant, Duration)>,
     timer: Pin<Box<Sleep>>,
     ways: Ways,
@@ -173,7 +173,7 @@ impl Early {
         frame
     }
 
-    /// What the client sees next of the signs of life.
+    /// The next of the signs of life that the client sees.
     fn poll_sign(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
         let comments = self.signs.take_comments();
         let Some((alive, pause)) = &mut self.alive else {

@@ -26,7 +26,7 @@ pub struct Event<'a> {
     pub name: &'a [u8],
     /// The value of its first `data` field.
     first: &'a [u8],
-    /// How many `data` fields it has.
+    /// The number of its `data` fields.
     data_lines: usize,
     /// It consists of comments, and of nothing else.
     pub is_comment: bool,
@@ -43,7 +43,7 @@ impl<'a> Event<'a> {
         self.text
     }
 
-    /// Whether there is data, be it empty.
+    /// True when there is data, be it empty.
     pub fn has_data(&self) -> bool {
         self.data_lines > 0
     }
@@ -75,7 +75,7 @@ pub struct EventCutter {
     begun: bool,
 }
 
-/// What is known of the event that is not whole.
+/// The state of the event that is not whole.
 #[derive(Clone, Debug, Default)]
 struct Open {
     /// The next byte to be looked at.
@@ -131,12 +131,12 @@ impl EventCutter {
         self.feed(Bytes::from_static(blank), each).ok()
     }
 
-    /// Whether an event has begun and is not whole.
+    /// True when an event has begun and is not whole.
     pub fn has_begun(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Whether data of such an event has come; that of a ping does not count.
+    /// True when data of such an event has come; that of a ping does not count.
     pub fn has_data(&self) -> bool {
         let Open { line, name, data_lines, .. } = &self.open;
         !self.pending.is_empty()
@@ -144,7 +144,7 @@ impl EventCutter {
             && (*data_lines > 0 || self.pending[*line..].starts_with(b"data:"))
     }
 
-    /// Whether another line can be put between what was given and what is to come: not between CR and LF.
+    /// True when a line can be put between what was given and what is to come: not between CR and LF.
     pub fn is_at_boundary(&self) -> bool {
         !self.pending.is_empty() || !self.open.after_cr
     }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What the cutter makes of a stream that comes in these pieces: what it gives, and each event's name and data.
+    /// Cuts a stream that comes in these pieces: what the cutter gives, and each event's name and data.
     fn cut(pieces: &[&[u8]]) -> (Vec<u8>, Vec<(String, String)>) {
         let (mut cutter, mut given, mut events) = (EventCutter::default(), Vec::new(), Vec::new());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,4 +1,4 @@
-//! What a provider sends, piece by piece: small ones together, and never so many at once that others wait for their turn.
+//! The pieces that a provider sends: small ones together, and never so many at once that others wait for their turn.
 
 use std::task::{Context, Poll};
 
@@ -10,13 +10,13 @@ use crate::provider::client::{AnswerBody, AttemptError};
 const SMALL: usize = 2 << 10;
 /// up to this size.
 const GATHERED: usize = 16 << 10;
-/// So many pieces are taken one after the other before other tasks get their turn: a provider can send them without end.
+/// The number of pieces that are taken before other tasks get their turn: a provider can send them without end.
 const TURN: usize = 64;
 
 /// Takes pieces from the body of an answer.
 pub struct Pieces {
     source: AnswerBody,
-    /// What came behind the pieces that were given as one.
+    /// The piece behind those that were given as one.
     behind: Option<Option<Result<Bytes, AttemptError>>>,
     /// The last piece came without waiting, so there may be more.
     in_burst: bool,

@@ -1,6 +1,7 @@
-//! What the events of each endpoint's streams mean: the one table of what is content, what an error, and what the end.
+//! The meaning of each endpoint's events: the one table of what is content, what an error, and what the end.
 //!
-//! Where a row comes from stands beside it. Whoever adds an endpoint adds its rows here, and the form of its error frame in
+//! The source of a row stands beside it. Whoever adds an endpoint adds its rows here, and the form of its error frame
+//! in
 //! `respond::frame`.
 
 use std::sync::LazyLock;
@@ -26,7 +27,7 @@ pub enum Protocol {
     Other,
 }
 
-/// What one event says.
+/// The meaning of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     /// A comment: somebody is there.
@@ -75,7 +76,7 @@ const RESPONSES: [Row; 11] = [
     ("ping", Sort::Ping),
 ];
 
-/// As above: `content_block_delta` and `message_delta`, which brings the reason of the stop, are content.
+/// The rows as above; `content_block_delta` and `message_delta`, which brings the reason of the stop, are content.
 const MESSAGES: [Row; 6] = [
     // The flow of events in Anthropic's documentation: a message with empty content, then blocks, then the end.
     ("message_start", Sort::Prelude),
@@ -110,13 +111,13 @@ impl Protocol {
         }
     }
 
-    /// Whether a stream must say that it is complete before its clean end counts as one. A stream without any sign was
-    /// truncated by somebody who framed it properly; some servers never send `[DONE]` but a finish reason.
+    /// True when a stream must say that it is complete before its clean end counts as one. A stream without any sign
+    /// was truncated by somebody who framed it properly; some servers never send `[DONE]` but a finish reason.
     pub fn says_when_complete(self) -> bool {
         self != Self::Other
     }
 
-    /// What an event says, to the letter: for those before the first content.
+    /// Judges an event to the letter: for those before the first content.
     pub fn judge(self, event: &Event<'_>) -> Sort {
         if event.is_comment {
             return Sort::Comment;
@@ -175,7 +176,7 @@ impl Protocol {
     }
 }
 
-/// Whether an event's name says what it is on every endpoint.
+/// True when an event's name says what it is on every endpoint.
 fn is_special(name: &[u8]) -> bool {
     name == b"ping" || name == b"error"
 }
@@ -197,7 +198,7 @@ fn of_named(table: &[Row], name: &[u8], data: &Value) -> Sort {
     }
 }
 
-/// Whether an item, block or part that begins is more than an empty text: a call of a tool, which is named here.
+/// True when an item, block or part that begins is more than an empty text: a call of a tool, which is named here.
 fn announces_more(data: &Value) -> bool {
     let item = ["item", "content_block"].iter().find_map(|key| data.get(key));
     item.is_some_and(|item| {
@@ -232,13 +233,14 @@ fn of_chunk(data: &Value) -> Sort {
     if generated { Sort::Content } else { Sort::Prelude }
 }
 
-/// Whether an event's data is an error: an object with an `error` that is more than nothing, or one that calls itself one.
+/// True when an event's data is an error: an object with an `error` that is more than nothing, or one that calls itself
+/// one.
 fn is_error(data: &Value) -> bool {
     data.get("error").is_some_and(says)
         || ["object", "type"].iter().any(|key| data.get(key).and_then(Value::as_str) == Some("error"))
 }
 
-/// Whether there is anything in a value.
+/// True when there is anything in a value.
 fn says(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -249,7 +251,7 @@ fn says(value: &Value) -> bool {
     }
 }
 
-/// Whether a `finish_reason` has a value; as a key it cannot stand in a text, whose quotes are escaped.
+/// True when a `finish_reason` has a value; as a key it cannot stand in a text, whose quotes are escaped.
 fn has_finish_reason(data: &[u8]) -> bool {
     static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
     KEY.find_iter(data).any(|at| {

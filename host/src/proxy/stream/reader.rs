@@ -12,7 +12,7 @@ use super::protocol::{Protocol, Sort};
 /// More than an error takes to say what it says.
 const MAX_ERROR: usize = 16 << 10;
 
-/// How far a stream has come.
+/// The progress of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Something was generated.
@@ -25,10 +25,10 @@ pub struct Progress {
     pub ended: bool,
 }
 
-/// What a piece brought.
+/// The result of feeding one piece.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fed {
-    /// What is whole and can be passed on; perhaps nothing.
+    /// The whole events that can be passed on; perhaps none.
     pub whole: Bytes,
     /// At least one byte of an event's data came; comments and pings have none.
     pub moved: bool,
@@ -43,7 +43,7 @@ pub struct Reader {
     cutter: EventCutter,
     progress: Progress,
     events: u64,
-    /// What it said of an error in place of an answer.
+    /// The error that the stream told of in place of an answer.
     error: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ impl Reader {
         self.protocol
     }
 
-    /// How far the stream has come.
+    /// The progress of the stream.
     pub fn progress(&self) -> Progress {
         self.progress
     }
@@ -68,17 +68,17 @@ impl Reader {
         &self.error
     }
 
-    /// How many events with data it has read.
+    /// The number of events with data that it has read.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Whether a clean end, here, is the end of a stream that is complete.
+    /// True when a clean end, here, is the end of a stream that is complete.
     pub fn may_end(&self) -> bool {
         self.progress.finished || self.progress.ended || !self.protocol.says_when_complete()
     }
 
-    /// Whether a line of our own can be put behind what was given.
+    /// True when a line of our own can be put behind what was given.
     pub fn is_at_boundary(&self) -> bool {
         self.cutter.is_at_boundary()
     }
@@ -133,7 +133,7 @@ impl Reader {
     }
 }
 
-/// Whether an event's data is all there: `[DONE]`, or one JSON text.
+/// True when an event's data is all there: `[DONE]`, or one JSON text.
 fn says_all(event: &Event<'_>) -> bool {
     let data = event.data();
     let json = serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok();
@@ -164,13 +164,13 @@ impl Progress {
         if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Whether nothing that follows counts. An error in place of an answer is none that could be gone on with.
+    /// True when nothing that follows counts. An error in place of an answer is none that could be gone on with.
     fn is_over(self) -> bool {
         self.ended || (self.failed && !self.content)
     }
 }
 
-/// What of `text`, which is whole events, is comments, or is none.
+/// Selects from `text`, which is whole events, the comments or everything else.
 pub fn select(text: &[u8], comments: bool) -> Bytes {
     let (mut cutter, mut selected) = (EventCutter::default(), BytesMut::new());
     let mut was_comment = false;

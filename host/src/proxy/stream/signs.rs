@@ -19,7 +19,7 @@ pub struct Signs(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Who is being asked, and as which in turn.
+    /// The provider that is being asked, and the number of the attempt.
     provider: Option<HeaderValue>,
     attempts: usize,
     begun: bool,
@@ -54,12 +54,12 @@ impl Signs {
         }
     }
 
-    /// Whether a provider has begun a stream.
+    /// True when a provider has begun a stream.
     pub fn have_begun(&self) -> bool {
         self.0.lock().begun
     }
 
-    /// Whether the client sees what is left here.
+    /// True when the client sees what is left here.
     pub fn are_shown(&self) -> bool {
         self.0.lock().shown
     }
@@ -72,7 +72,7 @@ impl Signs {
         (state.provider.clone(), state.attempts)
     }
 
-    /// What has been left since the last time.
+    /// The comments that have been left since the last time.
     pub fn take_comments(&self) -> Option<Bytes> {
         let comments = self.0.lock().comments.split();
         (!comments.is_empty()).then(|| comments.freeze())

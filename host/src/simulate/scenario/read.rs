@@ -1,4 +1,4 @@
-//! From the tree of a scenario to what it says, or to everything that is wrong with it.
+//! Reads a scenario from its tree, or lists everything that is wrong with it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +25,7 @@ const BEHAVIOUR: Schema = Schema {
 const CACHE: Schema = Schema { path: "`providers.NAME.cache`", keys: &["sessions", "factor"] };
 const EVENT: Schema = Schema { path: "`providers.NAME.events[]`", keys: &["from", "until", "down", "slow", "errors"] };
 
-/// How a configuration becomes a scenario.
+/// The remedy for a plain configuration in the place of a scenario.
 const AROUND: &str = "a scenario has the configuration under `proxy`, and says beside it what comes and how its providers behave:\n\
     name: a try\n\
     duration: 600\n\
@@ -36,7 +36,7 @@ const AROUND: &str = "a scenario has the configuration under `proxy`, and says b
     \x20 b: {first_token: {median: 0.8, p95: 2}, tokens_per_second: 40}\n\
     more of them are in the folder `scenarios` of the source";
 
-/// What it says, and its proxy; without a value exactly when something was reported.
+/// The scenario and its proxy; `None` exactly when something was reported.
 pub(super) fn read(root: Option<&Node>, file: &Path, env: &Env<'_>, findings: &mut Findings) -> Option<(Script, Node)> {
     if let Some(root) = root
         && matches!(root.get("providers"), Some(Node { kind: Kind::List(_), .. }))
@@ -87,7 +87,7 @@ impl Reading<'_> {
         self.0.findings.problem(&section.place(key), "is missing", Some(help.to_owned()));
     }
 
-    /// What `read` finds under a key that must be there.
+    /// The value that `read` finds under a key that must be there.
     fn required<T>(
         &mut self,
         section: &Section<'_>,
@@ -323,7 +323,7 @@ impl Reading<'_> {
     }
 }
 
-/// What people write for a duration elsewhere, in seconds.
+/// The seconds of a duration as people write it elsewhere.
 fn in_seconds(text: &str) -> Option<f64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;

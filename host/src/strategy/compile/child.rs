@@ -24,10 +24,10 @@ pub const INVALID: i32 = 3;
 pub const OUT_OF_TIME: i32 = 4;
 /// Exit code: it takes too much memory.
 pub const OUT_OF_MEMORY: i32 = 5;
-/// How the system ends a process that has used up its time on the processor: SIGXCPU.
+/// The signal by which the system ends a process that has used up its time on the processor: SIGXCPU.
 pub const OUT_OF_PROCESSOR_TIME: i32 = 24;
 
-/// How often it looks whether it should end.
+/// The pause after which it looks again whether it should end.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Compile the component on the standard input, within limits, and write the code to the standard output.

@@ -22,7 +22,7 @@ const WAITING: usize = 8192;
 /// Memory that they may take together. A line is some hundred bytes, and with a thousand candidates 16 KiB.
 const WAITING_BYTES: usize = 16 << 20;
 
-/// How long nothing is written after the file could not be, as when the disk is full.
+/// The time for which nothing is written after the file could not be, as when the disk is full.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// What a record may be written with: where to, and how large a file becomes before it is put aside as `FILE.1`.
@@ -45,7 +45,7 @@ pub struct Recorder {
     queue: ArcSwapOption<Queue>,
     writer: Mutex<Option<(Target, JoinHandle<()>)>>,
     dropped: AtomicU64,
-    /// Why nothing is written at present, if something should be.
+    /// The reason why nothing is written at present, if something should be.
     failing: Arc<Mutex<Option<String>>>,
 }
 
@@ -92,7 +92,7 @@ impl Recorder {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// How the record is, if there is to be one.
+    /// The state of the record, if there is to be one.
     pub fn health(&self) -> Option<RecordHealth> {
         let path = self.writer.lock().as_ref().map(|(target, _)| target.path.clone())?;
         Some(RecordHealth { path, failing: self.failing.lock().clone(), missing: self.dropped() })
@@ -168,12 +168,12 @@ struct Output {
     unwritten: u64,
 }
 
-/// What writes: a file, or the wait for one.
+/// The end that writes: a file, or the wait for one.
 struct Writing {
     /// `None` while it cannot be written.
     output: Option<Output>,
     target: Target,
-    /// Who has spoken, to be named again at the head of the next file.
+    /// The instances that have spoken, to be named again at the head of the next file.
     starts: Vec<Start>,
     failing: Arc<Mutex<Option<String>>>,
     pause: Duration,

@@ -91,8 +91,9 @@ impl Bench<'_> {
         self.timing_by(count, || begun.elapsed())
     }
 
-    /// As [`Bench::timing`]; where that is too long, by what the processor has spent: what else a machine does is no fault of
-    /// the strategy's. The system tells it in steps of a few milliseconds, which is why it is not asked otherwise.
+    /// Times as [`Bench::timing`] does; where that is too long, by what the processor has spent: what else a machine
+    /// does is no fault of the strategy's. The system tells it in steps of a few milliseconds, which is why it is not
+    /// asked otherwise.
     fn fair_timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
         match self.timing(count)? {
             Some(timing) if timing.p99_us >= micros(TOO_SLOW) && processor_time().is_some() => {
