@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
 #[derive(Debug, PartialEq, Eq)]
 struct Findings {
     passed: Vec<u8>,
-    /// What the end of the stream makes whole.
+    /// The bytes that the end of the stream makes whole.
     last: Bytes,
     progress: Progress,
     events: u64,

@@ -96,7 +96,7 @@ impl Operations {
         self.leaving.store(true, Relaxed);
     }
 
-    /// Whether new requests should go elsewhere.
+    /// True when new requests should go elsewhere.
     fn is_leaving(&self) -> bool {
         self.leaving.load(Relaxed) || self.proxy.is_draining()
     }

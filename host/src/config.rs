@@ -137,7 +137,7 @@ pub struct Config {
     pub retries: u32,
     /// Which requests belong together.
     pub affinity: Affinity,
-    /// Whose name of the model stands in answers.
+    /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
     /// The global queue and the wait for a provider's slot.
     pub queue: Queue,
@@ -192,7 +192,7 @@ pub struct Provider {
     pub health_check: ProviderCheck,
     /// The way to the provider: straight, through a forward proxy, or to a socket.
     pub way: Way,
-    /// Whom to trust to be it, where its URL begins with https.
+    /// The certificates to trust, where the provider's URL begins with https.
     pub tls: ProviderTls,
 }
 
@@ -213,11 +213,11 @@ pub struct ProviderCheck {
 /// The way to a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
-    /// At the host and port of its URL.
+    /// The host and port of its URL.
     Direct,
     /// Through a forward proxy.
     Proxy(ForwardProxy),
-    /// At a socket in the file system; the URL's host is `localhost`.
+    /// A socket in the file system; the URL's host is `localhost`.
     Socket(PathBuf),
 }
 
@@ -232,7 +232,7 @@ pub struct ForwardProxy {
     pub authorization: Option<Secret>,
 }
 
-/// Whom to take for a provider, and as whom to come to it.
+/// The certificates to trust in a provider, and the one to show to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProviderTls {
     /// Certificates of those whom to trust, in place of the system's.
@@ -267,7 +267,7 @@ pub struct Affinity {
     pub prompt_prefix: Option<usize>,
 }
 
-/// Whose name of the model stands in answers.
+/// The side whose name of the model stands in answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelNames {
     /// The name that the provider gives.

@@ -6,7 +6,7 @@ use harness::{Answer, Mock, Proxy};
 use http::Method;
 use serde_json::{Value, json};
 
-/// So many requests at once.
+/// The number of requests at once.
 const AT_ONCE: usize = 32;
 
 /// One event, by the letter of the standard: its name and its data. Whatever is no whole event is an error.

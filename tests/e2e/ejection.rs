@@ -10,12 +10,12 @@ fn soon(builder: ProxyBuilder) -> ProxyBuilder {
     builder.set(json!({"routing": {"health_check": {"cooldown": 0.2}}}))
 }
 
-/// As many failures in a row as eject by default.
+/// The configuration with the default number of failures in a row.
 fn as_by_default() -> Value {
     json!({"routing": {"health_check": {"failures": 3}}})
 }
 
-/// For how many seconds `/health` says that a provider is out.
+/// The seconds for which `/health` says that a provider is out.
 async fn out(proxy: &Proxy, mock: &Mock) -> f64 {
     proxy.health_of(mock).await["out_for_seconds"].as_f64().unwrap_or_default()
 }

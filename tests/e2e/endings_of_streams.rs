@@ -1,4 +1,4 @@
-//! How a stream ends: complete is complete whatever the connection does, and what is not complete says so.
+//! The ends of streams: complete is complete whatever the connection does, and what is not complete says so.
 
 use std::time::Duration;
 

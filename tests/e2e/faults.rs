@@ -259,7 +259,7 @@ async fn failover_goes_on_in_the_default_order_after_a_fault() {
     assert_eq!((answer.status, answer.provider(), answer.header("x-pointsman-attempts")), (200, "b", "2"));
 }
 
-/// Why a server does not start with the fixture so commanded.
+/// The reason why a server does not start with the fixture so commanded.
 async fn refusal(command: Value) -> String {
     let a = Mock::start("a", Reply::chat("a")).await;
     let strategies = json!({"fixture": {"path": misbehave(), "config": command}});

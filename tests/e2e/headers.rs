@@ -52,7 +52,7 @@ async fn all_other_request_headers_are_forwarded() {
     }
 }
 
-/// What tells a provider about the client.
+/// Headers that tell a provider about the client.
 const ABOUT: [&str; 14] = [
     "openai-organization",
     "openai-project",

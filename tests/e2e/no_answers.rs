@@ -8,7 +8,7 @@ fn says(body: &str) -> Reply {
     Reply::status(200).header("content-type", "application/json").body(body.to_owned())
 }
 
-/// What the client of two providers gets when the first one says `reply`, and of that one alone.
+/// The answers to a client of two providers when the first one says `reply`, and of that one alone.
 async fn pair(path: &str, reply: Reply, good: &Value) -> (Value, harness::Answer) {
     let (a, b) = (Mock::start("a", reply).await, Mock::start("b", Reply::json(200, good)).await);
     let body = json!({"model": "m", "messages": [], "input": "x", "prompt": "x", "max_tokens": 9});

@@ -144,7 +144,7 @@ fn played_twin(seconds: f64, a_also: &Value, b_also: &Value) -> Report {
     play.join().expect("does not panic")
 }
 
-/// Who answered each request, and when it came, of requests that come evenly for some seconds.
+/// The provider that answered each request, and when it came, of requests that come evenly for some seconds.
 async fn answered_live(proxy: &Proxy, rate: f64, seconds: f64) -> Vec<(f64, String)> {
     let began = Instant::now();
     let mut answers = Vec::new();

@@ -1,4 +1,4 @@
-//! What a provider does not serve is no fault of its, and it is asked last for it.
+//! An endpoint that a provider does not serve is no fault of its, and it is asked last for it.
 
 use harness::{Mock, Proxy, Reply, Script};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What a client that waits for a stream hears before its first content, and in the silences of one.
+//! The comments that a client which waits for a stream gets before its first content, and in the silences of one.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn before(mocks: &[&Mock], settings: Value) -> ProxyBuilder {
     mocks.iter().fold(Proxy::builder(), |builder, mock| builder.provider(mock, json!({}))).set(settings)
 }
 
-/// So many comments, one after the other.
+/// A stream of that many comments, one after the other.
 fn comments(count: usize) -> Reply {
     (0..count).fold(Reply::sse(), |reply, _| reply.body(": OPENROUTER PROCESSING\n\n").delay(MS_200))
 }

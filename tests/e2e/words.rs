@@ -1,4 +1,4 @@
-//! What a provider says about its failure, as the client and `/health` get it.
+//! A provider's own words about its failure, as the client and `/health` get them.
 
 use std::time::Duration;
 

@@ -94,7 +94,7 @@ struct Shared {
     serving: AtomicUsize,
     most_at_once: AtomicUsize,
     panics: Mutex<Vec<Box<dyn Any + Send>>>,
-    /// How long a connection may be without a request.
+    /// The time for which a connection may be without a request.
     idle: Mutex<Option<Duration>>,
 }
 

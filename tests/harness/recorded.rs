@@ -6,23 +6,23 @@ use crate::{Reply, Script};
 
 /// After so many bytes of its stream a provider stops. Without the header it sends it all.
 pub const CUT: &str = "x-cut";
-/// What it does then: `reset`, `hang`, or else it closes the connection.
+/// The header that says what it does then: `reset`, `hang`, or else it closes the connection.
 pub const ENDING: &str = "x-ending";
 
 /// A stream of one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded {
-    /// What clients call the endpoint.
+    /// The name of the endpoint in clients.
     pub name: &'static str,
-    /// Where it is.
+    /// The path of the endpoint.
     pub path: &'static str,
     /// All of its events.
     pub stream: &'static str,
-    /// What its first content says.
+    /// The text of its first content.
     pub content: &'static str,
 }
 
-/// Of each endpoint whose events are known.
+/// A recorded stream of each endpoint whose events are known.
 pub const RECORDED: [Recorded; 4] = [
     Recorded {
         name: "chat",
@@ -67,7 +67,7 @@ pub const RECORDED: [Recorded; 4] = [
 ];
 
 impl Recorded {
-    /// How many bytes it takes until the first content is whole.
+    /// The number of bytes until the first content is whole.
     ///
     /// # Panics
     ///

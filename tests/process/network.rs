@@ -1,4 +1,4 @@
-//! What the machine gives the real process: certificates, names, open files.
+//! The machine under the real process: certificates, names, open files.
 
 use std::process::Command;
 use std::time::Duration;

@@ -216,7 +216,7 @@ async fn the_keys_of_optillm_in_extra_body_are_understood() {
     assert_eq!((body["model"].as_str(), body.get("optillm_approach")), (Some("gpt-4"), None));
 }
 
-/// What an Azure SDK sends reaches any provider as everybody else's requests do.
+/// The requests of an Azure SDK reach any provider as everybody else's do.
 async fn for_azure(command: Command) {
     let a = Mock::start(
         "a",

@@ -75,7 +75,7 @@ impl Status {
         history.failure = Some(failure);
     }
 
-    /// Whether the latest one, if there was any, went well.
+    /// True when the latest reload, if there was any, went well.
     pub fn is_well(&self) -> bool {
         self.0.lock().failure.is_none()
     }

@@ -165,7 +165,7 @@ impl Run<'_> {
 #[derive(Clone, Copy, Debug)]
 enum Source<'t> {
     Variable(&'t str),
-    /// By its path, in which there may be references.
+    /// A file, by its path, in which there may be references.
     File(&'t str),
 }
 

@@ -225,7 +225,7 @@ pub(super) fn socket(text: &str) -> Option<Result<(Url, PathBuf), &'static str>>
     Some(url.map(|url| (url, PathBuf::from(path))).map_err(|_error| "must have a path after the socket's"))
 }
 
-/// Whom to trust to be the provider in `section`, and as whom to come to it.
+/// The certificates to trust in the provider of `section`, and the one to show to it.
 pub(super) fn tls(reader: &mut Reader<'_>, section: &Section<'_>, url: Option<&Url>) -> ProviderTls {
     let Some((at, _)) = section.get("tls") else { return ProviderTls::default() };
     let tls = reader.section(section, "tls", Some(PROVIDER_TLS));

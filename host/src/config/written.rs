@@ -36,7 +36,7 @@ pub struct Change {
     pub key: String,
     /// The kind of change, such as `1 -> 3`, `changed`, `added`.
     pub what: String,
-    /// Not for everybody who may ask how the server is.
+    /// True when the change is not for everybody who may ask how the server is.
     private: bool,
 }
 

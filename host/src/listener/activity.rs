@@ -98,7 +98,7 @@ impl Activity {
         InProgress(Arc::clone(self))
     }
 
-    /// Whether a head has begun and has not been complete.
+    /// True when a head has begun and has not been complete.
     pub fn is_in_head(&self) -> bool {
         !self.is_busy() && self.mark.load(Relaxed) & HEAD != 0
     }

@@ -37,7 +37,7 @@ pub(super) const WANTS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     connection: close\r\n\r\n\
     This port speaks HTTPS: begin the URL with https:// here.\n";
 
-/// To a client whose head is too large, in place of the HTTP library's empty answer.
+/// The answer to a client whose head is too large, in place of the HTTP library's empty one.
 pub(super) const HEAD_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
     content-type: application/json\r\n\
     content-length: 198\r\n\

@@ -56,7 +56,7 @@ impl fmt::Display for Address {
 pub enum Socket {
     /// TCP.
     Tcp(TcpListener),
-    /// In the file system.
+    /// A socket in the file system.
     Unix(UnixSocket),
 }
 
@@ -74,7 +74,7 @@ pub struct UnixSocket {
 pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
-    /// In the file system.
+    /// A connection to a socket in the file system.
     Unix(UnixStream),
 }
 

@@ -158,7 +158,7 @@ pub struct Clients {
 #[derive(Debug, Default)]
 struct Pools {
     names: Resolver,
-    /// By what is wanted of TLS.
+    /// The client's side of TLS, by what is wanted of it.
     trusts: HashMap<config::ProviderTls, Arc<Trust>>,
     by_origin: HashMap<Origin, Arc<Pool>>,
     /// The generation that is being made: files are read once in each.

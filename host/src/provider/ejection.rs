@@ -49,7 +49,7 @@ pub enum Admission {
     Closed,
 }
 
-/// On whose word a provider was ejected.
+/// The word on which a provider was ejected: that of a request, or of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// Requests failed.

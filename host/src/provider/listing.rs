@@ -59,7 +59,7 @@ impl Listing {
         self.known.load_full()
     }
 
-    /// Whether somebody should ask now: nobody does, and nobody has for `interval`. Counts as asked from here on.
+    /// True when somebody should ask now: nobody does, and nobody has for `interval`. Counts as asked from here on.
     pub fn is_due(&self, interval: Duration) -> Option<Asking> {
         let turn = Arc::clone(&self.turn).try_lock_owned().ok()?;
         let now = Instant::now();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::ejection::ModelKey;
 use crate::routing::Outcome;
 
-/// For how long it is remembered.
+/// The time for which a refusal is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// The most refusals that are remembered; of more, the oldest are forgotten.
 const MOST: usize = 256;

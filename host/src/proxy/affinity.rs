@@ -20,7 +20,7 @@ pub fn key(affinity: &Affinity, headers: &HeaderMap, body: &RequestBody) -> u64 
     known.map_or(0, hash)
 }
 
-/// Whether a value can tell requests apart.
+/// True when a value can tell requests apart.
 fn is_telling(value: &[u8]) -> bool {
     !matches!(value, b"null" | b"\"\"" | b"{}" | b"[]")
 }

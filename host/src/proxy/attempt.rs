@@ -43,9 +43,9 @@ pub struct Plan<'a> {
     pub expected: Expected,
     /// The table of what the events of this endpoint's streams mean.
     pub protocol: Protocol,
-    /// Whether a stream was asked for.
+    /// True when a stream was asked for.
     pub streaming: bool,
-    /// For the client, should it wait for a stream.
+    /// The signs of life for the client, should it wait for a stream.
     pub signs: Option<&'a Signs>,
 }
 
@@ -54,11 +54,11 @@ pub struct Plan<'a> {
 pub enum Expected {
     /// Perhaps with nothing.
     Anything,
-    /// With bytes of whatever sort.
+    /// Bytes of whatever sort.
     Bytes,
-    /// With a JSON object.
+    /// A JSON object.
     Object,
-    /// With a JSON object that has choices.
+    /// A JSON object that has choices.
     Choices,
 }
 

@@ -55,7 +55,7 @@ pub struct Order {
     pub admitted: Instant,
     /// The end of its wait for slots.
     pub deadline: Instant,
-    /// For a client that waits for a stream.
+    /// The signs of life for a client that waits for a stream.
     pub signs: Option<Arc<Signs>>,
 }
 
@@ -410,7 +410,7 @@ pub fn eligible(fleet: &Fleet, method: &Method, endpoint: &Endpoint, body: &Requ
 }
 
 impl Course<'_> {
-    /// Whether a 404 or 501 is about what the provider serves, and not about one thing stored there.
+    /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
     fn may_be_unserved(&self) -> bool {
         self.order.endpoint.class == Class::Generate
     }
@@ -419,12 +419,12 @@ impl Course<'_> {
         Wanted::new(&self.order.endpoint.path, self.model)
     }
 
-    /// Whether all that has happened so far may go well when it is tried again.
+    /// True when all that has happened so far may go well when it is tried again.
     fn failed_softly(&self) -> bool {
         !self.failed.is_empty() && self.failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)
     }
 
-    /// For what this request may itself be to blame at this provider.
+    /// The failures for which this request may itself be to blame at this provider.
     fn excuse(&self, provider: &str) -> Excuse {
         let timed_out = |tried: &Tried| matches!(tried.outcome, Outcome::TimedOut { .. });
         Excuse {

@@ -132,7 +132,7 @@ const fn stores(path: &'static str, label: Label) -> Row {
     Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }
 }
 
-/// Nothing is known of what is below.
+/// A row below which nothing is known.
 const fn other(path: &'static str, label: Label) -> Row {
     let (post, class) = (Class::Other, Class::Other);
     Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }

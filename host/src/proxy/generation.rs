@@ -46,7 +46,7 @@ pub struct Generation {
     pub keep_alive: Option<Duration>,
     /// Which requests belong together.
     pub affinity: Affinity,
-    /// Whose name of the model stands in answers.
+    /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
     /// Whether answers name the decision behind them.
     pub explain: bool,

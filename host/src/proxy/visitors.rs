@@ -22,7 +22,7 @@ use super::respond::ProxyError;
 const EXPOSED: &str = "x-request-id, x-pointsman-provider, x-pointsman-attempts, x-pointsman-decision, \
                        x-pointsman-provider-request-id, x-should-retry, retry-after, retry-after-ms";
 
-/// For how long a browser need not ask again, in seconds.
+/// The seconds for which a browser need not ask again.
 const PREFLIGHT_AGE: &str = "600";
 
 /// The address of a listener, as those who reach it see it.
@@ -49,7 +49,7 @@ impl Bound {
     }
 }
 
-/// Which pages and which names the operator allows.
+/// The pages and names that the operator allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Visitors {
     /// `server.cors.origins`; `*` is any.

@@ -67,7 +67,7 @@ pub struct Report {
 /// Counts of what became of the decisions that a strategy was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Decided {
-    /// Asked for.
+    /// The decisions that it was asked for.
     pub decisions: u64,
     /// Decisions among them that got the default order because the strategy broke, or was not yet whole again.
     pub faults: u64,

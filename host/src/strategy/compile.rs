@@ -59,7 +59,7 @@ pub fn compile_with(program: PathBuf) {
 
 /// A component that is to be compiled.
 pub struct Order<'a> {
-    /// Whose it is: a newer component of the same source ends the compilation of the one before.
+    /// The source of the component: a newer one of the same source ends the compilation of the one before.
     pub source: &'a str,
     /// Its bytes.
     pub bytes: &'a [u8],

@@ -58,7 +58,7 @@ pub enum LoadError {
     /// It is damaged, or uses proposals that this host does not have.
     #[error("is not a valid component: {0}")]
     Invalid(String),
-    /// To compile it takes more time or memory than it may.
+    /// Compiling it takes more time or memory than it may.
     #[error("{0}")]
     Costly(String),
     /// Another file has taken its place before it was compiled.

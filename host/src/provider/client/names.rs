@@ -1,10 +1,10 @@
 //! The addresses of providers' names: asked of the system, kept for a short time, sought again in the background.
 //!
-//! Asked of `getaddrinfo`, and not by a resolver of our own, so that a name means here what it means to every other
-//! program of the machine: `/etc/hosts`, search domains and whatever else `nsswitch.conf` names (containers, VPNs,
-//! mDNS) included. It blocks, for half a minute where name servers are silent, and cannot be given up. So it is called on
-//! threads that are kept for it: one at most for each name, and a bounded number of them. A name without an answer takes
-//! one of them and nothing else; neither requests nor the end of the process wait for it.
+//! The system's `getaddrinfo` is asked, and not a resolver of our own, so that a name means here what it means to every
+//! other program of the machine: `/etc/hosts`, search domains and whatever else `nsswitch.conf` names (containers,
+//! VPNs, mDNS) included. It blocks, for half a minute where name servers are silent, and cannot be given up. So it is
+//! called on threads that are kept for it: one at most for each name, and a bounded number of them. A name without an
+//! answer takes one of them and nothing else; neither requests nor the end of the process wait for it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(10);
 /// An older one is used while a new one is sought, even when seeking fails for as long as this: name servers that are
 /// down are no reason to stop serving.
 const KEPT: Duration = Duration::from_secs(3600);
-/// That there is no answer holds for this long.
+/// The time for which it holds that a name has no answer.
 const REFUSED: Duration = Duration::from_secs(1);
 
 /// Names that are sought at the same time.
@@ -60,7 +60,7 @@ pub struct Name {
     host: String,
     resolver: Resolver,
     known: watch::Sender<Known>,
-    /// Which address is tried first, counted on from connection to connection.
+    /// The address that is tried first, counted on from connection to connection.
     turn: AtomicUsize,
 }
 

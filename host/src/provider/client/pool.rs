@@ -35,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(4);
 
 /// A connection is not used for longer, so that a provider's new addresses are followed under load as well.
 const LONGEST_LIFE: Duration = Duration::from_secs(300);
-/// By up to this share of it a connection lives shorter, so that those opened together do not end together.
+/// The share of its life by which a connection may live shorter, so that those opened together do not end together.
 const LIFE_SPREAD: f64 = 0.2;
 
 /// The time for which connections to an origin that spoke unasked are used once each.
@@ -53,7 +53,7 @@ pub struct Pool {
 /// A connection that is kept for the next request.
 #[derive(Debug, Default)]
 struct Idle {
-    /// With the time since when, the latest used last.
+    /// Idle connections with the time since when, the latest used last.
     connections: Vec<(Instant, Box<Connection>)>,
     /// Until then none is kept: the other side spoke unasked, and what it says next would be taken for an answer.
     distrusted_until: Option<Instant>,

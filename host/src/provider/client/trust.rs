@@ -1,4 +1,4 @@
-//! Whom we take for a provider, and as whom we come to it: the client's side of TLS.
+//! The client's side of TLS: whom we take for a provider, and as whom we come to it.
 //!
 //! Set up when the first provider needs it, so that a machine without certificates can serve those that need none; and
 //! read again with each reload, for the handshakes that follow.

@@ -163,11 +163,11 @@ struct Interim {
 
 #[derive(Debug)]
 enum At {
-    /// In a status line, after so many bytes of it.
+    /// A status line, after so many bytes of it.
     Status(usize),
-    /// In the head of an interim answer; whether the last line has just ended.
+    /// The head of an interim answer; `ended` is true when its last line has just ended.
     Head { ended: bool },
-    /// In the answer that counts: nothing more is looked at.
+    /// The answer that counts: nothing more is looked at.
     Past,
 }
 

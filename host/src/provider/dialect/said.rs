@@ -16,7 +16,7 @@ const NESTING: usize = 6;
 /// The content of an error body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
-    /// For people.
+    /// The sentence for people.
     pub message: Option<String>,
     /// `type`, or what is used in its place: `status` (Google), `__type` (AWS).
     pub kind: Option<String>,

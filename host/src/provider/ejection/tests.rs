@@ -82,7 +82,7 @@ impl Seen {
         self.health.standing(self.now)
     }
 
-    /// For how many seconds it is out.
+    /// The seconds for which it is out.
     fn out(&self) -> f64 {
         self.health.ejected_until().map_or(0.0, |until| (until - self.now).as_secs_f64())
     }

@@ -47,7 +47,7 @@ pub(super) struct Unescaped {
 }
 
 impl Unescaped {
-    /// Which piece of the source a piece of the text stands for.
+    /// The piece of the source that each piece of the text stands for.
     pub(super) fn source(&self, piece: Range<usize>) -> Range<usize> {
         let offset = |at: usize| self.offsets.get(at).copied().unwrap_or_default();
         offset(piece.start)..offset(piece.end)

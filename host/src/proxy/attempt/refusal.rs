@@ -84,7 +84,7 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
     }
 }
 
-/// Whether the client may get the provider's own text.
+/// True when the client may get the provider's own text.
 fn is_passed_on(outcome: Outcome) -> bool {
     match outcome.next() {
         Next::Answer => true,
@@ -118,7 +118,7 @@ async fn beginning(body: &mut AnswerBody, deadline: Instant) -> Bytes {
     join(held)
 }
 
-/// Whether the text is encoded though identity was asked for: nobody can look for the key in it.
+/// True when the text is encoded though identity was asked for: nobody can look for the key in it.
 fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::events::Event;
 
-/// Whose events a stream is made of.
+/// The endpoint whose events a stream is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// `chat/completions`: unnamed events with `choices[].delta`, then `[DONE]`

@@ -30,7 +30,7 @@ pub struct Progress {
 pub struct Fed {
     /// The whole events that can be passed on; perhaps none.
     pub whole: Bytes,
-    /// At least one byte of an event's data came; comments and pings have none.
+    /// True when at least one byte of an event's data came; comments and pings have none.
     pub moved: bool,
     /// There are comments in `whole`.
     pub comments: bool,
@@ -53,7 +53,7 @@ impl Reader {
         Self { protocol, cutter: EventCutter::default(), progress: Progress::default(), events: 0, error: Vec::new() }
     }
 
-    /// Whose events it reads.
+    /// The endpoint whose events it reads.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }

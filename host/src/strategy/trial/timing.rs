@@ -85,7 +85,7 @@ fn micros(time: Duration) -> f64 {
 }
 
 impl Bench<'_> {
-    /// By the clock on the wall.
+    /// Times calls by the clock on the wall.
     fn timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
         let begun = Instant::now();
         self.timing_by(count, || begun.elapsed())
