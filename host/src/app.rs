@@ -352,7 +352,7 @@ impl App {
                 stop: draining.clone(),
                 close: close.clone(),
             }));
-            tracing::info!("operators: {}", at(&address, "http"));
+            tracing::info!("operators are served at {}", at(&address, "http"));
         }
         let strategy = generation.fleet.strategy().name().to_owned();
         tracing::info!(
@@ -372,7 +372,10 @@ impl App {
         if !delay.is_zero() {
             // Load balancers are to see it before connections are refused.
             operations.leave();
-            tracing::info!("asked to end: not ready any more, and draining in {} s", delay.as_secs_f64());
+            tracing::info!(
+                "the server was asked to end: it is not ready any more, and drains in {} s",
+                delay.as_secs_f64()
+            );
             tokio::time::sleep(delay).await;
         }
         // New connections are refused from here on, and requests on old ones get 503.

@@ -148,7 +148,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
             biased;
             // A component may take a minute to compile. Nothing has begun that would have to end well.
             () = signals.next() => {
-                tracing::info!("asked to end while starting: ending at once");
+                tracing::info!("the server was asked to end while it starts: it ends at once");
                 return Ok(ExitCode::SUCCESS);
             }
             bound = App::bind_with(config, options) => bound,

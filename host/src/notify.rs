@@ -18,7 +18,7 @@ impl Notifier {
         match Self::connect(name) {
             Ok(connected) => Self(Some(Arc::new(connected))),
             Err(error) => {
-                tracing::warn!(%error, "the service manager cannot be told anything: NOTIFY_SOCKET is of no use: {error}");
+                tracing::warn!(%error, "the service manager cannot be told anything, as NOTIFY_SOCKET cannot be used: {error}");
                 Self::default()
             }
         }

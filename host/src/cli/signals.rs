@@ -27,7 +27,7 @@ impl Signals {
         #[expect(clippy::disallowed_methods, reason = "ends with the process, which is its purpose")]
         tokio::spawn(async move {
             self.next().await;
-            tracing::warn!("second signal: ending at once");
+            tracing::warn!("a second signal came: the server ends at once");
             telemetry::flush(LAST_LINES);
             std::process::exit(INTERRUPTED);
         });

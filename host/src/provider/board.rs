@@ -64,9 +64,9 @@ pub struct Record {
     seat: usize,
     /// As many as `max_concurrent`.
     pub(super) slots: Arc<Slots>,
-    /// How its latest attempts went.
+    /// The trail of its latest attempts.
     trail: Mutex<Trail>,
-    /// Whether the one trial request of a provider that has yet to prove itself is under way.
+    /// True while the one trial request of a provider that has yet to prove itself is under way.
     pub(super) trial: AtomicBool,
     /// What it works on, and its latency.
     pub(super) gauge: GaugeRef,

@@ -313,7 +313,7 @@ impl Inner {
                 let (name, millis, most) = (&self.name, mean * 1e3, 1.0 / mean);
                 tracing::warn!(
                     strategy = name,
-                    "strategy {name} is slow: a call takes {millis:.1} ms on average, and one waits for the other, so at most {most:.0} \
+                    "strategy {name} is slow: a call takes {millis:.1} ms on average, and calls wait for each other, so at most {most:.0} \
                      requests a second can be served"
                 );
             }

@@ -1,4 +1,4 @@
-//! How the latest attempts at a provider went, in the order in which they began.
+//! The results of the latest attempts at a provider, in the order in which they began.
 //!
 //! It stands apart from [`Health`](super::Health), which is published to all readers when it changes: this changes with
 //! every attempt that fails, and with none that goes well.
@@ -27,7 +27,7 @@ pub struct Trail {
     passed_over: u64,
 }
 
-/// What an attempt says about its provider.
+/// The mark that an attempt leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// It failed.
