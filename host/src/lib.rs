@@ -11,7 +11,7 @@
 //! | [`patience`], [`memory`] | deadlines that forgive a pause of the process; how much memory there is for bodies |
 //! | [`queue`], [`slots`] | at most so many requests in flight, the others first come first served |
 //! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
-//! | [`strategy`] | the host of strategies as WebAssembly components, which a process of its own compiles; the only module that names wasmtime |
+//! | [`strategy`] | the host of strategies as WebAssembly components, compiled in a process of their own; names wasmtime alone |
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
 //! | [`simulate`] | all of that with a virtual clock and played providers |
 //! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`; the log |
@@ -20,9 +20,9 @@
 //! | [`html`] | what the pages of [`admin`] and [`simulate`] share |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
-//! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider`, `queue` and the types of `listener`, `strategy`
-//! and `provider` to `routing`; all may read `config`; `routing` and `config` depend on nothing of ours. ARCHITECTURE.md has the
-//! whole, and what stands below each module.
+//! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider`, `queue` and the types of `listener`;
+//! `strategy` and `provider` to `routing`; all may read `config`; `routing` and `config` depend on nothing of ours.
+//! ARCHITECTURE.md has the whole, and what stands below each module.
 
 pub mod admin;
 pub mod app;
