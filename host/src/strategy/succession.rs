@@ -190,7 +190,7 @@ impl Succession {
 
     /// The strategy for the next configuration; this one goes on as it is, with whatever becomes of the next.
     ///
-    /// As [`Succession::start`].
+    /// It is tried and started as [`Succession::start`] does.
     ///
     /// # Errors
     ///
