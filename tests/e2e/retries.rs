@@ -19,12 +19,18 @@ fn every_second(fails: Reply) -> Script {
 
 #[tokio::test]
 async fn one_provider_that_fails_every_second_request_fails_no_client() {
-    for fails in [Reply::status(500), Reply::hang_up(), Reply::chat("half").announce(10_000).cut()] {
+    // A connection that ends without a byte of the answer may have been closed in the meantime: a new one is no new attempt.
+    for (fails, attempts) in
+        [(Reply::status(500), "2"), (Reply::hang_up(), ""), (Reply::chat("half").announce(10_000).cut(), "2")]
+    {
         let a = Mock::start("a", every_second(fails)).await;
         let proxy = before([&a]).start().await;
-        for _ in 0..5 {
+        // What is sent again must have gone out on a connection that was used before.
+        let first = proxy.chat().await;
+        assert_eq!((first.status, first.header("x-pointsman-attempts")), (200, "2"));
+        for _ in 0..4 {
             let answer = proxy.chat().await;
-            assert_eq!((answer.status, answer.header("x-pointsman-attempts")), (200, "2"));
+            assert_eq!((answer.status, answer.header("x-pointsman-attempts")), (200, attempts));
         }
     }
 }

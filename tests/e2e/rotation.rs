@@ -65,18 +65,17 @@ async fn round_robin_is_exact_over_concurrent_requests() {
 
 #[tokio::test]
 async fn round_robin_stays_exact_when_some_requests_fail_over() {
-    let picky =
-        Script::by(
-            |_, request| {
-                if request.json()["model"] == "bad" { Reply::error(404, "unknown") } else { Reply::chat("a") }
-            },
-        );
+    let picky = Script::by(|_, request| {
+        let is_bad = request.json()["model"].as_str().is_some_and(|model| model.starts_with("bad"));
+        if is_bad { Reply::error(404, "unknown") } else { Reply::chat("a") }
+    });
     let a = Mock::start("a", picky).await;
     let [b, c] = mocks(["b", "c"]).await;
     let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({})).provider(&c, json!({}));
     let proxy = builder.strategy("round_robin").start().await;
-    let bad = json!({"model": "bad", "messages": []});
-    for _ in 0..10 {
+    for round in 0..10 {
+        // Each time another one: of the same it is remembered that `a` does not know it.
+        let bad = json!({"model": format!("bad-{round}"), "messages": []});
         for body in [&bad, &chat_request(), &chat_request()] {
             assert_eq!(proxy.chat_call(body).answer().await.status, 200);
         }

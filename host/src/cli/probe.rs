@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -64,8 +65,8 @@ fn ask(probe: &Probe) -> anyhow::Result<String> {
     let answer = runtime.block_on(async { tokio::time::timeout(limit, get(&uri)).await });
     // A name that is still being resolved does not hold up the exit.
     runtime.shutdown_background();
-    let status =
-        answer.map_err(|_elapsed| anyhow::anyhow!("{uri} did not answer within {} s", limit.as_secs_f64()))??;
+    let answer = answer.map_err(|_elapsed| anyhow::anyhow!("{uri} did not answer within {} s", limit.as_secs_f64()))?;
+    let status = answer.with_context(|| format!("{uri} does not answer"))?;
     if status.is_success() { Ok(format!("{uri}: {status}")) } else { anyhow::bail!("{uri} answered {status}") }
 }
 

@@ -140,11 +140,19 @@ fn answer(strategy: &ComponentStrategy, deed: &str) -> (Result<instance::Answer,
     strategy.ask_instance(&facts(&format!("do:{deed}"), 0), &candidates(3))
 }
 
-/// The lines of a call that goes well.
-fn lines(strategy: &ComponentStrategy, deed: &str) -> Vec<(output::Level, String)> {
-    let (answer, said) = answer(strategy, deed);
-    assert!(matches!(answer, Ok(instance::Answer::Decided(_))), "{deed}: {answer:?}");
-    said.lines.into_iter().map(|line| (line.level, line.text)).collect()
+/// The lines of a new instance's call that goes well; it is repeated as in [`unhurried`].
+fn lines(deed: &str) -> Vec<(output::Level, String)> {
+    for _ in 0..20 {
+        let (answer, said) = answer(&misbehaving(), deed);
+        match answer {
+            Ok(instance::Answer::Decided(_)) => {
+                return said.lines.into_iter().map(|line| (line.level, line.text)).collect();
+            }
+            Err(broken) if broken.fault.kind() == FaultKind::DeadlineExceeded => {}
+            Ok(instance::Answer::Refused(_)) | Err(_) => panic!("{deed}: {answer:?}"),
+        }
+    }
+    panic!("{deed} always runs out of time");
 }
 
 pub(super) fn eventually(what: &str, mut claim: impl FnMut() -> bool) {
@@ -299,27 +307,25 @@ fn after_three_faults_in_a_row_it_is_left_alone_for_a_while() {
 
 #[test]
 fn what_it_prints_and_logs_becomes_lines() {
-    let strategy = misbehaving();
     let expected = [(output::Level::Info, "a line on stdout"), (output::Level::Warn, "a line on stderr")];
-    assert_eq!(lines(&strategy, "print_line"), expected.map(|(level, text)| (level, text.to_owned())));
-    assert_eq!(lines(&strategy, "log_megabyte"), [(output::Level::Info, format!("{}…", "x".repeat(1024)))]);
+    assert_eq!(lines("print_line"), expected.map(|(level, text)| (level, text.to_owned())));
+    assert_eq!(lines("log_megabyte"), [(output::Level::Info, format!("{}…", "x".repeat(1024)))]);
     // How far it comes in its time depends on the machine; what is kept does not.
     for deed in ["print_megabyte", "log_flood"] {
-        let (_, said) = answer(&misbehaving(), deed);
-        assert!(said.lines.len() <= 10 && said.dropped > 0, "{deed}: {said:?}");
+        let said = (0..20).map(|_| answer(&misbehaving(), deed).1).find(|said| said.dropped > 0);
+        assert!(said.as_ref().is_some_and(|said| said.lines.len() <= 10), "{deed}: {said:?}");
     }
 }
 
 #[test]
 fn its_world_is_empty_and_stands_still() {
-    let strategy = misbehaving();
-    let line = |deed: &str| lines(&strategy, deed).remove(0).1;
+    let line = |deed: &str| lines(deed).remove(0).1;
     assert_eq!(line("read_env"), "env: [] []");
     assert_eq!(line("read_clock"), "clock: Ok(1700000000s)");
     assert_eq!(line("read_stdin"), "stdin: Ok(0) \"\"");
     let files = line("read_fs");
     assert_eq!(files.matches("Err(").count(), 2, "{files}");
-    assert_eq!(line("read_random"), lines(&misbehaving(), "read_random").remove(0).1, "the seed of hash maps");
+    assert_eq!(line("read_random"), line("read_random"), "the seed of hash maps");
 }
 
 /// How long a guest that never ends occupies its caller. Generous, because tests share the machine.

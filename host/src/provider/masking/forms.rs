@@ -5,6 +5,9 @@ use std::ops::Range;
 /// A form in base64 that is shorter would be found in words.
 const SHORTEST_BASE64: usize = 8;
 
+/// So often an escaped text may have been escaped again: JSON in JSON, a URL in JSON.
+const LAYERS: usize = 3;
+
 /// The standard alphabet (RFC 4648, 4); the one for URLs differs in its last two.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -38,68 +41,67 @@ fn url_safe(byte: u8) -> u8 {
     }
 }
 
-/// A text with its escapes resolved.
-pub(super) struct Unescaped {
-    /// The text.
-    pub plain: Vec<u8>,
-    /// The offset in the source of each of its bytes, and of its end.
-    offsets: Vec<usize>,
+/// The places of a secret in a text, each of its bytes as it is or as an escape of JSON strings or URLs.
+///
+/// It is looked for at every place, since what stands before it may look like an escape together with its first bytes.
+pub(super) fn escaped(text: &[u8], secret: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let end = secret.iter().try_fold(start, |at, &byte| spelled(text, at, byte, LAYERS));
+        match end {
+            Some(end) if end > start => {
+                found.push(start..end);
+                start = end;
+            }
+            Some(_) | None => start += 1,
+        }
+    }
+    found
 }
 
-impl Unescaped {
-    /// The piece of the source that each piece of the text stands for.
-    pub(super) fn source(&self, piece: Range<usize>) -> Range<usize> {
-        let offset = |at: usize| self.offsets.get(at).copied().unwrap_or_default();
-        offset(piece.start)..offset(piece.end)
-    }
-
-    /// The same text, made of one that was itself unescaped, with the offsets of that one's source.
-    pub(super) fn below(mut self, outer: &Self) -> Self {
-        for offset in &mut self.offsets {
-            *offset = outer.source(*offset..*offset).start;
+/// The place behind what stands for `wanted` at `at`: an escape, whose characters may be escaped themselves as
+/// many `layers` deep, or the byte itself. `None` if something else stands there.
+fn spelled(text: &[u8], at: usize, wanted: u8, layers: usize) -> Option<usize> {
+    let &first = text.get(at)?;
+    if layers > 0 && matches!(first, b'%' | b'\\') {
+        let escape = percent(text, at, wanted, layers - 1).or_else(|| backslash(text, at, wanted, layers - 1));
+        if escape.is_some() {
+            return escape;
         }
-        self
     }
+    (first == wanted).then_some(at + 1)
 }
 
-/// Resolves the escapes of JSON strings and of URLs in one pass; `None` when there is none. What only looks like an escape
-/// stays as it is.
-pub(super) fn unescape(text: &[u8]) -> Option<Unescaped> {
-    memchr::memchr2(b'\\', b'%', text)?;
-    let (mut plain, mut offsets) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
-    let (mut at, mut found) = (0, false);
-    while let Some(&byte) = text.get(at) {
-        let (meant, length) = escape(text, at).unwrap_or((char::REPLACEMENT_CHARACTER, 0));
-        if length == 0 {
-            plain.push(byte);
-            offsets.push(at);
-            at += 1;
-            continue;
-        }
-        found = true;
-        // A percent escape stands for a byte; beyond ASCII no key has any, so that it may be read as a character.
-        for &byte in meant.encode_utf8(&mut [0; 4]).as_bytes() {
-            plain.push(byte);
-            offsets.push(at);
-        }
-        at += length;
-    }
-    offsets.push(text.len());
-    found.then_some(Unescaped { plain, offsets })
+/// `%2f`; the `%` in each depth, since what follows it may belong to it or not.
+fn percent(text: &[u8], at: usize, wanted: u8, layers: usize) -> Option<usize> {
+    (0..=layers).rev().find_map(|depth| {
+        let digits = spelled(text, at, b'%', depth)?;
+        digit(text, digit(text, digits, wanted >> 4, layers)?, wanted & 15, layers)
+    })
 }
 
-/// The character that the escape at `at` stands for, and the escape's length; `None` if there is none.
-fn escape(text: &[u8], at: usize) -> Option<(char, usize)> {
-    let hex = |digits: Range<usize>| {
-        let digits = std::str::from_utf8(text.get(digits)?).ok()?;
-        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
-    };
-    match (text.get(at)?, text.get(at + 1)?) {
-        (b'%', _) => Some((char::from_u32(hex(at + 1..at + 3)?)?, 3)),
-        (b'\\', b'u') => Some((char::from_u32(hex(at + 2..at + 6)?)?, 6)),
-        (b'\\', &byte @ (b'/' | b'\\' | b'"')) => Some((char::from(byte), 2)),
-        _ => None,
-    }
+/// `\/` or `\u002f`; likewise.
+fn backslash(text: &[u8], at: usize, wanted: u8, layers: usize) -> Option<usize> {
+    (0..=layers).rev().find_map(|depth| {
+        let next = spelled(text, at, b'\\', depth)?;
+        if matches!(wanted, b'/' | b'\\' | b'"')
+            && let Some(end) = spelled(text, next, wanted, layers)
+        {
+            return Some(end);
+        }
+        if !wanted.is_ascii() {
+            return None;
+        }
+        let digits = spelled(text, next, b'u', layers)?;
+        [0, 0, wanted >> 4, wanted & 15].iter().try_fold(digits, |at, &value| digit(text, at, value, layers))
+    })
+}
+
+/// A hexadecimal digit, in either case.
+fn digit(text: &[u8], at: usize, value: u8, layers: usize) -> Option<usize> {
+    let lower = char::from_digit(value.into(), 16).and_then(|digit| u8::try_from(digit).ok())?;
+    spelled(text, at, lower, layers).or_else(|| spelled(text, at, lower.to_ascii_uppercase(), layers))
 }
 
 #[cfg(test)]
@@ -118,12 +120,12 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_resolved_and_their_places_kept() {
+    fn escapes_are_seen_through_and_their_places_kept() {
         let text = br"a\u0062%63\/d";
-        let unescaped = unescape(text).expect("there are escapes");
-        assert_eq!(unescaped.plain, b"abc/d");
-        assert_eq!(unescaped.source(1..3), 1..10);
-        assert_eq!(unescaped.source(0..5), 0..text.len());
-        assert!(unescape(b"100 % plain").is_none());
+        assert_eq!(escaped(text, b"bc/"), [1..12]);
+        assert_eq!(escaped(text, b"abc/d"), [0..text.len()]);
+        assert_eq!(escaped(br"%61%2561%252561 %25252561", b"aaa"), [0..15]);
+        assert_eq!(escaped(b"cl%C3%a9", "cl\u{e9}".as_bytes()), [0..8]);
+        assert!(escaped(br"100 % pla\in", b"plain").is_empty());
     }
 }
