@@ -170,9 +170,9 @@ pub struct Provider {
     pub max_concurrent: Option<u32>,
     /// Maps the client's name of a model to the provider's; exact names. [`Provider::model_for`] looks at both maps.
     pub model_map: HashMap<String, String>,
-    /// Those keys of the map that have a `*`, the most special first.
+    /// The keys of the map that have a `*`, the most specific first.
     pub wildcards: Vec<Wildcard>,
-    /// Models it serves, each with one `*` at most; empty is any. [`Provider::serves`] knows them all.
+    /// The models that it serves, each with one `*` at most; empty is any. [`Provider::serves`] knows them all.
     pub models: Vec<String>,
     /// What it costs, for strategies.
     pub price: Option<Price>,

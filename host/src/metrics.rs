@@ -63,8 +63,8 @@ pub struct ProviderMetrics {
     name: String,
     all: IntCounterVec,
     endpoints: &'static [&'static str],
-    /// By endpoint and outcome. Those of an endpoint are made together, when it is first asked for here: a series that begins
-    /// with its first failure shows none.
+    /// Requests by endpoint and outcome. The counters of an endpoint are made together, when it is first asked for
+    /// here: a series that begins with its first failure shows none.
     requests: Vec<OnceLock<[IntCounter; OutcomeKind::ALL.len()]>>,
     attempts: [IntCounter; OutcomeKind::ALL.len()],
     /// From sending a request to the end of its attempt.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 
-/// At most one byte more than `limit`. A FIFO, a device or a folder is an error: to open a FIFO waits until somebody
-/// writes to it, which may be never.
+/// The content of a file, at most one byte more than `limit`. A FIFO, a device or a folder is an error: to open a FIFO
+/// waits until somebody writes to it, which may be never.
 ///
 /// # Errors
 /// When it cannot be read, or is no regular file.

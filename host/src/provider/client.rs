@@ -299,9 +299,10 @@ impl Client {
 }
 
 impl Http {
-    /// On an idle connection or a new one. An idle one may end while the request is on its way; then that goes out once
-    /// more, on a new one (RFC 9110, 9.2.2, would have it for idempotent requests alone, and 9.3.1 of RFC 9112 for those
-    /// of which the other side is known to have done nothing: a server that closes an idle connection has read nothing).
+    /// Sends a request on an idle connection or a new one. An idle one may end while the request is on its way; then
+    /// that goes out once more, on a new one (RFC 9110, 9.2.2, would have it for idempotent requests alone, and 9.3.1
+    /// of RFC 9112 for those of which the other side is known to have done nothing: a server that closes an idle
+    /// connection has read nothing).
     async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
         if let Some(mut connection) = self.pool.take() {
             match self.pool.exchange(&mut connection, self.request(&call)).await {

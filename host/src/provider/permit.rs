@@ -39,9 +39,9 @@ pub struct Permit {
 /// The failures that a request has met before this attempt, for which it may itself be to blame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Excuse {
-    /// It timed out at another provider.
+    /// True when the request timed out at another provider.
     pub timed_out: bool,
-    /// It failed at this provider before: one request is one piece of evidence.
+    /// True when the request failed at this provider before: one request is one piece of evidence.
     pub failed_here: bool,
 }
 

@@ -79,7 +79,7 @@ impl Unserved {
         self.count.load(Relaxed) == 0
     }
 
-    /// Those that have said so of what is wanted.
+    /// The providers that have said that they do not serve what is wanted.
     pub fn by(&self, wanted: Wanted, now: Instant) -> Vec<u32> {
         let mut refusals = self.refusals.lock();
         refusals.retain(|refusal| refusal.until > now);

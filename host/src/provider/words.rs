@@ -68,7 +68,7 @@ fn tidy(text: &str) -> String {
     text.split(breaks).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// At most so many bytes, whole characters.
+/// The beginning of `text`, at most `longest` bytes, cut between characters.
 fn cut(text: &str, longest: usize) -> &str {
     &text[..text.floor_char_boundary(longest)]
 }

@@ -136,7 +136,7 @@ pub struct Failure {
     pub not_found: Option<Answered>,
     /// The reason of the end, in one line for client and log, with the provider's own words.
     pub reason: String,
-    /// Those words.
+    /// The provider's own words.
     pub words: Option<Box<Words>>,
     /// The chain of causes, for the log.
     pub detail: Option<String>,

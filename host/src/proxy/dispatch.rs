@@ -103,7 +103,7 @@ struct Course<'a> {
     tried: Vec<u32>,
     /// Attempts that are left, once every candidate has been tried and all have failed softly.
     retries: u32,
-    /// It is retried: every candidate has been tried.
+    /// True when the request is retried, as every candidate has been tried.
     retrying: bool,
     failed: Vec<Tried>,
     /// The latest 404, should there be nothing better.

@@ -71,9 +71,9 @@ pub struct Decided {
     pub decisions: u64,
     /// Decisions among them that got the default order because the strategy broke, or was not yet whole again.
     pub faults: u64,
-    /// Those that it answered with an error.
+    /// Decisions among them that it answered with an error.
     pub refusals: u64,
-    /// Those that it had no opinion about.
+    /// Decisions among them that it had no opinion about.
     pub abstentions: u64,
     /// Faults by kind; those that did not happen are left out.
     pub fault_kinds: BTreeMap<&'static str, u64>,

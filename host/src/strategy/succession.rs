@@ -69,7 +69,7 @@ enum Purpose {
     Service,
     /// A simulation.
     Simulation,
-    /// To see what happens to one that would not pass the trial.
+    /// A test of what happens to a strategy that would not pass the trial.
     #[cfg(test)]
     Test,
 }

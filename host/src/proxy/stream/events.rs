@@ -28,7 +28,7 @@ pub struct Event<'a> {
     first: &'a [u8],
     /// The number of its `data` fields.
     data_lines: usize,
-    /// It consists of comments, and of nothing else.
+    /// True when the event consists of comments, and of nothing else.
     pub is_comment: bool,
 }
 

@@ -19,7 +19,7 @@ pub struct Progress {
     pub content: bool,
     /// It said that nothing more will be: a clean end may follow.
     pub finished: bool,
-    /// It told of an error.
+    /// True when the stream told of an error.
     pub failed: bool,
     /// Its end marker has come. What follows is no part of it.
     pub ended: bool,
