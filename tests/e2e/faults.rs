@@ -310,14 +310,23 @@ async fn a_long_name_of_a_model_reaches_a_strategy_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_strategy_that_is_slow_on_average_is_said_in_health_and_metrics() {
-    let stage = Stage::new(json!({"do": "dawdle", "only": "gpt-4"})).await;
-    for _ in 0..70 {
-        assert_eq!(stage.proxy.chat().await.status, 200);
+    // A guest has no clock: how much work takes more than a millisecond, and less than its deadline, depends on the machine.
+    let mut seen = Vec::new();
+    for deed in ["dawdle", "dawdle_more", "dawdle_most"] {
+        let stage = Stage::new(json!({"do": deed, "only": "gpt-4"})).await;
+        for _ in 0..70 {
+            assert_eq!(stage.proxy.chat().await.status, 200);
+        }
+        let health = stage.proxy.get("/health").await.json();
+        let (slow, mean) = (health["strategy"]["slow"] == true, health["strategy"]["mean_call_ms"].as_f64());
+        let metric = stage.proxy.metric(r#"pointsman_strategy_slow{strategy="fixture"}"#).await;
+        assert_eq!((slow, metric > 0.0), (mean > Some(1.0), slow), "{health}");
+        seen.push(mean);
+        if slow {
+            return;
+        }
     }
-    let health = stage.proxy.get("/health").await.json();
-    assert_eq!(health["strategy"]["slow"], true, "{health}");
-    assert!(health["strategy"]["mean_call_ms"].as_f64() > Some(1.0), "{health}");
-    assert_eq!(stage.proxy.metric(r#"pointsman_strategy_slow{strategy="fixture"}"#).await, 1.0);
+    panic!("none is slow: {seen:?}");
 }
 
 /// A disk that is full for a while must be seen, and must not end the record.

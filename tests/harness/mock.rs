@@ -157,7 +157,11 @@ impl Mock {
     ///
     /// When it did not refuse them.
     pub async fn begin(mut self, script: impl Into<Script>) -> Self {
-        let Some(Deaf::Socket(socket)) = self._deaf.pop() else { panic!("{} does not refuse connections", self.name) };
+        let socket = match self._deaf.pop() {
+            Some(Deaf::Socket(socket)) => Some(socket),
+            Some(Deaf::Listener(_) | Deaf::Stream(_)) | None => None,
+        };
+        let socket = socket.expect("it refuses connections");
         let listener = socket.listen(1024).expect("a bound socket can listen");
         self.follow(script);
         self.accepting = Some(crate::spawn(accept(listener, Arc::clone(&self.shared))).abort_handle());

@@ -150,8 +150,8 @@ fn grid(rows: &[Vec<String>]) -> String {
         }
         for row in rows {
             let _ = write!(text, "\n{:first$}", row.first().map(String::as_str).unwrap_or_default());
-            for column in begin..end {
-                let (cell, width) = (row.get(column).map(String::as_str).unwrap_or_default(), widths[column]);
+            for (column, &width) in widths.iter().enumerate().take(end).skip(begin) {
+                let cell = row.get(column).map(String::as_str).unwrap_or_default();
                 let _ = write!(text, "  {cell:>width$}");
             }
         }

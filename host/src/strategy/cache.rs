@@ -107,8 +107,11 @@ pub fn compiled(engine: &Engine, order: &Order<'_>) -> Result<Component, LoadErr
     Ok(component)
 }
 
+/// The sealed code of another process, and the component that it is.
+type Made = (Arc<[u8]>, Component);
+
 /// The code that another process has made; `None` where the component is to be compiled in this one.
-fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<(Arc<[u8]>, Component)>, LoadError> {
+fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<Made>, LoadError> {
     // What is in this binary can be trusted, and is small.
     if is_builtin(order.bytes) {
         return Ok(None);

@@ -120,7 +120,7 @@ fn facts(seq: u32, affinity: u64) -> Facts<'static> {
         tier: Tier::Primary,
         attempts: 0,
         model: "",
-        streaming: seq % 3 == 0,
+        streaming: seq.is_multiple_of(3),
         body_bytes: 1000,
         affinity,
     }
