@@ -74,7 +74,9 @@ fn last_error(answer: &Answer, named: bool) -> Value {
     let last = text.strip_suffix("\n\n").expect("a whole event").rsplit("\n\n").next().unwrap_or_default();
     let data = if named { last.strip_prefix("event: error\ndata: ") } else { last.strip_prefix("data: ") };
     assert!(!text.contains("\n\n\n"), "no event without data: {text}");
-    serde_json::from_str(data.unwrap_or_default()).unwrap_or_else(|_| panic!("no error at the end: {text}"))
+    let error = serde_json::from_str(data.unwrap_or_default());
+    assert!(error.is_ok(), "no error at the end: {text}");
+    error.unwrap_or_default()
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The meaning of answers that are no success, where their status alone is known to mislead.
 //!
-//! A status is believed unless a row of [`TABLE`] speaks against it. Texts of errors quote what clients send, so that a row
+//! A status is believed unless a row of `TABLE` speaks against it. Texts of errors quote what clients send, so that a row
 //! looks at codes and types as wholes and at the beginning of a message only: no client can make a provider say that its
 //! key is refused. The exception are 413 and 498, which at worst make a provider wait.
 

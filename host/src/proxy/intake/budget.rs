@@ -37,7 +37,7 @@ impl Budget {
         Self { units: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// Waits for the room that a body takes: of its announced length, else [`FIRST`]. One that is larger than the whole
+    /// Waits for the room that a body takes: of its announced length, else `FIRST`. One that is larger than the whole
     /// budget takes all of it.
     ///
     /// # Errors
