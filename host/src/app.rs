@@ -8,37 +8,38 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::any;
-use http::header::ORIGIN;
-use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod advice;
 mod contents;
+mod doors;
+mod load;
 mod reload;
+mod sites;
 mod watch;
 
 use crate::admin::{self, Operations, ReloadRequest};
-use crate::config::{Config, LoadError};
+use crate::config::Config;
 use crate::listener::exposure::{Door, warn_if_open};
 use crate::listener::socket::{Address, Socket};
-use crate::listener::{Closer, Listening, Peer, Settings, Site, Traffic, descriptors, tls};
+use crate::listener::{Listening, Settings};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use crate::provider::client::trust::{self, TrustError};
-use crate::provider::{Fleet, Provider, client};
+use crate::provider::{Fleet, client};
 use crate::proxy::generation::Generation;
-use crate::proxy::{self, Proxy, intake::budget::Budget, reply::Reply, request::Approach, visitors::Bound};
+use crate::proxy::{self, Proxy, intake::budget::Budget, request::Approach, visitors::Bound};
 use crate::queue::Queue;
-use crate::routing::{ProviderFacts, Strategy};
-use crate::strategy::{self, Shadowed, Shadows, Succession};
 use crate::{drain, listener, memory, telemetry};
 pub use advice::advice;
 use contents::Contents;
+use doors::Doors;
+pub use load::{check_descriptors, load_shadows, load_strategy, load_tls};
+use load::{deciding, record};
 pub use reload::Source;
 use reload::{Reloader, keeps_out};
+use sites::{Back, Front};
 
 /// Reloads that may be asked for while one is going on; they are all answered by the next.
 const RELOADS: usize = 16;
@@ -68,119 +69,6 @@ pub struct Options {
     pub logs: telemetry::Handle,
     /// Tells the service manager.
     pub notifier: Notifier,
-}
-
-/// Loads the strategy that a configuration chose.
-///
-/// # Errors
-///
-/// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_strategy(config: &Config) -> Result<Arc<Succession>, LoadError> {
-    Succession::start(&config.strategy, facts(config)).map_err(|error| strategy_problem(config, &error))
-}
-
-/// What strategies are told of the providers.
-fn facts(config: &Config) -> Vec<ProviderFacts> {
-    config.providers.iter().map(Provider::facts).collect()
-}
-
-/// A strategy that does not load, as a problem of the configuration that chose it.
-fn strategy_problem(config: &Config, error: &strategy::LoadError) -> LoadError {
-    let message = format!("{} {}", config.strategy, proxy::respond::chain(error));
-    LoadError::one(config, config.strategy.line, "routing.strategy", message, None)
-}
-
-/// The shadows that a configuration wants.
-///
-/// # Errors
-///
-/// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_shadows(config: &Config, before: Option<&Arc<Shadows>>) -> Result<Option<Arc<Shadows>>, LoadError> {
-    Shadows::of(&config.shadows, &facts(config), before).map_err(|(strategy, error)| {
-        let message = format!("{strategy} {}", proxy::respond::chain(&error));
-        let line = config.shadows.iter().find(|shadow| shadow.to_string() == strategy).map_or(0, |shadow| shadow.line);
-        LoadError::one(config, line, "routing.shadow", message, None)
-    })
-}
-
-/// What decides: the strategy, with its shadows if it has any.
-fn deciding(strategy: &Arc<Succession>, shadows: Option<&Arc<Shadows>>) -> Arc<dyn Strategy> {
-    match shadows {
-        Some(shadows) => Arc::new(Shadowed::new(Arc::clone(strategy), Arc::clone(shadows))),
-        None => Arc::clone(strategy) as Arc<dyn Strategy>,
-    }
-}
-
-/// Begins the record of decisions that a configuration wants, or ends the one that it does not want any more.
-///
-/// # Errors
-///
-/// [`LoadError`], in the form of the configuration's own problems.
-fn record(config: &Config, strategy: &Succession) -> Result<(), LoadError> {
-    let wanted = config.monitoring.record.as_ref();
-    let target = wanted.map(|record| strategy::Target { path: record.path.clone(), max_bytes: record.max_bytes });
-    strategy.recorder().record_to(target.as_ref()).map_err(|error| {
-        let path = target.map(|target| target.path.display().to_string()).unwrap_or_default();
-        let message = format!("{path} cannot be written: {error}");
-        LoadError::one(config, wanted.map_or(0, |record| record.line), "monitoring.record", message, None)
-    })
-}
-
-/// Loads the certificate of the listener, if it has one, and tries those that are named for providers.
-///
-/// # Errors
-///
-/// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {
-    let mut error: Option<LoadError> = None;
-    let mut note = |line, key: String, message, help: &str| {
-        let one = LoadError::one(config, line, &key, message, Some(help.to_owned()));
-        match &mut error {
-            Some(error) => error.problems.extend(one.problems),
-            None => error = Some(one),
-        }
-    };
-    for (index, provider) in config.providers.iter().enumerate() {
-        // Without files of its own it wants what the system has, which is missed when it is needed and not before.
-        let tls = &provider.tls;
-        if tls.ca.is_none() && tls.cert.is_none() {
-            continue;
-        }
-        match trust::load(tls) {
-            Ok(_) | Err(TrustError::System(_)) => {}
-            Err(wrong) => {
-                let key = format!("providers[{index}].tls.{}", wrong.part());
-                note(tls.line, key, proxy::respond::chain(&wrong), wrong.help());
-            }
-        }
-    }
-    let mut own = None;
-    if let Some(files) = &config.server.tls {
-        match tls::load(files) {
-            Ok(loaded) => own = Some(loaded),
-            Err(wrong) => {
-                let key = format!("server.tls.{}", wrong.part());
-                note(files.line, key, proxy::respond::chain(&wrong), wrong.help());
-            }
-        }
-    }
-    error.map_or(Ok(own), Err)
-}
-
-/// Raises the limit of open files as far as it may, and sees whether that is enough.
-///
-/// # Errors
-///
-/// [`LoadError`], in the form of the configuration's own problems.
-pub fn check_descriptors(config: &Config) -> Result<(), LoadError> {
-    descriptors::provide();
-    let Some(limit) = descriptors::too_few() else { return Ok(()) };
-    let least = descriptors::LEAST;
-    let message = format!(
-        "the system allows {limit} open files, too few for {least} connections of clients and {least} to providers"
-    );
-    let help = "allow more: ulimit -n 1024, or LimitNOFILE=1024 for a service of systemd".to_owned();
-    Err(LoadError::one(config, 0, "server.max_connections", message, Some(help)))
 }
 
 impl App {
@@ -393,100 +281,6 @@ impl App {
 async fn close_idle_connections(proxy: Arc<Proxy>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(BETWEEN_SWEEPS)).await.is_some() {
         proxy.generation().fleet.close_idle_connections();
-    }
-}
-
-/// What clients reach: the proxy, and what there is for operators beside it.
-#[derive(Clone)]
-struct Front {
-    proxy: Arc<Proxy>,
-    operations: Router,
-    bound: Bound,
-}
-
-impl Site for Front {
-    type Body = Reply;
-
-    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
-        // For pages of other origins that may ask; nearly no request comes from one.
-        let origin = request.headers().get(ORIGIN).cloned();
-        let path = request.uri().path();
-        let mut response = if admin::PATHS.contains(&path) && request.method() != Method::OPTIONS {
-            let keys = !self.proxy.generation().api_keys.is_empty();
-            let own_pages = !matches!(path, "/health" | "/ready");
-            operate(&self.proxy, &self.operations, &self.bound, (keys, own_pages), request, peer, closer).await
-        } else {
-            proxy::handle(&self.proxy, request, (peer, &self.bound), closer).await
-        };
-        if let Some(origin) = origin {
-            self.proxy.generation().visitors.mark(&origin, response.headers_mut());
-        }
-        response
-    }
-}
-
-/// The routes that operators reach by a listener of their own.
-#[derive(Clone)]
-struct Back {
-    proxy: Arc<Proxy>,
-    operations: Router,
-    bound: Bound,
-}
-
-impl Site for Back {
-    type Body = Reply;
-
-    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
-        let keys = self.proxy.generation().operators.have_key();
-        operate(&self.proxy, &self.operations, &self.bound, (keys, true), request, peer, closer).await
-    }
-}
-
-/// Answers operators, unless a web page asks that may not; `keys` and `own_pages` are as for `Visitors::admit`.
-async fn operate(
-    proxy: &Proxy,
-    operations: &Router,
-    bound: &Bound,
-    (keys, own_pages): (bool, bool),
-    request: Request<Incoming>,
-    peer: Peer,
-    closer: &Closer,
-) -> Response<Reply> {
-    let asked = (request.version(), request.uri(), request.headers());
-    match proxy.generation().visitors.admit(asked, bound, keys, own_pages) {
-        Ok(()) => operations.answer(request, peer, closer).await,
-        Err(error) => admin::named(admin::own(error), proxy.request_id(request.headers())),
-    }
-    .map(Reply::Operations)
-}
-
-/// What the listeners keep to, and what the one for clients counts.
-#[derive(Clone)]
-struct Doors {
-    clients: Arc<ArcSwap<Settings>>,
-    /// As for clients, but for TLS: it is meant for this machine or a network of one's own.
-    operators: Arc<ArcSwap<Settings>>,
-    traffic: Arc<Traffic>,
-}
-
-impl Doors {
-    fn new(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let [clients, operators] = Self::settings(config, tls).map(|settings| Arc::new(ArcSwap::new(settings)));
-        Self { clients, operators, traffic: Arc::default() }
-    }
-
-    /// For connections that come from now on.
-    fn change(&self, config: &Config, tls: Option<Arc<rustls::ServerConfig>>) {
-        let [clients, operators] = Self::settings(config, tls);
-        self.clients.store(clients);
-        self.operators.store(operators);
-    }
-
-    fn settings(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> [Arc<Settings>; 2] {
-        let max_connections = descriptors::affordable(config.server.max_connections);
-        let clients = Settings { max_connections, ..Settings::new(&config.server, tls) };
-        let operators = Settings { tls: None, ..clients.clone() };
-        [Arc::new(clients), Arc::new(operators)]
     }
 }
 

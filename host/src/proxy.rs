@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE, UPGRADE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
@@ -29,6 +29,8 @@ pub mod headers;
 pub mod intake;
 pub mod models;
 pub mod naming;
+mod passing;
+mod reading;
 pub mod reply;
 pub mod request;
 pub mod respond;
@@ -42,9 +44,8 @@ use crate::config::ModelNames;
 use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
 use crate::queue::{NoSlot, Queue, QueuePermit};
-use crate::routing::Outcome;
 use access::Entry;
-use attempt::{Answered, Content, Passing};
+use attempt::Answered;
 use dispatch::{Clock, Dispatcher, Order};
 use encoding::Encoding;
 use endpoint::{Class, Endpoint};
@@ -53,28 +54,18 @@ use generation::Generation;
 use intake::budget::Budget;
 use models::Catalogue;
 use naming::Naming;
+use passing::{finish_head, name_attempts, pass_on};
 use reply::Reply;
-use request::{Approach, BodyError, RequestBody};
+use request::Approach;
 use respond::{Form, ProxyError};
+use stream::Ways;
 use stream::early::{self, Early};
 use stream::protocol::Protocol;
 use stream::signs::Signs;
-use stream::{Kind, Relay, Ways};
-use usage::Usage;
 use visitors::Bound;
-use whole::Whole;
 
 /// The header that names a request, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The header that names the provider that answered.
-const PROVIDER: HeaderName = HeaderName::from_static("x-pointsman-provider");
-
-/// The header that says how many providers it took.
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
-
-/// A larger body is scanned on a thread of its own: even a hostile one of this size takes no more than a few ms.
-const SCANNED_IN_PLACE: usize = 1 << 20;
 
 /// Everything that requests share.
 pub struct Proxy {
@@ -306,7 +297,7 @@ impl Proxy {
         }
         let arrived = Instant::now();
         entry.waited(arrived - entry.began());
-        let body = self.understand(&endpoint, &head.method, &mut headers, bytes).await?;
+        let body = reading::understand(&endpoint, &head.method, &mut headers, bytes, self.approach).await?;
         // It may be about a header that providers do not get.
         let affinity = affinity::key(&generation.affinity, &headers, &body);
         headers::to_provider(&mut headers, &generation.forward_headers);
@@ -337,39 +328,6 @@ impl Proxy {
             Err(NoSlot::Full) => Err(ProxyError::QueueFull(self.queue.max_waiting())),
         }
     }
-
-    /// Reads what routing needs from the body.
-    async fn understand(
-        &self,
-        endpoint: &Endpoint,
-        method: &Method,
-        headers: &mut HeaderMap,
-        bytes: Bytes,
-    ) -> Result<RequestBody, ProxyError> {
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
-        let sends = method == Method::POST || method == Method::PUT || method == Method::PATCH;
-        let named = endpoint.model.as_deref();
-        let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
-        if is("multipart/") {
-            if is_encoded {
-                return Err(ProxyError::Encoded);
-            }
-            return multipart(bytes, content_type, named, self.approach).await.map_err(ProxyError::Body);
-        }
-        let may_be_json = sends && is("application/json") && !bytes.is_empty();
-        if !endpoint.json && !may_be_json {
-            return Ok(RequestBody::opaque(bytes, named));
-        }
-        if is_encoded {
-            return Err(ProxyError::Encoded);
-        }
-        // `curl -d` says that it sends a form; a provider would believe it.
-        if !is("application/json") {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        json(bytes, named, self.approach).await.map_err(ProxyError::Body)
-    }
 }
 
 /// True when the client wants to speak another protocol, such as WebSocket. Passed on without it, the request would
@@ -392,105 +350,4 @@ fn front_page(method: &Method) -> Result<Response<Full<Bytes>>, ProxyError> {
     let mut response = Response::new(Full::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(response)
-}
-
-/// Reads a JSON body; a large one where it holds up no other request.
-async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<RequestBody, BodyError> {
-    if bytes.len() <= SCANNED_IN_PLACE {
-        return RequestBody::json(bytes, named, approach);
-    }
-    let named = named.map(str::to_owned);
-    elsewhere(move || RequestBody::json(bytes, named.as_deref(), approach)).await
-}
-
-/// Reads a form; a large one where it holds up no other request.
-async fn multipart(
-    bytes: Bytes,
-    content_type: &str,
-    named: Option<&str>,
-    approach: Approach,
-) -> Result<RequestBody, BodyError> {
-    if bytes.len() <= SCANNED_IN_PLACE {
-        return RequestBody::multipart(bytes, content_type, named, approach);
-    }
-    let (content_type, named) = (content_type.to_owned(), named.map(str::to_owned));
-    elsewhere(move || RequestBody::multipart(bytes, &content_type, named.as_deref(), approach)).await
-}
-
-/// Scans on a thread of its own.
-async fn elsewhere(
-    scan: impl FnOnce() -> Result<RequestBody, BodyError> + Send + 'static,
-) -> Result<RequestBody, BodyError> {
-    match tokio::task::spawn_blocking(scan).await {
-        Ok(body) => body,
-        // The task is never aborted, so this is a panic of the scanner, to be passed on.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-/// Turns a provider's answer into the client's.
-fn pass_on(answered: Answered, mut entry: Entry, ways: Ways, closes: bool) -> Response<Reply> {
-    let Answered { status, mut headers, content, outcome } = answered;
-    let (is_whole, is_stream) = match &content {
-        Content::Whole(_) => (true, false),
-        Content::Passing(passing) => (false, matches!(passing.kind, Kind::Events(_))),
-    };
-    headers::to_client(&mut headers);
-    headers.remove(SET_COOKIE);
-    if is_whole || is_stream {
-        headers.remove(CONTENT_LENGTH);
-    }
-    if is_stream {
-        headers::let_events_pass(&mut headers);
-    }
-    if let Some(theirs) = headers.remove(REQUEST_ID) {
-        headers.insert("x-pointsman-provider-request-id", theirs);
-    }
-    finish_head(&mut headers, entry.id(), closes);
-    name_attempts(&mut headers, &entry);
-    let now = Instant::now();
-    entry.answered(status, None, now);
-    let body = match content {
-        Content::Whole(bytes) => {
-            if outcome == Outcome::Succeeded {
-                entry.used(Usage::of(&bytes));
-            }
-            entry.ended(outcome, now);
-            let bytes = match ways.naming.filter(|_| outcome == Outcome::Succeeded) {
-                Some(naming) => naming.answer(bytes),
-                None => bytes,
-            };
-            Reply::Whole(Whole::new(bytes, entry))
-        }
-        Content::Passing(Passing { held, source, kind, deadline, permit }) => {
-            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, entry, ways)))
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// Writes the end of every answer's head.
-fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
-    if let Ok(id) = HeaderValue::try_from(id) {
-        headers.insert(REQUEST_ID, id);
-    }
-    if closes {
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    }
-}
-
-/// Says which provider answered, or failed last, and after how many attempts.
-fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
-    if let Some(name) = entry.provider().and_then(|provider| provider.name_header.clone()) {
-        headers.insert(PROVIDER, name);
-    }
-    if let Some(Ok(decision)) = entry.decision().map(HeaderValue::try_from) {
-        headers.insert("x-pointsman-decision", decision);
-    }
-    if entry.attempts() > 1 {
-        headers.insert(ATTEMPTS, HeaderValue::from(entry.attempts()));
-    }
 }

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::contents::Contents;
+use super::load::{facts, strategy_problem};
 use super::watch::{self, Look};
-use super::{Doors, advice, deciding, facts, load_shadows, load_tls, record, strategy_problem};
+use super::{Doors, advice, deciding, load_shadows, load_tls, record};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};

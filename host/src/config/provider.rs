@@ -2,44 +2,28 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+mod base_url;
+
 use super::check::{Given, timeouts};
 use super::example::MINIMAL;
+use super::key;
 use super::network::{self, Choice};
 use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text, Zero, content};
 use super::schema::{PRICE, PROVIDER, PROVIDER_CHECK, TIMEOUTS};
 use super::yaml::Node;
 use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
-use super::{key, vendor};
+use base_url::{base_url, is_azure};
 
 /// Longer names do not fit a log line or a table.
 const MAX_NAME: usize = 100;
 
 /// The newest general version of Azure's data plane when this was written; `api_version` overrides it.
 const AZURE_API_VERSION: &str = "2024-10-21";
-
-/// Whose base URL wants Azure's dialect.
-const AZURE_HOSTS: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
-
-/// Endpoints that are appended to a base URL and must not be part of it; the longer ones first.
-const ENDPOINTS: [&str; 11] = [
-    "/chat/completions",
-    "/completions",
-    "/embeddings",
-    "/responses",
-    "/messages",
-    "/models",
-    "/moderations",
-    "/rerank",
-    "/audio/speech",
-    "/audio/transcriptions",
-    "/images/generations",
-];
 
 /// Set from the connection and the request itself (RFC 9110 section 7.6.1); extra headers must not contradict them.
 pub(super) const RESERVED_HEADERS: [&str; 11] = [
@@ -244,72 +228,6 @@ fn name(
     }
     names.insert(name.clone(), at);
     Some(name)
-}
-
-/// An http(s) URL to which paths can be appended. No problem shows what a variable held, nor a password.
-///
-/// Beside it the socket in the file system, where it names one.
-fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<(Url, Option<PathBuf>), Reported> {
-    let Text { at, text, shown, .. } = found;
-    let mut problem =
-        |message: String, help: Option<&str>| Err(reader.findings.problem(at, message, help.map(str::to_owned)));
-    if text.is_empty() {
-        return problem("must not be empty".to_owned(), Some("such as https://api.openai.com/v1"));
-    }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return problem("must not contain white space".to_owned(), None);
-    }
-    match network::socket(text) {
-        None => {}
-        Some(Ok((url, socket))) => return Ok((url, Some(socket))),
-        Some(Err(wrong)) => return problem(wrong.to_owned(), Some("such as unix:/run/llm.sock:/v1")),
-    }
-    // Before the `@` there may be a password.
-    let not = if text.contains('@') { String::new() } else { format!(", not {shown}") };
-    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    if !begins("http://") && !begins("https://") {
-        let message = format!("must be a URL that begins with http:// or https://{not}");
-        return problem(message, Some("such as https://api.openai.com/v1"));
-    }
-    // A browser repairs these, and so does the parser; here they are mistakes.
-    if text.contains(":///") || text.contains('\\') {
-        return problem(format!("must be a URL{not}"), Some("such as https://api.openai.com/v1"));
-    }
-    let mut url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(error) => return problem(format!("must be a URL{not}: {error}"), None),
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return problem("must not contain a user or password".to_owned(), Some("the key goes under `api_key`"));
-    }
-    if url.query().is_some() {
-        let help = "what follows the `?` cannot stay; Azure's `api-version` goes under `api_version`";
-        return problem("must not contain a query".to_owned(), Some(help));
-    }
-    if url.fragment().is_some() {
-        return problem("must not contain a fragment".to_owned(), Some("leave out what follows the `#`"));
-    }
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
-    let lower = path.to_ascii_lowercase();
-    if let Some(endpoint) = ENDPOINTS.iter().find(|endpoint| lower.ends_with(**endpoint)) {
-        let message = format!("must not end in {endpoint}, which is appended to each request");
-        let right = path.get(..path.len() - endpoint.len()).unwrap_or_default();
-        let right = format!("{}{right}", url.origin().ascii_serialization());
-        let help = if found.written { format!("write {right}") } else { "leave that out".to_owned() };
-        return Err(reader.findings.problem(at, message, Some(help)));
-    }
-    if let Some(right) = vendor::missing_path(&url) {
-        let host = url.host_str().unwrap_or_default();
-        reader.findings.warn(at, &format!("lacks a part of the path: the API of {host} is at {right}"));
-    }
-    Ok((url, None))
-}
-
-/// Whether the host speaks Azure's dialect. `Url` has lower-cased it; a trailing dot is the same host.
-fn is_azure(host: &str) -> bool {
-    let host = host.trim_end_matches('.');
-    AZURE_HOSTS.iter().any(|suffix| host.ends_with(suffix))
 }
 
 /// A key that can be sent in a header. No problem shows it; `empty` is the help when it is.

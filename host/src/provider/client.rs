@@ -5,10 +5,7 @@
 //! spoken: one request per connection, so that closing the connection cancels exactly that request.
 
 use std::collections::HashMap;
-use std::error::Error as _;
-use std::io::ErrorKind;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +15,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
+mod body;
 pub mod connect;
+mod failure;
 mod names;
 mod played;
 pub mod pool;
@@ -29,17 +28,17 @@ mod wake;
 mod wire;
 
 use super::dialect::Dialect;
-use super::words::Words;
 use crate::config;
 use crate::metrics::ConnectionMetrics;
-use crate::routing::{FailureKind, Outcome, Phase, TlsFault};
-use connect::{ConnectError, Dialer, Origin, lack_of};
+use crate::routing::FailureKind;
+pub use body::AnswerBody;
+use body::Source;
+use connect::{Dialer, Origin};
+pub use failure::AttemptError;
 use names::Resolver;
-use played::PlayedBody;
 pub use played::{Pieces, Player};
 use pool::{Broken, Connection, Pool, Progress};
-use trust::{Trust, fault_of};
-use tunnel::TunnelError;
+use trust::Trust;
 
 /// Sends requests to one provider.
 #[derive(Clone, Debug)]
@@ -103,40 +102,6 @@ pub struct Answer {
     pub ends_with_connection: bool,
     /// Its body.
     pub body: AnswerBody,
-}
-
-/// The body of an answer, with the connection that it comes from. Dropped before its end it closes the connection.
-#[derive(Debug)]
-pub struct AnswerBody {
-    /// Read and given back.
-    unread: Bytes,
-    source: Source,
-}
-
-#[derive(Debug)]
-enum Source {
-    Http {
-        incoming: Incoming,
-        /// `None` at the end.
-        connection: Option<Box<Connection>>,
-        pool: Arc<Pool>,
-    },
-    Played(PlayedBody),
-}
-
-/// Why there is no answer, or no more of it.
-#[derive(Debug, thiserror::Error)]
-#[error("{outcome}")]
-pub struct AttemptError {
-    /// What it means for routing.
-    pub outcome: Outcome,
-    /// Whether bytes of the request may have reached the provider.
-    pub sent: bool,
-    /// The provider's own words about it, where it has any.
-    pub words: Option<Box<Words>>,
-    /// The chain behind it, for the log; may name addresses.
-    #[source]
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// Outgoing connections cannot be set up on this machine.
@@ -374,145 +339,6 @@ impl Http {
             },
         })
     }
-}
-
-impl AnswerBody {
-    /// What a played provider says, piece by piece.
-    pub fn played(pieces: Pieces) -> Self {
-        Self { unread: Bytes::new(), source: Source::Played(PlayedBody(Some(pieces))) }
-    }
-
-    /// Gives back what has been read last, to be read again.
-    pub fn unread(&mut self, bytes: Bytes) {
-        self.unread = bytes;
-    }
-
-    /// Wants no more of it, as it has said all it had to. The connection is kept for the next request, to be used if the body
-    /// has ended by then as HTTP has it.
-    pub fn retire(self) {
-        let Source::Http { mut incoming, connection: Some(mut connection), pool } = self.source else { return };
-        let mut nobody = Context::from_waker(std::task::Waker::noop());
-        match connection.poll_body(&mut incoming, &mut nobody) {
-            Poll::Ready(None) => pool.put(connection),
-            Poll::Pending => pool.put_ending(connection, incoming),
-            // More than its end, or a connection that has broken: closed.
-            Poll::Ready(Some(_)) => {}
-        }
-    }
-
-    /// The next piece of the body, `None` at its end. Trailers are dropped.
-    pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
-        if !self.unread.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.unread))));
-        }
-        let (incoming, kept, pool) = match &mut self.source {
-            Source::Http { incoming, connection, pool } => (incoming, connection, pool),
-            Source::Played(played) => return played.poll_chunk(context),
-        };
-        loop {
-            let Some(connection) = kept else { return Poll::Ready(None) };
-            match ready!(connection.poll_body(incoming, context)) {
-                None => {
-                    if let Some(connection) = kept.take() {
-                        pool.put(connection);
-                    }
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(AttemptError::of_body(error)))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => {}
-                    Ok(data) => return Poll::Ready(Some(Ok(data))),
-                    Err(_trailers) => {}
-                },
-            }
-        }
-    }
-
-    /// As [`AnswerBody::poll_chunk`].
-    ///
-    /// # Errors
-    ///
-    /// [`AttemptError`]: the body was cut or malformed.
-    pub async fn chunk(&mut self) -> Option<Result<Bytes, AttemptError>> {
-        std::future::poll_fn(|context| self.poll_chunk(context)).await
-    }
-}
-
-impl AttemptError {
-    /// Nothing was wrong but the time.
-    pub fn timed_out(phase: Phase) -> Self {
-        Self { outcome: Outcome::TimedOut { phase }, sent: true, words: None, source: None }
-    }
-
-    /// An answer that means failure, though it arrived.
-    pub fn failed(kind: FailureKind) -> Self {
-        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: None }
-    }
-
-    /// The same, with what the provider says about it.
-    #[must_use]
-    pub fn saying(self, words: Option<Box<Words>>) -> Self {
-        Self { words, ..self }
-    }
-
-    fn of_connect(error: ConnectError) -> Self {
-        let outcome = match &error {
-            ConnectError::TimedOut => Outcome::TimedOut { phase: Phase::Connect },
-            ConnectError::Proxy(inner) => Outcome::Failed(match &**inner {
-                ConnectError::Tcp(_, io) if let Some(lack) = lack_of(io) => FailureKind::Local(lack),
-                ConnectError::Name(_, io) if let Some(lack) = lack_of(io) => FailureKind::Local(lack),
-                _ => FailureKind::ForwardProxy(None),
-            }),
-            ConnectError::Tunnel(TunnelError::Refused(status)) => {
-                Outcome::Failed(FailureKind::ForwardProxy(Some(*status)))
-            }
-            ConnectError::Tunnel(TunnelError::Malformed | TunnelError::Broken(_)) => {
-                Outcome::Failed(FailureKind::ForwardProxy(None))
-            }
-            ConnectError::Name(_, io) => {
-                Outcome::Failed(lack_of(io).map_or(FailureKind::UnknownHost, FailureKind::Local))
-            }
-            ConnectError::Tcp(_, io) | ConnectError::Socket(_, io) => Outcome::Failed(match lack_of(io) {
-                Some(lack) => FailureKind::Local(lack),
-                None if matches!(io.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => FailureKind::Refused,
-                None => FailureKind::Unreachable,
-            }),
-            ConnectError::Trust(_) => Outcome::Failed(FailureKind::Tls(TlsFault::NoTrust)),
-            ConnectError::Tls(io) => Outcome::Failed(tls_fault(io).map_or(FailureKind::Unreachable, FailureKind::Tls)),
-            ConnectError::Http(_) => Outcome::Failed(FailureKind::Unreachable),
-        };
-        Self { outcome, sent: false, words: None, source: Some(error.into()) }
-    }
-
-    fn of_head(broken: Broken) -> Self {
-        let Broken { error, progress } = broken;
-        let malformed = progress == Progress::Flooded || is_malformed(&error);
-        // With TLS 1.3 the other side looks at our certificate after the handshake.
-        let fault = error.source().and_then(|source| source.downcast_ref()).and_then(tls_fault);
-        let kind = match fault {
-            Some(fault) => FailureKind::Tls(fault),
-            None if malformed => FailureKind::Malformed,
-            None => FailureKind::Reset,
-        };
-        let sent = progress != Progress::Unsent;
-        Self { outcome: Outcome::Failed(kind), sent, words: None, source: Some(error.into()) }
-    }
-
-    fn of_body(error: hyper::Error) -> Self {
-        let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::CutShort };
-        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: Some(error.into()) }
-    }
-}
-
-/// The fault that TLS found in the other side, if that is what broke a connection.
-fn tls_fault(error: &std::io::Error) -> Option<TlsFault> {
-    error.get_ref()?.downcast_ref().map(fault_of)
-}
-
-/// Whether what came is no HTTP, rather than too little of it.
-fn is_malformed(error: &hyper::Error) -> bool {
-    let framing = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    error.is_parse() || framing.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidInput)
 }
 
 /// Chooses the cryptography of outgoing TLS; without effect after the first time.

@@ -12,23 +12,25 @@ use futures_util::future::select_all;
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+mod course;
+
 use super::access::Entry;
-use super::attempt::{Answered, Attempted, Expected, Failure, Plan, attempt};
+use super::attempt::{Answered, Attempted, Expected, Plan, attempt};
 use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
 use super::generation::Generation;
 use super::intake::budget::Reserved;
 use super::request::RequestBody;
-use super::respond::{ProxyError, Tried};
+use super::respond::ProxyError;
 use super::stored;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use crate::provider::client::Call;
 use crate::provider::ejection::ModelKey;
 use crate::provider::eligible::EligibleSet;
-use crate::provider::unserved::Wanted;
-use crate::provider::{Excuse, Fleet, Permit, Unavailable};
-use crate::routing::{Candidate, Decision, Evidence, Facts, Next, Origin, Outcome, Tier};
+use crate::provider::{Fleet, Permit, Unavailable};
+use crate::routing::{Candidate, Decision, Facts, Origin, Tier};
+use course::Course;
 
 /// The pause before the first retry; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -91,25 +93,6 @@ impl Clock {
             Clock::Simulated { began, epoch_ms } => epoch_ms.saturating_add(millis(began.elapsed())),
         }
     }
-}
-
-/// The course of one request.
-struct Course<'a> {
-    order: &'a Order,
-    eligible: Arc<EligibleSet>,
-    /// The model that is asked for.
-    model: ModelKey,
-    /// Providers that were tried, in order; since the first retry, those tried again.
-    tried: Vec<u32>,
-    /// Attempts that are left, once every candidate has been tried and all have failed softly.
-    retries: u32,
-    /// True when the request is retried, as every candidate has been tried.
-    retrying: bool,
-    failed: Vec<Tried>,
-    /// The latest 404, should there be nothing better.
-    not_found: Option<Answered>,
-    /// Whether a healthy provider was offered.
-    any_healthy: bool,
 }
 
 /// The end of a round through the tiers.
@@ -408,90 +391,4 @@ pub fn eligible(fleet: &Fleet, method: &Method, endpoint: &Endpoint, body: &Requ
     let makes =
         (method == Method::POST || method == Method::PUT || method == Method::PATCH) && endpoint.class != Class::Stored;
     if makes && body.model().is_empty() { Arc::clone(fleet.unlisted()) } else { fleet.eligible(body.model()) }
-}
-
-impl Course<'_> {
-    /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
-    fn may_be_unserved(&self) -> bool {
-        self.order.endpoint.class == Class::Generate
-    }
-
-    fn wanted(&self) -> Wanted {
-        Wanted::new(&self.order.endpoint.path, self.model)
-    }
-
-    /// True when all that has happened so far may go well when it is tried again.
-    fn failed_softly(&self) -> bool {
-        !self.failed.is_empty() && self.failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)
-    }
-
-    /// The failures for which this request may itself be to blame at this provider.
-    fn excuse(&self, provider: &str) -> Excuse {
-        let timed_out = |tried: &Tried| matches!(tried.outcome, Outcome::TimedOut { .. });
-        Excuse {
-            timed_out: self.failed.iter().any(timed_out),
-            failed_here: self.failed.iter().any(|tried| tried.provider == provider),
-        }
-    }
-
-    /// The answer when nothing worked.
-    fn end(self, fleet: &Fleet) -> Result<Answered, ProxyError> {
-        let outcomes = || self.failed.iter().map(|tried| tried.outcome);
-        if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
-            let wait = fleet.all_throttled_for(&self.eligible, self.model);
-            let wait = wait.or_else(|| outcomes().filter_map(asked_to_wait).min());
-            let wait = wait.unwrap_or(Duration::from_secs(1));
-            let tried = if self.failed.is_empty() { self.limited(fleet) } else { self.failed };
-            return Err(ProxyError::AllThrottled { wait, tried });
-        }
-        if outcomes().all(|outcome| outcome == Outcome::NotFound)
-            && let Some(answered) = self.not_found
-        {
-            return Ok(answered);
-        }
-        if outcomes().all(|outcome| matches!(outcome, Outcome::TimedOut { .. })) {
-            return Err(ProxyError::AllTimedOut(self.failed));
-        }
-        Err(ProxyError::AllFailed { tried: self.failed, any_healthy: self.any_healthy })
-    }
-
-    /// The limits for which nobody was asked: what was last heard of each provider, of a few of them.
-    fn limited(&self, fleet: &Fleet) -> Vec<Tried> {
-        const SHOWN: usize = 5;
-        let snapshot = fleet.snapshot();
-        let limited = self.eligible.providers().iter().filter_map(|&index| {
-            let provider = fleet.provider(index);
-            let reason = snapshot.of(provider.record()).reason()?.to_owned();
-            let outcome = Outcome::Throttled { retry_after: None };
-            Some(Tried { provider: provider.config.name.clone(), outcome, reason, words: None })
-        });
-        limited.take(SHOWN).collect()
-    }
-
-    /// Notes a failed attempt; a warning for those that an operator can mend.
-    fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry, now: Instant) {
-        let Failure { outcome, not_found, reason, words, detail, .. } = failure;
-        entry.ended(outcome, now);
-        let (request_id, attempt) = (entry.id(), entry.attempts());
-        let detail = detail.as_deref();
-        match outcome.next() {
-            Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {reason}"),
-            Next::Answer | Next::Stop => {
-                tracing::debug!(request_id, provider, attempt, detail, "provider {provider} {reason}")
-            }
-        }
-        self.not_found = not_found.or(self.not_found.take());
-        // A retry that ends as the attempt before it says nothing new.
-        let is_known = |tried: &Tried| tried.provider == provider && tried.outcome == outcome;
-        if !self.failed.iter().any(is_known) {
-            self.failed.push(Tried { provider: provider.to_owned(), outcome, reason, words });
-        }
-    }
-}
-
-fn asked_to_wait(outcome: Outcome) -> Option<Duration> {
-    match outcome {
-        Outcome::Throttled { retry_after } => retry_after,
-        _ => None,
-    }
 }

@@ -26,9 +26,10 @@ use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Content, Passing};
 use crate::proxy::dispatch::{Clock, Dispatcher, Order};
 use crate::proxy::generation::Generation;
+use crate::proxy::passing::{ATTEMPTS, PROVIDER};
 use crate::proxy::reply::Reply;
 use crate::proxy::respond::{self, ProxyError};
-use crate::proxy::{ATTEMPTS, PROVIDER, Proxy, headers};
+use crate::proxy::{Proxy, headers};
 
 /// The head and comments are held for so long.
 const SILENCE: Duration = Duration::from_secs(1);

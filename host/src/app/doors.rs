@@ -1,0 +1,38 @@
+//! The settings of the two listeners, which a reload changes.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::config::Config;
+use crate::listener::{Settings, Traffic, descriptors};
+
+/// What the listeners keep to, and what the one for clients counts.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub clients: Arc<ArcSwap<Settings>>,
+    /// As for clients, but for TLS: it is meant for this machine or a network of one's own.
+    pub operators: Arc<ArcSwap<Settings>>,
+    pub traffic: Arc<Traffic>,
+}
+
+impl Doors {
+    pub fn new(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let [clients, operators] = Self::settings(config, tls).map(|settings| Arc::new(ArcSwap::new(settings)));
+        Self { clients, operators, traffic: Arc::default() }
+    }
+
+    /// For connections that come from now on.
+    pub fn change(&self, config: &Config, tls: Option<Arc<rustls::ServerConfig>>) {
+        let [clients, operators] = Self::settings(config, tls);
+        self.clients.store(clients);
+        self.operators.store(operators);
+    }
+
+    fn settings(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> [Arc<Settings>; 2] {
+        let max_connections = descriptors::affordable(config.server.max_connections);
+        let clients = Settings { max_connections, ..Settings::new(&config.server, tls) };
+        let operators = Settings { tls: None, ..clients.clone() };
+        [Arc::new(clients), Arc::new(operators)]
+    }
+}

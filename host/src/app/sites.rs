@@ -1,0 +1,76 @@
+//! The answers of the two listeners: for clients, and for operators.
+
+use std::sync::Arc;
+
+use axum::Router;
+use http::header::ORIGIN;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+use crate::admin;
+use crate::listener::{Closer, Peer, Site};
+use crate::proxy::{self, Proxy, reply::Reply, visitors::Bound};
+
+/// What clients reach: the proxy, and what there is for operators beside it.
+#[derive(Clone)]
+pub(super) struct Front {
+    pub proxy: Arc<Proxy>,
+    pub operations: Router,
+    pub bound: Bound,
+}
+
+impl Site for Front {
+    type Body = Reply;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
+        // For pages of other origins that may ask; nearly no request comes from one.
+        let origin = request.headers().get(ORIGIN).cloned();
+        let path = request.uri().path();
+        let mut response = if admin::PATHS.contains(&path) && request.method() != Method::OPTIONS {
+            let keys = !self.proxy.generation().api_keys.is_empty();
+            let own_pages = !matches!(path, "/health" | "/ready");
+            operate(&self.proxy, &self.operations, &self.bound, (keys, own_pages), request, peer, closer).await
+        } else {
+            proxy::handle(&self.proxy, request, (peer, &self.bound), closer).await
+        };
+        if let Some(origin) = origin {
+            self.proxy.generation().visitors.mark(&origin, response.headers_mut());
+        }
+        response
+    }
+}
+
+/// The routes that operators reach by a listener of their own.
+#[derive(Clone)]
+pub(super) struct Back {
+    pub proxy: Arc<Proxy>,
+    pub operations: Router,
+    pub bound: Bound,
+}
+
+impl Site for Back {
+    type Body = Reply;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
+        let keys = self.proxy.generation().operators.have_key();
+        operate(&self.proxy, &self.operations, &self.bound, (keys, true), request, peer, closer).await
+    }
+}
+
+/// Answers operators, unless a web page asks that may not; `keys` and `own_pages` are as for `Visitors::admit`.
+async fn operate(
+    proxy: &Proxy,
+    operations: &Router,
+    bound: &Bound,
+    (keys, own_pages): (bool, bool),
+    request: Request<Incoming>,
+    peer: Peer,
+    closer: &Closer,
+) -> Response<Reply> {
+    let asked = (request.version(), request.uri(), request.headers());
+    match proxy.generation().visitors.admit(asked, bound, keys, own_pages) {
+        Ok(()) => operations.answer(request, peer, closer).await,
+        Err(error) => admin::named(admin::own(error), proxy.request_id(request.headers())),
+    }
+    .map(Reply::Operations)
+}

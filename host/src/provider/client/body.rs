@@ -1,0 +1,92 @@
+//! The body of a provider's answer, and the end of its connection.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+
+use super::AttemptError;
+use super::played::{Pieces, PlayedBody};
+use super::pool::{Connection, Pool};
+
+/// The body of an answer, with the connection that it comes from. Dropped before its end it closes the connection.
+#[derive(Debug)]
+pub struct AnswerBody {
+    /// Read and given back.
+    pub(super) unread: Bytes,
+    pub(super) source: Source,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    Http {
+        incoming: Incoming,
+        /// `None` at the end.
+        connection: Option<Box<Connection>>,
+        pool: Arc<Pool>,
+    },
+    Played(PlayedBody),
+}
+
+impl AnswerBody {
+    /// What a played provider says, piece by piece.
+    pub fn played(pieces: Pieces) -> Self {
+        Self { unread: Bytes::new(), source: Source::Played(PlayedBody(Some(pieces))) }
+    }
+
+    /// Gives back what has been read last, to be read again.
+    pub fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
+    }
+
+    /// Wants no more of it, as it has said all it had to. The connection is kept for the next request, to be used if the body
+    /// has ended by then as HTTP has it.
+    pub fn retire(self) {
+        let Source::Http { mut incoming, connection: Some(mut connection), pool } = self.source else { return };
+        let mut nobody = Context::from_waker(std::task::Waker::noop());
+        match connection.poll_body(&mut incoming, &mut nobody) {
+            Poll::Ready(None) => pool.put(connection),
+            Poll::Pending => pool.put_ending(connection, incoming),
+            // More than its end, or a connection that has broken: closed.
+            Poll::Ready(Some(_)) => {}
+        }
+    }
+
+    /// The next piece of the body, `None` at its end. Trailers are dropped.
+    pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
+        if !self.unread.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.unread))));
+        }
+        let (incoming, kept, pool) = match &mut self.source {
+            Source::Http { incoming, connection, pool } => (incoming, connection, pool),
+            Source::Played(played) => return played.poll_chunk(context),
+        };
+        loop {
+            let Some(connection) = kept else { return Poll::Ready(None) };
+            match ready!(connection.poll_body(incoming, context)) {
+                None => {
+                    if let Some(connection) = kept.take() {
+                        pool.put(connection);
+                    }
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(AttemptError::of_body(error)))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Poll::Ready(Some(Ok(data))),
+                    Err(_trailers) => {}
+                },
+            }
+        }
+    }
+
+    /// As [`AnswerBody::poll_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// [`AttemptError`]: the body was cut or malformed.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, AttemptError>> {
+        std::future::poll_fn(|context| self.poll_chunk(context)).await
+    }
+}

@@ -1,0 +1,103 @@
+//! The ways in which a request to a provider fails, as hyper, TLS and the system tell them.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+
+use super::connect::{ConnectError, lack_of};
+use super::pool::{Broken, Progress};
+use super::trust::fault_of;
+use super::tunnel::TunnelError;
+use crate::provider::words::Words;
+use crate::routing::{FailureKind, Outcome, Phase, TlsFault};
+
+/// Why there is no answer, or no more of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{outcome}")]
+pub struct AttemptError {
+    /// What it means for routing.
+    pub outcome: Outcome,
+    /// Whether bytes of the request may have reached the provider.
+    pub sent: bool,
+    /// The provider's own words about it, where it has any.
+    pub words: Option<Box<Words>>,
+    /// The chain behind it, for the log; may name addresses.
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl AttemptError {
+    /// Nothing was wrong but the time.
+    pub fn timed_out(phase: Phase) -> Self {
+        Self { outcome: Outcome::TimedOut { phase }, sent: true, words: None, source: None }
+    }
+
+    /// An answer that means failure, though it arrived.
+    pub fn failed(kind: FailureKind) -> Self {
+        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: None }
+    }
+
+    /// The same, with what the provider says about it.
+    #[must_use]
+    pub fn saying(self, words: Option<Box<Words>>) -> Self {
+        Self { words, ..self }
+    }
+
+    pub(super) fn of_connect(error: ConnectError) -> Self {
+        let outcome = match &error {
+            ConnectError::TimedOut => Outcome::TimedOut { phase: Phase::Connect },
+            ConnectError::Proxy(inner) => Outcome::Failed(match &**inner {
+                ConnectError::Tcp(_, io) if let Some(lack) = lack_of(io) => FailureKind::Local(lack),
+                ConnectError::Name(_, io) if let Some(lack) = lack_of(io) => FailureKind::Local(lack),
+                _ => FailureKind::ForwardProxy(None),
+            }),
+            ConnectError::Tunnel(TunnelError::Refused(status)) => {
+                Outcome::Failed(FailureKind::ForwardProxy(Some(*status)))
+            }
+            ConnectError::Tunnel(TunnelError::Malformed | TunnelError::Broken(_)) => {
+                Outcome::Failed(FailureKind::ForwardProxy(None))
+            }
+            ConnectError::Name(_, io) => {
+                Outcome::Failed(lack_of(io).map_or(FailureKind::UnknownHost, FailureKind::Local))
+            }
+            ConnectError::Tcp(_, io) | ConnectError::Socket(_, io) => Outcome::Failed(match lack_of(io) {
+                Some(lack) => FailureKind::Local(lack),
+                None if matches!(io.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => FailureKind::Refused,
+                None => FailureKind::Unreachable,
+            }),
+            ConnectError::Trust(_) => Outcome::Failed(FailureKind::Tls(TlsFault::NoTrust)),
+            ConnectError::Tls(io) => Outcome::Failed(tls_fault(io).map_or(FailureKind::Unreachable, FailureKind::Tls)),
+            ConnectError::Http(_) => Outcome::Failed(FailureKind::Unreachable),
+        };
+        Self { outcome, sent: false, words: None, source: Some(error.into()) }
+    }
+
+    pub(super) fn of_head(broken: Broken) -> Self {
+        let Broken { error, progress } = broken;
+        let malformed = progress == Progress::Flooded || is_malformed(&error);
+        // With TLS 1.3 the other side looks at our certificate after the handshake.
+        let fault = error.source().and_then(|source| source.downcast_ref()).and_then(tls_fault);
+        let kind = match fault {
+            Some(fault) => FailureKind::Tls(fault),
+            None if malformed => FailureKind::Malformed,
+            None => FailureKind::Reset,
+        };
+        let sent = progress != Progress::Unsent;
+        Self { outcome: Outcome::Failed(kind), sent, words: None, source: Some(error.into()) }
+    }
+
+    pub(super) fn of_body(error: hyper::Error) -> Self {
+        let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::CutShort };
+        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: Some(error.into()) }
+    }
+}
+
+/// The fault that TLS found in the other side, if that is what broke a connection.
+fn tls_fault(error: &std::io::Error) -> Option<TlsFault> {
+    error.get_ref()?.downcast_ref().map(fault_of)
+}
+
+/// Whether what came is no HTTP, rather than too little of it.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let framing = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    error.is_parse() || framing.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidInput)
+}

@@ -1,0 +1,122 @@
+//! The course of one request through the loop: who was tried, how that ended, and what the client gets in the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Order;
+use crate::provider::ejection::ModelKey;
+use crate::provider::eligible::EligibleSet;
+use crate::provider::unserved::Wanted;
+use crate::provider::{Excuse, Fleet};
+use crate::proxy::access::Entry;
+use crate::proxy::attempt::{Answered, Failure};
+use crate::proxy::endpoint::Class;
+use crate::proxy::respond::{ProxyError, Tried};
+use crate::routing::{Evidence, Next, Outcome};
+
+/// The course of one request.
+pub(super) struct Course<'a> {
+    pub order: &'a Order,
+    pub eligible: Arc<EligibleSet>,
+    /// The model that is asked for.
+    pub model: ModelKey,
+    /// Providers that were tried, in order; since the first retry, those tried again.
+    pub tried: Vec<u32>,
+    /// Attempts that are left, once every candidate has been tried and all have failed softly.
+    pub retries: u32,
+    /// True when the request is retried, as every candidate has been tried.
+    pub retrying: bool,
+    pub failed: Vec<Tried>,
+    /// The latest 404, should there be nothing better.
+    pub not_found: Option<Answered>,
+    /// Whether a healthy provider was offered.
+    pub any_healthy: bool,
+}
+
+impl Course<'_> {
+    /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
+    pub fn may_be_unserved(&self) -> bool {
+        self.order.endpoint.class == Class::Generate
+    }
+
+    pub fn wanted(&self) -> Wanted {
+        Wanted::new(&self.order.endpoint.path, self.model)
+    }
+
+    /// True when all that has happened so far may go well when it is tried again.
+    pub fn failed_softly(&self) -> bool {
+        !self.failed.is_empty() && self.failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)
+    }
+
+    /// The failures for which this request may itself be to blame at this provider.
+    pub fn excuse(&self, provider: &str) -> Excuse {
+        let timed_out = |tried: &Tried| matches!(tried.outcome, Outcome::TimedOut { .. });
+        Excuse {
+            timed_out: self.failed.iter().any(timed_out),
+            failed_here: self.failed.iter().any(|tried| tried.provider == provider),
+        }
+    }
+
+    /// The answer when nothing worked.
+    pub fn end(self, fleet: &Fleet) -> Result<Answered, ProxyError> {
+        let outcomes = || self.failed.iter().map(|tried| tried.outcome);
+        if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
+            let wait = fleet.all_throttled_for(&self.eligible, self.model);
+            let wait = wait.or_else(|| outcomes().filter_map(asked_to_wait).min());
+            let wait = wait.unwrap_or(Duration::from_secs(1));
+            let tried = if self.failed.is_empty() { self.limited(fleet) } else { self.failed };
+            return Err(ProxyError::AllThrottled { wait, tried });
+        }
+        if outcomes().all(|outcome| outcome == Outcome::NotFound)
+            && let Some(answered) = self.not_found
+        {
+            return Ok(answered);
+        }
+        if outcomes().all(|outcome| matches!(outcome, Outcome::TimedOut { .. })) {
+            return Err(ProxyError::AllTimedOut(self.failed));
+        }
+        Err(ProxyError::AllFailed { tried: self.failed, any_healthy: self.any_healthy })
+    }
+
+    /// The limits for which nobody was asked: what was last heard of each provider, of a few of them.
+    pub fn limited(&self, fleet: &Fleet) -> Vec<Tried> {
+        const SHOWN: usize = 5;
+        let snapshot = fleet.snapshot();
+        let limited = self.eligible.providers().iter().filter_map(|&index| {
+            let provider = fleet.provider(index);
+            let reason = snapshot.of(provider.record()).reason()?.to_owned();
+            let outcome = Outcome::Throttled { retry_after: None };
+            Some(Tried { provider: provider.config.name.clone(), outcome, reason, words: None })
+        });
+        limited.take(SHOWN).collect()
+    }
+
+    /// Notes a failed attempt; a warning for those that an operator can mend.
+    pub fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry, now: Instant) {
+        let Failure { outcome, not_found, reason, words, detail, .. } = failure;
+        entry.ended(outcome, now);
+        let (request_id, attempt) = (entry.id(), entry.attempts());
+        let detail = detail.as_deref();
+        match outcome.next() {
+            Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {reason}"),
+            Next::Answer | Next::Stop => {
+                tracing::debug!(request_id, provider, attempt, detail, "provider {provider} {reason}")
+            }
+        }
+        self.not_found = not_found.or(self.not_found.take());
+        // A retry that ends as the attempt before it says nothing new.
+        let is_known = |tried: &Tried| tried.provider == provider && tried.outcome == outcome;
+        if !self.failed.iter().any(is_known) {
+            self.failed.push(Tried { provider: provider.to_owned(), outcome, reason, words });
+        }
+    }
+}
+
+fn asked_to_wait(outcome: Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Throttled { retry_after } => retry_after,
+        _ => None,
+    }
+}

@@ -1,0 +1,87 @@
+//! Turns a provider's answer into the client's, and names in its head who gave it.
+
+use http::Response;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use tokio::time::Instant;
+
+use super::access::Entry;
+use super::attempt::{Answered, Content, Passing};
+use super::reply::Reply;
+use super::stream::{Kind, Relay, Ways};
+use super::usage::Usage;
+use super::whole::Whole;
+use super::{REQUEST_ID, headers};
+use crate::routing::Outcome;
+
+/// The header that names the provider that answered.
+pub(super) const PROVIDER: HeaderName = HeaderName::from_static("x-pointsman-provider");
+
+/// The header that says how many providers it took.
+pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
+
+/// Turns a provider's answer into the client's.
+pub(super) fn pass_on(answered: Answered, mut entry: Entry, ways: Ways, closes: bool) -> Response<Reply> {
+    let Answered { status, mut headers, content, outcome } = answered;
+    let (is_whole, is_stream) = match &content {
+        Content::Whole(_) => (true, false),
+        Content::Passing(passing) => (false, matches!(passing.kind, Kind::Events(_))),
+    };
+    headers::to_client(&mut headers);
+    headers.remove(SET_COOKIE);
+    if is_whole || is_stream {
+        headers.remove(CONTENT_LENGTH);
+    }
+    if is_stream {
+        headers::let_events_pass(&mut headers);
+    }
+    if let Some(theirs) = headers.remove(REQUEST_ID) {
+        headers.insert("x-pointsman-provider-request-id", theirs);
+    }
+    finish_head(&mut headers, entry.id(), closes);
+    name_attempts(&mut headers, &entry);
+    let now = Instant::now();
+    entry.answered(status, None, now);
+    let body = match content {
+        Content::Whole(bytes) => {
+            if outcome == Outcome::Succeeded {
+                entry.used(Usage::of(&bytes));
+            }
+            entry.ended(outcome, now);
+            let bytes = match ways.naming.filter(|_| outcome == Outcome::Succeeded) {
+                Some(naming) => naming.answer(bytes),
+                None => bytes,
+            };
+            Reply::Whole(Whole::new(bytes, entry))
+        }
+        Content::Passing(Passing { held, source, kind, deadline, permit }) => {
+            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, entry, ways)))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Writes the end of every answer's head.
+pub(super) fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if closes {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Says which provider answered, or failed last, and after how many attempts.
+pub(super) fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
+    if let Some(name) = entry.provider().and_then(|provider| provider.name_header.clone()) {
+        headers.insert(PROVIDER, name);
+    }
+    if let Some(Ok(decision)) = entry.decision().map(HeaderValue::try_from) {
+        headers.insert("x-pointsman-decision", decision);
+    }
+    if entry.attempts() > 1 {
+        headers.insert(ATTEMPTS, HeaderValue::from(entry.attempts()));
+    }
+}
