@@ -10,7 +10,6 @@ mod client;
 mod ledger;
 mod provider;
 mod storm;
-mod streams;
 mod tally;
 mod vitals;
 

@@ -188,7 +188,7 @@ async fn an_unknown_model_is_a_not_found_error() {
 
 #[tokio::test]
 async fn throttled_providers_are_a_rate_limit_error_and_what_the_sdk_retries_does_not_reach_them() {
-    let (a, proxy) = before(Reply::error(429, "slow down").header("retry-after", "90")).await;
+    let (a, proxy) = before(Reply::error(429, "slow down").header("retry-after", "600")).await;
     client(&proxy, "rate_limit_error").await;
     assert_eq!(a.calls(), 1);
 }

@@ -96,6 +96,9 @@ const tests = {
         assert.ok(events.length > 0);
         return 'whole';
       } catch (error) {
+        // The proxy closes a connection after a stream that broke; a request that fetch sends into it just then is sent
+        // again, as the SDK does by default.
+        if (error.cause?.cause?.code === 'UND_ERR_SOCKET') return see(name, cut);
         assert.ok(error instanceof OpenAI.APIError && error.message.includes('provider a'), error);
         return 'error';
       }

@@ -1,6 +1,6 @@
 //! Warnings about what works but surely is not meant, as far as only the strategy can tell: sentences for the log.
 
-use crate::config::Config;
+use crate::config::{Affinity, Config};
 use crate::strategy::Succession;
 
 /// The warnings about a configuration and its strategy. Asks the strategy, and so takes milliseconds.
@@ -20,7 +20,7 @@ pub fn advice(config: &Config, strategy: &Succession) -> Vec<String> {
              that does, or leave them out"
         ));
     }
-    let known = config.affinity.header.is_some() || config.affinity.prompt_prefix.is_some();
+    let known = config.affinity != Affinity::default();
     if !known && strategy.keeps_together() {
         let at = place(config.strategy.line, "routing.strategy");
         advice.push(format!(

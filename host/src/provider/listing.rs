@@ -13,6 +13,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Answer, Client};
 
+/// A larger list is read on a thread of its own: one of the largest size takes some ms.
+const READ_IN_PLACE: usize = 64 << 10;
 /// A list larger than this is not read, in bytes.
 const MAX_LIST: usize = 1 << 20;
 /// More models than this are not kept of one provider.
@@ -94,10 +96,13 @@ impl Listing {
     }
 
     async fn note(&self, text: Vec<u8>, owner: &str) {
-        let owner = owner.to_owned();
-        // A list of the largest size takes some ms to read.
-        let models = tokio::task::spawn_blocking(move || parse(&text, &owner)).await;
-        if let Ok(Some(models)) = models
+        let models = if text.len() <= READ_IN_PLACE {
+            parse(&text, owner)
+        } else {
+            let owner = owner.to_owned();
+            tokio::task::spawn_blocking(move || parse(&text, &owner)).await.ok().flatten()
+        };
+        if let Some(models) = models
             && self.known.load().as_deref() != Some(&models)
         {
             self.known.store(Some(Arc::new(models)));
