@@ -320,7 +320,7 @@ fn with_errors(rate: f64, seconds: f64, errors: f64) -> Scenario {
 #[test]
 fn background_errors_cost_next_to_nothing_at_the_spare_at_any_rate() {
     for errors in [0.001, 0.005, 0.01, 0.05] {
-        for (rate, seconds) in [(2.0, 300.0), (20.0, 60.0), (200.0, 6.0)] {
+        for (rate, seconds) in [(2.0, 150.0), (20.0, 30.0), (200.0, 6.0)] {
             let report = played(&with_errors(rate, seconds, errors), "round_robin");
             assert_eq!(report.answered, report.requests, "{:?}", report.errors);
             // Requests that meet an error at both.

@@ -240,8 +240,16 @@ fn each_fault_has_its_kind_and_the_request_gets_the_default_order() {
 
 #[test]
 fn a_leak_ends_out_of_memory_and_its_successor_starts_afresh() {
-    let strategy = misbehaving();
-    let leaked = (0..100).take_while(|_| ask(&strategy, "leak").origin != Origin::Faulted).count();
+    let leak = || {
+        let strategy = misbehaving();
+        let leaked = (0..100).take_while(|_| ask(&strategy, "leak").origin != Origin::Faulted).count();
+        (strategy, leaked)
+    };
+    // On a machine that is busy with other tests, a call may run out of its time instead.
+    let mut tries = (0..20).map(|_| leak());
+    let in_time =
+        |(strategy, _): &(Arc<ComponentStrategy>, usize)| strategy.stats().faults_of(FaultKind::DeadlineExceeded) == 0;
+    let (strategy, leaked) = tries.find(in_time).expect("not always out of time");
     assert_eq!(strategy.stats().faults, [0, 0, 1, 0], "after {leaked} MiB");
     assert!((40..64).contains(&leaked), "{leaked} MiB");
     eventually("a new instance", || works(&strategy));
