@@ -11,7 +11,8 @@ use crate::listener::{Settings, Traffic, descriptors};
 #[derive(Clone)]
 pub(super) struct Doors {
     pub clients: Arc<ArcSwap<Settings>>,
-    /// As for clients, but for TLS: it is meant for this machine or a network of one's own.
+    /// The operators' settings: those of clients, without TLS, since that listener is for this machine or a network of one's
+    /// own.
     pub operators: Arc<ArcSwap<Settings>>,
     pub traffic: Arc<Traffic>,
 }

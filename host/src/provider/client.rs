@@ -237,7 +237,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Client::send`].
+    /// The errors of [`Client::send`].
     pub async fn list_models(&self) -> Result<Answer, AttemptError> {
         self.check(None).await
     }
@@ -247,7 +247,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Client::send`].
+    /// The errors of [`Client::send`].
     pub async fn check(&self, path: Option<&str>) -> Result<Answer, AttemptError> {
         let headers = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))]);
         let call = Call {

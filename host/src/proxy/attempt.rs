@@ -130,7 +130,7 @@ pub struct Passing {
 pub struct Failure {
     /// How it ended.
     pub outcome: Outcome,
-    /// Whether bytes of the request may have reached the provider.
+    /// True when bytes of the request may have reached the provider.
     pub sent: bool,
     /// The provider's own 404, should every provider answer so.
     pub not_found: Option<Answered>,

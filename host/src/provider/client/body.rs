@@ -30,7 +30,7 @@ pub(super) enum Source {
 }
 
 impl AnswerBody {
-    /// What a played provider says, piece by piece.
+    /// The answer of a played provider, piece by piece.
     pub fn played(pieces: Pieces) -> Self {
         Self { unread: Bytes::new(), source: Source::Played(PlayedBody(Some(pieces))) }
     }
@@ -81,7 +81,7 @@ impl AnswerBody {
         }
     }
 
-    /// As [`AnswerBody::poll_chunk`].
+    /// The same as [`AnswerBody::poll_chunk`], as a future.
     ///
     /// # Errors
     ///

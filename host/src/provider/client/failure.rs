@@ -14,9 +14,9 @@ use crate::routing::{FailureKind, Outcome, Phase, TlsFault};
 #[derive(Debug, thiserror::Error)]
 #[error("{outcome}")]
 pub struct AttemptError {
-    /// What it means for routing.
+    /// The outcome that it is for routing.
     pub outcome: Outcome,
-    /// Whether bytes of the request may have reached the provider.
+    /// True when bytes of the request may have reached the provider.
     pub sent: bool,
     /// The provider's own words about it, where it has any.
     pub words: Option<Box<Words>>,

@@ -29,7 +29,7 @@ impl PlayedBody {
     }
 }
 
-/// What a played provider says, piece by piece.
+/// The answer of a played provider, piece by piece.
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, AttemptError>> + Send + Sync>>;
 
 impl std::fmt::Debug for PlayedBody {

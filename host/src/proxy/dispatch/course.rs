@@ -31,7 +31,7 @@ pub(super) struct Course<'a> {
     pub failed: Vec<Tried>,
     /// The latest 404, should there be nothing better.
     pub not_found: Option<Answered>,
-    /// Whether a healthy provider was offered.
+    /// True when a healthy provider was offered.
     pub any_healthy: bool,
 }
 
