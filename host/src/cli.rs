@@ -54,7 +54,7 @@ enum Command {
     Strategy(strategy::Command),
     /// The process that compiles a component, which the proxy itself starts.
     #[command(hide = true)]
-    CompileComponent(crate::strategy::Compile),
+    CompileComponent(crate::wasm::Compile),
 }
 
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
         Command::Demo(DemoPort { port }) => run_demo(port),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
-        Command::CompileComponent(wanted) => crate::strategy::compile(&wanted),
+        Command::CompileComponent(wanted) => crate::wasm::compile(&wanted),
     }
 }
 
@@ -236,17 +236,17 @@ fn use_compiler() {
     // This very program, also when the file it was started from has been replaced since.
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() {
-        crate::strategy::compile_with(running);
+        crate::wasm::compile_with(running);
     } else if let Ok(file) = std::env::current_exe() {
-        crate::strategy::compile_with(file);
+        crate::wasm::compile_with(file);
     }
 }
 
 /// Lets strategies be compiled by processes of their own, and keeps them on disk, as far as the environment names a place.
 fn use_cache() {
     use_compiler();
-    if let Some(folder) = crate::strategy::cache_folder(&environment) {
-        crate::strategy::use_cache(&folder);
+    if let Some(folder) = crate::wasm::cache_folder(&environment) {
+        crate::wasm::use_cache(&folder);
     }
 }
 

@@ -13,7 +13,7 @@
 //! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
 //! | [`strategy`] | the host of strategies as WebAssembly components, compiled in a process of their own; names wasmtime alone |
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
-//! | [`simulate`] | all of that with a virtual clock and played providers |
+//! | [`workbench`] | all of that with a virtual clock and played providers |
 //! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`; the log |
 //! | [`notify`] | the service manager (systemd): told when the server is ready, reloads and ends |
 //! | [`certificates`] | PEM files, as both ends of TLS read them |
@@ -41,7 +41,8 @@ pub mod provider;
 pub mod proxy;
 pub mod queue;
 pub mod routing;
-pub mod simulate;
 pub mod slots;
 pub mod strategy;
 pub mod telemetry;
+pub mod wasm;
+pub mod workbench;

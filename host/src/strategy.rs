@@ -1,19 +1,13 @@
 //! Strategies: WebAssembly components that order the candidates of a request.
 //!
-//! The only place that knows Wasmtime. The rest of the host sees a [`Succession`], which is a
-//! [`routing::Strategy`](crate::routing::Strategy) and always has an answer, whatever the guest does.
+//! The rest of the host sees a [`Succession`], which is a [`routing::Strategy`](crate::routing::Strategy) and always has an
+//! answer, whatever the guest does. What strategies share with other guests is in [`wasm`](crate::wasm).
 //!
-//! A component goes from `component` (bytes, checked and compiled) over `instance` (one living guest, and the limits of
+//! A component goes from `blueprint` (checked, compiled and linked) over `instance` (one living guest, and the limits of
 //! each call) and `call` (the lock, and what is done about faults) to `succession` (one component after the other, from
-//! reload to reload). `compile` lets a process of its own work on bytes of strangers; `cache` keeps compiled code, under a component's `digest`; `probe` tries what is new before it is
-//! used. Beside them stand `engine` (the compiler and the
-//! clock of deadlines), `wasi`, `limits` and `overtime` (the guest's
-//! world and its bounds), `output` (what it says), `fault` and
-//! `recovery` (how it breaks and comes back), `bindings` (the contract in Rust) and `builtin` (the components in the
-//! binary).
-//!
-//! For those who write strategies: `examine` and `remedy` (what a file is, and what to do about it), `trial` and `fixtures` (does it
-//! keep the contract, and do what its author says), `record`, `replay` and `shadow` (what it makes of real traffic).
+//! reload to reload). `contract` is the contract in Rust, `builtin` holds the components in the binary; `probe` tries what
+//! is new before it is used, `recovery` brings back what broke, `influence` and `pace` find out what its decisions depend on
+//! and how long they take, `shadow` lets others see the same, `record` takes it down.
 //!
 //! | what the guest does | what the request gets | what happens to the guest |
 //! | --- | --- | --- |
@@ -29,48 +23,30 @@ use std::sync::Arc;
 
 use crate::config::{StrategyChoice, StrategyLimits};
 use crate::routing::{ProviderFacts, Strategy};
+use crate::wasm::LoadError;
+use crate::wasm::artifact;
+use crate::wasm::engine::Engine;
+use crate::wasm::output::Journal;
 
-mod bindings;
+pub(crate) mod blueprint;
 mod builtin;
-mod cache;
 mod call;
-mod compile;
-mod component;
-mod digest;
-mod engine;
-mod examine;
-mod fault;
-mod fixtures;
+pub(crate) mod contract;
 mod influence;
-mod instance;
-mod limits;
-mod output;
-mod overtime;
+pub(crate) mod instance;
 mod pace;
-mod probe;
-mod record;
+pub(crate) mod probe;
+pub(crate) mod record;
 mod recovery;
-mod remedy;
-mod replay;
 mod shadow;
 mod succession;
-mod trial;
-mod wasi;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use cache::{cache_folder, use_cache};
-pub use compile::{Compile, compile, compile_with};
-pub use component::LoadError;
-pub use examine::{Class, Examined, Import, examine};
-pub use fault::{Fault, FaultKind};
-pub use fixtures::{Played, facts_of, play_fixtures};
 pub use record::{Recorder, Target};
-pub use replay::{Comparison, Example, ReplayError, Respondent, Skipped, compare};
 pub use shadow::{Shadowed, Shadows};
 pub use succession::Succession;
-pub use trial::{Claim, Inspection, Subject, Timing, inspect, run as try_out};
 
 /// The names of the strategies in the binary, sorted.
 pub fn builtins() -> &'static [&'static str] {
@@ -88,8 +64,8 @@ pub fn load_component(
     config: &serde_json::Value,
     providers: Vec<ProviderFacts>,
 ) -> Result<Arc<dyn Strategy>, LoadError> {
-    let engine = engine::Engine::shared()?;
-    let blueprint = Arc::new(component::Blueprint::new(&engine, component)?);
+    let engine = Engine::shared()?;
+    let blueprint = Arc::new(blueprint::Blueprint::new(&engine, component)?);
     let setup = instance::Setup { providers, config: config.to_string() };
     let strategy = call::ComponentStrategy::start(name, engine, blueprint, setup, Arc::default(), Arc::default())?;
     Ok(Arc::new(strategy))
@@ -107,10 +83,10 @@ pub fn try_component(
     config: &serde_json::Value,
     providers: Vec<ProviderFacts>,
 ) -> Result<(), LoadError> {
-    let engine = engine::Engine::shared()?;
-    let blueprint = component::Blueprint::new(&engine, component)?;
+    let engine = Engine::shared()?;
+    let blueprint = blueprint::Blueprint::new(&engine, component)?;
     let setup = instance::Setup { providers, config: config.to_string() };
-    probe::probe(&engine, &blueprint, &setup, &output::Journal::new(name))
+    probe::probe(&engine, &blueprint, &setup, &Journal::new(name))
 }
 
 /// Reads the file of a component.
@@ -119,7 +95,7 @@ pub fn try_component(
 ///
 /// When it cannot be read or is too large to be one.
 pub fn read_component(path: &std::path::Path) -> Result<Vec<u8>, LoadError> {
-    component::read(path, StrategyLimits::default().max_bytes)
+    artifact::read(path, StrategyLimits::default().max_bytes)
 }
 
 /// The component that a configuration chose.

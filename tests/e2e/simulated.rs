@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use harness::{Mock, Proxy, Reply, Script};
-use pointsman::simulate::{Report, Scenario, simulate};
+use pointsman::workbench::simulate::{Report, Scenario, simulate};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 

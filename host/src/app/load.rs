@@ -25,7 +25,7 @@ pub(super) fn facts(config: &Config) -> Vec<ProviderFacts> {
 }
 
 /// A strategy that does not load, as a problem of the configuration that chose it.
-pub(super) fn strategy_problem(config: &Config, error: &strategy::LoadError) -> LoadError {
+pub(super) fn strategy_problem(config: &Config, error: &crate::wasm::LoadError) -> LoadError {
     let message = format!("{} {}", config.strategy, proxy::respond::chain(error));
     LoadError::one(config, config.strategy.line, "routing.strategy", message, None)
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::strategy::read_config;
 use super::{say, say_error, use_cache, wrong};
 use crate::config::environment;
-use crate::simulate::{Scenario, ScenarioError, SimulationError, page, simulate, table, warnings};
-use crate::strategy::LoadError;
+use crate::wasm::LoadError;
+use crate::workbench::simulate::{Scenario, ScenarioError, SimulationError, page, simulate, table, warnings};
 
 #[derive(Debug, Args)]
 pub struct Simulate {

@@ -9,3 +9,8 @@ pub fn find(name: &str) -> Option<&'static [u8]> {
     let index = NAMES.iter().position(|known| *known == name)?;
     COMPONENTS.get(index).copied()
 }
+
+/// True when these bytes are one of them.
+pub fn holds(bytes: &[u8]) -> bool {
+    COMPONENTS.contains(&bytes)
+}

@@ -13,17 +13,18 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::bindings::guest::Info;
-use super::component::{Blueprint, LoadError};
-use super::engine::Engine;
-use super::fault::{Counters, Fault, Record, Stats};
+use super::blueprint::Blueprint;
+use super::contract::guest::Info;
 use super::instance::{Answer, Broken, Instance, OUTCOMES, Setup};
-use super::limits::MEMORY;
-use super::output::{Journal, Rate, Said};
 use super::pace::{self, Change, Pace};
 use super::record::{Entry, Line, Recorder, Start};
 use super::recovery::{Next, Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
+use crate::wasm::engine::Engine;
+use crate::wasm::fault::{Counters, Fault, Record, Stats};
+use crate::wasm::limits::MEMORY;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::{Journal, Rate, Said};
 
 /// How long a decision waits for its turn: longer than one guest that runs until its deadline, even on a busy machine.
 /// Beyond that the default order is better than more waiting.

@@ -3,11 +3,11 @@
 //! The host knows no strategy by its name, so it cannot know which ones look at weights. But a strategy is a function of
 //! what it is told: when it is told other weights and decides the same all the time, they have no effect.
 
-use super::component::Blueprint;
-use super::engine::Engine;
+use super::blueprint::Blueprint;
 use super::instance::{Answer, Instance, Setup};
-use super::output::Said;
 use crate::routing::{Candidate, Facts, ProviderFacts, Tier};
+use crate::wasm::engine::Engine;
+use crate::wasm::output::Said;
 
 /// Requests that are asked about in each tier. The rarest weight that is tried shows within a dozen.
 const REQUESTS: u32 = 48;

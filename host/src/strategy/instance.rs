@@ -5,16 +5,18 @@
 
 use wasmtime::{Store, UpdateDeadline};
 
-use super::bindings::guest::{Guest, Info};
-use super::bindings::types;
-use super::component::{Blueprint, LoadError, chain};
-use super::engine::{Deadline, Engine, address_space};
-use super::fault::{Fault, lacks_memory};
-use super::limits::MEMORY;
-use super::output::{Said, one_line};
-use super::overtime::Overtime;
-use super::wasi::Sandbox;
+use super::blueprint::Blueprint;
+use super::contract::guest::{Guest, Info};
+use super::contract::types;
 use crate::routing::{Candidate, Decision, Facts, ProviderFacts, Report};
+use crate::wasm::artifact::chain;
+use crate::wasm::engine::{Deadline, Engine, address_space};
+use crate::wasm::fault::{Fault, lacks_memory};
+use crate::wasm::limits::MEMORY;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::{Said, one_line};
+use crate::wasm::overtime::Overtime;
+use crate::wasm::sandbox::Sandbox;
 
 /// What a guest may hand over in one call, and what is lifted of any argument of a host function. The answer to many
 /// candidates is longer, see [`Instance::route`].

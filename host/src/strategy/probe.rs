@@ -2,12 +2,13 @@
 //!
 //! What it decides is of no interest, nor that it abstains or refuses; only that nothing breaks.
 
-use super::component::{Blueprint, LoadError};
-use super::engine::Engine;
-use super::fault::Fault;
+use super::blueprint::Blueprint;
 use super::instance::{Instance, OUTCOMES, Setup};
-use super::output::{Journal, Said};
 use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::wasm::engine::Engine;
+use crate::wasm::fault::Fault;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::{Journal, Said};
 
 /// `seq` and `entropy`: the first request, some later ones, and those at which arithmetic goes wrong.
 const NUMBERS: [(u32, u32); 4] = [(0, 0), (1, 0x9E37_79B9), (1000, 0x7FFF_FFFF), (u32::MAX, u32::MAX)];
@@ -124,7 +125,7 @@ fn reports(candidates: &[Candidate]) -> Vec<Report> {
 }
 
 /// What was asked, for the one who has to find out why it broke.
-pub(super) fn describe(facts: &Facts<'_>, candidates: usize) -> String {
+pub fn describe(facts: &Facts<'_>, candidates: usize) -> String {
     let Facts { seq, entropy, tier, model, streaming, .. } = facts;
     format!(
         "route with {candidates} candidate{} of tier {}, seq {seq}, entropy {entropy}, model {model:?}, streaming {streaming}",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::bindings::guest::Info;
+use super::contract::guest::Info;
 use super::instance::{Answer, Setup};
 use crate::provider::latency::micros;
 use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, ProviderFacts, Report, Tier};

@@ -12,16 +12,17 @@ use std::thread;
 
 use tokio::time::Instant;
 
+use super::blueprint::Blueprint;
 use super::call::ComponentStrategy;
-use super::component::{Blueprint, LoadError};
-use super::digest::Digest;
-use super::engine::Engine;
 use super::instance::Setup;
-use super::output::Journal;
 use super::succession::{read, setup};
 use super::{Succession, probe};
 use crate::config::StrategyChoice;
 use crate::routing::{Candidate, Decision, Facts, ProviderFacts, Report, ShadowHealth, Strategy, StrategyHealth};
+use crate::wasm::digest::Digest;
+use crate::wasm::engine::Engine;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::Journal;
 
 /// What may wait to be seen; more is dropped and counted.
 const WAITING: usize = 4096;

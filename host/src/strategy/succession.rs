@@ -18,18 +18,20 @@ use std::{mem, thread};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::bindings::guest::Info;
+use super::blueprint::Blueprint;
 use super::call::ComponentStrategy;
-use super::component::{self, Blueprint, LoadError};
-use super::digest::Digest;
-use super::engine::Engine;
-use super::fault::Counters;
+use super::contract::guest::Info;
 use super::instance::Setup;
-use super::output::Journal;
 use super::record::Recorder;
 use super::{builtin, builtins, influence, probe};
 use crate::config::{StrategyChoice, StrategySource};
 use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Report, Strategy, StrategyHealth};
+use crate::wasm::artifact;
+use crate::wasm::digest::Digest;
+use crate::wasm::engine::Engine;
+use crate::wasm::fault::Counters;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::Journal;
 
 /// Calls after which a new strategy has proved itself.
 const TRIAL_CALLS: u64 = 10_000;
@@ -126,7 +128,7 @@ pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadEr
             let not_built_in = || LoadError::NotBuiltIn { name: name.clone(), builtins: builtins() };
             builtin::find(name).map(Cow::Borrowed).ok_or_else(not_built_in)
         }
-        StrategySource::File(path) => component::read(path, choice.limits.max_bytes).map(Cow::Owned),
+        StrategySource::File(path) => artifact::read(path, choice.limits.max_bytes).map(Cow::Owned),
     }
 }
 

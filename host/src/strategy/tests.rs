@@ -13,11 +13,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::call::ComponentStrategy;
-use super::fault::Stats;
 use super::recovery::State;
 use super::*;
 use crate::config::{StrategyChoice, StrategySource};
 use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Strategy, Tier};
+use crate::wasm::fault::Stats;
+use crate::wasm::{Fault, FaultKind, output};
 
 /// Longer than any deadline on a machine that does a hundred other things.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,11 +43,11 @@ fn built(fixture: &str) -> PathBuf {
 }
 
 /// The bytes of a fixture.
-pub(super) fn component(fixture: &str) -> Vec<u8> {
+pub(crate) fn component(fixture: &str) -> Vec<u8> {
     std::fs::read(built(fixture)).expect("built")
 }
 
-pub(super) fn providers(count: u32) -> Vec<ProviderFacts> {
+pub(crate) fn providers(count: u32) -> Vec<ProviderFacts> {
     let provider = |index| ProviderFacts {
         name: format!("p{index}"),
         kind: "openai",
@@ -60,7 +61,7 @@ pub(super) fn providers(count: u32) -> Vec<ProviderFacts> {
     (0..count).map(provider).collect()
 }
 
-pub(super) fn candidates(count: u32) -> Vec<Candidate> {
+pub(crate) fn candidates(count: u32) -> Vec<Candidate> {
     (0..count).map(|provider| Candidate { provider, in_flight: 0, latency_us: 0, failure_permille: 0 }).collect()
 }
 
@@ -68,7 +69,7 @@ fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Co
     Succession::untried(choice, providers).map(|succession| succession.deciding())
 }
 
-pub(super) fn builtin_choice(name: &str) -> StrategyChoice {
+pub(crate) fn builtin_choice(name: &str) -> StrategyChoice {
     let source = StrategySource::BuiltIn(name.to_owned());
     let config = if name == "canary" { json!({"provider": "p0", "percent": 10}) } else { json!({}) };
     StrategyChoice { name: name.to_owned(), source, config, limits: crate::config::StrategyLimits::default(), line: 0 }
@@ -97,7 +98,7 @@ fn misbehaving() -> Arc<ComponentStrategy> {
     misbehaving_with(json!({})).expect("misbehaves only when told to")
 }
 
-pub(super) fn facts(model: &str, seq: u32) -> Facts<'_> {
+pub(crate) fn facts(model: &str, seq: u32) -> Facts<'_> {
     Facts {
         seq,
         entropy: 7,

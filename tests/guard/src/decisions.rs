@@ -26,7 +26,7 @@ pub fn run(this: &Path, cache: &Path, out: &Path, times: u32) -> anyhow::Result<
 
 /// Makes `times` decisions.
 pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
-    strategy::use_cache(cache);
+    pointsman::wasm::use_cache(cache);
     let name = "weighted".to_owned();
     let source = StrategySource::BuiltIn(name.clone());
     let choice = StrategyChoice {

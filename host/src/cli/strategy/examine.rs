@@ -14,10 +14,9 @@ use super::replay::read_config;
 use crate::config::{self, Config, StrategyChoice, StrategySource, environment};
 use crate::provider::Provider;
 use crate::routing::ProviderFacts;
-use crate::strategy::{
-    Class, Examined, Inspection, LoadError, Subject, Timing, builtin_component, builtins, examine, inspect,
-    read_component, try_component,
-};
+use crate::strategy::{builtin_component, builtins, read_component, try_component};
+use crate::wasm::LoadError;
+use crate::workbench::{Class, Examined, Inspection, Subject, Timing, examine, inspect};
 
 /// The remedy for a strategy that wants a config and was given none.
 const WANTED: &str = "give `--config` with JSON or @FILE, or `--proxy-config` with the configuration of a proxy that has it \

@@ -13,10 +13,9 @@ use clap::Args;
 use super::super::{say, use_cache, wrong};
 use super::examine::{choice_for, choices};
 use crate::config::{self, Config, StrategyChoice, environment};
-use crate::strategy::{
-    Comparison, LoadError, ReplayError, Respondent, Skipped, builtin_component, builtins, chosen_component, compare,
-    read_component,
-};
+use crate::strategy::{builtin_component, builtins, chosen_component, read_component};
+use crate::wasm::LoadError;
+use crate::workbench::{Comparison, ReplayError, Respondent, Skipped, compare};
 
 /// The remedy for a strategy that wants a config and was given none.
 const GIVE: &str = "give it one with --config (of `diff`, --config-a and --config-b), or with --proxy-config the configuration \

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::super::{say, use_cache, wrong};
 use super::examine::{Case, Target, complaint, problem, say_json};
-use crate::strategy::{Claim, LoadError, Played, Subject, facts_of, play_fixtures, try_out};
+use crate::wasm::LoadError;
+use crate::workbench::{Claim, Played, Subject, facts_of, play_fixtures, try_out};
 
 #[derive(Debug, Args)]
 pub struct Test {

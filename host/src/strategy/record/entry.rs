@@ -1,8 +1,8 @@
 //! What an instance is told and asked, as lines of the record.
 
-use super::super::instance::{Answer, Broken};
 use super::{Line, Question, Recorded, Recorder, outcomes};
 use crate::routing::{Candidate, Facts, Report};
+use crate::strategy::instance::{Answer, Broken};
 
 /// Where an instance stands in the record of decisions.
 pub struct Entry<'a> {

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::super::fault::FaultKind;
 use super::super::tests::{builtin_choice, candidates, choice, eventually, facts, providers};
 use super::*;
 use crate::routing::StrategyCounters;
+use crate::wasm::fault::FaultKind;
 
 fn started(choice: &StrategyChoice) -> Arc<Succession> {
     Succession::start(choice, providers(3)).expect("starts")

@@ -23,9 +23,9 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
-use super::component::LoadError;
 use super::digest::Digest;
 use super::engine::Engine;
+use super::load_error::LoadError;
 use super::output::one_line;
 use crate::config::StrategyLimits;
 
@@ -65,6 +65,8 @@ pub struct Order<'a> {
     pub bytes: &'a [u8],
     /// Their digest.
     pub digest: &'a Digest,
+    /// True for what is in this binary, which is small and needs no process of its own.
+    pub trusted: bool,
     /// The bounds on it.
     pub limits: StrategyLimits,
 }
@@ -268,7 +270,7 @@ mod tests {
     use super::*;
 
     fn order<'a>(source: &'a str, digest: &'a Digest) -> Order<'a> {
-        Order { source, bytes: b"", digest, limits: StrategyLimits::default() }
+        Order { source, bytes: b"", digest, trusted: false, limits: StrategyLimits::default() }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use wasmparser::{ComponentExternalKind, Parser, Payload, Validator, WasmFeatures};
 
-use super::bindings::guest::Version;
-use super::component::{LoadError, PACKAGE, check_format, is_ours, not_a_strategy, version_of};
-use super::digest::Digest;
-use super::output::one_line;
-use super::wasi;
+use crate::strategy::blueprint::{PACKAGE, is_ours, not_a_strategy, version_of};
+use crate::strategy::contract::guest::Version;
+use crate::wasm::artifact::check_format;
+use crate::wasm::digest::Digest;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::one_line;
+use crate::wasm::sandbox;
 
 /// What was found out about a file.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl Class {
             Class::Forbidden
         } else if is_ours(import, "host-log") || is_ours(import, "types") {
             Class::Granted
-        } else if wasi::is_inert(import) {
+        } else if sandbox::is_inert(import) {
             Class::Inert
         } else {
             Class::Forbidden
@@ -171,7 +173,7 @@ mod tests {
     /// What `check` lets pass, the loader must not refuse as invalid, and the other way round.
     #[test]
     fn proposals_are_those_of_the_engine() {
-        let engine = super::super::engine::Engine::shared().expect("an engine");
+        let engine = crate::wasm::engine::Engine::shared().expect("an engine");
         let bodies: [&[u8]; 4] = [
             &[0, 0x0b],
             // ref.null func, drop; ref.null extern, drop; try_table without a catch.
@@ -182,7 +184,8 @@ mod tests {
         for body in bodies {
             let component = around(body);
             let examined = examine(&component).problems.iter().any(|problem| problem.code() == "invalid");
-            let loaded = super::super::component::Blueprint::new(&engine, &component).err().map(|error| error.code());
+            let loaded =
+                crate::strategy::blueprint::Blueprint::new(&engine, &component).err().map(|error| error.code());
             assert_eq!(examined, loaded == Some("invalid"), "{body:x?}: {loaded:?}");
         }
     }

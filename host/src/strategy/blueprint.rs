@@ -3,114 +3,22 @@
 //! Everything that can be wrong with a file somebody built is found here, once, at start; what can go wrong with a
 //! request is `instance`'s business.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::bindings::guest::{self, Hooks, Indices, Version};
-use super::cache;
-use super::compile::Order;
-use super::digest::Digest;
-use super::engine::Engine;
-use super::fault::Fault;
-use super::output::one_line;
-use super::wasi::{self, Sandbox};
+use super::builtin;
+use super::contract::guest::{self, Hooks, Indices, Version};
 use crate::config::{StrategyChoice, StrategyLimits};
+use crate::wasm::artifact::{chain, check_format};
+use crate::wasm::cache;
+use crate::wasm::compile::Order;
+use crate::wasm::digest::Digest;
+use crate::wasm::engine::Engine;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::one_line;
+use crate::wasm::sandbox::{self, Sandbox};
 
-pub(super) const PACKAGE: &str = "pointsman:strategy/";
-
-/// Why a strategy could not be loaded. Lower case, to stand after the strategy's name.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// No such strategy is built in.
-    #[error("no strategy `{name}` is built in; there are {}", builtins.join(", "))]
-    NotBuiltIn {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        builtins: &'static [&'static str],
-    },
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is larger than any strategy has to be.
-    #[error("is larger than {} MiB, as `strategies.limits.max_bytes` has it", mebibytes(.0))]
-    TooLarge(u64),
-    /// It is machine code that Wasmtime has compiled before, which cannot be checked.
-    #[error("is precompiled machine code (`.cwasm`), which is not accepted; give the `.wasm` component it was made of")]
-    Precompiled,
-    /// It is WebAssembly, but not a component.
-    #[error(
-        "is a core WebAssembly module, not a component; build it with `cargo build --target wasm32-wasip2 --release`"
-    )]
-    CoreModule,
-    /// It is something else.
-    #[error("is not WebAssembly")]
-    NotWebAssembly,
-    /// It is damaged, or uses proposals that this host does not have.
-    #[error("is not a valid component: {0}")]
-    Invalid(String),
-    /// Compiling it takes more time or memory than it may.
-    #[error("{0}")]
-    Costly(String),
-    /// Another file has taken its place before it was compiled.
-    #[error("is not compiled any further, as a newer one has taken its place")]
-    Superseded,
-    /// It was not compiled, for reasons that are not its own.
-    #[error("could not be compiled: {0}")]
-    Uncompiled(String),
-    /// It is a component for something else.
-    #[error("is not a strategy: it does not export `pointsman:strategy/router`, but {}", list(exports))]
-    NotAStrategy {
-        /// What it exports.
-        exports: Vec<String>,
-    },
-    /// It is a strategy for another version of Pointsman.
-    #[error("speaks version {found} of pointsman:strategy, this host speaks {}", spoken())]
-    Version {
-        /// The version that it exports.
-        found: String,
-    },
-    /// It needs what strategies do not have.
-    #[error("imports what strategies do not have: {}", list(imports))]
-    Forbidden {
-        /// The names of the imports.
-        imports: Vec<String>,
-    },
-    /// Its imports or exports are not as the contract has them.
-    #[error("does not fit the contract: {0}")]
-    Mismatch(String),
-    /// It said no to its configuration.
-    #[error("rejects its configuration: {0}")]
-    Rejected(String),
-    /// It broke before it could answer.
-    #[error("broke in {during}: {fault}")]
-    Broke {
-        /// Where: `start`, `init` or `describe`.
-        during: &'static str,
-        /// How.
-        fault: Fault,
-    },
-    /// It started, and broke when it was tried with requests that nobody had sent.
-    #[error("fails when it is tried before use: {fault} (in {request})")]
-    Unfit {
-        /// What it was asked.
-        request: String,
-        /// How it broke.
-        fault: Fault,
-    },
-    /// WebAssembly cannot be run on this machine.
-    #[error("cannot run WebAssembly here: {0}")]
-    Engine(String),
-}
+pub const PACKAGE: &str = "pointsman:strategy/";
 
 /// A component that has been compiled, checked and linked: what instances are made of.
 pub struct Blueprint {
@@ -122,24 +30,6 @@ pub struct Blueprint {
     pub guest: Indices,
 }
 
-/// Reads a component's file, of at most so many bytes.
-///
-/// # Errors
-///
-/// When it cannot be read or is too large.
-pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let kind = file.metadata().map_err(unreadable)?;
-    if !kind.is_file() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    let mut bytes = Vec::new();
-    // One byte more than allowed shows that there is more.
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > most { Err(LoadError::TooLarge(most)) } else { Ok(bytes) }
-}
-
 impl Blueprint {
     /// Does what [`Blueprint::of`] does, with a component that comes from nowhere in particular.
     ///
@@ -149,7 +39,9 @@ impl Blueprint {
     pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         let digest = Digest::of([bytes]);
         let source = format!("the component {}", digest.short());
-        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, limits: StrategyLimits::default() })
+        let trusted = builtin::holds(bytes);
+        let limits = StrategyLimits::default();
+        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, trusted, limits })
     }
 
     /// Checks, compiles and links the component of a strategy. What has been compiled before comes from the cache, if there
@@ -160,7 +52,8 @@ impl Blueprint {
     /// Whatever shows without running it.
     pub fn of(engine: &Engine, choice: &StrategyChoice, bytes: &[u8]) -> Result<Self, LoadError> {
         let (source, digest) = (choice.to_string(), Digest::of([bytes]));
-        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, limits: choice.limits })
+        let trusted = builtin::holds(bytes);
+        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, trusted, limits: choice.limits })
     }
 
     fn ordered(engine: &Engine, order: &Order<'_>) -> Result<Self, LoadError> {
@@ -173,24 +66,11 @@ impl Blueprint {
         let link = || {
             let mut linker = Linker::new(engine.wasm());
             guest::link(&mut linker)?;
-            wasi::link(&mut linker, &component)?;
+            sandbox::link(&mut linker, &component)?;
             let pre = linker.instantiate_pre(&component)?;
             Ok(Blueprint { digest, guest: Indices::new(version, &pre, hooks)?, pre })
         };
         link().map_err(|error: wasmtime::Error| LoadError::Mismatch(chain(&error)))
-    }
-}
-
-/// Tells the kinds of file apart by their first bytes.
-pub(super) fn check_format(bytes: &[u8]) -> Result<(), LoadError> {
-    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
-        return Err(LoadError::Precompiled);
-    }
-    // https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md: magic, version, layer.
-    match bytes.first_chunk::<8>() {
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
-        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(LoadError::CoreModule),
-        _ => Err(LoadError::NotWebAssembly),
     }
 }
 
@@ -206,11 +86,11 @@ fn check_exports(component: &Component) -> Result<(Version, Hooks), LoadError> {
 }
 
 /// Why what exports this is none, or none of a version that this host speaks.
-pub(super) fn not_a_strategy(exports: &[String]) -> LoadError {
+pub fn not_a_strategy(exports: &[String]) -> LoadError {
     let other = exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("router"));
     match other {
-        Some("") => LoadError::Version { found: "without a number".to_owned() },
-        Some(version) => LoadError::Version { found: one_line(version.trim_start_matches('@')) },
+        Some("") => LoadError::Version { found: "without a number".to_owned(), spoken: spoken() },
+        Some(version) => LoadError::Version { found: one_line(version.trim_start_matches('@')), spoken: spoken() },
         None => LoadError::NotAStrategy { exports: exports.to_vec() },
     }
 }
@@ -220,7 +100,7 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
     let mut forbidden = Vec::new();
     for (name, import) in component.component_type().imports(component.engine()) {
         let is_interface = matches!(import.ty, ComponentItem::ComponentInstance(_));
-        let allowed = is_ours(name, "host-log") || is_ours(name, "types") || wasi::is_inert(name);
+        let allowed = is_ours(name, "host-log") || is_ours(name, "types") || sandbox::is_inert(name);
         if !(is_interface && allowed) {
             forbidden.push(name.to_owned());
         }
@@ -229,38 +109,18 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
 }
 
 /// The version of this interface of the contract that `name` names, if it is that and the host speaks it.
-pub(super) fn version_of(name: &str, interface: &str) -> Option<Version> {
+pub fn version_of(name: &str, interface: &str) -> Option<Version> {
     Version::of(name.strip_prefix(PACKAGE)?.strip_prefix(interface)?.strip_prefix('@')?)
 }
 
 /// Whether `name` is this interface of the contract in a version that this host speaks.
-pub(super) fn is_ours(name: &str, interface: &str) -> bool {
+pub fn is_ours(name: &str, interface: &str) -> bool {
     version_of(name, interface).is_some()
 }
 
 /// The versions of the contract that this host speaks, in words.
 fn spoken() -> String {
     Version::ALL.map(|version| format!("{}x", version.prefix())).join(" and ")
-}
-
-/// The whole story of an error, on one line.
-pub(super) fn chain(error: &wasmtime::Error) -> String {
-    one_line(&format!("{error:#}"))
-}
-
-fn mebibytes(bytes: &u64) -> f64 {
-    *bytes as f64 / f64::from(1 << 20)
-}
-
-/// The first of many names; they are the author's.
-fn list(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    if names.is_empty() {
-        return "nothing".to_owned();
-    }
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", one_line(name))).collect();
-    let more = names.len().saturating_sub(SHOWN);
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 #[cfg(test)]
@@ -317,12 +177,12 @@ mod tests {
     #[test]
     fn sockets_and_http_are_not_inert() {
         for name in ["wasi:cli/stdout@0.2.0", "wasi:io/poll@0.2.12", "wasi:filesystem/types@0.2.6"] {
-            assert!(wasi::is_inert(name), "{name}");
+            assert!(sandbox::is_inert(name), "{name}");
         }
         for name in
             ["wasi:sockets/tcp@0.2.0", "wasi:http/types@0.2.0", "wasi:cli/stdout@0.3.0", "wasi:cli/stdout", "log"]
         {
-            assert!(!wasi::is_inert(name), "{name}");
+            assert!(!sandbox::is_inert(name), "{name}");
         }
     }
 
@@ -339,12 +199,5 @@ mod tests {
         let component = Component::from_binary(engine.wasm(), &bytes).expect("valid");
         let error = check_imports(&component).expect_err("forbidden");
         assert_eq!(error.to_string(), "imports what strategies do not have: `wasi:sockets/tcp@0.2.0`");
-    }
-
-    #[test]
-    fn says_which_file_cannot_be_read() {
-        let error = read(Path::new("/no/such.wasm"), 10).expect_err("missing");
-        assert_eq!(error.to_string(), "cannot read /no/such.wasm");
-        assert!(matches!(read(Path::new("/"), 10), Err(LoadError::Unreadable { .. })));
     }
 }

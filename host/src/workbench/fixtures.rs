@@ -6,11 +6,12 @@ use std::time::Duration;
 use pointsman_fixture as data;
 use serde::Serialize;
 
-use super::component::{Blueprint, LoadError};
-use super::engine::Engine;
-use super::instance::{Answer, Instance, Setup};
-use super::output::Said;
 use crate::routing::{Candidate, Facts, Origin, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::strategy::blueprint::Blueprint;
+use crate::strategy::instance::{Answer, Instance, Setup};
+use crate::wasm::engine::Engine;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::Said;
 
 /// What came of a fixture.
 #[derive(Clone, Debug, Serialize)]

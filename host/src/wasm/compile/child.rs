@@ -11,9 +11,9 @@ use clap::Args;
 use rustix::process::{Resource, Rlimit, getppid, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use super::super::cache;
-use super::super::engine::{self, Engine};
 use crate::config::StrategyLimits;
+use crate::wasm::cache;
+use crate::wasm::engine::{self, Engine};
 
 /// Its name on the command line.
 pub const COMMAND: &str = "compile-component";

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::component::{Blueprint, LoadError};
-use super::engine::Engine;
-use super::instance::{Instance, Setup};
-use super::output::Said;
-use super::record::{FORMAT, Line, Question, Recorded, Start, reports};
+use crate::strategy::blueprint::Blueprint;
+use crate::strategy::instance::{Instance, Setup};
+use crate::strategy::record::{FORMAT, Line, Question, Recorded, Start, reports};
+use crate::wasm::engine::Engine;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::Said;
 
 /// Examples of differences that are kept.
 const EXAMPLES: usize = 5;

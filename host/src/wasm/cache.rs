@@ -16,11 +16,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use wasmtime::component::Component;
 
-use super::builtin;
+use super::artifact::chain;
 use super::compile::{self, Order};
-use super::component::{LoadError, chain};
 use super::digest::Digest;
 use super::engine::Engine;
+use super::load_error::LoadError;
 
 /// The variable that names the folder, or says `off`.
 const VARIABLE: &str = "POINTSMAN_CACHE";
@@ -113,7 +113,7 @@ type Made = (Arc<[u8]>, Component);
 /// The code that another process has made; `None` where the component is to be compiled in this one.
 fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<Made>, LoadError> {
     // What is in this binary can be trusted, and is small.
-    if is_builtin(order.bytes) {
+    if order.trusted {
         return Ok(None);
     }
     let made = compile::code(engine, order).and_then(|sealed| {
@@ -136,10 +136,6 @@ fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<Made>, LoadErr
 /// The code behind its header.
 fn code_in(sealed: &[u8]) -> &[u8] {
     sealed.get(HEADER..).unwrap_or_default()
-}
-
-fn is_builtin(bytes: &[u8]) -> bool {
-    builtin::NAMES.iter().any(|name| builtin::find(name).is_some_and(|known| known == bytes))
 }
 
 /// The header that stands before a component's code where it is kept, or handed from one process to the other.

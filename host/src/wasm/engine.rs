@@ -14,8 +14,8 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use wasmtime::{Config, EngineWeak, Memory, MemoryType, OptLevel, Store};
 
-use super::component::LoadError;
 use super::limits::MEMORY;
+use super::load_error::LoadError;
 
 /// How long one step of the epoch takes.
 const TICK: Duration = Duration::from_millis(5);

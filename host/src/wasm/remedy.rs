@@ -1,6 +1,6 @@
 //! For each reason why a strategy does not load: a code that never changes, and what to do.
 
-use super::component::LoadError;
+use super::load_error::LoadError;
 
 impl LoadError {
     /// A code for programs; it never changes.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::component::{Blueprint, LoadError};
-use super::engine::Engine;
-use super::instance::{Answer, Instance, Setup};
-use super::output::Said;
 use crate::routing::{Candidate, Facts, ProviderFacts, Tier};
+use crate::strategy::blueprint::Blueprint;
+use crate::strategy::instance::{Answer, Instance, Setup};
+use crate::wasm::engine::Engine;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::Said;
 
 mod inputs;
 mod timing;
@@ -93,7 +94,7 @@ struct Bench<'a> {
 /// A call that broke the guest.
 struct Broken {
     asked: String,
-    fault: super::fault::Fault,
+    fault: crate::wasm::fault::Fault,
 }
 
 impl Broken {

@@ -14,11 +14,12 @@ use std::mem;
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, WasmList};
+use wasmtime::component::{
+    Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
+};
 
-use super::bindings::{Datetime, StreamError, host_log, previous};
 use super::limits::Limits;
-use super::output::{Level, Output};
+use super::output::Output;
 use super::overtime::Overtime;
 
 /// The packages whose interfaces are inert here.
@@ -35,6 +36,24 @@ const STDERR: u32 = 2;
 
 /// Stands for every resource: streams, pollables, descriptors. Only streams exist, told apart by their number.
 pub struct Handle;
+
+/// `wasi:clocks/wall-clock.datetime`.
+#[derive(Clone, Copy, ComponentType, Lift, Lower)]
+#[component(record)]
+pub struct Datetime {
+    pub seconds: u64,
+    pub nanoseconds: u32,
+}
+
+/// `wasi:io/streams.stream-error`.
+#[derive(ComponentType, Lift, Lower)]
+#[component(variant)]
+pub enum StreamError {
+    #[component(name = "last-operation-failed")]
+    LastOperationFailed(Resource<Handle>),
+    #[component(name = "closed")]
+    Closed,
+}
 
 /// The host's side of one instance.
 #[derive(Default)]
@@ -87,31 +106,6 @@ fn write(mut store: StoreContextMut<'_, Sandbox>, stream: &Resource<Handle>, byt
         _ => output.stdout(bytes.as_le_slice(&store)),
     }
     store.data_mut().output = output;
-}
-
-impl host_log::Host for Sandbox {
-    fn log(&mut self, level: host_log::Level, message: String) {
-        let level = match level {
-            host_log::Level::Debug => Level::Debug,
-            host_log::Level::Info => Level::Info,
-            host_log::Level::Warn => Level::Warn,
-            host_log::Level::Error => Level::Error,
-        };
-        self.output.log(level, &message);
-    }
-}
-
-impl previous::host_log::Host for Sandbox {
-    fn log(&mut self, level: previous::host_log::Level, message: String) {
-        use previous::host_log::Level as Previous;
-        let level = match level {
-            Previous::Debug => host_log::Level::Debug,
-            Previous::Info => host_log::Level::Info,
-            Previous::Warn => host_log::Level::Warn,
-            Previous::Error => host_log::Level::Error,
-        };
-        host_log::Host::log(self, level, message);
-    }
 }
 
 /// Whether an import of this name is inert.

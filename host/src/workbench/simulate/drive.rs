@@ -30,7 +30,8 @@ use crate::proxy::request::{Approach, RequestBody};
 use crate::proxy::respond::ProxyError;
 use crate::queue::{NoSlot, Queue};
 use crate::routing::{Outcome, OutcomeKind, Strategy};
-use crate::strategy::{LoadError, Succession};
+use crate::strategy::Succession;
+use crate::wasm::LoadError;
 
 /// Midnight of 1 January 2026, in milliseconds since 1970: the time of day at which every simulation begins.
 const EPOCH_MS: u64 = 1_767_225_600_000;

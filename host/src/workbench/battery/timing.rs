@@ -5,15 +5,16 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::super::bindings::guest::Info;
-use super::super::component::{Blueprint, LoadError};
-use super::super::engine::Engine;
-use super::super::output::Journal;
-use super::super::overtime::processor_time;
-use super::super::probe::probe;
 use super::inputs::{facts, usual};
 use super::{Bench, Broken, Claim, Subject, USUAL, claim};
 use crate::routing::Tier;
+use crate::strategy::blueprint::Blueprint;
+use crate::strategy::contract::guest::Info;
+use crate::strategy::probe::probe;
+use crate::wasm::engine::Engine;
+use crate::wasm::load_error::LoadError;
+use crate::wasm::output::Journal;
+use crate::wasm::overtime::processor_time;
 
 /// Calls of which more than one in a hundred take longer are faults waiting for a busy machine.
 const TOO_SLOW: Duration = Duration::from_millis(5);

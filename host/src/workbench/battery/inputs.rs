@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::instance::OUTCOMES;
-use super::super::probe;
 use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::strategy::instance::OUTCOMES;
+use crate::strategy::probe;
 
 /// Everything that was asked, for the one who has to ask it again.
 pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {

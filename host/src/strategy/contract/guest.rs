@@ -6,10 +6,10 @@
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
-use super::super::wasi::Sandbox;
 use super::types::{Candidate, Decision, Outcome, Price};
 use super::{previous, types};
 use crate::routing::{Facts, ProviderFacts};
+use crate::wasm::sandbox::Sandbox;
 
 /// A version of the contract that this host speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +228,7 @@ macro_rules! speak {
     };
 }
 
-speak!(v0_1, crate::strategy::bindings::previous, |(facts, lists)| super::previous::types::Provider {
+speak!(v0_1, crate::strategy::contract::previous, |(facts, lists)| super::previous::types::Provider {
     name: &facts.name,
     kind: facts.kind,
     weight: facts.weight,
@@ -237,7 +237,7 @@ speak!(v0_1, crate::strategy::bindings::previous, |(facts, lists)| super::previo
     models: &lists.models,
 });
 
-speak!(v0_2, crate::strategy::bindings, |(facts, lists)| super::types::Provider {
+speak!(v0_2, crate::strategy::contract, |(facts, lists)| super::types::Provider {
     name: &facts.name,
     kind: facts.kind,
     weight: facts.weight,

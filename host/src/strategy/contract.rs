@@ -7,10 +7,9 @@ pub mod guest;
 pub mod previous;
 pub mod types;
 
-use wasmtime::component::{ComponentType, Lift, Lower, Resource};
-
-use super::wasi::Handle;
 use crate::routing;
+use crate::wasm::output::Level;
+use crate::wasm::sandbox::Sandbox;
 
 wasmtime::component::bindgen!({
     path: "../wit",
@@ -23,22 +22,29 @@ wasmtime::component::bindgen!({
 pub use self::pointsman::strategy::host_log;
 pub use exports::pointsman::strategy::{feedback, meta, router};
 
-/// `wasi:clocks/wall-clock.datetime`.
-#[derive(Clone, Copy, ComponentType, Lift, Lower)]
-#[component(record)]
-pub struct Datetime {
-    pub seconds: u64,
-    pub nanoseconds: u32,
+impl host_log::Host for Sandbox {
+    fn log(&mut self, level: host_log::Level, message: String) {
+        let level = match level {
+            host_log::Level::Debug => Level::Debug,
+            host_log::Level::Info => Level::Info,
+            host_log::Level::Warn => Level::Warn,
+            host_log::Level::Error => Level::Error,
+        };
+        self.output.log(level, &message);
+    }
 }
 
-/// `wasi:io/streams.stream-error`.
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum StreamError {
-    #[component(name = "last-operation-failed")]
-    LastOperationFailed(Resource<Handle>),
-    #[component(name = "closed")]
-    Closed,
+impl previous::host_log::Host for Sandbox {
+    fn log(&mut self, level: previous::host_log::Level, message: String) {
+        use previous::host_log::Level as Previous;
+        let level = match level {
+            Previous::Debug => host_log::Level::Debug,
+            Previous::Info => host_log::Level::Info,
+            Previous::Warn => host_log::Level::Warn,
+            Previous::Error => host_log::Level::Error,
+        };
+        host_log::Host::log(self, level, message);
+    }
 }
 
 impl From<routing::Tier> for types::Tier {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::record::Target;
-use super::super::tests::{builtin_choice, candidates, choice, facts, providers};
-use super::super::{Succession, builtin_component};
 use super::*;
 use crate::config::StrategyChoice;
 use crate::routing::{Facts, OutcomeKind, Report, Strategy};
+use crate::strategy::record::Target;
+use crate::strategy::tests::{builtin_choice, candidates, choice, facts, providers};
+use crate::strategy::{Succession, builtin_component};
 
 /// The record of some traffic before `choice`.
 fn record(choice: &StrategyChoice, traffic: impl FnOnce(&Succession)) -> String {
@@ -90,7 +90,7 @@ fn a_fault_is_an_answer_and_a_new_instance_is_another_one() {
     });
     assert_eq!(log.matches(r#""record":"start""#).count(), 2, "{log}");
     assert_eq!(log.matches("trapped").count(), 1, "{log}");
-    let component = super::super::tests::component("misbehave");
+    let component = crate::strategy::tests::component("misbehave");
     let misbehave = Respondent::strategy("bad", &component, None).expect("loads");
     let comparison = compare(Cursor::new(&log), [Respondent::Recorded, misbehave]).expect("a record");
     assert_eq!((comparison.decisions, comparison.same, comparison.faults), (4, 4, [1, 1]), "{comparison:?}");

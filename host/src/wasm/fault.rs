@@ -70,7 +70,7 @@ impl Fault {
     }
 
     /// What the error of a typed call means. `said` gives up the message of a panic.
-    pub(super) fn of(error: &wasmtime::Error, said: &mut Said) -> Self {
+    pub fn of(error: &wasmtime::Error, said: &mut Said) -> Self {
         let trap = error.downcast_ref::<Trap>();
         if trap == Some(&Trap::Interrupt) {
             return Fault::DeadlineExceeded;
@@ -98,7 +98,7 @@ impl Fault {
 }
 
 /// True when it is the machine that has no memory left, rather than the guest.
-pub(super) fn lacks_memory(error: &wasmtime::Error) -> bool {
+pub fn lacks_memory(error: &wasmtime::Error) -> bool {
     // ENOMEM, however often it was wrapped.
     error.root_cause().to_string().ends_with("(os error 12)")
 }
@@ -151,7 +151,7 @@ impl From<Stats> for StrategyCounters {
 /// [`Stats`], being counted. Successors of the same name count on: `/metrics` labels them by name, and a counter does
 /// not fall.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub struct Counters {
     pub calls: AtomicU64,
     pub refusals: AtomicU64,
     pub abstentions: AtomicU64,

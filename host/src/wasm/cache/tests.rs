@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::super::engine;
 use super::*;
+use crate::wasm::engine;
 
 /// The smallest component.
 const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
