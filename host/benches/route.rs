@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use pointsman::config::{StrategyChoice, StrategyLimits, StrategySource};
+use pointsman::config::{Grants, StrategyChoice, StrategyLimits, StrategySource};
 use pointsman::routing::{Candidate, Facts, ProviderFacts, Strategy, Tier};
 use pointsman::strategy;
 
@@ -43,6 +43,7 @@ fn load(name: &str, count: u32) -> std::sync::Arc<strategy::Succession> {
         name: name.to_owned(),
         source,
         config: serde_json::json!({}),
+        grants: Grants::default(),
         limits: StrategyLimits::default(),
         line: 0,
     };

@@ -4,6 +4,7 @@
 //! which every value is legal, or all problems at once.
 
 mod address;
+mod attribute;
 mod check;
 mod example;
 mod file;
@@ -16,6 +17,7 @@ mod network;
 mod problem;
 mod provider;
 mod read;
+mod route;
 mod schema;
 mod strategy;
 #[cfg(test)]
@@ -35,9 +37,11 @@ use http::HeaderName;
 use url::{Host, Url};
 
 pub use address::listening_host;
+pub use attribute::{Attribute, AttributeSource};
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
 pub use problem::{LoadError, Problem};
+pub use route::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, Target, TargetTier};
 pub use wildcard::Wildcard;
 pub use written::{Change, Written};
 
@@ -125,7 +129,9 @@ pub struct Config {
     pub file: PathBuf,
     /// In the order of the file; never empty, names unique.
     pub providers: Vec<Provider>,
-    /// Which strategy routes.
+    /// In the order of the file, names unique; empty is one route, of every model to every provider.
+    pub routes: Vec<Route>,
+    /// Which strategy routes where a route does not say.
     pub strategy: StrategyChoice,
     /// Strategies that see what it sees and decide nothing.
     pub shadows: Vec<StrategyChoice>,
@@ -137,6 +143,8 @@ pub struct Config {
     pub retries: u32,
     /// Which requests belong together.
     pub affinity: Affinity,
+    /// What strategies are told of each request beside the facts, in the order of the file; names unique, 16 at most.
+    pub attributes: Vec<Attribute>,
     /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
     /// The global queue and the wait for a provider's slot.
@@ -176,6 +184,8 @@ pub struct Provider {
     pub models: Vec<String>,
     /// What it costs, for strategies.
     pub price: Option<Price>,
+    /// The tokens that a request and its answer may have together, for strategies.
+    pub context: Option<u32>,
     /// What else strategies may know of it, in the order of the file; keys unique.
     pub labels: Vec<(String, String)>,
     /// Its dialect.
@@ -294,10 +304,19 @@ pub struct StrategyChoice {
     pub source: StrategySource,
     /// `strategies.NAME.config` as JSON; an empty object when absent.
     pub config: serde_json::Value,
+    /// What it is shown beyond facts.
+    pub grants: Grants,
     /// The bounds on loading the strategy.
     pub limits: StrategyLimits,
     /// The line of the file that chose it, for problems found when loading it; 0 when it is the default.
     pub line: usize,
+}
+
+/// What a strategy is shown beyond facts, because the configuration says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The last message of the user.
+    pub prompt: bool,
 }
 
 /// Bounds on loading a strategy: its author, or whoever puts a file into a folder, must not be able to bring the proxy

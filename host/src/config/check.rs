@@ -4,17 +4,17 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
-use http::HeaderName;
-
 use super::address::listening_host;
+use super::attribute::{self, attributes};
 use super::interpolate::Env;
 use super::litellm;
 use super::network::network;
 use super::problem::{Findings, Place};
-use super::provider::{Around, RESERVED_HEADERS, providers, required, secret};
+use super::provider::{Around, providers, required, secret};
 use super::read::{Reader, Section, Zero};
+use super::route::read::routes;
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
-use super::strategy::{Sources, Strategies, choose};
+use super::strategy::{Sources, Strategies, choose, known};
 use super::visitors;
 use super::yaml::Node;
 use super::{
@@ -76,11 +76,13 @@ pub(super) fn check(
     let proxy = network(&mut reader, &top);
     let around = Around { timeouts: global, checks: &health_check, proxy, warned: Cell::new(false) };
     let providers = providers(&mut reader, &top, &around);
-    let sources = Sources { folder, builtins };
-    let strategy = choose(&mut reader, &top, &routing, &sources);
+    let strategies = known(&mut reader, &top, Sources { folder, builtins });
+    let strategy = choose(&mut reader, &routing, &strategies);
+    let routes = routes(&mut reader, &top, &providers, &strategies);
     let wanted = "a number of attempts, 0 or more";
     let retries = reader.integer(&routing, "retries", wanted, 0, MAX_RETRIES).unwrap_or(RETRIES);
     let affinity = affinity(&mut reader, &routing);
+    let attributes = attributes(&mut reader, &routing);
     let names = [("provider", ModelNames::Provider), ("client", ModelNames::Client)];
     let model_names = reader.one_of(&routing, "model_names", &names, false).unwrap_or(ModelNames::Provider);
     let queue = queue(&mut reader, &top);
@@ -91,12 +93,14 @@ pub(super) fn check(
     Some(Config {
         file: file.to_owned(),
         providers,
+        routes,
         strategy,
         shadows,
         declared,
         health_check,
         retries: u32::try_from(retries).unwrap_or(u32::MAX),
         affinity,
+        attributes,
         model_names,
         queue,
         monitoring,
@@ -162,26 +166,12 @@ fn health_check(reader: &mut Reader<'_>, routing: &Section<'_>) -> HealthCheck {
 
 fn affinity(reader: &mut Reader<'_>, routing: &Section<'_>) -> Affinity {
     let section = reader.section(routing, "affinity", Some(AFFINITY));
-    let header = reader.text(&section, "header").ok().flatten().and_then(|found| {
-        let wrong = match HeaderName::from_bytes(found.text.as_bytes()) {
-            Err(_) => "is not a legal header name",
-            Ok(name) if RESERVED_HEADERS.contains(&name.as_str()) => "is a header that belongs to the connection",
-            Ok(name) if SECRET_HEADERS.contains(&name.as_str()) => {
-                "carries a secret, of which strategies are told nothing"
-            }
-            Ok(name) => return Some(name),
-        };
-        reader.findings.problem(&found.at, wrong, Some("such as x-session-id".to_owned()));
-        None
-    });
+    let header = attribute::header(reader, &section, "such as x-session-id");
     let wanted = "a number of bytes from 1 to 1048576";
     let mut body = Vec::new();
     for (at, node) in reader.list(&section, "body") {
         let Ok(found) = reader.text_at(node, at, false) else { continue };
-        if found.text.split('.').any(str::is_empty) {
-            let help = "such as prompt_cache_key, or metadata.user_id for one in an object";
-            reader.not(&found.at, "a key of request bodies", &found.shown, Some(help.to_owned()));
-        }
+        attribute::is_body_key(reader, &found, "such as prompt_cache_key, or metadata.user_id for one in an object");
         body.push(found.text);
     }
     let prefix = reader.integer(&section, "prompt_prefix", wanted, 1, 1 << 20);

@@ -22,10 +22,15 @@ pub(super) fn mapping(path: &str) -> Option<String> {
         "headers" => "headers:\n  x-title: Pointsman",
         "tls" => "tls:\n  cert: cert.pem\n  key: key.pem",
         "network" => "network:\n  proxy: env",
+        "fallbacks" => "fallbacks:\n  on_failure: [claude-sonnet-4-5]",
+        "hedge" => "hedge:\n  after: p95",
+        "attributes" => "attributes:\n  tenant: {header: x-tenant}",
         "admin" => "admin:\n  port: 9090",
         key if key.starts_with("providers[") => {
             "- name: openai\n  base_url: https://api.openai.com/v1\n  api_key: ${OPENAI_API_KEY}"
         }
+        key if key.starts_with("routes[") => "- models: [gpt-4o]\n  targets: [openai, azure]",
+        key if key.starts_with("targets[") => "- {provider: azure, model: gpt4o-deploy, weight: 2}",
         _ => return None,
     };
     Some(format!("such as\n{example}"))
@@ -35,6 +40,9 @@ pub(super) fn mapping(path: &str) -> Option<String> {
 pub(super) fn list(key: &str) -> String {
     match key {
         "providers" => MINIMAL.to_owned(),
+        "routes" => "routes:\n  - models: [gpt-4o]\n    targets: [openai, azure]".to_owned(),
+        "targets" => "targets: [openai, {provider: azure, model: gpt4o-deploy}], or one `- ` per element".to_owned(),
+        "grants" => "grants: [prompt]".to_owned(),
         "models" => "models: [gpt-4o, \"gpt-4o-*\"], or one `- ` per element".to_owned(),
         _ => format!("{key}: [...], or one `- ` per element"),
     }

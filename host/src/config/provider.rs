@@ -22,6 +22,9 @@ use base_url::{base_url, is_azure};
 /// Longer names do not fit a log line or a table.
 const MAX_NAME: usize = 100;
 
+/// No model takes more tokens by far.
+const MAX_CONTEXT: u64 = 1_000_000_000;
+
 /// The newest general version of Azure's data plane when this was written; `api_version` overrides it.
 const AZURE_API_VERSION: &str = "2024-10-21";
 
@@ -101,6 +104,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
     let (model_map, wildcards) = model_map(reader, section);
     let models = models(reader, section);
     let price = price(reader, section);
+    let context = context(reader, section);
     let labels = labels(reader, section);
     let api_version = api_version(reader, section, kind);
     let headers = headers(reader, section, kind);
@@ -119,6 +123,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
         wildcards,
         models,
         price,
+        context,
         labels,
         kind,
         api_version,
@@ -206,18 +211,7 @@ fn name(
             (name, section.at.clone())
         }
     };
-    let wrong = if name.is_empty() {
-        Some("must not be empty")
-    } else if name.chars().count() > MAX_NAME {
-        Some("must have at most 100 characters")
-    } else if name.chars().any(char::is_control) {
-        Some("must not contain control characters")
-    } else if name.trim() != name {
-        Some("must not begin or end with white space")
-    } else {
-        None
-    };
-    if let Some(wrong) = wrong {
+    if let Some(wrong) = illegal_name(&name) {
         reader.findings.problem(&at, wrong, None);
         return None;
     }
@@ -228,6 +222,21 @@ fn name(
     }
     names.insert(name.clone(), at);
     Some(name)
+}
+
+/// Why a provider or a route cannot be called so, if it cannot.
+pub(super) fn illegal_name(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("must not be empty")
+    } else if name.chars().count() > MAX_NAME {
+        Some("must have at most 100 characters")
+    } else if name.chars().any(char::is_control) {
+        Some("must not contain control characters")
+    } else if name.trim() != name {
+        Some("must not begin or end with white space")
+    } else {
+        None
+    }
 }
 
 /// A key that can be sent in a header. No problem shows it; `empty` is the help when it is.
@@ -278,7 +287,7 @@ fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> (HashMap<String,
     (models, wildcards)
 }
 
-fn several_stars(reader: &mut Reader<'_>, at: &Place) -> Reported {
+pub(super) fn several_stars(reader: &mut Reader<'_>, at: &Place) -> Reported {
     reader.findings.problem(at, "may have one `*`, not several", Some("a `*` stands for any text".to_owned()))
 }
 
@@ -295,7 +304,7 @@ fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
 }
 
 /// `price: 0.5` for requests and answers alike, or `price: {input: 0.15, output: 0.6}`.
-fn price(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Price> {
+pub(super) fn price(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Price> {
     let (_, node) = section.get("price")?;
     if node.describe() != "a mapping" {
         let both = reader.amount(section, "price")?;
@@ -316,7 +325,13 @@ fn price(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Price> {
     Some(Price { input: input?, output: output? })
 }
 
-fn labels(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<(String, String)> {
+/// The tokens that a request and its answer may have together.
+pub(super) fn context(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<u32> {
+    let context = reader.integer(section, "context", "a number of tokens, 1 or more", 1, MAX_CONTEXT)?;
+    u32::try_from(context).ok()
+}
+
+pub(super) fn labels(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<(String, String)> {
     let mut labels = Vec::new();
     for (at, key, node) in reader.section(section, "labels", None).entries() {
         if let Ok(found) = reader.text_at(node, at, false) {

@@ -12,7 +12,7 @@ pub(crate) struct Schema {
 
 pub(super) const TOP: Schema = Schema {
     path: "the top level",
-    keys: &["providers", "routing", "strategies", "timeouts", "queue", "monitoring", "server", "network"],
+    keys: &["providers", "routes", "routing", "strategies", "timeouts", "queue", "monitoring", "server", "network"],
 };
 pub(super) const PROVIDER: Schema = Schema {
     path: "`providers[]`",
@@ -32,20 +32,35 @@ pub(super) const PROVIDER: Schema = Schema {
         "health_check",
         "models",
         "price",
+        "context",
         "labels",
         "tls",
         "proxy",
     ],
 };
-pub(super) const ROUTING: Schema =
-    Schema { path: "`routing`", keys: &["strategy", "health_check", "retries", "affinity", "shadow", "model_names"] };
+pub(super) const ROUTE: Schema =
+    Schema { path: "`routes[]`", keys: &["name", "models", "targets", "strategy", "timeouts", "fallbacks", "hedge"] };
+pub(super) const TARGET: Schema = Schema {
+    path: "`routes[].targets[]`",
+    keys: &["provider", "model", "weight", "tier", "labels", "price", "context"],
+};
+pub(super) const ROUTE_TIMEOUTS: Schema =
+    Schema { path: "`routes[].timeouts`", keys: &["request", "connect", "first_token", "idle"] };
+pub(super) const FALLBACKS: Schema =
+    Schema { path: "`routes[].fallbacks`", keys: &["on_failure", "on_context_window", "on_content_policy", "max"] };
+pub(super) const HEDGE: Schema = Schema { path: "`routes[].hedge`", keys: &["after", "at_most"] };
+pub(super) const ROUTING: Schema = Schema {
+    path: "`routing`",
+    keys: &["strategy", "health_check", "retries", "affinity", "attributes", "shadow", "model_names"],
+};
+pub(super) const ATTRIBUTE: Schema = Schema { path: "`routing.attributes.NAME`", keys: &["header", "body"] };
 pub(super) const AFFINITY: Schema = Schema { path: "`routing.affinity`", keys: &["header", "body", "prompt_prefix"] };
 pub(super) const PRICE: Schema = Schema { path: "`providers[].price`", keys: &["input", "output"] };
 pub(super) const HEALTH_CHECK: Schema =
     Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown", "failures"] };
 pub(super) const PROVIDER_CHECK: Schema =
     Schema { path: "`providers[].health_check`", keys: &["enabled", "path", "interval", "timeout"] };
-pub(super) const STRATEGY: Schema = Schema { path: "`strategies.NAME`", keys: &["path", "config"] };
+pub(super) const STRATEGY: Schema = Schema { path: "`strategies.NAME`", keys: &["path", "config", "grants"] };
 pub(super) const STRATEGY_LIMITS: Schema =
     Schema { path: "`strategies.limits`", keys: &["max_bytes", "compile_memory", "compile_timeout"] };
 pub(super) const TIMEOUTS: Schema = Schema { path: "`timeouts`", keys: &["request", "connect", "idle"] };
@@ -94,12 +109,18 @@ pub(super) const PROVIDER_TLS: Schema =
     Schema { path: "`providers[].tls`", keys: &["ca", "cert", "key", "server_name"] };
 pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
-pub(super) const ALL: [Schema; 18] = [
+pub(super) const ALL: [Schema; 24] = [
     TOP,
     PROVIDER,
     PRICE,
     ROUTING,
     AFFINITY,
+    ATTRIBUTE,
+    ROUTE,
+    TARGET,
+    ROUTE_TIMEOUTS,
+    FALLBACKS,
+    HEDGE,
     HEALTH_CHECK,
     PROVIDER_CHECK,
     STRATEGY,
@@ -135,11 +156,11 @@ mod tests {
     #[test]
     fn helps_with_spelling_then_with_the_section_then_with_the_list() {
         assert_eq!(help_for_unknown("slotwait", QUEUE), "did you mean `slot_wait`?");
-        assert_eq!(help_for_unknown("strategy", TOP), "it belongs to `routing`");
+        assert_eq!(help_for_unknown("strategy", TOP), "it belongs to `routing` or `routes[]`");
         assert_eq!(help_for_unknown("max_concurrent", TOP), "it belongs to `providers[]` or `queue`");
         assert_eq!(
             help_for_unknown("colour", ROUTING),
-            "the keys here: strategy, health_check, retries, affinity, shadow, model_names"
+            "the keys here: strategy, health_check, retries, affinity, attributes, shadow, model_names"
         );
     }
 }

@@ -1,14 +1,15 @@
-//! `routing.strategy` and `strategies`: which component routes, as far as names and files can say.
+//! `routing.strategy` and `strategies`: which components route, as far as names and files can say.
 //!
 //! Whether a file holds a component of the right world is for the strategy loader to find out.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::problem::{Place, Reported, quoted, suggest};
 use super::read::{Reader, Section, Text, Zero};
 use super::schema::{STRATEGY, STRATEGY_LIMITS};
-use super::{StrategyChoice, StrategyLimits, StrategySource};
+use super::{Grants, StrategyChoice, StrategyLimits, StrategySource};
 
 /// What routes when nothing is said.
 const DEFAULT: &str = "round_robin";
@@ -27,8 +28,21 @@ pub(super) struct Sources<'a> {
 /// One entry under `strategies`; `source` is `None` after a problem.
 struct Declared<'n> {
     name: &'n str,
+    at: Place,
     source: Option<StrategySource>,
     config: serde_json::Value,
+    grants: Grants,
+    /// True once something has chosen it.
+    chosen: Cell<bool>,
+}
+
+/// Everything that the name of a strategy can stand for.
+pub(super) struct Known<'n> {
+    declared: Vec<Declared<'n>>,
+    /// The stems of the files in the folder `strategies/`.
+    found: BTreeSet<String>,
+    sources: Sources<'n>,
+    limits: StrategyLimits,
 }
 
 /// The key under `strategies` that names no strategy.
@@ -37,49 +51,47 @@ const LIMITS: &str = "limits";
 /// More shadows than this are a mistake.
 const MAX_SHADOWS: usize = 8;
 
-/// The strategy that was chosen, and its shadows; every entry under `strategies` is checked, chosen or not.
-pub(super) fn choose(
-    reader: &mut Reader<'_>,
-    top: &Section<'_>,
-    routing: &Section<'_>,
-    sources: &Sources<'_>,
-) -> Option<Strategies> {
+/// Reads `strategies`; every entry is checked, chosen or not.
+pub(super) fn known<'n>(reader: &mut Reader<'_>, top: &Section<'n>, sources: Sources<'n>) -> Known<'n> {
     let found = in_folder(sources.folder);
     let strategies = reader.section(top, "strategies", None);
     let limits = limits(reader, &strategies);
-    let declared = declared(reader, &strategies, sources, &found);
-    let (name, at, shown) = match reader.text(routing, "strategy").ok()? {
-        Some(Text { text, at, shown, .. }) => (text, at, shown),
-        None => (DEFAULT.to_owned(), Place { line: 0, ..routing.at.key("strategy", 0) }, quoted(DEFAULT)),
-    };
-    let chosen = resolve(reader, name, &at, &shown, &declared, &found, sources);
+    let declared = declared(reader, &strategies, &sources, &found);
+    Known { declared, found, sources, limits }
+}
+
+/// The strategy of `routing`, and its shadows.
+pub(super) fn choose(reader: &mut Reader<'_>, routing: &Section<'_>, known: &Known<'_>) -> Option<Strategies> {
+    let found = reader.text(routing, "strategy").ok()?.unwrap_or_else(|| {
+        let at = Place { line: 0, ..routing.at.key("strategy", 0) };
+        Text { at, text: DEFAULT.to_owned(), shown: quoted(DEFAULT), written: true, stray: false }
+    });
+    let chosen = known.resolve(reader, found);
     let mut shadows = Vec::new();
     let listed = reader.list(routing, "shadow");
     if let Some((at, _)) = listed.get(MAX_SHADOWS) {
         reader.findings.problem(at, format!("is one too many: {MAX_SHADOWS} shadows are the most"), None);
     }
     for (at, node) in listed {
-        let Ok(Text { text, at, shown, .. }) = reader.text_at(node, at, false) else { continue };
-        let known = shadows.iter().chain(&chosen).any(|other: &StrategyChoice| other.name == text);
-        if known {
+        let Ok(found) = reader.text_at(node, at, false) else { continue };
+        if shadows.iter().chain(&chosen).any(|other: &StrategyChoice| other.name == found.text) {
             let help = "each name stands for one strategy; another config of the same one needs a name of its own under \
                         `strategies`, with a `path`";
             reader.findings.problem(
-                &at,
-                format!("{shown} decides already, or is a shadow already"),
+                &found.at,
+                format!("{} decides already, or is a shadow already", found.shown),
                 Some(help.to_owned()),
             );
         } else {
-            shadows.extend(resolve(reader, text, &at, &shown, &declared, &found, sources));
+            shadows.extend(known.resolve(reader, found));
         }
     }
-    let line = routing.at.line;
-    let declared = declared.into_iter().filter_map(|Declared { name, source, config }| {
-        Some(StrategyChoice { name: name.to_owned(), source: source?, config, limits, line })
+    let (limits, line) = (known.limits, routing.at.line);
+    let declared = known.declared.iter().filter_map(|Declared { name, source, config, grants, .. }| {
+        let (source, config) = (source.clone()?, config.clone());
+        Some(StrategyChoice { name: (*name).to_owned(), source, config, grants: *grants, limits, line })
     });
-    let limited = |choice: StrategyChoice| StrategyChoice { limits, ..choice };
-    let shadows = shadows.into_iter().map(limited).collect();
-    Some(Strategies { declared: declared.collect(), chosen: limited(chosen?), shadows })
+    Some(Strategies { declared: declared.collect(), chosen: chosen?, shadows })
 }
 
 /// What a configuration says about strategies.
@@ -90,43 +102,37 @@ pub(super) struct Strategies {
     pub declared: Vec<StrategyChoice>,
 }
 
-/// What a name stands for.
-fn resolve(
-    reader: &mut Reader<'_>,
-    name: String,
-    at: &Place,
-    shown: &str,
-    declared: &[Declared<'_>],
-    found: &BTreeSet<String>,
-    sources: &Sources<'_>,
-) -> Option<StrategyChoice> {
-    let line = at.line;
-    if let Some(entry) = declared.iter().find(|entry| entry.name == name) {
-        return Some(StrategyChoice {
-            source: entry.source.clone()?,
-            config: entry.config.clone(),
-            name,
-            limits: StrategyLimits::default(),
-            line,
-        });
-    }
-    let source = if let Some(source) = by_name(&name, found, sources) {
-        source
-    } else if name.ends_with(".wasm") {
-        StrategySource::File(file(reader, at, &name).ok()?)
-    } else {
-        // Somebody may be about to put it there.
-        reader.findings.names(&dropped(Path::new(""), &name).to_string_lossy());
-        let names = declared.iter().map(|entry| entry.name).chain(sources.builtins.iter().copied());
-        let names: BTreeSet<&str> = names.chain(found.iter().map(String::as_str)).collect();
-        let mut help = suggest(&name, names.iter().copied(), "there is").unwrap_or_default();
-        if help.starts_with("did") {
-            help = format!("{help} there is: {}", names.into_iter().collect::<Vec<_>>().join(", "));
+impl Known<'_> {
+    /// The strategy that a name stands for.
+    pub fn resolve(&self, reader: &mut Reader<'_>, named: Text) -> Option<StrategyChoice> {
+        let Text { at, text: name, shown, .. } = named;
+        let (limits, line) = (self.limits, at.line);
+        if let Some(entry) = self.declared.iter().find(|entry| entry.name == name) {
+            if entry.grants.prompt && !entry.chosen.replace(true) {
+                let message = format!("strategy {name} is shown the last user message of each request that it decides");
+                reader.findings.warn(&entry.at.key("grants", entry.at.line), &message);
+            }
+            let (source, config, grants) = (entry.source.clone()?, entry.config.clone(), entry.grants);
+            return Some(StrategyChoice { name, source, config, grants, limits, line });
         }
-        reader.findings.problem(at, format!("no strategy is called {shown}"), Some(help));
-        return None;
-    };
-    Some(StrategyChoice { name, source, config: empty(), limits: StrategyLimits::default(), line })
+        let source = if let Some(source) = by_name(&name, &self.found, &self.sources) {
+            source
+        } else if name.ends_with(".wasm") {
+            StrategySource::File(file(reader, &at, &name).ok()?)
+        } else {
+            // Somebody may be about to put it there.
+            reader.findings.names(&dropped(Path::new(""), &name).to_string_lossy());
+            let names = self.declared.iter().map(|entry| entry.name).chain(self.sources.builtins.iter().copied());
+            let names: BTreeSet<&str> = names.chain(self.found.iter().map(String::as_str)).collect();
+            let mut help = suggest(&name, names.iter().copied(), "there is").unwrap_or_default();
+            if help.starts_with("did") {
+                help = format!("{help} there is: {}", names.into_iter().collect::<Vec<_>>().join(", "));
+            }
+            reader.findings.problem(&at, format!("no strategy is called {shown}"), Some(help));
+            return None;
+        };
+        Some(StrategyChoice { name, source, config: empty(), grants: Grants::default(), limits, line })
+    }
 }
 
 /// A built-in strategy, or the file in the folder `strategies/`.
@@ -175,7 +181,8 @@ fn declared<'n>(
             continue;
         }
         let Ok(section) = reader.mapping(Some(node), at.clone(), Some(STRATEGY)) else {
-            declared.push(Declared { name, source: None, config: empty() });
+            let (grants, chosen) = (Grants::default(), Cell::new(false));
+            declared.push(Declared { name, at, source: None, config: empty(), grants, chosen });
             continue;
         };
         let source = match reader.text(&section, "path") {
@@ -194,9 +201,25 @@ fn declared<'n>(
             Some((at, node)) => reader.json(node, &at),
             None => empty(),
         };
-        declared.push(Declared { name, source, config });
+        let grants = grants(reader, &section);
+        declared.push(Declared { name, at, source, config, grants, chosen: Cell::new(false) });
     }
     declared
+}
+
+/// `grants`: what a strategy is shown beyond facts.
+fn grants(reader: &mut Reader<'_>, section: &Section<'_>) -> Grants {
+    let mut grants = Grants::default();
+    for (at, node) in reader.list(section, "grants") {
+        let Ok(found) = reader.text_at(node, at, false) else { continue };
+        if found.text == "prompt" {
+            grants.prompt = true;
+        } else {
+            let help = "`prompt` shows it the last user message of each request".to_owned();
+            reader.not(&found.at, "prompt", &found.shown, Some(help));
+        }
+    }
+    grants
 }
 
 /// The file at `path`, relative to the configuration; that it exists is checked.

@@ -41,6 +41,23 @@ pub(super) fn fits(name: &str, model: &str) -> bool {
     }
 }
 
+/// What the `*` of `name` stands for in `model`; `None` without a `*`, or where the name does not stand for the model.
+pub(super) fn star<'m>(name: &str, model: &'m str) -> Option<&'m str> {
+    let (before, after) = name.split_once('*')?;
+    model.strip_prefix(before)?.strip_suffix(after)
+}
+
+/// True when `name` stands for all that `other` stands for, either of them exact or with one `*`.
+pub(super) fn covers(name: &str, other: &str) -> bool {
+    match (name.split_once('*'), other.split_once('*')) {
+        (Some((before, after)), Some((other_before, other_after))) => {
+            other_before.starts_with(before) && other_after.ends_with(after)
+        }
+        (None, Some(_)) => false,
+        (_, None) => fits(name, other),
+    }
+}
+
 impl Provider {
     /// Its own name for the model that a client asks for; an empty one is none, and is mapped to nothing.
     pub fn model_for<'m>(&'m self, asked: &'m str) -> Cow<'m, str> {
@@ -102,6 +119,26 @@ mod tests {
         ] {
             assert_eq!(provider.model_for(asked), name, "{asked}");
         }
+    }
+
+    #[test]
+    fn a_pattern_covers_those_whose_ends_are_longer() {
+        for (name, other, covered) in [
+            ("*", "gpt-*", true),
+            ("*", "*", true),
+            ("gpt-*", "gpt-4*", true),
+            ("gpt-4*", "gpt-*", false),
+            ("gpt-*", "gpt-*-mini", true),
+            ("gpt-*-mini", "gpt-*", false),
+            ("*-mini", "gpt-*-mini", true),
+            ("gpt-*", "gpt-4o", true),
+            ("gpt-4o", "gpt-*", false),
+            ("gpt-4o", "gpt-4o", true),
+        ] {
+            assert_eq!(covers(name, other), covered, "{name} {other}");
+        }
+        assert_eq!(star("openai/*", "openai/gpt-4o"), Some("gpt-4o"));
+        assert_eq!((star("a*a", "a"), star("a", "a")), (None, None), "the two ends do not share a text");
     }
 
     #[test]

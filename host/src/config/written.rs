@@ -100,9 +100,9 @@ impl Written {
     }
 }
 
-/// The provider or strategy that a key belongs to, or the key itself.
+/// The provider, route or strategy that a key belongs to, or the key itself.
 fn whole(key: &str) -> &str {
-    let end = if key.starts_with("providers[") {
+    let end = if key.starts_with("providers[") || key.starts_with("routes[") {
         key.find(']').map(|end| end + 1)
     } else {
         let name = key.strip_prefix("strategies.").and_then(|rest| rest.find('.'));

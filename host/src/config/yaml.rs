@@ -11,8 +11,12 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::problem::{Findings, Place, Reported, join};
 
-/// Values a file may hold once its aliases are resolved; long texts count as several.
-const MAX_COST: usize = 20_000;
+/// Values a file may hold once its aliases are resolved; long texts count as several. A thousand routes with ten targets
+/// each fit.
+const MAX_COST: usize = 200_000;
+
+/// Keys that one mapping may have: each is compared with all others.
+const MAX_KEYS: usize = 5_000;
 
 /// Levels of nesting, so that recursion over the tree is safe.
 const MAX_DEPTH: usize = 64;
@@ -376,7 +380,7 @@ impl Tree<'_> {
             None => self.root = Some(node),
             Some(Nodes::List(items)) => items.push(node),
             Some(Nodes::Map(_, waiting)) => match (waiting.take(), node.kind) {
-                (Some(key), kind) => self.entry(key, Node { kind, ..node }),
+                (Some(key), kind) => self.entry(key, Node { kind, ..node })?,
                 (None, Kind::Scalar(Scalar { text, plain })) => {
                     let merge = plain && text == "<<";
                     *waiting = Some(Key { text, line: node.line, merge });
@@ -391,9 +395,13 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, key: Key, node: Node) {
+    fn entry(&mut self, key: Key, node: Node) -> Result<(), Reported> {
         let at = self.place(0);
-        let Some(Open { nodes: Nodes::Map(entries, _), .. }) = self.open.last_mut() else { return };
+        let Some(Open { nodes: Nodes::Map(entries, _), .. }) = self.open.last_mut() else { return Ok(()) };
+        if entries.len() >= MAX_KEYS {
+            let at = Place { line: key.line, ..at };
+            return Err(self.findings.problem(&at, format!("holds more than {MAX_KEYS} keys in one mapping"), None));
+        }
         match entries.iter().find(|(other, _)| other.text == key.text) {
             Some((first, _)) => {
                 let message = format!("stands here twice, first on line {}", first.line);
@@ -401,6 +409,7 @@ impl Tree<'_> {
             }
             None => entries.push((key, node)),
         }
+        Ok(())
     }
 
     /// Replaces `<<` by the entries of the mappings it names; keys that are there already win.

@@ -72,7 +72,7 @@ fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Co
 pub(crate) fn builtin_choice(name: &str) -> StrategyChoice {
     let source = StrategySource::BuiltIn(name.to_owned());
     let config = if name == "canary" { json!({"provider": "p0", "percent": 10}) } else { json!({}) };
-    StrategyChoice { name: name.to_owned(), source, config, limits: crate::config::StrategyLimits::default(), line: 0 }
+    StrategyChoice { name: name.to_owned(), source, ..choice(config) }
 }
 
 /// The fixture, commanded by its configuration.
@@ -81,6 +81,7 @@ pub(crate) fn choice(config: serde_json::Value) -> StrategyChoice {
         name: "bad".to_owned(),
         source: StrategySource::File(built("misbehave")),
         config,
+        grants: crate::config::Grants::default(),
         limits: crate::config::StrategyLimits::default(),
         line: 0,
     }

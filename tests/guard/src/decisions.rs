@@ -33,6 +33,7 @@ pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
         name,
         source,
         config: serde_json::json!({}),
+        grants: pointsman::config::Grants::default(),
         limits: pointsman::config::StrategyLimits::default(),
         line: 0,
     };

@@ -11,6 +11,7 @@ fn a_component_of_the_previous_version_decides_as_it_always_has() {
         name: "old".to_owned(),
         source,
         config: json!({}),
+        grants: crate::config::Grants::default(),
         limits: crate::config::StrategyLimits::default(),
         line: 0,
     };

@@ -1,0 +1,136 @@
+//! The targets of one route: a provider's name, or a mapping that says more.
+
+use super::{Target, TargetTier};
+use crate::config::Provider;
+use crate::config::problem::{Place, suggest};
+use crate::config::provider::{context, labels, price, several_stars};
+use crate::config::read::{Reader, Section, Text};
+use crate::config::schema::TARGET;
+use crate::config::yaml::{Kind, Node};
+
+/// The providers that targets can name.
+pub(super) struct Among<'a> {
+    pub providers: &'a [Provider],
+    /// The names in the file, also those of providers that could not be read.
+    written: Vec<&'a str>,
+}
+
+impl<'a> Among<'a> {
+    pub fn new(top: &Section<'a>, providers: &'a [Provider]) -> Self {
+        let items = match top.get("providers") {
+            Some((_, Node { kind: Kind::List(items), .. })) => items.as_slice(),
+            _ => &[],
+        };
+        let written = items.iter().map(|item| item.get("name").and_then(Node::as_text).unwrap_or_default());
+        Self { providers, written: written.collect() }
+    }
+
+    /// True when each provider of the file could be read, so that what they lack is lacking.
+    pub fn is_whole(&self) -> bool {
+        self.written.len() == self.providers.len()
+    }
+}
+
+/// The targets of the route, and where they stand.
+pub(super) fn targets(reader: &mut Reader<'_>, route: &Section<'_>, among: &Among<'_>) -> Vec<(Target, Place)> {
+    let items = reader.list(route, "targets");
+    if let Some((at, node)) = route.get("targets")
+        && node.describe() == "a list"
+        && items.is_empty()
+    {
+        let help = "leave it out, and all providers are that serve the model".to_owned();
+        reader.findings.problem(&at, "has no target", Some(help));
+    }
+    let mut targets: Vec<(Target, Place)> = Vec::new();
+    for (at, node) in items {
+        let Some(target) = target(reader, node, &at, among) else { continue };
+        let same = |other: &&(Target, Place)| (other.0.provider, &other.0.model) == (target.provider, &target.model);
+        if let Some((_, other)) = targets.iter().find(same) {
+            let message = format!("is the same as {} on line {}: one provider and one model", other.key, other.line);
+            let help =
+                "a larger `weight` gives a target more requests; another `model` makes another target".to_owned();
+            reader.findings.problem(&at, message, Some(help));
+            continue;
+        }
+        targets.push((target, at));
+    }
+    targets
+}
+
+fn target(reader: &mut Reader<'_>, node: &Node, at: &Place, among: &Among<'_>) -> Option<Target> {
+    if matches!(node.kind, Kind::Scalar(_)) {
+        let found = reader.text_at(node, at.clone(), false).ok()?;
+        let (index, provider) = named(reader, &found, among)?;
+        return Some(of(index, provider, at.line));
+    }
+    let section = reader.mapping(Some(node), at.clone(), Some(TARGET)).ok()?;
+    let found = match reader.text(&section, "provider").ok()? {
+        Some(found) => named(reader, &found, among),
+        None => {
+            let help = suggest("", among.written.iter().copied(), "there is");
+            reader.findings.problem(&section.place("provider"), "is required", help);
+            None
+        }
+    };
+    let model = model(reader, &section);
+    let tiers = [("primary", TargetTier::Primary), ("fallback", TargetTier::Fallback)];
+    let tier = reader.one_of(&section, "tier", &tiers, false);
+    let weight = reader.positive(&section, "weight", found.map_or(1.0, |(_, provider)| provider.weight));
+    let own = labels(reader, &section);
+    let price = price(reader, &section);
+    let context = context(reader, &section);
+    let (index, provider) = found?;
+    let usual = of(index, provider, at.line);
+    let mut labels = usual.labels;
+    for (key, value) in own {
+        match labels.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = value,
+            None => labels.push((key, value)),
+        }
+    }
+    Some(Target {
+        model,
+        weight,
+        tier: tier.unwrap_or(usual.tier),
+        labels,
+        price: price.or(usual.price),
+        context: context.or(usual.context),
+        ..usual
+    })
+}
+
+/// The target that a provider is by itself.
+fn of(index: usize, provider: &Provider, line: usize) -> Target {
+    Target {
+        provider: index,
+        model: None,
+        weight: provider.weight,
+        tier: if provider.fallback_only { TargetTier::Fallback } else { TargetTier::Primary },
+        labels: provider.labels.clone(),
+        price: provider.price,
+        context: provider.context,
+        line,
+    }
+}
+
+/// The provider of that name. Nothing is said of one whose own problems have been.
+fn named<'a>(reader: &mut Reader<'_>, found: &Text, among: &Among<'a>) -> Option<(usize, &'a Provider)> {
+    let known = among.providers.iter().enumerate().find(|(_, provider)| provider.name == found.text);
+    if known.is_none() && !among.written.contains(&found.text.as_str()) {
+        let names = among.providers.iter().map(|provider| provider.name.as_str());
+        let help = suggest(&found.text, names, "there is");
+        reader.findings.problem(&found.at, format!("no provider is called {}", found.shown), help);
+    }
+    known
+}
+
+/// The provider's own name for the model.
+fn model(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<String> {
+    let found = reader.text(section, "model").ok()??;
+    match found.text.matches('*').count() {
+        _ if found.text.is_empty() => drop(reader.findings.problem(&found.at, "must not be empty", None)),
+        0 | 1 => return Some(found.text),
+        _ => drop(several_stars(reader, &found.at)),
+    }
+    None
+}
