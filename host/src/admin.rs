@@ -140,7 +140,7 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
     let generation = proxy.generation();
     let fleet = &generation.fleet;
     let providers: Vec<Value> = fleet.providers().iter().map(|provider| state_of(fleet, provider)).collect();
-    let strategy = fleet.strategy().health();
+    let strategy = generation.routes.everything().strategy().health();
     let faults: serde_json::Map<String, Value> =
         strategy.counters.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
     let mut strategy_state = json!({
@@ -199,7 +199,7 @@ pub async fn metrics(State(operations): State<Arc<Operations>>, request: Request
 
 /// `GET /admin/shadow`: how the shadows compare with the strategy that decides, as JSON or for a browser.
 pub async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    let health = || operations.proxy.generation().fleet.strategy().health();
+    let health = || operations.proxy.generation().routes.everything().strategy().health();
     operations.shown(&request, || shadow::answer(&health(), request.headers()))
 }
 
@@ -247,8 +247,8 @@ impl Operations {
             connections: [self.traffic.open() as u64, self.traffic.turned_away()],
             providers: providers.collect(),
             log_lines_dropped: telemetry::dropped_lines(),
-            strategy: fleet.strategy().name(),
-            health: fleet.strategy().health(),
+            strategy: generation.routes.everything().strategy().name(),
+            health: generation.routes.everything().strategy().health(),
         })
     }
 

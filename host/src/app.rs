@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod advice;
+mod assemble;
 mod contents;
 mod doors;
 mod load;
@@ -27,16 +28,16 @@ use crate::listener::socket::{Address, Socket};
 use crate::listener::{Listening, Settings};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use crate::provider::{Fleet, client};
+use crate::provider::client;
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, intake::budget::Budget, request::Approach, visitors::Bound};
 use crate::queue::Queue;
 use crate::{drain, listener, memory, telemetry};
 pub use advice::advice;
-use contents::Contents;
+pub use assemble::strategies;
+use assemble::{Assembly, assemble};
 use doors::Doors;
-pub use load::{check_descriptors, load_shadows, load_strategy, load_tls};
-use load::{deciding, record};
+pub use load::{check_descriptors, load_tls};
 pub use reload::Source;
 use reload::{Reloader, keeps_out};
 use sites::{Back, Front};
@@ -88,30 +89,20 @@ impl App {
     /// As [`App::bind`].
     pub async fn bind_with(config: Config, options: Options) -> anyhow::Result<Self> {
         // Compiling a component takes long enough to be felt by whatever else the runtime does.
-        let (mut config, strategy, tls) = tokio::task::spawn_blocking(move || {
-            let (strategy, tls) = (load_strategy(&config), load_tls(&config));
-            let loaded = strategy.and_then(|strategy| {
-                let advice = advice(&config, &strategy);
-                Ok((strategy, load_shadows(&config, None)?, advice))
-            });
-            (config, loaded, tls)
-        })
-        .await
-        .context("loading the strategy panicked")?;
-        let ((strategy, shadows, advice), tls) = (strategy?, tls?);
-        config.warnings.extend(advice);
-        check_descriptors(&config)?;
-        record(&config, &strategy)?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
+        let assembled = tokio::task::spawn_blocking(move || assemble(config, None)).await;
+        let mut assembly = assembled.context("loading the strategies panicked")??;
+        check_descriptors(&assembly.config)?;
         client::set_up_tls();
         let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
-        let fleet = Fleet::new(&config, deciding(&strategy, shadows.as_ref()), &metrics, None)?;
+        let (fleet, routes) = assembly.put_together(&metrics, None);
         fleet.take_over(None);
+        let Assembly { config, contents, advice, tls, live, .. } = assembly;
+        for warning in config.warnings.iter().chain(&advice) {
+            tracing::warn!("{warning}");
+        }
         let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
-        let generation = Generation::new(1, &config, fleet, config.server.admin.is_some());
+        let generation = Generation::new(1, &config, (fleet, routes), config.server.admin.is_some());
         let queue = Queue::new(&config.queue);
         let budget = Budget::new(config.server.max_buffered_bytes.unwrap_or_else(memory::quarter));
         let (approach, stop) = (options.approach, draining.clone());
@@ -130,14 +121,12 @@ impl App {
         for (door, address) in &exposed {
             warn_if_open(*door, address, keeps_out(*door, &config));
         }
-        let contents = Contents::of(&config.names);
         let (reload, reloads) = mpsc::channel(RELOADS);
         let operations = Arc::new(Operations::new(proxy.clone(), doors.traffic.clone(), reload));
         let again = config.clone();
         let reloader = Reloader {
             proxy,
-            strategy,
-            shadows,
+            live,
             source: options.source.unwrap_or_else(|| Arc::new(move || Ok(again.clone()))),
             config,
             contents,
@@ -193,7 +182,8 @@ impl App {
     /// None at present; the type leaves room for listeners that fail.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { listener, address, operators, operations, mut reloader, requests, reloads } = self;
-        let (proxy, recorder) = (reloader.proxy.clone(), Arc::clone(reloader.strategy.recorder()));
+        let proxy = reloader.proxy.clone();
+        let recorders: Vec<_> = reloader.live.iter().map(|live| Arc::clone(live.strategy.recorder())).collect();
         let (draining, tasks) = (reloader.draining.clone(), reloader.tasks.clone());
         let (connections, close) = (TaskTracker::new(), CancellationToken::new());
         let generation = proxy.generation();
@@ -242,7 +232,7 @@ impl App {
             }));
             tracing::info!("operators are served at {}", at(&address, "http"));
         }
-        let strategy = generation.fleet.strategy().name().to_owned();
+        let strategy = generation.routes.everything().strategy().name().to_owned();
         tracing::info!(
             target: telemetry::LISTENING,
             providers = generation.fleet.providers().len(),
@@ -272,7 +262,8 @@ impl App {
         tasks.close();
         tasks.wait().await;
         // What has been recorded shall be on the disk; nothing can go wrong where nothing is opened.
-        let _ = tokio::task::spawn_blocking(move || recorder.record_to(None)).await;
+        let end = move || recorders.iter().for_each(|recorder| drop(recorder.record_to(None)));
+        let _ = tokio::task::spawn_blocking(end).await;
         Ok(())
     }
 }

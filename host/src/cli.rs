@@ -173,18 +173,14 @@ fn run_check(file: &ConfigFile) -> ExitCode {
         Err(problems) => return wrong(&problems),
     };
     use_cache();
-    let strategy = app::load_strategy(&config);
-    let advice = strategy.as_ref().map(|strategy| app::advice(&config, strategy)).unwrap_or_default();
-    let problems: Vec<_> = [
-        strategy.err(),
-        app::load_shadows(&config, None).err(),
-        app::load_tls(&config).err(),
-        app::check_descriptors(&config).err(),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|problem| problem.to_string())
-    .collect();
+    let strategies = app::strategies(&config, &[]);
+    let deciding = strategies.as_ref().ok().and_then(|live| live.last());
+    let advice = deciding.map(|live| app::advice(&config, &live.strategy)).unwrap_or_default();
+    let problems: Vec<_> = [strategies.err(), app::load_tls(&config).err(), app::check_descriptors(&config).err()]
+        .into_iter()
+        .flatten()
+        .map(|problem| problem.to_string())
+        .collect();
     if !problems.is_empty() {
         return wrong(&problems.join("\n"));
     }

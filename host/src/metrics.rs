@@ -6,7 +6,7 @@
 //! request. Names and units follow <https://prometheus.io/docs/practices/naming/>.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,9 +16,11 @@ use prometheus::{
 
 mod process;
 pub mod state;
+mod timed;
 
-use crate::routing::OutcomeKind;
+use crate::routing::{OutcomeKind, Strategy};
 use state::State;
+use timed::Timed;
 
 /// Prometheus's format of text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -258,9 +260,10 @@ impl Metrics {
         self.queue_wait.observe(time.as_secs_f64());
     }
 
-    /// Where the calls of a strategy are timed.
-    pub fn strategy_calls(&self, strategy: &str) -> Histogram {
-        self.strategy_calls.with_label_values(&[strategy])
+    /// The same strategy, whose decisions are timed here.
+    pub fn timed(&self, strategy: Arc<dyn Strategy>) -> Arc<dyn Strategy> {
+        let calls = self.strategy_calls.with_label_values(&[strategy.name()]);
+        Arc::new(Timed { strategy, calls })
     }
 
     /// Counts a reload.

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use http::HeaderValue;
-use prometheus::Histogram;
 use tokio::time::Instant;
 
 pub mod board;
+pub mod bounds;
 pub mod client;
 pub mod dialect;
 pub mod ejection;
-pub mod eligible;
 pub mod gauge;
 pub mod health;
 pub mod homes;
@@ -27,23 +26,21 @@ pub mod listing;
 pub mod masking;
 pub mod permit;
 pub mod summary;
-pub mod unserved;
 pub mod words;
 
 use crate::config;
 use crate::metrics::{Metrics, ProviderMetrics};
-use crate::routing::{Candidate, Decision, Facts, Outcome, Phase, ProviderFacts, Report, Strategy, Tier};
+use crate::routing::eligible::EligibleSet;
+use crate::routing::{Candidate, ModelKey, ProviderFacts, Report, Route, Tier};
 use crate::slots::Slot;
 pub use board::Snapshot;
 use board::{Board, Record};
+use bounds::Bounds;
 use client::{Client, Clients};
-use ejection::{Admission, Attempt, CheckResult, Health, Mark, ModelKey, Policy, Trail};
-use eligible::{Eligible, EligibleSet};
+use ejection::{Admission, Attempt, CheckResult, Health, Mark, Policy, Trail};
 use gauge::GaugeRef;
 use masking::Masks;
 pub use permit::{Excuse, Permit};
-use unserved::Unserved;
-use words::Words;
 
 /// One callable destination and what is known of it.
 #[derive(Debug)]
@@ -54,6 +51,8 @@ pub struct Provider {
     pub config: config::Provider,
     /// Its name as a header names it, if one can.
     pub name_header: Option<HeaderValue>,
+    /// How long an attempt may take, unless a route says otherwise.
+    pub bounds: Bounds,
     /// Sends requests to it.
     pub client: Client,
     /// Takes its secrets out of what it says.
@@ -69,9 +68,6 @@ pub struct Fleet {
     /// One for each of them.
     places: Vec<Place>,
     clients: Clients,
-    eligible: Eligible,
-    /// Endpoints and models that providers have said they do not serve.
-    pub unserved: Unserved,
     /// Shared with the fleets before and after.
     board: Arc<Board>,
     policy: Policy,
@@ -79,8 +75,6 @@ pub struct Fleet {
     seed: u64,
     /// Whether latency is measured; otherwise strategies see none.
     track_latency: bool,
-    strategy: Arc<dyn Strategy>,
-    strategy_calls: Histogram,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -124,24 +118,6 @@ impl Provider {
         &self.record.gauge.latency
     }
 
-    /// The reason of an attempt's outcome, in one line for client, log and `/health`.
-    pub fn describe(&self, outcome: Outcome, words: Option<&Words>) -> String {
-        let timeouts = &self.config.timeouts;
-        if let Outcome::TimedOut { phase } = outcome {
-            let (did, limit, key) = match phase {
-                Phase::Connect => ("timed out connecting after", timeouts.connect, "connect"),
-                Phase::Request => ("timed out after", timeouts.request, "request"),
-                Phase::Idle => ("stalled for", timeouts.idle, "idle"),
-            };
-            let section = if self.config.own_timeouts.contains(&key) { "providers[].timeouts" } else { "timeouts" };
-            return format!("{did} {} s ({section}.{key})", limit.as_secs_f64());
-        }
-        match words {
-            Some(words) => format!("{outcome}: {words}"),
-            None => outcome.to_string(),
-        }
-    }
-
     /// What strategies are told of it once.
     pub fn facts(config: &config::Provider) -> ProviderFacts {
         ProviderFacts {
@@ -167,46 +143,58 @@ struct Place {
 }
 
 impl Fleet {
-    /// Makes the fleet of a configuration. Providers that are known, by name and destination, keep their record; all
-    /// others start admitted. Nothing changes for the predecessor until [`Fleet::take_over`].
+    /// The clients for a configuration's providers, which go on with the connections of its predecessor.
     ///
     /// # Errors
     ///
-    /// [`client::SetupError`] when the TLS of outgoing connections cannot be set up.
-    pub fn new(
-        config: &config::Config,
-        strategy: Arc<dyn Strategy>,
-        metrics: &Metrics,
-        predecessor: Option<&Fleet>,
-    ) -> Result<Arc<Self>, client::SetupError> {
-        let clients = predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default();
-        let seed = RandomState::new().hash_one(config.providers.len());
-        Self::with_clients(config, strategy, metrics, predecessor, clients, seed)
+    /// [`client::SetupError`] when one of them cannot be made.
+    pub fn drafts(config: &config::Config, predecessor: Option<&Fleet>) -> Result<client::Drafts, client::SetupError> {
+        Self::drafts_by(predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default(), config)
     }
 
-    /// Does what [`Fleet::new`] does, with these clients and this seed of all chance.
+    /// Does what [`Fleet::drafts`] does, with these clients.
     ///
     /// # Errors
     ///
-    /// As [`Fleet::new`].
-    pub fn with_clients(
+    /// As [`Fleet::drafts`].
+    pub fn drafts_by(clients: Clients, config: &config::Config) -> Result<client::Drafts, client::SetupError> {
+        clients.next_round();
+        let drafts = config.providers.iter().map(|provider| clients.draft_for(provider)).collect::<Result<_, _>>()?;
+        Ok(client::Drafts { drafts, clients })
+    }
+
+    /// Makes the fleet of a configuration, from the drafts that were made for it. Providers that are known, by name and
+    /// destination, keep their record; all others start admitted. Nothing changes for the predecessor until
+    /// [`Fleet::take_over`].
+    pub fn new(
         config: &config::Config,
-        strategy: Arc<dyn Strategy>,
+        drafts: client::Drafts,
         metrics: &Metrics,
         predecessor: Option<&Fleet>,
-        clients: Clients,
+    ) -> Arc<Self> {
+        let seed = RandomState::new().hash_one(config.providers.len());
+        Self::seeded(config, drafts, metrics, predecessor, seed)
+    }
+
+    /// Does what [`Fleet::new`] does, with this seed of all chance.
+    pub fn seeded(
+        config: &config::Config,
+        drafts: client::Drafts,
+        metrics: &Metrics,
+        predecessor: Option<&Fleet>,
         seed: u64,
-    ) -> Result<Arc<Self>, client::SetupError> {
-        clients.next_round();
+    ) -> Arc<Self> {
+        let client::Drafts { drafts, clients } = drafts;
         let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
         let mut providers = Vec::with_capacity(config.providers.len());
-        for (index, provider) in (0_u32..).zip(&config.providers) {
+        for ((index, provider), draft) in (0_u32..).zip(&config.providers).zip(drafts) {
             let counted = metrics.of_provider(&provider.name);
             providers.push(Arc::new(Provider {
                 index,
                 config: provider.clone(),
                 name_header: HeaderValue::try_from(provider.name.as_str()).ok(),
-                client: clients.client_for(provider, &counted.connections)?,
+                bounds: Bounds::of(provider),
+                client: draft.counted_by(&counted.connections),
                 masks: Masks::of(provider),
                 metrics: counted,
                 record: board.record_of(provider),
@@ -214,10 +202,8 @@ impl Fleet {
         }
         let place =
             |provider: &Arc<Provider>| Place { seat: provider.record.seat(), gauge: provider.record.gauge.clone() };
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             places: providers.iter().map(place).collect(),
-            eligible: Eligible::new(&config.providers, predecessor.map(|fleet| &fleet.eligible)),
-            unserved: Unserved::default(),
             providers,
             clients,
             board,
@@ -228,9 +214,7 @@ impl Fleet {
             },
             seed,
             track_latency: config.monitoring.track_latency,
-            strategy_calls: metrics.strategy_calls(strategy.name()),
-            strategy,
-        }))
+        })
     }
 
     /// Closes connections to providers that nobody has needed for a while; to be called every second or so.
@@ -275,19 +259,6 @@ impl Fleet {
         &self.providers[index as usize]
     }
 
-    /// The strategy that orders the candidates.
-    pub fn strategy(&self) -> &dyn Strategy {
-        self.strategy.as_ref()
-    }
-
-    /// Asks the strategy at `now`, times it, and says when it had answered.
-    pub fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate], now: Instant) -> (Decision, Instant) {
-        let decision = self.strategy.decide(facts, candidates);
-        let decided = Instant::now();
-        self.strategy_calls.observe((decided - now).as_secs_f64());
-        (decision, decided)
-    }
-
     /// The health of all at this moment, also of those that other configurations named.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.board.snapshot()
@@ -296,16 +267,6 @@ impl Fleet {
     /// The table of stored things, which outlives reloads.
     pub fn homes(&self) -> &homes::Homes {
         &self.board.homes
-    }
-
-    /// The providers that serve whatever they are asked for: those without a list of models.
-    pub fn unlisted(&self) -> &Arc<EligibleSet> {
-        self.eligible.unlisted()
-    }
-
-    /// The providers that serve `model`; an empty name is a request without one, which all serve.
-    pub fn eligible(&self, model: &str) -> Arc<EligibleSet> {
-        self.eligible.of(model)
     }
 
     /// True when the health of a provider lets it be offered to a request for `model` in `tier`.
@@ -322,12 +283,12 @@ impl Fleet {
         }
     }
 
-    /// The candidates that `tier` offers of `eligible` for `model`, in the order of the configuration, less those in
-    /// `tried`.
+    /// The candidates that `tier` offers of the targets in `eligible` for `model`, in the order of the configuration, less
+    /// those in `tried`.
     pub fn offer(
         &self,
         tier: Tier,
-        eligible: &EligibleSet,
+        (route, eligible): (&Route, &EligibleSet),
         model: ModelKey,
         tried: &[u32],
         now: Instant,
@@ -336,10 +297,11 @@ impl Fleet {
         let eligible = eligible.in_tier(tier);
         let mut candidates = Vec::with_capacity(eligible.len());
         candidates.extend(eligible.iter().filter_map(|&index| {
-            let Place { seat, gauge } = &self.places[index as usize];
+            let target = route.target(index);
+            let Place { seat, gauge } = &self.places[target.provider as usize];
             let fits = snapshot.is_well(*seat) || {
-                let provider = self.provider(index);
-                self.is_offered(tier, snapshot.of(&provider.record), provider, model, now)
+                let provider = self.provider(target.provider);
+                self.is_offered(tier, snapshot.of(&provider.record), provider, target.key(model), now)
             };
             (fits && !tried.contains(&index)).then(|| Candidate {
                 provider: index,
@@ -351,12 +313,16 @@ impl Fleet {
         candidates
     }
 
-    /// The shortest wait until one of `eligible` may be asked for `model` again; `None` unless all are throttled.
-    pub fn all_throttled_for(&self, eligible: &EligibleSet, model: ModelKey) -> Option<Duration> {
+    /// The shortest wait until one of the targets in `eligible` may be asked for `model` again; `None` unless all are
+    /// throttled.
+    pub fn all_throttled_for(&self, (route, eligible): (&Route, &EligibleSet), model: ModelKey) -> Option<Duration> {
         let now = Instant::now();
         let snapshot = self.snapshot();
-        let wait = |&index: &u32| snapshot.of(&self.provider(index).record).throttles().wait(model, now);
-        eligible.providers().iter().map(wait).reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
+        let wait = |&index: &u32| {
+            let target = route.target(index);
+            snapshot.of(&self.provider(target.provider).record).throttles().wait(target.key(model), now)
+        };
+        eligible.targets().iter().map(wait).reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
     }
 
     /// Takes a slot of a provider if one is free, for an attempt for `model` that begins `now`.
@@ -366,23 +332,26 @@ impl Fleet {
     /// [`Unavailable`] says why it may not be used now.
     pub fn try_permit(
         self: &Arc<Self>,
-        index: u32,
-        tier: Tier,
-        model: ModelKey,
+        (index, tier, model): (u32, Tier, ModelKey),
         now: Instant,
     ) -> Result<Permit, Unavailable> {
         let slot = self.provider(index).record.slots.try_take().ok_or(Unavailable::Saturated)?;
-        self.start(index, tier, model, slot, now).ok_or(Unavailable::Out)
+        self.start((index, tier, model), slot, now).ok_or(Unavailable::Out)
     }
 
     /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
-    pub async fn permit(self: &Arc<Self>, index: u32, tier: Tier, model: ModelKey) -> Option<Permit> {
+    pub async fn permit(self: &Arc<Self>, (index, tier, model): (u32, Tier, ModelKey)) -> Option<Permit> {
         let slot = self.provider(index).record.slots.take().await;
-        self.start(index, tier, model, slot, Instant::now())
+        self.start((index, tier, model), slot, Instant::now())
     }
 
     /// Looks again at the health of a provider whose slot was just taken, as it may have changed during the wait.
-    fn start(self: &Arc<Self>, index: u32, tier: Tier, model: ModelKey, slot: Slot, now: Instant) -> Option<Permit> {
+    fn start(
+        self: &Arc<Self>,
+        (index, tier, model): (u32, Tier, ModelKey),
+        slot: Slot,
+        now: Instant,
+    ) -> Option<Permit> {
         let provider = self.provider(index);
         let snapshot = self.snapshot();
         let mut trial = false;
@@ -408,7 +377,6 @@ impl Fleet {
         if self.track_latency {
             provider.record.gauge.latency.record(&report);
         }
-        self.strategy.learn(report);
         let trail = match attempt.mark(self.policy) {
             Some(mark) => provider.record.mark(attempt.epoch, attempt.number, mark),
             None => Trail::default(),

@@ -4,7 +4,6 @@
 //! of the queue; what is right with it goes to [`dispatch`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -34,6 +33,7 @@ mod reading;
 pub mod reply;
 pub mod request;
 pub mod respond;
+pub mod serve;
 pub mod stored;
 pub mod stream;
 pub mod usage;
@@ -43,10 +43,10 @@ pub mod whole;
 use crate::config::ModelNames;
 use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
-use crate::queue::{NoSlot, Queue, QueuePermit};
+use crate::queue::Queue;
 use access::Entry;
 use attempt::Answered;
-use dispatch::{Clock, Dispatcher, Order};
+use dispatch::{Clock, Order};
 use encoding::Encoding;
 use endpoint::{Class, Endpoint};
 use entropy::Entropy;
@@ -58,10 +58,10 @@ use passing::{finish_head, name_attempts, pass_on};
 use reply::Reply;
 use request::Approach;
 use respond::{Form, ProxyError};
+use serve::Arrived;
 use stream::Ways;
 use stream::early::{self, Early};
 use stream::protocol::Protocol;
-use stream::signs::Signs;
 use visitors::Bound;
 
 /// The header that names a request, in both directions.
@@ -73,6 +73,8 @@ pub struct Proxy {
     queue: Queue,
     metrics: Arc<Metrics>,
     entropy: Entropy,
+    /// The time of day for strategies.
+    clock: Clock,
     approach: Approach,
     /// Requests in flight, which a drain waits for.
     requests: TaskTracker,
@@ -99,7 +101,13 @@ impl Proxy {
         let generation = ArcSwap::from_pointee(generation);
         let catalogue = Catalogue::new(requests.clone(), draining.clone());
         let entropy = Entropy::default();
-        Self { generation, queue, metrics, entropy, approach, requests, draining, catalogue, budget }
+        let clock = Clock::System;
+        Self { generation, queue, metrics, entropy, clock, approach, requests, draining, catalogue, budget }
+    }
+
+    /// The same for a simulation: with this chance, and in this time.
+    pub fn simulated(self, entropy: Entropy, clock: Clock) -> Self {
+        Self { entropy, clock, ..self }
     }
 
     /// What new requests begin with.
@@ -180,8 +188,7 @@ pub async fn handle(
                 entry = back;
                 answered
             } else {
-                let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
-                let answered = dispatcher.dispatch(&order, &mut entry).await;
+                let answered = proxy.dispatch(&generation, &order, &mut entry).await;
                 let model = order.body.model();
                 match answered {
                     Ok(answered)
@@ -251,7 +258,6 @@ impl Proxy {
             return Err(ProxyError::Draining);
         }
         let generation = self.generation();
-        entry.under(&generation);
         if let Some(answer) = generation.visitors.preflight(&head.method, &head.headers) {
             return answer.map(Prepared::Own);
         }
@@ -298,35 +304,10 @@ impl Proxy {
         let arrived = Instant::now();
         entry.waited(arrived - entry.began());
         let body = reading::understand(&endpoint, &head.method, &mut headers, bytes, self.approach).await?;
-        // It may be about a header that providers do not get.
-        let affinity = affinity::key(&generation.affinity, &headers, &body);
-        headers::to_provider(&mut headers, &generation.forward_headers);
-        entry.asked_for(body.model(), body.streaming());
-        if dispatch::eligible(&generation.fleet, &head.method, &endpoint, &body).providers().is_empty() {
-            return Err(ProxyError::UnknownModel(body.model().to_owned()));
-        }
-        let deadline = arrived + generation.queue_timeout;
-        let (permit, wait) = self.enter_queue(deadline).await?;
-        entry.hold(permit, wait);
         let query = head.uri.query().map(str::to_owned);
-        let admitted = arrived + wait;
-        let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
-        let method = head.method;
-        let order = Order { method, endpoint, query, headers, body, reserved, affinity, admitted, deadline, signs };
+        let arrived = Arrived { method: head.method, endpoint, query, headers, body, reserved, at: arrived };
+        let order = self.admit(&generation, arrived, entry).await?;
         Ok(Prepared::Order(order, generation))
-    }
-
-    /// Takes a slot of the queue, and says how long that took.
-    async fn enter_queue(&self, deadline: Instant) -> Result<(QueuePermit, Duration), ProxyError> {
-        if let Some(permit) = self.queue.try_enter() {
-            return Ok((permit, Duration::ZERO));
-        }
-        let queued = Instant::now();
-        match self.queue.enter(deadline).await {
-            Ok(permit) => Ok((permit, queued.elapsed())),
-            Err(NoSlot::TimedOut) => Err(ProxyError::QueueTimeout(self.generation().queue_timeout)),
-            Err(NoSlot::Full) => Err(ProxyError::QueueFull(self.queue.max_waiting())),
-        }
     }
 }
 

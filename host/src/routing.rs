@@ -3,14 +3,22 @@
 //! Nothing here waits, reads a clock, or knows HTTP or WebAssembly, so that all of it can be tested with plain values
 //! and reused by a simulation.
 
+use std::time::Duration;
+
 pub mod candidate;
 pub mod decision;
+pub mod eligible;
+pub mod model_key;
 pub mod outcome;
+pub mod route;
 pub mod tier;
+pub mod unserved;
 
 pub use candidate::{Candidate, Facts, ProviderFacts};
 pub use decision::{Decision, IllegalDecision, Origin};
+pub use model_key::ModelKey;
 pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase, Report, TlsFault};
+pub use route::{Route, Routes, Target};
 pub use tier::Tier;
 
 /// What orders the candidates of a request. A component is one implementer, the fake of a test another.
@@ -33,6 +41,15 @@ pub trait Strategy: Send + Sync {
 
     /// Takes note of how an attempt ended. Returns at once; may drop the report under load.
     fn learn(&self, report: Report);
+
+    /// Takes note of how long a decision took, the wait for its turn included, as whoever asked has measured.
+    fn took(&self, _: Duration) {}
+}
+
+/// Whoever wants to know how an attempt ended.
+pub trait Observer: Send + Sync + std::fmt::Debug {
+    /// The attempt at one of its targets has ended so.
+    fn ended(&self, report: Report);
 }
 
 /// How a strategy is, for operators and metrics.

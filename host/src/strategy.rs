@@ -44,7 +44,7 @@ mod succession;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use record::{Recorder, Target};
+pub use record::{Recorder, Recording, Target};
 pub use shadow::{Shadowed, Shadows};
 pub use succession::Succession;
 

@@ -1,33 +1,25 @@
 //! Loads what a configuration names, and says what is wrong with it in the form of the configuration's own problems.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Config, LoadError};
+use super::assemble::Live;
+use crate::config::{Config, LoadError, StrategyChoice};
 use crate::listener::{descriptors, tls};
-use crate::provider::Provider;
 use crate::provider::client::trust::{self, TrustError};
 use crate::proxy;
-use crate::routing::{ProviderFacts, Strategy};
-use crate::strategy::{self, Shadowed, Shadows, Succession};
+use crate::routing::{ProviderFacts, Route};
+use crate::strategy::{self, Recording, Shadows};
 
-/// Loads the strategy that a configuration chose.
-///
-/// # Errors
-///
-/// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_strategy(config: &Config) -> Result<Arc<Succession>, LoadError> {
-    Succession::start(&config.strategy, facts(config)).map_err(|error| strategy_problem(config, &error))
-}
-
-/// What strategies are told of the providers.
-pub(super) fn facts(config: &Config) -> Vec<ProviderFacts> {
-    config.providers.iter().map(Provider::facts).collect()
-}
-
-/// A strategy that does not load, as a problem of the configuration that chose it.
-pub(super) fn strategy_problem(config: &Config, error: &crate::wasm::LoadError) -> LoadError {
-    let message = format!("{} {}", config.strategy, proxy::respond::chain(error));
-    LoadError::one(config, config.strategy.line, "routing.strategy", message, None)
+/// A strategy that does not load, as a problem of the configuration that chose it under `key`.
+pub(super) fn strategy_problem(
+    config: &Config,
+    choice: &StrategyChoice,
+    key: &str,
+    error: &crate::wasm::LoadError,
+) -> LoadError {
+    let message = format!("{choice} {}", proxy::respond::chain(error));
+    LoadError::one(config, choice.line, key, message, None)
 }
 
 /// The shadows that a configuration wants.
@@ -35,35 +27,46 @@ pub(super) fn strategy_problem(config: &Config, error: &crate::wasm::LoadError) 
 /// # Errors
 ///
 /// [`LoadError`], in the form of the configuration's own problems.
-pub fn load_shadows(config: &Config, before: Option<&Arc<Shadows>>) -> Result<Option<Arc<Shadows>>, LoadError> {
-    Shadows::of(&config.shadows, &facts(config), before).map_err(|(strategy, error)| {
+pub(super) fn load_shadows(
+    config: &Config,
+    facts: &[ProviderFacts],
+    before: Option<&Arc<Shadows>>,
+) -> Result<Option<Arc<Shadows>>, LoadError> {
+    Shadows::of(&config.shadows, facts, before).map_err(|(strategy, error)| {
         let message = format!("{strategy} {}", proxy::respond::chain(&error));
         let line = config.shadows.iter().find(|shadow| shadow.to_string() == strategy).map_or(0, |shadow| shadow.line);
         LoadError::one(config, line, "routing.shadow", message, None)
     })
 }
 
-/// What decides: the strategy, with its shadows if it has any.
-pub(super) fn deciding(strategy: &Arc<Succession>, shadows: Option<&Arc<Shadows>>) -> Arc<dyn Strategy> {
-    match shadows {
-        Some(shadows) => Arc::new(Shadowed::new(Arc::clone(strategy), Arc::clone(shadows))),
-        None => Arc::clone(strategy) as Arc<dyn Strategy>,
-    }
-}
-
-/// Begins the record of decisions that a configuration wants, or ends the one that it does not want any more.
+/// The record of decisions that a configuration wants of a route, ready to begin: the route of everything is recorded in
+/// the file itself, every other in one that has its name before the ending.
 ///
 /// # Errors
 ///
 /// [`LoadError`], in the form of the configuration's own problems.
-pub(super) fn record(config: &Config, strategy: &Succession) -> Result<(), LoadError> {
+pub(super) fn recording(config: &Config, live: &Live) -> Result<Recording, LoadError> {
     let wanted = config.monitoring.record.as_ref();
-    let target = wanted.map(|record| strategy::Target { path: record.path.clone(), max_bytes: record.max_bytes });
-    strategy.recorder().record_to(target.as_ref()).map_err(|error| {
+    let target = wanted
+        .map(|record| strategy::Target { path: recorded_in(&record.path, &live.route), max_bytes: record.max_bytes });
+    live.strategy.recorder().prepare(target.as_ref()).map_err(|error| {
         let path = target.map(|target| target.path.display().to_string()).unwrap_or_default();
         let message = format!("{path} cannot be written: {error}");
         LoadError::one(config, wanted.map_or(0, |record| record.line), "monitoring.record", message, None)
     })
+}
+
+/// The file for a route.
+fn recorded_in(path: &Path, route: &str) -> PathBuf {
+    if route == Route::EVERYTHING {
+        return path.to_owned();
+    }
+    let kept = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let route: String = route.chars().map(kept).collect();
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some(extension) => path.with_extension(format!("{route}.{extension}")),
+        None => path.with_extension(route),
+    }
 }
 
 /// Loads the certificate of the listener, if it has one, and tries those that are named for providers.

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Doors;
+use super::assemble::{Assembly, Before, Live, assemble};
 use super::contents::Contents;
-use super::load::{facts, strategy_problem};
 use super::watch::{self, Look};
-use super::{Doors, advice, deciding, load_shadows, load_tls, record};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
 use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};
@@ -24,7 +24,6 @@ use crate::notify::Notifier;
 use crate::provider::{Fleet, health, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
-use crate::strategy::{Shadows, Succession};
 use crate::telemetry;
 
 /// Reads the configuration anew.
@@ -33,8 +32,8 @@ pub type Source = Arc<dyn Fn() -> Result<Config, LoadError> + Send + Sync>;
 /// What the task works with.
 pub struct Reloader {
     pub proxy: Arc<Proxy>,
-    pub strategy: Arc<Succession>,
-    pub shadows: Option<Arc<Shadows>>,
+    /// The strategies of all routes in force.
+    pub live: Vec<Live>,
     pub source: Source,
     /// What is in force now.
     pub config: Config,
@@ -54,17 +53,6 @@ pub struct Reloader {
     pub checks: CancellationToken,
     pub tasks: TaskTracker,
     pub draining: CancellationToken,
-}
-
-/// All that a reload needs to take effect.
-struct Prepared {
-    config: Config,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    fleet: Arc<Fleet>,
-    strategy: Arc<Succession>,
-    shadows: Option<Arc<Shadows>>,
-    contents: Contents,
-    advice: Vec<String>,
 }
 
 /// The cause of a reload for which nobody has asked.
@@ -169,10 +157,9 @@ impl Reloader {
 
     /// All that can fail, on a thread where it holds up no request; beside it how the files looked before they were read,
     /// since what changes from then on is another change.
-    async fn prepare(&self) -> (Look, anyhow::Result<Prepared>) {
-        let (source, predecessor) = (Arc::clone(&self.source), Arc::clone(&self.proxy.generation().fleet));
-        let (metrics, running) = (Arc::clone(self.proxy.metrics()), Arc::clone(&self.strategy));
-        let (mut known, shadows) = (self.watched(), self.shadows.clone());
+    async fn prepare(&self) -> (Look, anyhow::Result<Assembly>) {
+        let (source, generation) = (Arc::clone(&self.source), self.proxy.generation());
+        let (mut known, live) = (self.watched(), self.live.clone());
         let prepared = tokio::task::spawn_blocking(move || {
             let mut looked = Look::at(&known);
             let mut read = source();
@@ -186,20 +173,8 @@ impl Reloader {
                 looked = Look::at(&known);
                 read = source();
             }
-            let prepare = || {
-                let config = read?;
-                let strategy = running.reload(&config.strategy, facts(&config));
-                let strategy = strategy.map_err(|error| strategy_problem(&config, &error))?;
-                let shadows = load_shadows(&config, shadows.as_ref())?;
-                let tls = load_tls(&config)?;
-                let deciding = deciding(&strategy, shadows.as_ref());
-                let fleet = Fleet::new(&config, deciding, &metrics, Some(&predecessor))?;
-                record(&config, &strategy)?;
-                let contents = Contents::of(&config.names);
-                let advice = advice(&config, &strategy);
-                Ok(Prepared { config, tls, fleet, strategy, shadows, contents, advice })
-            };
-            let prepared: anyhow::Result<Prepared> = prepare();
+            let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &live };
+            let prepared = read.map_err(anyhow::Error::from).and_then(|config| assemble(config, Some(&before)));
             let files = match &prepared {
                 Ok(prepared) => watch::files(&prepared.config),
                 Err(error) => match error.downcast_ref::<LoadError>() {
@@ -213,7 +188,7 @@ impl Reloader {
     }
 
     /// Puts a configuration in force, unless nothing has changed and nobody has asked for it; says what is different.
-    fn succeed(&mut self, cause: &'static str, prepared: Prepared) -> Reloaded {
+    fn succeed(&mut self, cause: &'static str, prepared: Assembly) -> Reloaded {
         let mut changes = self.config.written.changes(&prepared.config.written);
         changes.extend(self.contents.changes(&prepared.contents));
         self.wanted.clear();
@@ -239,9 +214,12 @@ impl Reloader {
     }
 
     /// Puts the next generation in force. Nothing here fails or waits.
-    fn swap(&mut self, prepared: Prepared) -> Reloaded {
-        let Prepared { config, tls, fleet, strategy, shadows, contents, advice } = prepared;
-        let before = self.proxy.generation();
+    fn swap(&mut self, mut prepared: Assembly) -> Reloaded {
+        let generation = self.proxy.generation();
+        let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &self.live };
+        let (fleet, routes) = prepared.put_together(self.proxy.metrics(), Some(&before));
+        let before = generation;
+        let Assembly { config, tls, live, contents, advice, .. } = prepared;
         let mut warnings = config.warnings.clone();
         warnings.extend(advice);
         warnings.extend(needs_restart(&self.config, &config));
@@ -249,7 +227,7 @@ impl Reloader {
         self.proxy.queue().resize(&config.queue);
         self.doors.change(&config, tls);
         self.logs.set_level(config.monitoring.log_level);
-        let next = Generation::new(before.number + 1, &config, Arc::clone(&fleet), self.second_listener);
+        let next = Generation::new(before.number + 1, &config, (Arc::clone(&fleet), routes), self.second_listener);
         let number = next.number;
         self.proxy.succeed(next);
         self.start_checks(&fleet, &config);
@@ -272,7 +250,7 @@ impl Reloader {
                 warn_if_open(*door, address, false);
             }
         }
-        (self.config, self.strategy, self.shadows, self.contents) = (config, strategy, shadows, contents);
+        (self.config, self.live, self.contents) = (config, live, contents);
         Reloaded { generation: number, providers, strategy: name, warnings }
     }
 

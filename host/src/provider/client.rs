@@ -87,6 +87,8 @@ pub struct Call<'a> {
     pub headers: &'a HeaderMap,
     /// The body, as this provider gets it.
     pub body: Bytes,
+    /// How long connecting may take; `None` is as long as the provider says.
+    pub connect: Option<Duration>,
     /// True when the request may reach the provider once at most: a kept connection that ends under it is its end.
     pub once: bool,
 }
@@ -110,6 +112,42 @@ pub enum SetupError {
     /// What no header can carry, or a URL that is none of http; the configuration refuses both before.
     #[error("the key, a header or the URL of provider {0} cannot be used")]
     Provider(String),
+}
+
+/// A client that is not counted anywhere yet: all that can fail is done.
+pub struct Draft(Drafted);
+
+/// The drafts for all providers of a configuration, and who has made them.
+#[derive(Default)]
+pub struct Drafts {
+    /// In the order of the configuration.
+    pub drafts: Vec<Draft>,
+    /// Whose pools they share.
+    pub clients: Clients,
+}
+
+#[expect(clippy::large_enum_variant, reason = "each lives for a moment")]
+enum Drafted {
+    Http {
+        pool: Arc<Pool>,
+        connect_timeout: Duration,
+        dialect: Dialect,
+        own: HeaderMap,
+        absolute: Option<http::uri::Authority>,
+    },
+    Played(Arc<dyn Player>),
+}
+
+impl Draft {
+    /// The client, whose connections are counted there.
+    pub fn counted_by(self, metrics: &ConnectionMetrics) -> Client {
+        Client(match self.0 {
+            Drafted::Http { pool, connect_timeout, dialect, own, absolute } => {
+                Way::Http(Http { pool, connect_timeout, dialect, own, metrics: metrics.clone(), absolute })
+            }
+            Drafted::Played(player) => Way::Played(player),
+        })
+    }
 }
 
 /// Makes clients; those of one origin share one pool of connections, over all reloads.
@@ -146,11 +184,11 @@ impl Clients {
     /// # Errors
     ///
     /// [`SetupError`] when the machine or the provider's configuration does not allow it.
-    pub fn client_for(&self, provider: &config::Provider, metrics: &ConnectionMetrics) -> Result<Client, SetupError> {
+    pub fn draft_for(&self, provider: &config::Provider) -> Result<Draft, SetupError> {
         let unusable = || SetupError::Provider(provider.name.clone());
         if let Some(players) = &self.players {
             let player = players.get(&provider.name).ok_or_else(unusable)?;
-            return Ok(Client(Way::Played(Arc::clone(player))));
+            return Ok(Draft(Drafted::Played(Arc::clone(player))));
         }
         let origin = Origin::of(provider).ok_or_else(unusable)?;
         let mut own = HeaderMap::new();
@@ -183,7 +221,7 @@ impl Clients {
         }
         let pool = self.pools.lock().pool(origin);
         let (connect_timeout, dialect) = (provider.timeouts.connect, Dialect::new(provider));
-        Ok(Client(Way::Http(Http { pool, connect_timeout, dialect, own, metrics: metrics.clone(), absolute })))
+        Ok(Draft(Drafted::Http { pool, connect_timeout, dialect, own, absolute }))
     }
 
     /// Closes connections that have been idle for too long, and forgets pools that nobody uses any more.
@@ -257,6 +295,7 @@ impl Client {
             model: "",
             headers: &headers,
             body: Bytes::new(),
+            connect: None,
             once: false,
         };
         self.send(call).await
@@ -281,7 +320,7 @@ impl Http {
             }
         }
         // Boxed: rare, and large.
-        let opened = Box::pin(self.pool.open(self.connect_timeout)).await;
+        let opened = Box::pin(self.pool.open(call.connect.unwrap_or(self.connect_timeout))).await;
         let mut connection = opened.map_err(AttemptError::of_connect)?;
         self.metrics.opened.inc();
         match self.pool.exchange(&mut connection, self.request(&call)).await {

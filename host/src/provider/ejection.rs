@@ -14,8 +14,8 @@ use tokio::time::Instant;
 mod throttle;
 mod trail;
 
-use crate::routing::{Evidence, Outcome};
-pub use throttle::{ModelKey, Scope, Throttles};
+use crate::routing::{Evidence, ModelKey, Outcome};
+pub use throttle::{Scope, Throttles};
 pub use trail::{Mark, Trail};
 
 /// The length of the first ejection in a row, unless `cooldown` is shorter.

@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
-use super::ejection::{Attempt, ModelKey};
+use super::bounds::Bounds;
+use super::ejection::Attempt;
 use super::gauge::InFlight;
+use super::words::Words;
 use super::{Fleet, Provider};
-use crate::routing::{Evidence, Outcome, Report};
+use crate::routing::{Evidence, ModelKey, Observer, Outcome, Report};
 use crate::slots::Slot;
 
 /// One attempt's slot at its provider.
@@ -30,6 +32,9 @@ pub struct Permit {
     model: ModelKey,
     excuse: Excuse,
     limits_account: bool,
+    bounds: Bounds,
+    /// Whoever wants to know how the attempt ends, and which of its targets this is.
+    observer: Option<(Arc<dyn Observer>, u32)>,
     began: Instant,
     first_byte: Option<Instant>,
     streams: bool,
@@ -69,6 +74,7 @@ impl Permit {
         let epoch = fleet.snapshot().of(provider.record()).epoch();
         let in_flight = InFlight::at(&provider.record().gauge);
         let number = provider.record().gauge.begin();
+        let bounds = provider.bounds;
         Self {
             fleet,
             provider,
@@ -80,6 +86,8 @@ impl Permit {
             model,
             excuse: Excuse::default(),
             limits_account: false,
+            bounds,
+            observer: None,
             began,
             first_byte: None,
             streams: false,
@@ -95,6 +103,30 @@ impl Permit {
     /// When the attempt began.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// How long the parts of the attempt may take.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Has the attempt keep to other bounds than its provider's.
+    pub fn keep_to(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// The reason of the attempt's outcome, in one line for client, log and `/health`.
+    pub fn describe(&self, outcome: Outcome, words: Option<&Words>) -> String {
+        match (outcome, words) {
+            (Outcome::TimedOut { phase }, _) => self.bounds.describe(phase),
+            (outcome, Some(words)) => format!("{outcome}: {words}"),
+            (outcome, None) => outcome.to_string(),
+        }
+    }
+
+    /// Tells `observer` how the attempt at its `target` ends.
+    pub fn observed_by(&mut self, observer: Arc<dyn Observer>, target: u32) {
+        self.observer = Some((observer, target));
     }
 
     /// Notes what speaks for the provider should the attempt fail.
@@ -123,7 +155,7 @@ impl Permit {
         self.finish(outcome, None);
     }
 
-    /// The same, with why it ended so, in the words of [`Provider::describe`].
+    /// The same, with why it ended so, in the words of [`Permit::describe`].
     pub fn report_because(mut self, outcome: Outcome, reason: &str) {
         self.finish(outcome, Some(reason));
     }
@@ -134,7 +166,7 @@ impl Permit {
         }
         let now = Instant::now();
         let report = Report {
-            provider: self.provider.index,
+            provider: self.observer.as_ref().map_or(0, |(_, target)| *target),
             kind: outcome.kind(),
             first_byte: self.first_byte.map(|at| at - self.began).unwrap_or_default(),
             total: now - self.began,
@@ -153,6 +185,9 @@ impl Permit {
             reason,
         };
         self.fleet.learn(&self.provider, &attempt, report, now);
+        if let Some((observer, _)) = &self.observer {
+            observer.ended(report);
+        }
         if self.trial {
             self.provider.record.trial.store(false, Relaxed);
         }

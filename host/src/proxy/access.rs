@@ -3,6 +3,7 @@
 //! It travels from the handler into the response body and is written when it is dropped, so there is one line and one
 //! count per request whatever happens to it, and its queue slot is free exactly when the request is over.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,12 +13,11 @@ use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::endpoint::LABELS;
-use super::generation::Generation;
 use super::usage::Usage;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::queue::QueuePermit;
-use crate::routing::{Outcome, OutcomeKind};
+use crate::routing::{Outcome, OutcomeKind, Route};
 use crate::telemetry;
 
 /// One request, from its head to the end of its answer.
@@ -33,8 +33,8 @@ pub struct Entry {
     streaming: bool,
     /// The client's address, unless it has none.
     client: Option<IpAddr>,
-    /// The generation that served the request.
-    generation: Option<Arc<Generation>>,
+    /// The route that it took.
+    route: Option<Arc<Route>>,
     attempts: Vec<Attempt>,
     /// `None` until the answer's head was made: a client that left before it.
     status: Option<u16>,
@@ -58,6 +58,8 @@ pub struct Entry {
 #[derive(Debug)]
 struct Attempt {
     provider: Arc<Provider>,
+    /// Among the targets of the route.
+    target: u32,
     kind: OutcomeKind,
     began: Instant,
     took: Duration,
@@ -81,7 +83,7 @@ impl Entry {
             model: String::new(),
             streaming: false,
             client: None,
-            generation: None,
+            route: None,
             attempts: Vec::new(),
             status: None,
             error: None,
@@ -112,9 +114,9 @@ impl Entry {
         self.client = Some(client.to_canonical());
     }
 
-    /// Notes what it is served with.
-    pub fn under(&mut self, generation: &Arc<Generation>) {
-        self.generation = Some(Arc::clone(generation));
+    /// Notes the route that it takes.
+    pub fn routed(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
     }
 
     /// Notes the endpoint by its place among the labels.
@@ -153,12 +155,12 @@ impl Entry {
     }
 
     /// Notes that an attempt began at `began`; its outcome is noted by [`Entry::ended`].
-    pub fn attempted(&mut self, provider: Arc<Provider>, began: Instant) {
+    pub fn attempted(&mut self, provider: Arc<Provider>, target: u32, began: Instant) {
         if !self.attempts.is_empty() {
             provider.metrics.failovers.inc();
         }
         let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
-        self.attempts.push(Attempt { provider, kind, began, took });
+        self.attempts.push(Attempt { provider, target, kind, began, took });
     }
 
     /// Notes how the latest attempt ended.
@@ -195,6 +197,13 @@ impl Entry {
             self.overhead = Some(own);
             self.metrics.overhead(own);
         }
+    }
+
+    /// The name by which the latest provider was asked for the model.
+    fn mapped(&self) -> Option<Cow<'_, str>> {
+        let (route, last) = (self.route.as_ref()?, self.attempts.last()?);
+        let taken = route.taken(&self.model);
+        Some(route.target(last.target).model_for(&last.provider.config, &self.model, taken))
     }
 
     fn count(&self, duration: Duration) {
@@ -243,9 +252,8 @@ impl Drop for Entry {
         let status = self.status.unwrap_or(499);
         let (method, path) = (&self.method, &self.path);
         let usage = self.usage.unwrap_or_default();
-        let strategy = self.generation.as_ref().map(|generation| generation.fleet.strategy().name());
-        let mapped = self.provider().map(|provider| provider.config.model_for(&self.model));
-        let mapped = mapped.filter(|mapped| *mapped != self.model);
+        let strategy = self.route.as_ref().map(|route| route.strategy().name());
+        let mapped = self.mapped().filter(|mapped| *mapped != self.model);
         // In a line for people they stand at its end.
         let structured = telemetry::is_structured();
         tracing::info!(

@@ -144,8 +144,11 @@ pub struct Failure {
 
 /// Makes one attempt. Dropping the future closes the provider's connection and reports `Cancelled`.
 pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
-    let timeouts = permit.provider().config.timeouts;
-    let deadline = permit.began() + timeouts.request;
+    if plan.streaming {
+        permit.keep_to(permit.bounds().of_stream());
+    }
+    let bounds = *permit.bounds();
+    let deadline = permit.began() + bounds.request.limit;
     let Plan { call, expected, protocol, streaming, signs } = plan;
     let is_head = call.method == Method::HEAD;
     let asked = Asked { method: call.method.clone(), endpoint: call.endpoint, model: call.model };
@@ -171,7 +174,9 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         Err(error) => return fail(permit, error),
     };
     let opened = match nature {
-        Nature::Events => open_stream(answer, &mut permit, Reader::new(protocol), deadline, timeouts.idle, signs).await,
+        Nature::Events => {
+            open_stream(answer, &mut permit, Reader::new(protocol), deadline, bounds.idle.limit, signs).await
+        }
         Nature::Document => hold(answer, &mut permit, deadline, expected).await,
         Nature::Bytes => pass(answer, &mut permit, deadline).await,
     };
@@ -204,7 +209,7 @@ async fn pass(answer: Answer, permit: &mut Permit, deadline: Instant) -> Result<
     let first = next_chunk(&mut body, deadline, Phase::Request).await?;
     let first = first.ok_or_else(|| AttemptError::failed(FailureKind::Empty))?;
     permit.first_byte();
-    let idle = permit.provider().config.timeouts.idle;
+    let idle = permit.bounds().idle.limit;
     let kind = Kind::Bytes(Raw::new(&headers, idle));
     Ok(Opened { status, headers, held: VecDeque::from([first]), rest: Some((body, kind, Instant::now() + idle)) })
 }
@@ -233,7 +238,7 @@ fn succeed(opened: Opened, permit: Permit) -> Attempted {
 fn fail(permit: Permit, error: AttemptError) -> Attempted {
     let detail = std::error::Error::source(&error).map(respond::chain);
     let AttemptError { outcome, sent, words, .. } = error;
-    let reason = permit.provider().describe(outcome, words.as_deref());
+    let reason = permit.describe(outcome, words.as_deref());
     permit.report_because(outcome, &reason);
     Attempted::Failed(Failure { outcome, sent, not_found: None, reason, words, detail })
 }

@@ -26,10 +26,9 @@ use super::stored;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use crate::provider::client::Call;
-use crate::provider::ejection::ModelKey;
-use crate::provider::eligible::EligibleSet;
-use crate::provider::{Fleet, Permit, Unavailable};
-use crate::routing::{Candidate, Decision, Facts, Origin, Tier};
+use crate::provider::{Permit, Unavailable};
+use crate::routing::eligible::EligibleSet;
+use crate::routing::{Candidate, Decision, Facts, ModelKey, Observer, Origin, Route, Routes, Tier};
 use course::Course;
 
 /// The pause before the first retry; it doubles with each one.
@@ -53,6 +52,8 @@ pub struct Order {
     pub reserved: Option<Reserved>,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
+    /// The route of its model, and those of its targets that serve it.
+    pub among: (Arc<Route>, Arc<EligibleSet>),
     /// When it was given its slot of the queue.
     pub admitted: Instant,
     /// The end of its wait for slots.
@@ -114,13 +115,12 @@ impl Dispatcher<'_> {
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
         let fleet = &self.generation.fleet;
-        let eligible = match stored::home(order, fleet) {
-            Some(home) => Arc::new(EligibleSet::alone(home)),
-            None => eligible(fleet, &order.method, &order.endpoint, &order.body),
-        };
+        let (route, eligible) = self.destination(order);
+        entry.routed(&route);
         let model = ModelKey::of(order.body.model());
         let mut course = Course {
             order,
+            route,
             eligible,
             model,
             tried: Vec::new(),
@@ -171,11 +171,22 @@ impl Dispatcher<'_> {
         course.end(&self.generation.fleet)
     }
 
+    /// The route of a request, and those of its targets that may serve it: where what it is about is stored, that alone.
+    fn destination(&self, order: &Order) -> (Arc<Route>, Arc<EligibleSet>) {
+        let Generation { fleet, routes, .. } = self.generation;
+        let Some(home) = stored::home(order, fleet) else { return order.among.clone() };
+        let at_home = |route: &Arc<Route>| {
+            let target = (0..).zip(route.targets()).find(|(_, target)| target.provider == home);
+            target.map(|(target, _)| (Arc::clone(route), Arc::new(EligibleSet::alone(target))))
+        };
+        at_home(&order.among.0).or_else(|| at_home(routes.everything())).unwrap_or_else(|| order.among.clone())
+    }
+
     /// One round through the tiers, from `now` on; of a retry, up to its one attempt.
     async fn round(&self, course: &mut Course<'_>, entry: &mut Entry, mut now: Instant) -> Result<Round, ProxyError> {
         let (fleet, order) = (&self.generation.fleet, course.order);
         for tier in Tier::ALL {
-            let candidates = fleet.offer(tier, &course.eligible, course.model, &course.tried, now);
+            let candidates = fleet.offer(tier, course.among(), course.model, &course.tried, now);
             if candidates.is_empty() {
                 continue;
             }
@@ -185,17 +196,21 @@ impl Dispatcher<'_> {
             loop {
                 let permit = self.next_permit(&mut pending, tier, course, now).await;
                 let began = match &permit {
-                    Ok(Some(permit)) => permit.began(),
+                    Ok(Some((_, permit))) => permit.began(),
                     Ok(None) | Err(_) => Instant::now(),
                 };
                 entry.waited(began - now);
                 now = began;
-                let Some(mut permit) = permit? else { break };
-                let index = permit.provider().index;
+                let Some((index, mut permit)) = permit? else { break };
                 pending.retain(|&other| other != index);
                 course.tried.push(index);
+                permit.observed_by(Arc::clone(&course.route) as Arc<dyn Observer>, index);
+                if let Some(timeouts) = &course.route.timeouts {
+                    permit.keep_to(permit.bounds().on(timeouts));
+                }
                 permit.excuse(course.excuse(&permit.provider().config.name));
-                let attempted = self.attempt(permit, course, entry).await;
+                let provider = permit.provider().clone();
+                let attempted = self.attempt((index, permit), course, entry).await;
                 now = Instant::now();
                 entry.waited(now - began);
                 let failure = match attempted {
@@ -204,9 +219,9 @@ impl Dispatcher<'_> {
                 };
                 let sent = failure.sent;
                 if course.may_be_unserved() {
-                    fleet.unserved.note(index, course.wanted(), failure.outcome, now);
+                    course.route.unserved.note(index, course.wanted(), failure.outcome, now);
                 }
-                course.note(&fleet.provider(index).config.name, failure, entry, now);
+                course.note(&provider.config.name, failure, entry, now);
                 // What is stored at one provider is not at another, and must not be done twice.
                 if order.endpoint.class == Class::Stored && sent {
                     return Ok(Round::Ended);
@@ -228,7 +243,7 @@ impl Dispatcher<'_> {
         entry: &mut Entry,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
-        let unserved = &self.generation.fleet.unserved;
+        let unserved = &course.route.unserved;
         if unserved.is_empty() || !course.may_be_unserved() {
             return self.decide(tier, &candidates, course, entry, now);
         }
@@ -268,38 +283,21 @@ impl Dispatcher<'_> {
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             affinity: *affinity,
         };
-        let (decision, decided) = self.generation.fleet.decide(&facts, candidates, now);
+        let strategy = course.route.strategy();
+        let decision = strategy.decide(&facts, candidates);
+        let decided = Instant::now();
+        strategy.took(decided - now);
         if self.generation.explain {
-            entry.decided(self.explain(tier, &decision));
+            entry.decided(explain(&course.route, tier, &decision));
         }
         tracing::debug!(
             request_id = entry.id(),
             tier = tier.name(),
-            order = ?decision.order.iter().map(|&index| &self.generation.fleet.provider(index).config.name).collect::<Vec<_>>(),
+            order = ?decision.order.iter().map(|&index| &course.route.target(index).name).collect::<Vec<_>>(),
             origin = ?decision.origin,
             "decided"
         );
         (decision.order, decided)
-    }
-
-    /// The decision for whoever wants to know why.
-    fn explain(&self, tier: Tier, decision: &Decision) -> String {
-        const SHOWN: usize = 10;
-        let fleet = &self.generation.fleet;
-        let names = decision.order.iter().map(|&index| fleet.provider(index).config.name.as_str());
-        let shown: Vec<&str> = names.take(SHOWN).collect();
-        let more = decision.order.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!(",+{more}") } else { String::new() };
-        let reason = match decision.origin {
-            Origin::Strategy { reason } => {
-                fleet.strategy().reason(reason).unwrap_or_else(|| format!("reason {reason}"))
-            }
-            Origin::Abstained => "no opinion: default order".to_owned(),
-            Origin::Refused => "no order for this request: default order".to_owned(),
-            Origin::Faulted => "the strategy broke: default order".to_owned(),
-        };
-        let (strategy, tier) = (fleet.strategy().name(), tier.name());
-        format!("strategy={strategy}; tier={tier}; order={}{more}; reason={reason}", shown.join(","))
     }
 
     /// The next provider of the order that has a slot. Those that went out meanwhile are dropped from `pending`; `None`
@@ -314,56 +312,60 @@ impl Dispatcher<'_> {
         tier: Tier,
         course: &Course<'_>,
         mut now: Instant,
-    ) -> Result<Option<Permit>, ProxyError> {
-        let (order, model) = (course.order, course.model);
+    ) -> Result<Option<(u32, Permit)>, ProxyError> {
+        let (order, fleet) = (course.order, &self.generation.fleet);
+        let at = |index: u32| {
+            let target = course.route.target(index);
+            (target.provider, tier, target.key(course.model))
+        };
         let timed_out = || ProxyError::QueueTimeout(self.generation.queue_timeout);
-        let mut at = 0;
-        while at < pending.len() {
-            let index = pending[at];
-            match self.generation.fleet.try_permit(index, tier, model, now) {
-                Ok(permit) => return Ok(Some(permit)),
+        let mut place = 0;
+        while place < pending.len() {
+            let index = pending[place];
+            match fleet.try_permit(at(index), now) {
+                Ok(permit) => return Ok(Some((index, permit))),
                 Err(Unavailable::Out) => {
-                    pending.remove(at);
+                    pending.remove(place);
                     continue;
                 }
                 Err(Unavailable::Saturated) => {}
             }
             // Prefer this one for a moment, but only while another one could be had instead.
-            let another_is_free =
-                pending[at + 1..].iter().any(|&other| self.generation.fleet.provider(other).has_free_slot());
+            let another_is_free = pending[place + 1..].iter().any(|&other| fleet.provider(at(other).0).has_free_slot());
             if !another_is_free {
                 break;
             }
             let wait = self.generation.slot_wait.min(order.deadline.saturating_duration_since(Instant::now()));
-            match timeout(wait, self.generation.fleet.permit(index, tier, model)).await {
-                Ok(Some(permit)) => return Ok(Some(permit)),
+            match timeout(wait, fleet.permit(at(index))).await {
+                Ok(Some(permit)) => return Ok(Some((index, permit))),
                 Ok(None) => {
-                    pending.remove(at);
+                    pending.remove(place);
                 }
-                Err(_elapsed) => at += 1,
+                Err(_elapsed) => place += 1,
             }
             now = Instant::now();
         }
         while !pending.is_empty() {
-            let waits = pending.iter().map(|&index| self.generation.fleet.permit(index, tier, model).boxed());
+            let waits = pending.iter().map(|&index| fleet.permit(at(index)).boxed());
             let (permit, position, _others) =
                 timeout_at(order.deadline, select_all(waits)).await.map_err(|_elapsed| timed_out())?;
-            if permit.is_some() {
-                return Ok(permit);
+            let index = pending.remove(position);
+            if let Some(permit) = permit {
+                return Ok(Some((index, permit)));
             }
-            pending.remove(position);
         }
         Ok(None)
     }
 
-    async fn attempt(&self, permit: Permit, course: &Course<'_>, entry: &mut Entry) -> Attempted {
+    async fn attempt(&self, (index, permit): (u32, Permit), course: &Course<'_>, entry: &mut Entry) -> Attempted {
         let Order { method, endpoint, query, headers, body, signs, .. } = course.order;
         let provider = permit.provider().clone();
         if let Some(signs) = signs {
             signs.asking(provider.name_header.clone());
         }
         let asked = body.model();
-        let model = provider.config.model_for(asked);
+        let target = course.route.target(index);
+        let model = target.model_for(&provider.config, asked, course.route.taken(asked));
         let call = Call {
             method: method.clone(),
             endpoint: &endpoint.path,
@@ -371,6 +373,7 @@ impl Dispatcher<'_> {
             model: &model,
             headers,
             body: body.with_model(&model),
+            connect: Some(permit.bounds().connect.limit),
             once: endpoint.class == Class::Stored,
         };
         let plan = Plan {
@@ -380,15 +383,42 @@ impl Dispatcher<'_> {
             streaming: body.streaming(),
             signs: signs.as_deref(),
         };
-        entry.attempted(Arc::clone(&provider), permit.began());
+        entry.attempted(Arc::clone(&provider), index, permit.began());
         attempt(permit, plan).await
     }
 }
 
-/// The providers that may serve a request. One that names no model and wants something made goes to those alone that list
-/// none, where some do: it could otherwise reach a provider with any model, or with none of those that it lists.
-pub fn eligible(fleet: &Fleet, method: &Method, endpoint: &Endpoint, body: &RequestBody) -> Arc<EligibleSet> {
-    let makes =
-        (method == Method::POST || method == Method::PUT || method == Method::PATCH) && endpoint.class != Class::Stored;
-    if makes && body.model().is_empty() { Arc::clone(fleet.unlisted()) } else { fleet.eligible(body.model()) }
+/// The decision for whoever wants to know why.
+fn explain(route: &Route, tier: Tier, decision: &Decision) -> String {
+    const SHOWN: usize = 10;
+    let names = decision.order.iter().map(|&index| route.target(index).name.as_str());
+    let shown: Vec<&str> = names.take(SHOWN).collect();
+    let more = decision.order.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(",+{more}") } else { String::new() };
+    let reason = match decision.origin {
+        Origin::Strategy { reason } => route.strategy().reason(reason).unwrap_or_else(|| format!("reason {reason}")),
+        Origin::Abstained => "no opinion: default order".to_owned(),
+        Origin::Refused => "no order for this request: default order".to_owned(),
+        Origin::Faulted => "the strategy broke: default order".to_owned(),
+    };
+    let (strategy, tier) = (route.strategy().name(), tier.name());
+    format!("strategy={strategy}; tier={tier}; order={}{more}; reason={reason}", shown.join(","))
+}
+
+/// The route of a request, and those of its targets that may serve it. One that names no model and wants something made
+/// goes to those alone that list none, where some do: it could otherwise reach a provider with any model, or with none of
+/// those that it lists. Stored things belong to no route but that of everything. `None` when nobody serves it.
+pub fn destination<'r>(
+    routes: &'r Routes,
+    method: &Method,
+    endpoint: &Endpoint,
+    body: &RequestBody,
+) -> Option<(&'r Arc<Route>, Arc<EligibleSet>)> {
+    let model = body.model();
+    let makes = method == Method::POST || method == Method::PUT || method == Method::PATCH;
+    let stored = endpoint.class == Class::Stored;
+    let route = if stored { Some(routes.everything()) } else { routes.of(model) }?;
+    let any = makes && !stored && model.is_empty();
+    let eligible = if any { Arc::clone(route.unlisted()) } else { route.eligible(model) };
+    (!eligible.is_empty()).then_some((route, eligible))
 }

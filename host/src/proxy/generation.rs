@@ -10,6 +10,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::visitors::Visitors;
 use crate::config::{Affinity, Config, ModelNames, Secret};
 use crate::provider::Fleet;
+use crate::routing::Routes;
 
 /// One configuration in force.
 #[derive(Debug)]
@@ -18,8 +19,10 @@ pub struct Generation {
     pub number: u64,
     /// Since when it is in force.
     pub since: SystemTime,
-    /// The providers and the strategy.
+    /// The providers.
     pub fleet: Arc<Fleet>,
+    /// Which of them serve which models, and what decides.
+    pub routes: Routes,
     /// How long a request waits for a slot of one provider while another has one free.
     pub slot_wait: Duration,
     /// How long a request may wait for slots.
@@ -73,7 +76,7 @@ impl Operators {
 impl Generation {
     /// The generation of `config`, in force from now on. A second listener that the configuration names counts only if
     /// there is one: it is bound at the start alone.
-    pub fn new(number: u64, config: &Config, fleet: Arc<Fleet>, second_listener: bool) -> Self {
+    pub fn new(number: u64, config: &Config, (fleet, routes): (Arc<Fleet>, Routes), second_listener: bool) -> Self {
         let operators = match &config.server.admin {
             Some(admin) if second_listener => Operators::SecondListener(admin.api_key.clone()),
             _ => Operators::Clients,
@@ -82,6 +85,7 @@ impl Generation {
             number,
             since: SystemTime::now(),
             fleet,
+            routes,
             slot_wait: config.queue.slot_wait,
             queue_timeout: config.queue.timeout,
             retries: config.retries,

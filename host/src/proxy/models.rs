@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::{Answered, Content};
 use super::generation::Generation;
+use crate::config;
 use crate::provider::Provider;
 use crate::provider::ejection::Standing;
 use crate::provider::listing::{Model, Models};
@@ -133,7 +134,8 @@ pub fn wanted(path: &str) -> Option<String> {
 
 /// True when requests for a model are sent to a provider.
 fn serves(generation: &Generation, provider: &Provider, id: &str) -> bool {
-    generation.fleet.eligible(id).providers().contains(&provider.index)
+    let Some(route) = generation.routes.of(id) else { return false };
+    route.eligible(id).targets().iter().any(|&target| route.target(target).provider == provider.index)
 }
 
 /// The names that the configuration gives a provider's models; a pattern is none.
@@ -144,8 +146,16 @@ fn named(provider: &Provider) -> impl Iterator<Item = Model> {
 
 /// A model that nobody lists: whether providers are to be asked for it, since they list nothing by configuration.
 pub fn is_asked_for(generation: &Generation, id: &str) -> bool {
-    let fleet = &generation.fleet;
-    fleet.eligible(id).providers().iter().any(|&index| fleet.provider(index).config.models.is_empty())
+    serving(generation, id).any(|provider| provider.models.is_empty())
+}
+
+/// The providers to which requests for a model are sent.
+fn serving<'g>(generation: &'g Generation, id: &str) -> impl Iterator<Item = &'g config::Provider> {
+    let serving = generation.routes.of(id).map(|route| (route, route.eligible(id).targets().to_vec()));
+    let providers = serving
+        .into_iter()
+        .flat_map(|(route, targets)| targets.into_iter().map(|target| route.target(target).provider));
+    providers.map(|provider| &generation.fleet.provider(provider).config)
 }
 
 /// True when a provider that was asked for the model `id` described it, rather than anything else.
@@ -157,10 +167,8 @@ pub fn is_described(answered: &Answered, id: &str) -> bool {
 
 /// A model that nobody lists and that the proxy would serve all the same.
 pub fn assumed(generation: &Generation, id: &str) -> Option<Response<Full<Bytes>>> {
-    let fleet = &generation.fleet;
-    let eligible = fleet.eligible(id);
-    let mut serving = eligible.providers().iter().map(|&index| &fleet.provider(index).config);
-    let owner = serving.find(|provider| !provider.models.is_empty() || provider.model_map.contains_key(id))?;
+    let owner =
+        serving(generation, id).find(|provider| !provider.models.is_empty() || provider.model_map.contains_key(id))?;
     Some(json(Model::named(id, &owner.name).text.into()))
 }
 

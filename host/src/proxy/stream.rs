@@ -231,8 +231,7 @@ impl Relay {
     /// Reports an interruption; gives the provider's name, and why in one line.
     fn report_interruption(&mut self, cause: Outcome) -> (String, String) {
         let Some(permit) = self.permit.take() else { return <(String, String)>::default() };
-        let provider = permit.provider();
-        let (name, reason) = (provider.config.name.clone(), provider.describe(cause, None));
+        let (name, reason) = (permit.provider().config.name.clone(), permit.describe(cause, None));
         self.entry.ended(Outcome::Interrupted, Instant::now());
         self.entry.used(self.usage.found());
         permit.report_because(Outcome::Interrupted, &reason);

@@ -3,6 +3,9 @@
 //! Everything that can be wrong with a file somebody built is found here, once, at start; what can go wrong with a
 //! request is `instance`'s business.
 
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
@@ -54,6 +57,25 @@ impl Blueprint {
         let (source, digest) = (choice.to_string(), Digest::of([bytes]));
         let trusted = builtin::holds(bytes);
         Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, trusted, limits: choice.limits })
+    }
+
+    /// The same as [`Blueprint::of`], which is made once for all that use it at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blueprint::of`].
+    pub fn shared(engine: &Engine, choice: &StrategyChoice, bytes: &[u8]) -> Result<Arc<Self>, LoadError> {
+        static MADE: Mutex<Vec<Weak<Blueprint>>> = Mutex::new(Vec::new());
+        let digest = Digest::of([bytes]);
+        let known = || MADE.lock().iter().filter_map(Weak::upgrade).find(|known| known.digest == digest);
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        let made = Arc::new(Self::of(engine, choice, bytes)?);
+        let mut all = MADE.lock();
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(&made));
+        Ok(made)
     }
 
     fn ordered(engine: &Engine, order: &Order<'_>) -> Result<Self, LoadError> {

@@ -17,7 +17,7 @@ mod entry;
 mod recorder;
 
 pub use entry::Entry;
-pub use recorder::{Recorder, Target};
+pub use recorder::{Recorder, Recording, Target};
 
 /// The version of the format.
 pub const FORMAT: u32 = 1;

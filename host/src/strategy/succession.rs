@@ -149,7 +149,16 @@ impl Succession {
     ///
     /// [`LoadError`], whose text follows the strategy's name.
     pub fn start(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, Purpose::Service)
+        Self::begun(choice, providers, Purpose::Service, None)
+    }
+
+    /// Does what [`Succession::start`] does, for another route of the same server: the counters of a name are one.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], whose text follows the strategy's name.
+    pub fn beside(&self, choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, providers, Purpose::Service, Some(self))
     }
 
     /// Does what [`Succession::start`] does, for a simulation: it shall be seen how the strategy breaks, so it is not
@@ -160,17 +169,22 @@ impl Succession {
     ///
     /// [`LoadError`], whose text follows the strategy's name.
     pub fn simulated(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, Purpose::Simulation)
+        Self::begun(choice, providers, Purpose::Simulation, None)
     }
 
-    fn begun(choice: &StrategyChoice, providers: Vec<ProviderFacts>, purpose: Purpose) -> Result<Arc<Self>, LoadError> {
+    fn begun(
+        choice: &StrategyChoice,
+        providers: Vec<ProviderFacts>,
+        purpose: Purpose,
+        kin: Option<&Succession>,
+    ) -> Result<Arc<Self>, LoadError> {
         let engine = Engine::shared()?;
-        let blueprint = Arc::new(Blueprint::of(&engine, choice, &read(choice)?)?);
+        let blueprint = Blueprint::shared(&engine, choice, &read(choice)?)?;
         let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, providers) };
         if purpose == Purpose::Service {
             probe::probe(&engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
         }
-        let names = Arc::new(Names::default());
+        let names = kin.map(|kin| Arc::clone(&kin.names)).unwrap_or_default();
         let (counters, recorder) = (names.counters(&wanted.name), Arc::new(Recorder::default()));
         let (setup, noted) = (wanted.setup.clone(), Arc::clone(&recorder));
         let strategy = ComponentStrategy::start(&wanted.name, Arc::clone(&engine), blueprint, setup, counters, noted)?;
@@ -305,7 +319,7 @@ impl Succession {
         let blueprint = if living.blueprint().digest == wanted.digest {
             Arc::clone(living.blueprint())
         } else {
-            Arc::new(Blueprint::of(&self.engine, choice, bytes)?)
+            Blueprint::shared(&self.engine, choice, bytes)?
         };
         probe::probe(&self.engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
         self.begin(&wanted.name, blueprint, wanted.setup.clone())
@@ -416,7 +430,7 @@ impl Strategy for Succession {
 impl Succession {
     /// Does what [`Succession::start`] does, without the trial.
     pub(super) fn untried(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, Purpose::Test)
+        Self::begun(choice, providers, Purpose::Test, None)
     }
 
     /// The one that decides.

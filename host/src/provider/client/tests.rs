@@ -19,7 +19,7 @@ fn client_of(base: &str) -> Client {
     let text = format!("providers: [{{name: a, base_url: '{base}', api_key: key}}]");
     let config = config::parse(&text, "x.yaml".as_ref(), &|_| None, &["round_robin"]).expect("valid");
     let metrics = crate::metrics::Metrics::new(&["other"]).of_provider("a");
-    Clients::default().client_for(&config.providers[0], &metrics.connections).expect("usable")
+    Clients::default().draft_for(&config.providers[0]).expect("usable").counted_by(&metrics.connections)
 }
 
 async fn get(client: &Client) -> Result<Bytes, AttemptError> {
@@ -108,7 +108,16 @@ async fn what_may_be_done_once_is_not_sent_again_and_a_new_connection_that_ends_
     assert_eq!(first.expect("whole"), "ok");
     let headers = HeaderMap::new();
     let (endpoint, body) = ("files/1", Bytes::new());
-    let stored = Call { method: Method::GET, endpoint, query: None, model: "", headers: &headers, body, once: true };
+    let stored = Call {
+        method: Method::GET,
+        endpoint,
+        query: None,
+        model: "",
+        headers: &headers,
+        body,
+        connect: None,
+        once: true,
+    };
     let (failed, ()) = tokio::join!(client.send(stored), async {
         hear(&mut kept).await;
         drop(kept);

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::routing::ModelKey;
+
 /// The first wait after a rate limit without a figure of its own; doubles with each in a row.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait that a provider without a figure of its own is given.
@@ -17,29 +19,6 @@ const MOST: Duration = Duration::from_secs(600);
 const UNCHECKED: Duration = Duration::from_secs(60);
 /// Models of one provider whose limits are remembered at once.
 const MOST_MODELS: usize = 32;
-/// The bytes of a model's name that count.
-const MOST_NAME: usize = 256;
-
-/// A model by its name, as clients call it; no two of one proxy's have met yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelKey(u64);
-
-impl ModelKey {
-    /// No model.
-    pub const NONE: Self = Self(0xCBF2_9CE4_8422_2325);
-
-    /// The key of both.
-    pub fn with(self, other: Self) -> Self {
-        Self(self.0.rotate_left(23) ^ other.0.wrapping_mul(0x0100_0000_01B3))
-    }
-
-    /// FNV-1a: a few instructions for names of the usual length, on the way of every request.
-    pub fn of(model: &str) -> Self {
-        let bytes = model.as_bytes().iter().take(MOST_NAME);
-        Self(bytes.fold(Self::NONE.0, |key, byte| (key ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)))
-    }
-}
-
 /// The models that a rate limit is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -154,8 +133,8 @@ fn left(throttle: &Throttle, now: Instant) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const A: ModelKey = ModelKey(1);
-    const B: ModelKey = ModelKey(2);
+    const A: ModelKey = ModelKey::test(1);
+    const B: ModelKey = ModelKey::test(2);
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -220,7 +199,7 @@ mod tests {
     fn clients_that_invent_models_fill_no_memory() {
         let now = Instant::now();
         let all = (0..1000).fold(Throttles::default(), |throttles, model| {
-            throttles.limited(Scope::Model(ModelKey(model)), Some(seconds(model + 1)), now).unwrap_or(throttles)
+            throttles.limited(Scope::Model(ModelKey::test(model)), Some(seconds(model + 1)), now).unwrap_or(throttles)
         });
         assert_eq!(all.0.len(), MOST_MODELS);
         assert_eq!(all.longest(now), Some(seconds(600)));

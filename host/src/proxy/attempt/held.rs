@@ -32,7 +32,7 @@ pub(super) async fn hold(
         size += chunk.len();
         held.push_back(chunk);
         if passes || size > MAX_HELD {
-            let idle = permit.provider().config.timeouts.idle;
+            let idle = permit.bounds().idle.limit;
             let kind = Kind::Bytes(Raw::new(&headers, idle));
             return Ok(Opened { status, headers, held, rest: Some((body, kind, Instant::now() + idle)) });
         }

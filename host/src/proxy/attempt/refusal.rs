@@ -52,7 +52,7 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
     };
     let outcome = peculiarities::outcome(status.as_u16(), &headers, &said, SystemTime::now());
     let words = Words::of(&said, &provider.masks);
-    let mut reason = provider.describe(outcome, words.as_deref());
+    let mut reason = permit.describe(outcome, words.as_deref());
     if outcome == Outcome::NotFound {
         // A path that is not there points to a base URL that is wrong.
         let path = provider.client.path(asked.endpoint, asked.model);

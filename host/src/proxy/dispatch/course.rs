@@ -6,23 +6,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Order;
-use crate::provider::ejection::ModelKey;
-use crate::provider::eligible::EligibleSet;
-use crate::provider::unserved::Wanted;
 use crate::provider::{Excuse, Fleet};
 use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Failure};
 use crate::proxy::endpoint::Class;
 use crate::proxy::respond::{ProxyError, Tried};
-use crate::routing::{Evidence, Next, Outcome};
+use crate::routing::eligible::EligibleSet;
+use crate::routing::unserved::Wanted;
+use crate::routing::{Evidence, ModelKey, Next, Outcome, Route};
 
 /// The course of one request.
 pub(super) struct Course<'a> {
     pub order: &'a Order,
+    pub route: Arc<Route>,
+    /// Those of its targets that serve the model.
     pub eligible: Arc<EligibleSet>,
     /// The model that is asked for.
     pub model: ModelKey,
-    /// Providers that were tried, in order; since the first retry, those tried again.
+    /// Targets that were tried, in order; since the first retry, those tried again.
     pub tried: Vec<u32>,
     /// Attempts that are left, once every candidate has been tried and all have failed softly.
     pub retries: u32,
@@ -39,6 +40,11 @@ impl Course<'_> {
     /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
     pub fn may_be_unserved(&self) -> bool {
         self.order.endpoint.class == Class::Generate
+    }
+
+    /// The targets that there are to choose among.
+    pub fn among(&self) -> (&Route, &EligibleSet) {
+        (&self.route, &self.eligible)
     }
 
     pub fn wanted(&self) -> Wanted {
@@ -63,7 +69,7 @@ impl Course<'_> {
     pub fn end(self, fleet: &Fleet) -> Result<Answered, ProxyError> {
         let outcomes = || self.failed.iter().map(|tried| tried.outcome);
         if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
-            let wait = fleet.all_throttled_for(&self.eligible, self.model);
+            let wait = fleet.all_throttled_for(self.among(), self.model);
             let wait = wait.or_else(|| outcomes().filter_map(asked_to_wait).min());
             let wait = wait.unwrap_or(Duration::from_secs(1));
             let tried = if self.failed.is_empty() { self.limited(fleet) } else { self.failed };
@@ -84,8 +90,8 @@ impl Course<'_> {
     pub fn limited(&self, fleet: &Fleet) -> Vec<Tried> {
         const SHOWN: usize = 5;
         let snapshot = fleet.snapshot();
-        let limited = self.eligible.providers().iter().filter_map(|&index| {
-            let provider = fleet.provider(index);
+        let limited = self.eligible.targets().iter().filter_map(|&index| {
+            let provider = fleet.provider(self.route.target(index).provider);
             let reason = snapshot.of(provider.record()).reason()?.to_owned();
             let outcome = Outcome::Throttled { retry_after: None };
             Some(Tried { provider: provider.config.name.clone(), outcome, reason, words: None })

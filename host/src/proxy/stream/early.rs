@@ -24,7 +24,7 @@ use super::signs::Signs;
 use super::{CutShort, KEEP_ALIVE, Kind, Relay, Ways};
 use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Content, Passing};
-use crate::proxy::dispatch::{Clock, Dispatcher, Order};
+use crate::proxy::dispatch::Order;
 use crate::proxy::generation::Generation;
 use crate::proxy::passing::{ATTEMPTS, PROVIDER};
 use crate::proxy::reply::Reply;
@@ -44,8 +44,7 @@ pub type Arrived = (Entry, Result<Answered, ProxyError>);
 /// handler.
 pub fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut entry: Entry) -> Course {
     Box::pin(async move {
-        let dispatcher = Dispatcher { generation: &generation, entropy: &proxy.entropy, clock: Clock::System };
-        let answered = dispatcher.dispatch(&order, &mut entry).await;
+        let answered = proxy.dispatch(&generation, &order, &mut entry).await;
         (entry, answered)
     })
 }

@@ -49,6 +49,18 @@ pub struct Recorder {
     failing: Arc<Mutex<Option<String>>>,
 }
 
+/// How the record goes on, ready to: nothing of it fails any more.
+pub struct Recording(Next);
+
+enum Next {
+    /// As it is.
+    Same,
+    /// Not at all.
+    Nothing,
+    /// In another file.
+    Begun { target: Target, queue: Queue, thread: JoinHandle<()> },
+}
+
 struct Queue {
     lines: SyncSender<Line>,
     /// Memory of the lines that wait.
@@ -120,11 +132,40 @@ impl Recorder {
     ///
     /// When the file cannot be opened; nothing has changed then.
     pub fn record_to(&self, target: Option<&Target>) -> io::Result<()> {
-        let mut writer = self.writer.lock();
-        if writer.as_ref().map(|(current, _)| current) == target {
-            return Ok(());
+        self.go_on(self.prepare(target)?);
+        Ok(())
+    }
+
+    /// Opens the file for `target` and begins the thread that writes it, which has nothing to write before
+    /// [`Recorder::go_on`].
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub fn prepare(&self, target: Option<&Target>) -> io::Result<Recording> {
+        if self.writer.lock().as_ref().map(|(current, _)| current) == target {
+            return Ok(Recording(Next::Same));
         }
-        let next = target.map(Output::open).transpose()?;
+        let Some(target) = target else { return Ok(Recording(Next::Nothing)) };
+        let output = Output::open(target)?;
+        let (lines, received) = sync_channel(WAITING);
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::clone(&bytes);
+        let failing = Arc::clone(&self.failing);
+        let mut writing =
+            Writing { output: Some(output), target: target.clone(), starts: Vec::new(), failing, pause: PAUSE };
+        let write = move || writing.write(&received, &waiting);
+        let thread = thread::Builder::new().name("record".to_owned()).spawn(write)?;
+        let queue = Queue { lines, bytes, missing: AtomicU64::new(0) };
+        Ok(Recording(Next::Begun { target: target.clone(), queue, thread }))
+    }
+
+    /// Goes on with what was prepared. Comes back when what was written before is on the disk.
+    pub fn go_on(&self, recording: Recording) {
+        if matches!(recording.0, Next::Same) {
+            return;
+        }
+        let mut writer = self.writer.lock();
         self.is_on.store(false, Ordering::Relaxed);
         self.queue.store(None);
         if let Some((_, thread)) = writer.take() {
@@ -132,21 +173,12 @@ impl Recorder {
             let _ = thread.join();
         }
         *self.failing.lock() = None;
-        if let (Some(output), Some(target)) = (next, target) {
-            let (lines, received) = sync_channel(WAITING);
-            let bytes = Arc::new(AtomicUsize::new(0));
-            let waiting = Arc::clone(&bytes);
-            let failing = Arc::clone(&self.failing);
-            let mut writing =
-                Writing { output: Some(output), target: target.clone(), starts: Vec::new(), failing, pause: PAUSE };
-            let write = move || writing.write(&received, &waiting);
-            let thread = thread::Builder::new().name("record".to_owned()).spawn(write)?;
-            *writer = Some((target.clone(), thread));
-            self.queue.store(Some(Arc::new(Queue { lines, bytes, missing: AtomicU64::new(0) })));
+        if let Next::Begun { target, queue, thread } = recording.0 {
+            *writer = Some((target, thread));
+            self.queue.store(Some(Arc::new(queue)));
             self.session.fetch_add(1, Ordering::Relaxed);
             self.is_on.store(true, Ordering::Relaxed);
         }
-        Ok(())
     }
 }
 

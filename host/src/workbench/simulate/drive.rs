@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
@@ -19,17 +20,19 @@ use crate::config::{Config, Env};
 use crate::metrics::Metrics;
 use crate::provider::client::{Clients, Player, SetupError};
 use crate::provider::{Fleet, Provider, health};
+use crate::proxy::Proxy;
 use crate::proxy::access::Entry;
-use crate::proxy::affinity;
 use crate::proxy::attempt::{Answered, Content};
-use crate::proxy::dispatch::{Clock, Dispatcher, Order};
+use crate::proxy::dispatch::Clock;
 use crate::proxy::endpoint::{Endpoint, LABELS};
 use crate::proxy::entropy::Entropy;
 use crate::proxy::generation::Generation;
+use crate::proxy::intake::budget::Budget;
 use crate::proxy::request::{Approach, RequestBody};
 use crate::proxy::respond::ProxyError;
-use crate::queue::{NoSlot, Queue};
-use crate::routing::{Outcome, OutcomeKind, Strategy};
+use crate::proxy::serve::Arrived;
+use crate::queue::Queue;
+use crate::routing::{Outcome, OutcomeKind, Route, Routes, Strategy};
 use crate::strategy::Succession;
 use crate::wasm::LoadError;
 
@@ -87,12 +90,12 @@ pub fn simulate(
 
 /// What all requests share.
 struct World {
-    generation: Generation,
-    queue: Queue,
-    entropy: Entropy,
-    clock: Clock,
+    proxy: Proxy,
+    generation: Arc<Generation>,
     metrics: Arc<Metrics>,
     requests: TaskTracker,
+    /// Requests that belong to no session, each a conversation of its own.
+    alone: AtomicU64,
     began: Instant,
     samples: Mutex<Vec<Sample>>,
 }
@@ -112,17 +115,25 @@ async fn drive(
     let metrics = Arc::new(Metrics::new(&LABELS));
     let watched = Arc::new(Watched::new(deciding));
     let (deciding, played) = (Arc::clone(&watched) as Arc<dyn Strategy>, Clients::played(players));
-    let fleet = Fleet::with_clients(config, deciding, &metrics, None, played, script.seed)?;
+    let fleet = Fleet::seeded(config, Fleet::drafts_by(played, config)?, &metrics, None, script.seed);
     fleet.take_over(None);
+    let everything = Route::everything(&config.providers, metrics.timed(deciding), None);
+    let routes = Routes::new(Vec::new(), Arc::new(everything));
     let (checks, stop) = (TaskTracker::new(), CancellationToken::new());
     health::start(&fleet, &checks, &stop, script.seed as u32);
+    let (requests_in_flight, draining) = (TaskTracker::new(), CancellationToken::new());
+    let (queue, budget) = (Queue::new(&config.queue), Budget::new(usize::MAX));
+    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes), false);
+    let proxy =
+        Proxy::new(generation, queue, Arc::clone(&metrics), Approach::Proxy, TaskTracker::new(), draining, budget);
+    let clock = Clock::Simulated { began, epoch_ms: EPOCH_MS };
+    let proxy = proxy.simulated(Entropy::seeded(script.seed), clock);
     let world = Arc::new(World {
-        generation: Generation::new(1, config, Arc::clone(&fleet), false),
-        queue: Queue::new(&config.queue),
-        entropy: Entropy::seeded(script.seed),
-        clock: Clock::Simulated { began, epoch_ms: EPOCH_MS },
+        generation: proxy.generation(),
+        proxy,
         metrics,
-        requests: TaskTracker::new(),
+        requests: requests_in_flight,
+        alone: AtomicU64::new(0),
         began,
         samples: Mutex::default(),
     });
@@ -204,17 +215,6 @@ impl Asked {
         };
         Self { model: traffic.model.clone(), input_tokens, drawn }
     }
-
-    /// The body that a client would have sent.
-    fn body(&self) -> Option<RequestBody> {
-        let Self { model, input_tokens, drawn: Drawn { session, streaming, .. } } = self;
-        let words = "x".repeat((input_tokens * BYTES_PER_TOKEN) as usize);
-        let model = serde_json::Value::from(model.as_str());
-        let text = format!(
-            r#"{{"model":{model},"stream":{streaming},"messages":[{{"role":"user","content":"{session} {words}"}}]}}"#
-        );
-        RequestBody::json(text.into(), None, Approach::Proxy).ok()
-    }
 }
 
 /// How a request ended for the client.
@@ -227,6 +227,21 @@ struct Ended {
 }
 
 impl World {
+    /// The body that a client would have sent.
+    fn body(&self, asked: &Asked) -> Option<RequestBody> {
+        let Asked { model, input_tokens, drawn: Drawn { session, streaming, .. } } = asked;
+        let conversation = match session {
+            0 => format!("alone {}", self.alone.fetch_add(1, Relaxed)),
+            session => session.to_string(),
+        };
+        let words = "x".repeat((input_tokens * BYTES_PER_TOKEN) as usize);
+        let model = serde_json::Value::from(model.as_str());
+        let text = format!(
+            r#"{{"model":{model},"stream":{streaming},"messages":[{{"role":"user","content":"{conversation} {words}"}}]}}"#
+        );
+        RequestBody::json(text.into(), None, Approach::Proxy).ok()
+    }
+
     async fn request(self: Arc<Self>, asked: Asked) {
         let arrived = Instant::now();
         let token = self.requests.token();
@@ -253,37 +268,23 @@ impl World {
         };
         let (generation, fleet) = (&self.generation, &self.generation.fleet);
         let unknown = || failed(ProxyError::UnknownModel(asked.model.clone()), Duration::ZERO);
-        let (Some(body), Ok(endpoint)) = (asked.body(), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
+        let (Some(body), Ok(endpoint)) = (self.body(asked), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
             return unknown();
         };
-        if fleet.eligible(body.model()).providers().is_empty() {
-            return unknown();
-        }
-        let deadline = arrived + generation.queue_timeout;
-        let permit = match self.queue.enter(deadline).await {
-            Ok(permit) => permit,
-            Err(NoSlot::TimedOut) => {
-                return failed(ProxyError::QueueTimeout(generation.queue_timeout), arrived.elapsed());
-            }
-            Err(NoSlot::Full) => return failed(ProxyError::QueueFull(self.queue.max_waiting()), Duration::ZERO),
-        };
-        let queue = arrived.elapsed();
-        entry.hold(permit, queue);
         let mut headers = HeaderMap::new();
         headers.extend(asked.drawn.write().map(|drawn| (http::HeaderName::from_static(DRAWN), drawn)));
         if let (Some(name), session @ 1..) = (&generation.affinity.header, asked.drawn.session) {
             headers.insert(name.clone(), HeaderValue::from(session));
         }
-        let affinity = match asked.drawn.session {
-            0 => 0,
-            _ => affinity::key(&generation.affinity, &headers, &body),
+        let (method, at) = (Method::POST, arrived);
+        let arrived = Arrived { method, endpoint, query: None, headers, body, reserved: None, at };
+        let order = match self.proxy.admit(generation, arrived, entry).await {
+            Ok(order) => order,
+            Err(error @ ProxyError::QueueTimeout(_)) => return failed(error, at.elapsed()),
+            Err(error) => return failed(error, Duration::ZERO),
         };
-        let (method, query, admitted) = (Method::POST, None, arrived + queue);
-        let signs = None;
-        let order =
-            Order { method, endpoint, query, headers, body, reserved: None, affinity, admitted, deadline, signs };
-        let dispatcher = Dispatcher { generation, entropy: &self.entropy, clock: self.clock };
-        let Answered { status, content, outcome, .. } = match dispatcher.dispatch(&order, entry).await {
+        let queue = order.admitted - at;
+        let Answered { status, content, outcome, .. } = match self.proxy.dispatch(generation, &order, entry).await {
             Ok(answered) => answered,
             Err(error) => return failed(error, queue),
         };

@@ -1,4 +1,4 @@
-//! Refusals of providers to serve an endpoint or model: remembered for a minute, so that they are asked last for it.
+//! Refusals of targets to serve an endpoint or model: remembered for a minute, so that they are asked last for it.
 //!
 //! Two local servers, one for chat and one for embeddings, are both well; without this every second request would go the
 //! long way round. It is no part of a provider's health: for everything else it is asked as before.
@@ -9,15 +9,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::ejection::ModelKey;
-use crate::routing::Outcome;
+use super::{ModelKey, Outcome};
 
 /// The time for which a refusal is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// The most refusals that are remembered; of more, the oldest are forgotten.
 const MOST: usize = 256;
 
-/// The part of a request that a provider may lack.
+/// The part of a request that a target may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The endpoint and the model.
@@ -36,12 +35,12 @@ impl Wanted {
 
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
-    provider: u32,
+    target: u32,
     what: ModelKey,
     until: Instant,
 }
 
-/// The refusals of all providers.
+/// The refusals of all targets of a route.
 #[derive(Debug, Default)]
 pub struct Unserved {
     /// Nearly always nothing is remembered, and then nobody takes the lock.
@@ -50,8 +49,8 @@ pub struct Unserved {
 }
 
 impl Unserved {
-    /// Takes note of how an attempt at a provider ended at `now`. A 404 may mean the model, a 501 means the endpoint.
-    pub fn note(&self, provider: u32, wanted: Wanted, outcome: Outcome, now: Instant) {
+    /// Takes note of how an attempt at a target ended at `now`. A 404 may mean the model, a 501 means the endpoint.
+    pub fn note(&self, target: u32, wanted: Wanted, outcome: Outcome, now: Instant) {
         let what = match outcome {
             Outcome::NotFound => wanted.model,
             Outcome::Declined(501) => wanted.endpoint,
@@ -66,11 +65,11 @@ impl Unserved {
             | Outcome::Cancelled => return,
         };
         let mut refusals = self.refusals.lock();
-        refusals.retain(|refusal| refusal.until > now && (refusal.provider != provider || refusal.what != what));
+        refusals.retain(|refusal| refusal.until > now && (refusal.target != target || refusal.what != what));
         if refusals.len() >= MOST {
             refusals.remove(0);
         }
-        refusals.push(Refusal { provider, what, until: now + REMEMBERED });
+        refusals.push(Refusal { target, what, until: now + REMEMBERED });
         self.count.store(refusals.len(), Relaxed);
     }
 
@@ -79,13 +78,13 @@ impl Unserved {
         self.count.load(Relaxed) == 0
     }
 
-    /// The providers that have said that they do not serve what is wanted.
+    /// The targets that have said that they do not serve what is wanted.
     pub fn by(&self, wanted: Wanted, now: Instant) -> Vec<u32> {
         let mut refusals = self.refusals.lock();
         refusals.retain(|refusal| refusal.until > now);
         self.count.store(refusals.len(), Relaxed);
         let about = |refusal: &&Refusal| refusal.what == wanted.model || refusal.what == wanted.endpoint;
-        refusals.iter().filter(about).map(|refusal| refusal.provider).collect()
+        refusals.iter().filter(about).map(|refusal| refusal.target).collect()
     }
 }
 

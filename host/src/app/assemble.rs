@@ -1,0 +1,159 @@
+//! From a configuration to everything that it needs, for a start and for a reload alike.
+//!
+//! All that can fail comes first, in [`assemble`], and changes nothing; [`Assembly::put_together`] cannot fail.
+
+use std::sync::Arc;
+
+use super::advice;
+use super::contents::Contents;
+use super::load::{self, strategy_problem};
+use crate::config::{self, Config, LoadError, StrategyChoice};
+use crate::metrics::Metrics;
+use crate::provider::client::Drafts;
+use crate::provider::{Fleet, Provider};
+use crate::routing::{ProviderFacts, Route, Routes, Strategy, Target};
+use crate::strategy::{Recording, Shadowed, Shadows, Succession};
+
+/// The strategy of one route, alive.
+#[derive(Clone)]
+pub struct Live {
+    /// The name of its route.
+    pub route: String,
+    /// It decides.
+    pub strategy: Arc<Succession>,
+    /// They see what it sees.
+    pub shadows: Option<Arc<Shadows>>,
+}
+
+/// What is in force, as far as the next configuration goes on with it.
+pub struct Before<'a> {
+    pub fleet: &'a Fleet,
+    pub routes: &'a Routes,
+    pub live: &'a [Live],
+}
+
+/// Everything that one configuration needs, checked and ready, and not in force.
+pub struct Assembly {
+    pub config: Config,
+    pub contents: Contents,
+    pub advice: Vec<String>,
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// One for each route, that of everything last.
+    pub live: Vec<Live>,
+    recordings: Vec<Recording>,
+    drafts: Drafts,
+}
+
+/// Reads, compiles and tries all that a configuration names. Takes from tens of milliseconds to minutes.
+///
+/// # Errors
+///
+/// [`LoadError`] in the form of the configuration's own problems, where it is at fault.
+pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<Assembly> {
+    let live = strategies(&config, before.map(|before| before.live).unwrap_or_default())?;
+    let tls = load::load_tls(&config)?;
+    let drafts = Fleet::drafts(&config, before.map(|before| before.fleet))?;
+    let contents = Contents::of(&config.names);
+    let everything = live.last().map(|live| &live.strategy);
+    let advice = everything.map(|strategy| advice(&config, strategy)).unwrap_or_default();
+    let recordings = live.iter().map(|live| load::recording(&config, live)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Assembly { config, contents, advice, tls, live, recordings, drafts })
+}
+
+/// Loads the strategies of all routes; those of the same component share what was compiled.
+///
+/// # Errors
+///
+/// [`LoadError`], in the form of the configuration's own problems.
+pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadError> {
+    let known = |route: &str| before.iter().find(|live| live.route == route);
+    let kin = before.last().map(|live| Arc::clone(&live.strategy));
+    let facts: Vec<ProviderFacts> = config.providers.iter().map(Provider::facts).collect();
+    let mut all = Vec::with_capacity(config.routes.len() + 1);
+    let shadows = known(Route::EVERYTHING).and_then(|live| live.shadows.as_ref());
+    let shadows = load::load_shadows(config, &facts, shadows)?;
+    let strategy = one(&config.strategy, facts, known(Route::EVERYTHING), kin.as_deref());
+    let strategy = strategy.map_err(|error| strategy_problem(config, &config.strategy, "routing.strategy", &error))?;
+    let everything = Live { route: Route::EVERYTHING.to_owned(), strategy, shadows };
+    for (index, route) in config.routes.iter().enumerate() {
+        let key = format!("routes[{index}].strategy");
+        let (choice, key) = match &route.strategy {
+            Some(choice) => (choice, key.as_str()),
+            None => (&config.strategy, "routing.strategy"),
+        };
+        let facts = facts_on(route, config);
+        let strategy = one(choice, facts, known(&route.name), Some(&everything.strategy));
+        let strategy = strategy.map_err(|error| strategy_problem(config, choice, key, &error))?;
+        all.push(Live { route: route.name.clone(), strategy, shadows: None });
+    }
+    all.push(everything);
+    Ok(all)
+}
+
+/// What the strategy of a route is told of its targets.
+fn facts_on(route: &config::Route, config: &Config) -> Vec<ProviderFacts> {
+    let targets = Target::of(route, &config.providers);
+    if route.targets.is_empty() {
+        return config.providers.iter().map(Provider::facts).collect();
+    }
+    let facts = |(target, named): (Target, &config::Target)| {
+        let of_provider = Provider::facts(&config.providers[named.provider]);
+        ProviderFacts {
+            name: target.name,
+            weight: named.weight,
+            fallback_only: target.fallback,
+            price: target.price,
+            labels: named.labels.clone(),
+            models: if named.model.is_some() { Vec::new() } else { of_provider.models.clone() },
+            ..of_provider
+        }
+    };
+    targets.into_iter().zip(&route.targets).map(facts).collect()
+}
+
+/// The strategy of one route, which goes on from `known` if it had one before, and otherwise counts with its `kin`.
+fn one(
+    choice: &StrategyChoice,
+    facts: Vec<ProviderFacts>,
+    known: Option<&Live>,
+    kin: Option<&Succession>,
+) -> Result<Arc<Succession>, crate::wasm::LoadError> {
+    match known {
+        Some(known) => known.strategy.reload(choice, facts),
+        None => match kin {
+            Some(kin) => kin.beside(choice, facts),
+            None => Succession::start(choice, facts),
+        },
+    }
+}
+
+impl Assembly {
+    /// Makes providers and routes of it, and lets the record of decisions go on with them. The providers do not keep to
+    /// their new limits before [`Fleet::take_over`].
+    pub fn put_together(&mut self, metrics: &Metrics, before: Option<&Before<'_>>) -> (Arc<Fleet>, Routes) {
+        let Self { config, live, recordings, drafts, .. } = self;
+        let fleet = Fleet::new(config, std::mem::take(drafts), metrics, before.map(|before| before.fleet));
+        for (live, recording) in live.iter().zip(recordings.drain(..)) {
+            live.strategy.recorder().go_on(recording);
+        }
+        let known = |name: &str| Some(&**before?.routes.by_name(name)?);
+        let mut routes: Vec<Arc<Route>> = Vec::with_capacity(live.len());
+        let strategy = |live: &Live| metrics.timed(live.deciding());
+        for (live, route) in live.iter().zip(&config.routes) {
+            routes.push(Arc::new(Route::named(route, &config.providers, strategy(live), known(&live.route))));
+        }
+        let everything = strategy(&live[config.routes.len()]);
+        let everything = Route::everything(&config.providers, everything, known(Route::EVERYTHING));
+        (fleet, Routes::new(routes, Arc::new(everything)))
+    }
+}
+
+impl Live {
+    /// The strategy, with its shadows if it has any.
+    fn deciding(&self) -> Arc<dyn Strategy> {
+        match &self.shadows {
+            Some(shadows) => Arc::new(Shadowed::new(Arc::clone(&self.strategy), Arc::clone(shadows))),
+            None => Arc::clone(&self.strategy) as Arc<dyn Strategy>,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! THE pipeline of a request that has been read: its route, the wait for a slot, the attempts. Sockets feed it, and so does
+//! the simulation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use tokio::time::Instant;
+
+use super::access::Entry;
+use super::attempt::Answered;
+use super::dispatch::{Dispatcher, Order, destination};
+use super::endpoint::Endpoint;
+use super::generation::Generation;
+use super::intake::budget::Reserved;
+use super::request::RequestBody;
+use super::respond::ProxyError;
+use super::stream::protocol::Protocol;
+use super::stream::signs::Signs;
+use super::{Proxy, affinity, headers};
+use crate::queue::{NoSlot, QueuePermit};
+
+/// A request that has been read and is sound in itself.
+pub struct Arrived {
+    /// The client's method.
+    pub method: Method,
+    /// Where it goes.
+    pub endpoint: Endpoint,
+    /// The client's query.
+    pub query: Option<String>,
+    /// The client's headers, all of them.
+    pub headers: HeaderMap,
+    /// The client's body.
+    pub body: RequestBody,
+    /// The memory that it was given.
+    pub reserved: Option<Reserved>,
+    /// When it had been read.
+    pub at: Instant,
+}
+
+impl Proxy {
+    /// Finds the route of a request and waits for its slot.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError`] when nobody serves its model, or there is no slot in time.
+    pub async fn admit(
+        &self,
+        generation: &Generation,
+        arrived: Arrived,
+        entry: &mut Entry,
+    ) -> Result<Order, ProxyError> {
+        let Arrived { method, endpoint, query, mut headers, body, reserved, at } = arrived;
+        // It may be about a header that providers do not get.
+        let affinity = affinity::key(&generation.affinity, &headers, &body);
+        headers::to_provider(&mut headers, &generation.forward_headers);
+        entry.asked_for(body.model(), body.streaming());
+        let found = destination(&generation.routes, &method, &endpoint, &body);
+        let Some((route, eligible)) = found else {
+            return Err(ProxyError::UnknownModel(body.model().to_owned()));
+        };
+        entry.routed(route);
+        let among = (Arc::clone(route), eligible);
+        let deadline = at + generation.queue_timeout;
+        let (permit, wait) = self.enter_queue(generation, deadline).await?;
+        entry.hold(permit, wait);
+        let admitted = at + wait;
+        let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
+        Ok(Order { method, endpoint, query, headers, body, reserved, affinity, among, admitted, deadline, signs })
+    }
+
+    /// Has a provider answer an order, or says why none does.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError`]: nothing could be answered with.
+    pub async fn dispatch(
+        &self,
+        generation: &Generation,
+        order: &Order,
+        entry: &mut Entry,
+    ) -> Result<Answered, ProxyError> {
+        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(order, entry).await
+    }
+
+    /// Takes a slot of the queue, and says how long that took.
+    async fn enter_queue(
+        &self,
+        generation: &Generation,
+        deadline: Instant,
+    ) -> Result<(QueuePermit, Duration), ProxyError> {
+        if let Some(permit) = self.queue.try_enter() {
+            return Ok((permit, Duration::ZERO));
+        }
+        let queued = Instant::now();
+        match self.queue.enter(deadline).await {
+            Ok(permit) => Ok((permit, queued.elapsed())),
+            Err(NoSlot::TimedOut) => Err(ProxyError::QueueTimeout(generation.queue_timeout)),
+            Err(NoSlot::Full) => Err(ProxyError::QueueFull(self.queue.max_waiting())),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! A route: who may serve which models, in what order of tiers, and which strategy decides.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use super::eligible::{Eligible, EligibleSet};
+use super::unserved::Unserved;
+use super::{ModelKey, Observer, Report, Strategy};
+use crate::config;
+
+/// A provider and the model that it is asked for: what a strategy chooses among.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The provider, by its place in the order of the configuration.
+    pub provider: u32,
+    /// Unique within the route: the provider's name, and where several targets share a provider also the model.
+    pub name: String,
+    /// True when it is held back until the others have failed.
+    pub fallback: bool,
+    /// What a million tokens cost, of the request and of the answer.
+    pub price: Option<(f64, f64)>,
+    /// The provider's own name for the model, if the route fixes it; a `*` in it takes what the route's stood for.
+    model: Option<String>,
+    /// The key of that model, unless it has a `*`.
+    key: Option<ModelKey>,
+}
+
+impl Target {
+    /// All providers, each asked for the model that the client names.
+    pub fn all(providers: &[config::Provider]) -> Vec<Self> {
+        let target = |(provider, config): (u32, &config::Provider)| Self {
+            provider,
+            name: config.name.clone(),
+            fallback: config.fallback_only,
+            price: config.price.map(|price| (price.input, price.output)),
+            model: None,
+            key: None,
+        };
+        (0..).zip(providers).map(target).collect()
+    }
+
+    /// The targets that a route names, or all providers where it names none.
+    pub fn of(route: &config::Route, providers: &[config::Provider]) -> Vec<Self> {
+        if route.targets.is_empty() {
+            return Self::all(providers);
+        }
+        let name = |target: &config::Target| {
+            let provider = &providers[target.provider].name;
+            let alone = route.targets.iter().filter(|other| other.provider == target.provider).count() == 1;
+            match &target.model {
+                Some(model) if !alone => format!("{provider}/{model}"),
+                Some(_) | None => provider.clone(),
+            }
+        };
+        let target = |target: &config::Target| Self {
+            provider: u32::try_from(target.provider).unwrap_or(u32::MAX),
+            name: name(target),
+            fallback: target.tier == config::TargetTier::Fallback,
+            price: target.price.map(|price| (price.input, price.output)),
+            key: target.model.as_deref().filter(|model| !model.contains('*')).map(ModelKey::of),
+            model: target.model.clone(),
+        };
+        route.targets.iter().map(target).collect()
+    }
+
+    /// True when the route says which model it is asked for.
+    pub fn names_its_model(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// The provider's own name for the model that a client asks for; `taken` is what the `*` of the route stood for.
+    pub fn model_for<'m>(&'m self, provider: &'m config::Provider, asked: &'m str, taken: &str) -> Cow<'m, str> {
+        match &self.model {
+            None => provider.model_for(asked),
+            Some(model) if self.key.is_some() => Cow::Borrowed(model),
+            Some(model) => Cow::Owned(model.replacen('*', taken, 1)),
+        }
+    }
+
+    /// The model as rate limits are remembered for it, where the client asks for `asked`.
+    pub fn key(&self, asked: ModelKey) -> ModelKey {
+        self.key.unwrap_or(asked)
+    }
+}
+
+/// One route of a configuration.
+pub struct Route {
+    /// Its name in logs, metrics and headers.
+    pub name: String,
+    /// The models that it is for; empty for the route of everything.
+    models: Vec<String>,
+    targets: Vec<Target>,
+    eligible: Eligible,
+    /// Endpoints and models that targets have said they do not serve.
+    pub unserved: Unserved,
+    strategy: Arc<dyn Strategy>,
+    /// The timeouts that go before those of a provider.
+    pub timeouts: Option<config::RouteTimeouts>,
+    /// The models to ask for when no target could serve the request.
+    pub fallbacks: config::Fallbacks,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("name", &self.name).field("targets", &self.targets).finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    /// The name of the route that a configuration without routes has.
+    pub const EVERYTHING: &str = "default";
+
+    /// A route to `targets`, of these `providers`. Sets of targets that `predecessor` had too go on counting.
+    pub fn new(
+        name: &str,
+        models: &[String],
+        targets: Vec<Target>,
+        providers: &[config::Provider],
+        strategy: Arc<dyn Strategy>,
+        predecessor: Option<&Route>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            models: models.to_vec(),
+            eligible: Eligible::new(&targets, providers, predecessor.map(|before| &before.eligible)),
+            targets,
+            unserved: Unserved::default(),
+            strategy,
+            timeouts: None,
+            fallbacks: config::Fallbacks::default(),
+        }
+    }
+
+    /// A route that the configuration names.
+    pub fn named(
+        route: &config::Route,
+        providers: &[config::Provider],
+        strategy: Arc<dyn Strategy>,
+        predecessor: Option<&Route>,
+    ) -> Self {
+        let timeouts = (route.timeouts != config::RouteTimeouts::default()).then_some(route.timeouts);
+        let targets = Target::of(route, providers);
+        let plain = Self::new(&route.name, &route.models, targets, providers, strategy, predecessor);
+        Self { timeouts, fallbacks: route.fallbacks.clone(), ..plain }
+    }
+
+    /// The route of everything that belongs to no other: to all providers, in the order of the configuration.
+    pub fn everything(
+        providers: &[config::Provider],
+        strategy: Arc<dyn Strategy>,
+        predecessor: Option<&Route>,
+    ) -> Self {
+        Self::new(Self::EVERYTHING, &[], Target::all(providers), providers, strategy, predecessor)
+    }
+
+    /// The targets in the order of the configuration.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The target at an index that came out of a decision.
+    pub fn target(&self, index: u32) -> &Target {
+        &self.targets[index as usize]
+    }
+
+    /// The strategy that orders the candidates.
+    pub fn strategy(&self) -> &dyn Strategy {
+        self.strategy.as_ref()
+    }
+
+    /// The targets that serve `model`; an empty name is a request without one, which all serve.
+    pub fn eligible(&self, model: &str) -> Arc<EligibleSet> {
+        self.eligible.of(model)
+    }
+
+    /// The targets that serve whatever they are asked for.
+    pub fn unlisted(&self) -> &Arc<EligibleSet> {
+        self.eligible.unlisted()
+    }
+
+    /// The names of models, without any `*`, that it is for.
+    pub fn named_models(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(String::as_str).filter(|name| !name.contains('*'))
+    }
+
+    /// The part of `model` that the `*` of the pattern stands for by which it came here; empty without one.
+    pub fn taken<'m>(&self, model: &'m str) -> &'m str {
+        if self.models.iter().any(|name| name == model) {
+            return "";
+        }
+        let taken = |pattern: &str| {
+            let (before, after) = pattern.split_once('*')?;
+            model.strip_prefix(before)?.strip_suffix(after)
+        };
+        self.models.iter().find_map(|pattern| taken(pattern)).unwrap_or_default()
+    }
+}
+
+impl Observer for Route {
+    fn ended(&self, report: Report) {
+        self.strategy.learn(report);
+    }
+}
+
+/// The routes of one configuration.
+#[derive(Debug)]
+pub struct Routes {
+    /// In the order of the configuration, and behind them the route of everything.
+    routes: Vec<Arc<Route>>,
+    everything: Arc<Route>,
+    /// The first route of each exact name.
+    exact: HashMap<String, usize>,
+    patterns: Patterns,
+}
+
+/// Names with one `*`, by what stands before it: however many there are, a model is looked up once per length of those
+/// beginnings.
+#[derive(Debug, Default)]
+struct Patterns(BTreeMap<usize, HashMap<String, Vec<(String, usize)>>>);
+
+impl Patterns {
+    fn put(&mut self, before: &str, after: &str, route: usize) {
+        let of_length = self.0.entry(before.len()).or_default();
+        of_length.entry(before.to_owned()).or_default().push((after.to_owned(), route));
+    }
+
+    /// The first route that has one which fits.
+    fn first(&self, model: &str) -> Option<usize> {
+        let lengths = self.0.range(..=model.len());
+        let fitting = lengths.flat_map(|(&length, patterns)| {
+            let begin = model.get(..length).and_then(|before| patterns.get(before));
+            begin.into_iter().flatten().filter(move |(after, _)| model[length..].ends_with(after.as_str()))
+        });
+        fitting.map(|(_, route)| *route).min()
+    }
+}
+
+impl Routes {
+    /// The routes that the configuration names, and the one of everything else.
+    pub fn new(named: Vec<Arc<Route>>, everything: Arc<Route>) -> Self {
+        let (mut names, mut patterns) = (HashMap::new(), Patterns::default());
+        for (index, route) in named.iter().enumerate() {
+            for name in &route.models {
+                match name.split_once('*') {
+                    Some((before, after)) => patterns.put(before, after, index),
+                    None => {
+                        names.entry(name.clone()).or_insert(index);
+                    }
+                }
+            }
+        }
+        // A pattern that stands before an exact name takes it.
+        let first = |name: &str, own: usize| patterns.first(name).map_or(own, |other| own.min(other));
+        let exact = names.into_iter().map(|(name, own)| (first(&name, own), name)).map(|(route, name)| (name, route));
+        let exact = exact.collect();
+        let mut routes = named;
+        routes.push(Arc::clone(&everything));
+        Self { routes, everything, exact, patterns }
+    }
+
+    /// The route of a model: the first that it fits. An empty name is a request without a model, which belongs to the
+    /// route of everything; so does all where the configuration has no routes.
+    pub fn of(&self, model: &str) -> Option<&Arc<Route>> {
+        if self.routes.len() == 1 || model.is_empty() {
+            return Some(&self.everything);
+        }
+        let index = self.exact.get(model).copied().or_else(|| self.patterns.first(model));
+        index.map(|index| &self.routes[index])
+    }
+
+    /// True when the configuration has routes, beside that of everything.
+    pub fn are_named(&self) -> bool {
+        self.routes.len() > 1
+    }
+
+    /// The route of all providers, for what belongs to no other.
+    pub fn everything(&self) -> &Arc<Route> {
+        &self.everything
+    }
+
+    /// All of them, that of everything last.
+    pub fn all(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The route of this name.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.name == name)
+    }
+}
