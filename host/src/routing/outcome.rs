@@ -10,6 +10,10 @@ pub enum Outcome {
     Succeeded,
     /// 400, 413, 415, 422 and every other 4xx not named below: the client's fault.
     Rejected(u16),
+    /// A 400, 413 or 422 that says that the request is too long for the model.
+    ContextWindow(u16),
+    /// A 400, 403 or 422 that says that a filter refuses what the request or its answer is about.
+    ContentPolicy(u16),
     /// 401 or 402: the provider does not accept our key.
     Unauthorized(u16),
     /// 403, 408, 424, 425, 501 or 505: the provider will not serve this request, and may be well all the same.
@@ -152,7 +156,9 @@ impl Outcome {
     /// Whether the next provider may be tried.
     pub fn next(self) -> Next {
         match self {
-            Outcome::Succeeded | Outcome::Rejected(_) => Next::Answer,
+            Outcome::Succeeded | Outcome::Rejected(_) | Outcome::ContextWindow(_) | Outcome::ContentPolicy(_) => {
+                Next::Answer
+            }
             Outcome::Unauthorized(_)
             | Outcome::Declined(_)
             | Outcome::NotFound
@@ -167,7 +173,12 @@ impl Outcome {
     /// it is `provider::ejection`'s.
     pub fn evidence(self) -> Evidence {
         match self {
-            Outcome::Succeeded | Outcome::Rejected(_) | Outcome::Declined(_) | Outcome::NotFound => Evidence::Good,
+            Outcome::Succeeded
+            | Outcome::Rejected(_)
+            | Outcome::ContextWindow(_)
+            | Outcome::ContentPolicy(_)
+            | Outcome::Declined(_)
+            | Outcome::NotFound => Evidence::Good,
             Outcome::Throttled { .. } => Evidence::Limit,
             Outcome::Unauthorized(_) => Evidence::Key,
             Outcome::TimedOut { phase: Phase::Connect | Phase::Request | Phase::Idle } => Evidence::Hard,
@@ -217,7 +228,7 @@ impl Outcome {
     pub fn kind(self) -> OutcomeKind {
         match self {
             Outcome::Succeeded => OutcomeKind::Succeeded,
-            Outcome::Rejected(_) => OutcomeKind::Rejected,
+            Outcome::Rejected(_) | Outcome::ContextWindow(_) | Outcome::ContentPolicy(_) => OutcomeKind::Rejected,
             Outcome::Unauthorized(_) => OutcomeKind::Unauthorized,
             Outcome::Declined(_) => OutcomeKind::Declined,
             Outcome::NotFound => OutcomeKind::NotFound,
@@ -236,6 +247,8 @@ impl fmt::Display for Outcome {
         match self {
             Outcome::Succeeded => f.write_str("succeeded"),
             Outcome::Rejected(status) => write!(f, "rejected the request with {status}"),
+            Outcome::ContextWindow(status) => write!(f, "answered {status}: the request is too long for its model"),
+            Outcome::ContentPolicy(status) => write!(f, "answered {status}: its filter refuses the request"),
             Outcome::Unauthorized(status) => write!(f, "did not accept the proxy's key ({status})"),
             Outcome::Declined(status) => write!(f, "declined with {status}"),
             Outcome::NotFound => f.write_str("answered 404"),

@@ -56,6 +56,8 @@ impl Unserved {
             Outcome::Declined(501) => wanted.endpoint,
             Outcome::Succeeded
             | Outcome::Rejected(_)
+            | Outcome::ContextWindow(_)
+            | Outcome::ContentPolicy(_)
             | Outcome::Unauthorized(_)
             | Outcome::Declined(_)
             | Outcome::Throttled { .. }

@@ -43,9 +43,13 @@ enum Meaning {
     Capacity,
     /// Our key is refused.
     Key,
+    /// The request is too long for the model.
+    Window,
+    /// A filter refuses it.
+    Policy,
 }
 
-const TABLE: [Row; 17] = [
+const TABLE: [Row; 37] = [
     // Groq says the limit of tokens a minute with 413,
     row(&[400, 403, 413, 498], Says::Word("rate_limit_exceeded"), Meaning::Limit, "openclaw/openclaw#147644"),
     row(&[413, 498], Says::Anywhere("rate limit"), Meaning::Limit, "openclaw/openclaw#147644"),
@@ -87,7 +91,77 @@ const TABLE: [Row; 17] = [
         Meaning::Key,
         "https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html",
     ),
+    // Too long for the model, which matters where a route names a model with more room. OpenAI, Azure, Groq and others,
+    row(LONG, Says::Word("context_length_exceeded"), Meaning::Window, OPENAI),
+    row(LONG, Says::Word("string_above_max_length"), Meaning::Window, OPENAI),
+    // with the same sentence from vLLM, DeepSeek, Fireworks, and with an own one from OpenRouter, xAI,
+    row(LONG, Says::Anywhere("maximum context length"), Meaning::Window, "vllm-project/vllm, api_server errors"),
+    row(LONG, Says::Anywhere("maximum prompt length"), Meaning::Window, "https://docs.x.ai/docs"),
+    row(LONG, Says::Word("exceed_context_size_error"), Meaning::Window, "ggml-org/llama.cpp, tools/server"),
+    row(LONG, Says::Anywhere("exceeds the available context size"), Meaning::Window, "ggml-org/llama.cpp"),
+    row(LONG, Says::Opening("prompt is too long"), Meaning::Window, "https://docs.anthropic.com/en/api/errors"),
+    row(LONG, Says::Anywhere("exceed context limit"), Meaning::Window, "https://docs.anthropic.com/en/api/errors"),
+    row(
+        LONG,
+        Says::Anywhere("exceeds the maximum number of tokens"),
+        Meaning::Window,
+        "https://ai.google.dev/gemini-api",
+    ),
+    row(
+        LONG,
+        Says::Anywhere("is too long for requested model"),
+        Meaning::Window,
+        "https://docs.aws.amazon.com/bedrock",
+    ),
+    row(LONG, Says::Anywhere("too large for model with"), Meaning::Window, "https://docs.mistral.ai/api"),
+    row(
+        LONG,
+        Says::Anywhere("tokens + `max new tokens` must be"),
+        Meaning::Window,
+        "huggingface/text-generation-inference",
+    ),
+    row(
+        LONG,
+        Says::Anywhere("reduce the length of the messages"),
+        Meaning::Window,
+        "https://console.groq.com/docs/errors",
+    ),
+    // Refused by a filter: Azure's and OpenAI's codes,
+    row(
+        FILTERED,
+        Says::Word("content_filter"),
+        Meaning::Policy,
+        "https://learn.microsoft.com/azure/ai-services/openai",
+    ),
+    row(
+        FILTERED,
+        Says::Word("ResponsibleAIPolicyViolation"),
+        Meaning::Policy,
+        "https://learn.microsoft.com/azure/ai-services/openai",
+    ),
+    row(FILTERED, Says::Word("content_policy_violation"), Meaning::Policy, OPENAI),
+    row(FILTERED, Says::Word("moderation_blocked"), Meaning::Policy, OPENAI),
+    // Anthropic's sentence, DeepSeek's, and Alibaba's code.
+    row(
+        FILTERED,
+        Says::Anywhere("blocked by content filtering policy"),
+        Meaning::Policy,
+        "https://docs.anthropic.com/en/api/errors",
+    ),
+    row(FILTERED, Says::Opening("Content Exists Risk"), Meaning::Policy, "deepseek-ai/DeepSeek-V3 issues"),
+    row(
+        FILTERED,
+        Says::Word("data_inspection_failed"),
+        Meaning::Policy,
+        "https://help.aliyun.com/zh/model-studio/error-code",
+    ),
 ];
+
+/// The statuses with which a request is called too long.
+const LONG: &[u16] = &[400, 413, 422];
+/// The statuses with which a filter refuses.
+const FILTERED: &[u16] = &[400, 422];
+const OPENAI: &str = "https://platform.openai.com/docs/guides/error-codes";
 
 const fn row(statuses: &'static [u16], says: Says, means: Meaning, source: &'static str) -> Row {
     Row { statuses, says, means, source }
@@ -116,6 +190,8 @@ pub fn outcome(status: u16, headers: &HeaderMap, said: &Said, now: SystemTime) -
     let outcome = match by_status {
         Outcome::Rejected(_) | Outcome::Declined(_) => in_truth(status, said).unwrap_or(by_status),
         Outcome::Succeeded
+        | Outcome::ContextWindow(_)
+        | Outcome::ContentPolicy(_)
         | Outcome::Unauthorized(_)
         | Outcome::NotFound
         | Outcome::Throttled { .. }
@@ -142,6 +218,8 @@ fn in_truth(status: u16, said: &Said) -> Option<Outcome> {
         Meaning::Limit => Outcome::Throttled { retry_after: None },
         Meaning::Capacity => Outcome::Failed(FailureKind::Status(status)),
         Meaning::Key => Outcome::Unauthorized(status),
+        Meaning::Window => Outcome::ContextWindow(status),
+        Meaning::Policy => Outcome::ContentPolicy(status),
     })
 }
 
