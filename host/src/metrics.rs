@@ -50,6 +50,7 @@ pub struct Metrics {
     attempt_durations: HistogramVec,
     first_tokens: HistogramVec,
     failovers: IntCounterVec,
+    hedges: IntCounterVec,
     ejections: IntCounterVec,
     tokens: IntCounterVec,
     connections: IntCounterVec,
@@ -75,6 +76,8 @@ pub struct ProviderMetrics {
     pub first_token: Histogram,
     /// Attempts after another provider had been tried for the same request.
     pub failovers: IntCounter,
+    /// Second attempts beside one at another provider that was slow.
+    pub hedges: IntCounter,
     /// Times that it was taken out.
     pub ejections: IntCounter,
     /// Tokens of prompts, as its answers say.
@@ -166,6 +169,11 @@ impl Metrics {
                 "Attempts at a provider after another one had been tried for the same request.",
                 &["provider"],
             ),
+            hedges: counters(
+                "pointsman_hedges_total",
+                "Second attempts at a provider, beside one that was slow to begin its answer.",
+                &["provider"],
+            ),
             ejections: counters("pointsman_ejections_total", "Times a provider was taken out.", &["provider"]),
             tokens: counters("pointsman_tokens_total", "Tokens, as far as answers name them.", &["provider", "kind"]),
             connections: counters(
@@ -197,6 +205,7 @@ impl Metrics {
             attempt_duration: self.attempt_durations.with_label_values(&one),
             first_token: self.first_tokens.with_label_values(&one),
             failovers: self.failovers.with_label_values(&one),
+            hedges: self.hedges.with_label_values(&one),
             ejections: self.ejections.with_label_values(&one),
             prompt_tokens: self.tokens.with_label_values(&[name, "prompt"]),
             completion_tokens: self.tokens.with_label_values(&[name, "completion"]),
@@ -231,6 +240,7 @@ impl Metrics {
             let _ = self.attempt_durations.remove_label_values(&one);
             let _ = self.first_tokens.remove_label_values(&one);
             let _ = self.failovers.remove_label_values(&one);
+            let _ = self.hedges.remove_label_values(&one);
             let _ = self.ejections.remove_label_values(&one);
             let _ = self.tokens.remove_label_values(&[name, "prompt"]);
             let _ = self.tokens.remove_label_values(&[name, "completion"]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod candidate;
 pub mod decision;
 pub mod eligible;
+pub mod hedging;
 pub mod model_key;
 pub mod outcome;
 pub mod route;

@@ -35,6 +35,8 @@ pub struct Entry {
     client: Option<IpAddr>,
     /// The route that it took.
     route: Option<Arc<Route>>,
+    /// The model that was asked for in place of the client's.
+    instead: Option<String>,
     attempts: Vec<Attempt>,
     /// `None` until the answer's head was made: a client that left before it.
     status: Option<u16>,
@@ -84,6 +86,7 @@ impl Entry {
             streaming: false,
             client: None,
             route: None,
+            instead: None,
             attempts: Vec::new(),
             status: None,
             error: None,
@@ -154,21 +157,68 @@ impl Entry {
         self.decision.as_deref()
     }
 
-    /// Notes that an attempt began at `began`; its outcome is noted by [`Entry::ended`].
-    pub fn attempted(&mut self, provider: Arc<Provider>, target: u32, began: Instant) {
+    /// Notes that an attempt began at `began`, and gives its place among the attempts; its outcome is noted by
+    /// [`Entry::ended`].
+    pub fn attempted(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
         if !self.attempts.is_empty() {
             provider.metrics.failovers.inc();
         }
+        self.begin(provider, target, began)
+    }
+
+    /// Notes that a second attempt began beside the latest one, as [`Entry::attempted`] does.
+    pub fn hedged(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
+        provider.metrics.hedges.inc();
+        self.begin(provider, target, began)
+    }
+
+    fn begin(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
         let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
         self.attempts.push(Attempt { provider, target, kind, began, took });
+        self.attempts.len() - 1
+    }
+
+    /// Notes how the attempt in this place ended.
+    pub fn attempt_ended(&mut self, at: usize, outcome: Outcome, now: Instant) {
+        if let Some(attempt) = self.attempts.get_mut(at) {
+            attempt.kind = outcome.kind();
+            attempt.took = now - attempt.began;
+        }
+    }
+
+    /// Puts the attempt in this place behind the others: it is what the answer comes from.
+    pub fn won(&mut self, at: usize) {
+        if at + 1 == self.attempts.len() {
+            return;
+        }
+        let attempt = self.attempts.remove(at);
+        self.attempts.push(attempt);
+    }
+
+    /// The name of the provider of the attempt in this place.
+    pub fn provider_of(&self, at: usize) -> Option<&str> {
+        self.attempts.get(at).map(|attempt| attempt.provider.config.name.as_str())
+    }
+
+    /// Notes that another model is asked for, on its own route.
+    pub fn fell_back(&mut self, model: &str, route: &Arc<Route>) {
+        self.routed(route);
+        self.instead = Some(model.to_owned());
+    }
+
+    /// The model that was asked for in place of the client's.
+    pub fn instead(&self) -> Option<&str> {
+        self.instead.as_deref()
+    }
+
+    /// The route that it took.
+    pub fn route(&self) -> Option<&Route> {
+        self.route.as_deref()
     }
 
     /// Notes how the latest attempt ended.
     pub fn ended(&mut self, outcome: Outcome, now: Instant) {
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.kind = outcome.kind();
-            attempt.took = now - attempt.began;
-        }
+        self.attempt_ended(self.attempts.len().wrapping_sub(1), outcome, now);
     }
 
     /// How many attempts there were.
@@ -202,8 +252,8 @@ impl Entry {
     /// The name by which the latest provider was asked for the model.
     fn mapped(&self) -> Option<Cow<'_, str>> {
         let (route, last) = (self.route.as_ref()?, self.attempts.last()?);
-        let taken = route.taken(&self.model);
-        Some(route.target(last.target).model_for(&last.provider.config, &self.model, taken))
+        let asked = self.instead.as_deref().unwrap_or(&self.model);
+        Some(route.target(last.target).model_for(&last.provider.config, asked, route.taken(asked)))
     }
 
     fn count(&self, duration: Duration) {
@@ -264,6 +314,7 @@ impl Drop for Entry {
             model = self.model,
             provider_model = mapped.as_deref(),
             stream = self.streaming.then_some(true),
+            route = self.route.as_ref().filter(|route| route.is_named()).map(|route| route.name.as_str()),
             strategy,
             provider = self.provider().map(|provider| provider.config.name.as_str()),
             attempts = self.story(),

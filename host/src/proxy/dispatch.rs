@@ -13,6 +13,8 @@ use http::{HeaderMap, Method};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 mod course;
+mod fallback;
+mod hedge;
 
 use super::access::Entry;
 use super::attempt::{Answered, Attempted, Expected, Plan, attempt};
@@ -28,7 +30,7 @@ use super::stream::signs::Signs;
 use crate::provider::client::Call;
 use crate::provider::{Permit, Unavailable};
 use crate::routing::eligible::EligibleSet;
-use crate::routing::{Candidate, Decision, Facts, ModelKey, Observer, Origin, Route, Routes, Tier};
+use crate::routing::{Candidate, Decision, Facts, Observer, Origin, Route, Routes, Tier};
 use course::Course;
 
 /// The pause before the first retry; it doubles with each one.
@@ -114,50 +116,58 @@ impl Dispatcher<'_> {
     ///
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
-        let fleet = &self.generation.fleet;
         let (route, eligible) = self.destination(order);
         entry.routed(&route);
-        let model = ModelKey::of(order.body.model());
-        let mut course = Course {
-            order,
-            route,
-            eligible,
-            model,
-            tried: Vec::new(),
-            retries: if order.endpoint.class == Class::Stored { 0 } else { self.generation.retries },
-            retrying: false,
-            failed: Vec::new(),
-            not_found: None,
-            any_healthy: false,
-        };
+        let falls_back = order.endpoint.class == Class::Generate && route.falls_back();
+        let mut course = Course::new(order, route, eligible);
+        course.retries = self.retries(order, &course.route.fallbacks.on_failure);
+        let mut answered = self.follow(&mut course, entry, order.admitted).await?;
+        if falls_back {
+            // Boxed: rare, and as large as what it repeats.
+            answered = Box::pin(self.fall_back(answered, &mut course, entry)).await?;
+        }
+        let Some(answered) = answered else { return course.end(&self.generation.fleet) };
+        if let Some(provider) = entry.provider() {
+            stored::learn(order, &answered, &provider.config.name, &self.generation.fleet);
+        }
+        Ok(answered)
+    }
+
+    /// Attempts that a request is given after every candidate has failed softly: none while there are models to ask for
+    /// instead.
+    fn retries(&self, order: &Order, instead: &[String]) -> u32 {
+        if order.endpoint.class == Class::Stored || !instead.is_empty() { 0 } else { self.generation.retries }
+    }
+
+    /// Follows a course to an answer, or to its end without one: `None`.
+    async fn follow(
+        &self,
+        course: &mut Course<'_>,
+        entry: &mut Entry,
         // The clock is read where time has passed, and nowhere else.
-        let mut now = order.admitted;
+        mut now: Instant,
+    ) -> Result<Option<Answered>, ProxyError> {
         let mut pause = FIRST_PAUSE;
         loop {
             let attempts = entry.attempts();
-            let mut round = self.round(&mut course, entry, now).await;
+            let mut round = self.round(course, entry, now).await;
             if course.retrying && entry.attempts() == attempts && !course.tried.is_empty() {
                 // All that can be asked have been asked in this retry and those before it: from the beginning.
                 course.tried.clear();
-                round = self.round(&mut course, entry, now).await;
+                round = self.round(course, entry, now).await;
             }
             match round {
-                Ok(Round::Answered(answered)) => {
-                    if let Some(provider) = entry.provider() {
-                        stored::learn(order, &answered, &provider.config.name, fleet);
-                    }
-                    return Ok(answered);
-                }
-                Ok(Round::Ended) => break,
+                Ok(Round::Answered(answered)) => return Ok(Some(answered)),
+                Ok(Round::Ended) => return Ok(None),
                 Ok(Round::Failed) => {}
                 // It waited for a slot to try again with, and what it is told is how it failed.
-                Err(_) if course.retrying => break,
+                Err(_) if course.retrying => return Ok(None),
                 Err(error) => return Err(error),
             }
             now = Instant::now();
             let wait = pause.mul_f64(1.0 + JITTER * (f64::from(self.entropy.bits()) / f64::from(u32::MAX) * 2.0 - 1.0));
-            if course.retries == 0 || !course.failed_softly() || now + wait >= order.deadline {
-                break;
+            if course.retries == 0 || !course.failed_softly() || now + wait >= course.order.deadline {
+                return Ok(None);
             }
             if !std::mem::replace(&mut course.retrying, true) {
                 course.tried.clear();
@@ -168,7 +178,6 @@ impl Dispatcher<'_> {
             entry.waited(until - now);
             (now, pause) = (until, pause * 2);
         }
-        course.end(&self.generation.fleet)
     }
 
     /// The route of a request, and those of its targets that may serve it: where what it is about is stored, that alone.
@@ -209,19 +218,33 @@ impl Dispatcher<'_> {
                     permit.keep_to(permit.bounds().on(timeouts));
                 }
                 permit.excuse(course.excuse(&permit.provider().config.name));
-                let provider = permit.provider().clone();
-                let attempted = self.attempt((index, permit), course, entry).await;
+                let (mut at, mut index) = (entry.attempted(permit.provider().clone(), index, began), index);
+                let attempted = match course.hedged_after() {
+                    None => self.attempt((index, permit), course).await,
+                    Some(after) => {
+                        // Boxed: rare, and larger than an attempt.
+                        let hedged =
+                            Box::pin(self.hedge((at, index, permit), after, &pending, tier, course, entry)).await;
+                        pending.retain(|other| !hedged.tried.contains(other));
+                        course.tried.extend(hedged.tried);
+                        if let Some((at, index, failure)) = hedged.failed {
+                            course.note((at, index), failure, entry, Instant::now());
+                        }
+                        (at, index) = hedged.last;
+                        hedged.attempted
+                    }
+                };
                 now = Instant::now();
                 entry.waited(now - began);
                 let failure = match attempted {
-                    Attempted::Answered(answered) => return Ok(Round::Answered(answered)),
+                    Attempted::Answered(answered) => {
+                        entry.won(at);
+                        return Ok(Round::Answered(answered));
+                    }
                     Attempted::Failed(failure) => failure,
                 };
                 let sent = failure.sent;
-                if course.may_be_unserved() {
-                    course.route.unserved.note(index, course.wanted(), failure.outcome, now);
-                }
-                course.note(&provider.config.name, failure, entry, now);
+                course.note((at, index), failure, entry, now);
                 // What is stored at one provider is not at another, and must not be done twice.
                 if order.endpoint.class == Class::Stored && sent {
                     return Ok(Round::Ended);
@@ -278,7 +301,7 @@ impl Dispatcher<'_> {
             now_ms: self.clock.now_ms(),
             tier,
             attempts: u32::try_from(entry.attempts()).unwrap_or(u32::MAX),
-            model: Facts::known(body.model()),
+            model: Facts::known(course.asked()),
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             affinity: *affinity,
@@ -357,13 +380,14 @@ impl Dispatcher<'_> {
         Ok(None)
     }
 
-    async fn attempt(&self, (index, permit): (u32, Permit), course: &Course<'_>, entry: &mut Entry) -> Attempted {
+    /// Makes an attempt at the target of this index.
+    async fn attempt(&self, (index, permit): (u32, Permit), course: &Course<'_>) -> Attempted {
         let Order { method, endpoint, query, headers, body, signs, .. } = course.order;
         let provider = permit.provider().clone();
         if let Some(signs) = signs {
             signs.asking(provider.name_header.clone());
         }
-        let asked = body.model();
+        let asked = course.asked();
         let target = course.route.target(index);
         let model = target.model_for(&provider.config, asked, course.route.taken(asked));
         let call = Call {
@@ -383,7 +407,6 @@ impl Dispatcher<'_> {
             streaming: body.streaming(),
             signs: signs.as_deref(),
         };
-        entry.attempted(Arc::clone(&provider), index, permit.began());
         attempt(permit, plan).await
     }
 }

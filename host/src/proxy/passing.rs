@@ -16,6 +16,12 @@ use crate::routing::Outcome;
 /// The header that names the provider that answered.
 pub(super) const PROVIDER: HeaderName = HeaderName::from_static("x-pointsman-provider");
 
+/// The header that names the route of the request.
+const ROUTE: HeaderName = HeaderName::from_static("x-pointsman-route");
+
+/// The header that names the model that was asked for, where it is not the client's.
+const MODEL: HeaderName = HeaderName::from_static("x-pointsman-model");
+
 /// The header that says how many providers it took.
 pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
 
@@ -80,6 +86,13 @@ pub(super) fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
     }
     if let Some(Ok(decision)) = entry.decision().map(HeaderValue::try_from) {
         headers.insert("x-pointsman-decision", decision);
+    }
+    let text = |text: &str| HeaderValue::try_from(text).ok();
+    if let Some(route) = entry.route().filter(|route| route.is_named()).and_then(|route| text(&route.name)) {
+        headers.insert(ROUTE, route);
+    }
+    if let Some(model) = entry.instead().and_then(text) {
+        headers.insert(MODEL, model);
     }
     if entry.attempts() > 1 {
         headers.insert(ATTEMPTS, HeaderValue::from(entry.attempts()));

@@ -59,7 +59,7 @@ pub fn learn(order: &Order, answered: &Answered, provider: &str, fleet: &Fleet) 
 }
 
 /// True when what the request makes can be asked for later.
-fn is_kept(order: &Order) -> bool {
+pub fn is_kept(order: &Order) -> bool {
     match order.endpoint.path.as_str() {
         "responses" => order.body.stores() != Some(false),
         "chat/completions" => order.method == Method::POST && order.body.stores() == Some(true),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::eligible::{Eligible, EligibleSet};
+use super::hedging::Hedging;
 use super::unserved::Unserved;
 use super::{ModelKey, Observer, Report, Strategy};
 use crate::config;
@@ -100,6 +101,8 @@ pub struct Route {
     pub timeouts: Option<config::RouteTimeouts>,
     /// The models to ask for when no target could serve the request.
     pub fallbacks: config::Fallbacks,
+    /// When a second attempt starts beside one that is slow, if ever.
+    pub hedging: Option<Hedging>,
 }
 
 impl fmt::Debug for Route {
@@ -130,6 +133,7 @@ impl Route {
             strategy,
             timeouts: None,
             fallbacks: config::Fallbacks::default(),
+            hedging: None,
         }
     }
 
@@ -143,7 +147,9 @@ impl Route {
         let timeouts = (route.timeouts != config::RouteTimeouts::default()).then_some(route.timeouts);
         let targets = Target::of(route, providers);
         let plain = Self::new(&route.name, &route.models, targets, providers, strategy, predecessor);
-        Self { timeouts, fallbacks: route.fallbacks.clone(), ..plain }
+        let before = predecessor.and_then(|before| before.hedging.as_ref());
+        let hedging = route.hedge.map(|hedge| Hedging::new(hedge, before));
+        Self { timeouts, fallbacks: route.fallbacks.clone(), hedging, ..plain }
     }
 
     /// The route of everything that belongs to no other: to all providers, in the order of the configuration.
@@ -153,6 +159,17 @@ impl Route {
         predecessor: Option<&Route>,
     ) -> Self {
         Self::new(Self::EVERYTHING, &[], Target::all(providers), providers, strategy, predecessor)
+    }
+
+    /// True when the configuration names it, and it is not the route of everything.
+    pub fn is_named(&self) -> bool {
+        !self.models.is_empty()
+    }
+
+    /// True when other models may be asked for when it cannot serve one of its own.
+    pub fn falls_back(&self) -> bool {
+        let config::Fallbacks { on_failure, on_context_window, on_content_policy, .. } = &self.fallbacks;
+        !(on_failure.is_empty() && on_context_window.is_empty() && on_content_policy.is_empty())
     }
 
     /// The targets in the order of the configuration.

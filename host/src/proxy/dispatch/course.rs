@@ -11,6 +11,7 @@ use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Failure};
 use crate::proxy::endpoint::Class;
 use crate::proxy::respond::{ProxyError, Tried};
+use crate::proxy::stored;
 use crate::routing::eligible::EligibleSet;
 use crate::routing::unserved::Wanted;
 use crate::routing::{Evidence, ModelKey, Next, Outcome, Route};
@@ -18,6 +19,8 @@ use crate::routing::{Evidence, ModelKey, Next, Outcome, Route};
 /// The course of one request.
 pub(super) struct Course<'a> {
     pub order: &'a Order,
+    /// The model that is asked for in place of the client's.
+    pub instead: Option<String>,
     pub route: Arc<Route>,
     /// Those of its targets that serve the model.
     pub eligible: Arc<EligibleSet>,
@@ -30,13 +33,55 @@ pub(super) struct Course<'a> {
     /// True when the request is retried, as every candidate has been tried.
     pub retrying: bool,
     pub failed: Vec<Tried>,
+    /// Failures from before the present model was asked for.
+    pub before: usize,
     /// The latest 404, should there be nothing better.
     pub not_found: Option<Answered>,
     /// True when a healthy provider was offered.
     pub any_healthy: bool,
 }
 
-impl Course<'_> {
+impl<'a> Course<'a> {
+    /// The beginning of the course of an order to those targets of a route.
+    pub fn new(order: &'a Order, route: Arc<Route>, eligible: Arc<EligibleSet>) -> Self {
+        Self {
+            order,
+            instead: None,
+            route,
+            eligible,
+            model: ModelKey::of(order.body.model()),
+            tried: Vec::new(),
+            retries: 0,
+            retrying: false,
+            failed: Vec::new(),
+            before: 0,
+            not_found: None,
+            any_healthy: false,
+        }
+    }
+
+    /// Goes on with another model, on its own route.
+    pub fn turn(&mut self, model: &str, route: &Arc<Route>, eligible: Arc<EligibleSet>) {
+        (self.route, self.eligible) = (Arc::clone(route), eligible);
+        self.model = ModelKey::of(model);
+        self.instead = Some(model.to_owned());
+        self.tried.clear();
+        (self.retrying, self.before) = (false, self.failed.len());
+    }
+
+    /// The model that is asked for now.
+    pub fn asked(&self) -> &str {
+        self.instead.as_deref().unwrap_or_else(|| self.order.body.model())
+    }
+
+    /// After how long without content the next attempt gets a second one beside it; `None` is never.
+    pub fn hedged_after(&self) -> Option<Duration> {
+        let hedging = self.route.hedging.as_ref()?;
+        // What is stored must not be made twice.
+        let may = !self.retrying && self.order.endpoint.class == Class::Generate && !stored::is_kept(self.order);
+        if may { hedging.begin() } else { None }
+    }
+
     /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
     pub fn may_be_unserved(&self) -> bool {
         self.order.endpoint.class == Class::Generate
@@ -53,7 +98,8 @@ impl Course<'_> {
 
     /// True when all that has happened so far may go well when it is tried again.
     pub fn failed_softly(&self) -> bool {
-        !self.failed.is_empty() && self.failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)
+        let failed = &self.failed[self.before..];
+        !failed.is_empty() && failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)
     }
 
     /// The failures for which this request may itself be to blame at this provider.
@@ -66,7 +112,7 @@ impl Course<'_> {
     }
 
     /// The answer when nothing worked.
-    pub fn end(self, fleet: &Fleet) -> Result<Answered, ProxyError> {
+    pub fn end(mut self, fleet: &Fleet) -> Result<Answered, ProxyError> {
         let outcomes = || self.failed.iter().map(|tried| tried.outcome);
         if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
             let wait = fleet.all_throttled_for(self.among(), self.model);
@@ -76,7 +122,7 @@ impl Course<'_> {
             return Err(ProxyError::AllThrottled { wait, tried });
         }
         if outcomes().all(|outcome| outcome == Outcome::NotFound)
-            && let Some(answered) = self.not_found
+            && let Some(answered) = self.not_found.take()
         {
             return Ok(answered);
         }
@@ -100,10 +146,14 @@ impl Course<'_> {
     }
 
     /// Notes a failed attempt; a warning for those that an operator can mend.
-    pub fn note(&mut self, provider: &str, failure: Failure, entry: &mut Entry, now: Instant) {
+    pub fn note(&mut self, (at, index): (usize, u32), failure: Failure, entry: &mut Entry, now: Instant) {
         let Failure { outcome, not_found, reason, words, detail, .. } = failure;
-        entry.ended(outcome, now);
-        let (request_id, attempt) = (entry.id(), entry.attempts());
+        if self.may_be_unserved() {
+            self.route.unserved.note(index, self.wanted(), outcome, now);
+        }
+        entry.attempt_ended(at, outcome, now);
+        let (request_id, attempt) = (entry.id(), at + 1);
+        let Some(provider) = entry.provider_of(at) else { return };
         let detail = detail.as_deref();
         match outcome.next() {
             Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {reason}"),

@@ -1,0 +1,68 @@
+//! Other models in place of one that could not be served, as the routes name them.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::Dispatcher;
+use super::course::Course;
+use crate::proxy::access::Entry;
+use crate::proxy::attempt::Answered;
+use crate::proxy::respond::ProxyError;
+use crate::routing::{Outcome, Route};
+
+/// The models that a route names for the way in which a request ended, and that way in words; `None` when it ended well,
+/// or in a way for which there are none.
+fn instead<'r>(route: &'r Route, answered: Option<&Answered>) -> Option<(&'r [String], &'static str)> {
+    match answered.map(|answered| answered.outcome) {
+        None => Some((&route.fallbacks.on_failure, "all of its targets failed")),
+        Some(Outcome::ContextWindow(_)) => Some((&route.fallbacks.on_context_window, "the request is too long for it")),
+        Some(Outcome::ContentPolicy(_)) => Some((&route.fallbacks.on_content_policy, "a filter refuses the request")),
+        Some(_) => None,
+    }
+}
+
+impl Dispatcher<'_> {
+    /// Goes on from how a course has ended, through the models that its route names for that, each on its own route, and
+    /// those that these name in turn. An answer that began it, such as a filter's refusal, stands when nobody does better.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError`] when no slot came free in time.
+    pub(super) async fn fall_back(
+        &self,
+        mut answered: Option<Answered>,
+        course: &mut Course<'_>,
+        entry: &mut Entry,
+    ) -> Result<Option<Answered>, ProxyError> {
+        let most = course.route.fallbacks.max;
+        let mut seen = vec![course.asked().to_owned()];
+        let (mut waiting, mut refused) = (VecDeque::new(), None);
+        for _ in 0..most {
+            let Some((models, why)) = instead(&course.route, answered.as_ref()) else { return Ok(answered) };
+            let new = models.iter().filter(|model| !seen.contains(model) && !waiting.contains(*model));
+            let new: Vec<String> = new.cloned().collect();
+            new.into_iter().rev().for_each(|model| waiting.push_front(model));
+            if let Some(answered) = answered.take() {
+                entry.ended(answered.outcome, Instant::now());
+                refused = refused.or(Some(answered));
+            }
+            let Some(model) = waiting.pop_front() else { break };
+            let routes = &self.generation.routes;
+            let Some((route, eligible)) = routes.of(&model).map(|route| (route, route.eligible(&model))) else {
+                continue;
+            };
+            let from = course.asked();
+            tracing::info!(
+                request_id = entry.id(),
+                "the request falls back from model {from} to model {model}, as {why}"
+            );
+            entry.fell_back(&model, route);
+            course.turn(&model, route, eligible);
+            course.retries = self.retries(course.order, waiting.make_contiguous());
+            seen.push(model);
+            answered = self.follow(course, entry, Instant::now()).await?;
+        }
+        Ok(answered.or(refused))
+    }
+}
