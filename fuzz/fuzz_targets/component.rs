@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::routing::{Candidate, Facts, ProviderFacts, Tier};
+use pointsman::routing::{Candidate, Facts, TargetFacts, Tier};
 use pointsman::strategy;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn load(component: &[u8]) {
-    let provider = |index| ProviderFacts {
+    let provider = |index| TargetFacts {
         name: format!("p{index}"),
         kind: "openai",
         weight: 1.0 + f64::from(index),

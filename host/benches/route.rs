@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pointsman::config::{Grants, StrategyChoice, StrategyLimits, StrategySource};
-use pointsman::routing::{Candidate, Facts, ProviderFacts, Strategy, Tier};
+use pointsman::routing::{Candidate, Facts, Strategy, TargetFacts};
 use pointsman::strategy;
 
 fn route(criterion: &mut Criterion) {
@@ -13,7 +13,12 @@ fn route(criterion: &mut Criterion) {
         for count in [2, 10, 100, 1000] {
             let strategy = load(name, count);
             let candidates: Vec<Candidate> = (0..count)
-                .map(|provider| Candidate { provider, in_flight: provider % 7, latency_us: 900, failure_permille: 1 })
+                .map(|target| Candidate {
+                    in_flight: target % 7,
+                    latency_us: 900,
+                    failure_permille: 1,
+                    ..Candidate::idle(target)
+                })
                 .collect();
             let mut seq = 0_u32;
             group.bench_with_input(BenchmarkId::new("decide", count), &candidates, |bencher, candidates| {
@@ -28,16 +33,8 @@ fn route(criterion: &mut Criterion) {
 }
 
 fn load(name: &str, count: u32) -> std::sync::Arc<strategy::Succession> {
-    let provider = |index| ProviderFacts {
-        name: format!("provider-{index}"),
-        kind: "openai",
-        weight: 1.0 + f64::from(index % 3),
-        fallback_only: false,
-        max_concurrent: 0,
-        models: Vec::new(),
-        price: None,
-        labels: Vec::new(),
-    };
+    let provider =
+        |index| TargetFacts { weight: 1.0 + f64::from(index % 3), ..TargetFacts::named(format!("provider-{index}")) };
     let source = StrategySource::BuiltIn(name.to_owned());
     let choice = StrategyChoice {
         name: name.to_owned(),
@@ -55,12 +52,10 @@ fn facts(seq: u32) -> Facts<'static> {
         seq,
         entropy: seq.wrapping_mul(0x9E37_79B9),
         now_ms: 1_764_000_000_000,
-        tier: Tier::Primary,
-        attempts: 0,
         model: "gpt-4o-mini",
         streaming: true,
         body_bytes: 2_000,
-        affinity: 0,
+        ..Facts::NOTHING
     }
 }
 

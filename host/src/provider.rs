@@ -31,7 +31,7 @@ pub mod words;
 use crate::config;
 use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::eligible::EligibleSet;
-use crate::routing::{Candidate, ModelKey, ProviderFacts, Report, Route, Tier};
+use crate::routing::{Candidate, ModelKey, Report, Route, TargetFacts, Tier};
 use crate::slots::Slot;
 pub use board::Snapshot;
 use board::{Board, Record};
@@ -119,9 +119,11 @@ impl Provider {
     }
 
     /// What strategies are told of it once.
-    pub fn facts(config: &config::Provider) -> ProviderFacts {
-        ProviderFacts {
+    pub fn facts(config: &config::Provider) -> TargetFacts {
+        TargetFacts {
             name: config.name.clone(),
+            provider: config.name.clone(),
+            model: String::new(),
             kind: match config.kind {
                 config::ProviderKind::OpenAi => "openai",
                 config::ProviderKind::Azure => "azure",
@@ -130,6 +132,7 @@ impl Provider {
             fallback_only: config.fallback_only,
             max_concurrent: config.max_concurrent.unwrap_or(0),
             models: config.models.clone(),
+            context: 0,
             price: config.price.map(|price| (price.input, price.output)),
             labels: config.labels.clone(),
         }
@@ -304,10 +307,12 @@ impl Fleet {
                 self.is_offered(tier, snapshot.of(&provider.record), provider, target.key(model), now)
             };
             (fits && !tried.contains(&index)).then(|| Candidate {
-                provider: index,
+                target: index,
                 in_flight: gauge.in_flight(),
                 latency_us: gauge.latency.first_byte_us(),
                 failure_permille: gauge.latency.failure_permille(),
+                requests_left: 1000,
+                tokens_left: 1000,
             })
         }));
         candidates

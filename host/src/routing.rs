@@ -15,7 +15,7 @@ pub mod route;
 pub mod tier;
 pub mod unserved;
 
-pub use candidate::{Candidate, Facts, ProviderFacts};
+pub use candidate::{Candidate, Facts, KeptFacts, TargetFacts};
 pub use decision::{Decision, IllegalDecision, Origin};
 pub use model_key::ModelKey;
 pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase, Report, TlsFault};
@@ -31,7 +31,7 @@ pub trait Strategy: Send + Sync {
     /// Orders `candidates`, of which there is at least one, in the order of the configuration.
     ///
     /// Never fails and never waits longer than the strategy's deadline: whatever goes wrong inside is the default
-    /// order and an [`Origin`] that says why. The order is always a permutation of the candidates' providers.
+    /// order and an [`Origin`] that says why. The order is always a permutation of the candidates, less those that it excludes.
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision;
 
     /// What a decision's reason means, in its own words; `None` for a number that it has no words for.

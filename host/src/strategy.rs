@@ -22,7 +22,7 @@
 use std::sync::Arc;
 
 use crate::config::{StrategyChoice, StrategyLimits};
-use crate::routing::{ProviderFacts, Strategy};
+use crate::routing::{Strategy, TargetFacts};
 use crate::wasm::LoadError;
 use crate::wasm::artifact;
 use crate::wasm::engine::Engine;
@@ -62,7 +62,7 @@ pub fn load_component(
     name: &str,
     component: &[u8],
     config: &serde_json::Value,
-    providers: Vec<ProviderFacts>,
+    providers: Vec<TargetFacts>,
 ) -> Result<Arc<dyn Strategy>, LoadError> {
     let engine = Engine::shared()?;
     let blueprint = Arc::new(blueprint::Blueprint::new(&engine, component)?);
@@ -81,7 +81,7 @@ pub fn try_component(
     name: &str,
     component: &[u8],
     config: &serde_json::Value,
-    providers: Vec<ProviderFacts>,
+    providers: Vec<TargetFacts>,
 ) -> Result<(), LoadError> {
     let engine = Engine::shared()?;
     let blueprint = blueprint::Blueprint::new(&engine, component)?;

@@ -11,7 +11,7 @@ use crate::config::{self, Config, LoadError, StrategyChoice};
 use crate::metrics::Metrics;
 use crate::provider::client::Drafts;
 use crate::provider::{Fleet, Provider};
-use crate::routing::{ProviderFacts, Route, Routes, Strategy, Target};
+use crate::routing::{Route, Routes, Strategy, Target, TargetFacts};
 use crate::strategy::{Recording, Shadowed, Shadows, Succession};
 
 /// The strategy of one route, alive.
@@ -68,7 +68,7 @@ pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<A
 pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadError> {
     let known = |route: &str| before.iter().find(|live| live.route == route);
     let kin = before.last().map(|live| Arc::clone(&live.strategy));
-    let facts: Vec<ProviderFacts> = config.providers.iter().map(Provider::facts).collect();
+    let facts: Vec<TargetFacts> = config.providers.iter().map(Provider::facts).collect();
     let mut all = Vec::with_capacity(config.routes.len() + 1);
     let shadows = known(Route::EVERYTHING).and_then(|live| live.shadows.as_ref());
     let shadows = load::load_shadows(config, &facts, shadows)?;
@@ -91,14 +91,14 @@ pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadErr
 }
 
 /// What the strategy of a route is told of its targets.
-fn facts_on(route: &config::Route, config: &Config) -> Vec<ProviderFacts> {
+fn facts_on(route: &config::Route, config: &Config) -> Vec<TargetFacts> {
     let targets = Target::of(route, &config.providers);
     if route.targets.is_empty() {
         return config.providers.iter().map(Provider::facts).collect();
     }
     let facts = |(target, named): (Target, &config::Target)| {
         let of_provider = Provider::facts(&config.providers[named.provider]);
-        ProviderFacts {
+        TargetFacts {
             name: target.name,
             weight: named.weight,
             fallback_only: target.fallback,
@@ -114,7 +114,7 @@ fn facts_on(route: &config::Route, config: &Config) -> Vec<ProviderFacts> {
 /// The strategy of one route, which goes on from `known` if it had one before, and otherwise counts with its `kin`.
 fn one(
     choice: &StrategyChoice,
-    facts: Vec<ProviderFacts>,
+    facts: Vec<TargetFacts>,
     known: Option<&Live>,
     kin: Option<&Succession>,
 ) -> Result<Arc<Succession>, crate::wasm::LoadError> {

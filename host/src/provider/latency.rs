@@ -76,7 +76,7 @@ mod tests {
 
     fn report(kind: OutcomeKind, millis: u64) -> Report {
         let first_byte = Duration::from_millis(millis);
-        Report { provider: 0, kind, first_byte, total: first_byte }
+        Report::of(0, kind, first_byte, first_byte)
     }
 
     #[test]

@@ -165,12 +165,9 @@ impl Permit {
             return;
         }
         let now = Instant::now();
-        let report = Report {
-            provider: self.observer.as_ref().map_or(0, |(_, target)| *target),
-            kind: outcome.kind(),
-            first_byte: self.first_byte.map(|at| at - self.began).unwrap_or_default(),
-            total: now - self.began,
-        };
+        let first_byte = self.first_byte.map(|at| at - self.began).unwrap_or_default();
+        let target = self.observer.as_ref().map_or(0, |(_, target)| *target);
+        let report = Report::of(target, outcome.kind(), first_byte, now - self.began);
         self.provider.metrics.attempt(report.kind, report.total);
         if self.streams {
             self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());

@@ -272,12 +272,12 @@ impl Dispatcher<'_> {
         }
         let refused = unserved.by(course.wanted(), now);
         let (last, first): (Vec<Candidate>, Vec<Candidate>) =
-            candidates.iter().partition(|candidate| refused.contains(&candidate.provider));
+            candidates.iter().partition(|candidate| refused.contains(&candidate.target));
         if first.is_empty() {
             return self.decide(tier, &candidates, course, entry, now);
         }
         let (mut order, decided) = self.decide(tier, &first, course, entry, now);
-        order.extend(last.iter().map(|candidate| candidate.provider));
+        order.extend(last.iter().map(|candidate| candidate.target));
         (order, decided)
     }
 
@@ -305,6 +305,7 @@ impl Dispatcher<'_> {
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             affinity: *affinity,
+            ..Facts::NOTHING
         };
         let strategy = course.route.strategy();
         let decision = strategy.decide(&facts, candidates);

@@ -1,41 +1,78 @@
-//! What a strategy is told: once about the providers, and per request about the request and its candidates.
+//! What a strategy is told: once about the targets, and per request about the request and its candidates.
 //!
 //! Mirrors `wit/strategy.wit`, which documents units and ranges; the strategy host translates one into the other.
 
 use super::Tier;
 
-/// What is known of a provider when a strategy starts.
+/// What is known of a target when a strategy starts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ProviderFacts {
-    /// Unique name in the configuration.
+pub struct TargetFacts {
+    /// Unique among the targets of a route: the provider's name, or `provider/model` where several share a provider.
     pub name: String,
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// The model that the provider is asked for, as it calls it, where the target fixes one; else empty.
+    pub model: String,
     /// `openai` or `azure`.
     pub kind: &'static str,
     /// Finite, above 0.
     pub weight: f64,
     /// Held back until the primaries have failed.
     pub fallback_only: bool,
-    /// Requests at once; 0 means without limit.
+    /// Requests that its provider works on at once; 0 means without limit.
     pub max_concurrent: u32,
     /// Models as clients name them; empty means any.
     pub models: Vec<String>,
+    /// Tokens that the model can read and write in one request; 0 means unknown.
+    pub context: u32,
     /// What a million tokens cost, of the request and of the answer.
     pub price: Option<(f64, f64)>,
     /// What else the operator says of it.
     pub labels: Vec<(String, String)>,
 }
 
-/// One provider that may be chosen now.
+impl TargetFacts {
+    /// A provider of this name that serves any model, of which nothing else is said.
+    pub fn named(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            provider: name.clone(),
+            name,
+            model: String::new(),
+            kind: "openai",
+            weight: 1.0,
+            fallback_only: false,
+            max_concurrent: 0,
+            models: Vec::new(),
+            context: 0,
+            price: None,
+            labels: Vec::new(),
+        }
+    }
+}
+
+/// One target that may be chosen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Index in the order of the configuration.
-    pub provider: u32,
-    /// Requests it works on at this moment.
+    /// Index in the order of the route's targets.
+    pub target: u32,
+    /// Requests that its provider works on at this moment.
     pub in_flight: u32,
     /// Moving average of the time to the first body byte, in µs; 0 means unknown.
     pub latency_us: u32,
     /// Moving average of the share of failed attempts, 0 to 1000.
     pub failure_permille: u32,
+    /// Share that is left of the requests its provider grants, 0 to 1000; 1000 when nothing is known.
+    pub requests_left: u32,
+    /// Share that is left of the tokens its provider grants, 0 to 1000; 1000 when nothing is known.
+    pub tokens_left: u32,
+}
+
+impl Candidate {
+    /// A target that does nothing and of which nothing was measured.
+    pub fn idle(target: u32) -> Self {
+        Self { target, in_flight: 0, latency_us: 0, failure_permille: 0, requests_left: 1000, tokens_left: 1000 }
+    }
 }
 
 /// One request, as far as a strategy may know it.
@@ -51,17 +88,48 @@ pub struct Facts<'a> {
     pub tier: Tier,
     /// Attempts this request has had.
     pub attempts: u32,
+    /// The name of the route that serves it; empty when it has none.
+    pub route: &'a str,
+    /// The name of the client; empty while clients have none.
+    pub client: &'a str,
     /// The client's name for the model, or empty; of a long one what [`Facts::known`] leaves.
     pub model: &'a str,
     /// Whether a stream was asked for.
     pub streaming: bool,
     /// Size of the request's body in bytes.
     pub body_bytes: u32,
+    /// About how many tokens the prompt has.
+    pub prompt_tokens: u32,
+    /// The most tokens that the client wants in the answer; 0 when it does not say.
+    pub max_tokens: u32,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
+    /// What the operator lets strategies know of headers and bodies, each name once.
+    pub attributes: &'a [(&'a str, &'a str)],
+    /// The beginning of the last message of the user; empty unless the strategy was granted it.
+    pub prompt: &'a str,
 }
 
 impl Facts<'_> {
+    /// A request of which nothing is known, the first one ever.
+    pub const NOTHING: Facts<'static> = Facts {
+        seq: 0,
+        entropy: 0,
+        now_ms: 0,
+        tier: Tier::Primary,
+        attempts: 0,
+        route: "",
+        client: "",
+        model: "",
+        streaming: false,
+        body_bytes: 0,
+        prompt_tokens: 0,
+        max_tokens: 0,
+        affinity: 0,
+        attributes: &[],
+        prompt: "",
+    };
+
     /// Bytes of a model's name that strategies, shadows and records are told, as the contract has it: what a client
     /// sends must not decide how long a guest works, or how much is kept of a request that waits to be recorded.
     pub const MODEL_BYTES: usize = 256;
@@ -69,6 +137,71 @@ impl Facts<'_> {
     /// The part of a model's name that strategies are told: whole characters.
     pub fn known(model: &str) -> &str {
         &model[..model.floor_char_boundary(Self::MODEL_BYTES)]
+    }
+}
+
+/// [`Facts`] that outlive the request they are of.
+#[derive(Clone, Debug)]
+pub struct KeptFacts {
+    /// All that is not text.
+    plain: Facts<'static>,
+    route: String,
+    client: String,
+    model: String,
+    attributes: Vec<(String, String)>,
+    prompt: String,
+}
+
+impl KeptFacts {
+    /// A copy of them.
+    pub fn of(facts: &Facts<'_>) -> Self {
+        let Facts { seq, entropy, now_ms, tier, attempts, streaming, body_bytes, .. } = *facts;
+        let Facts { prompt_tokens, max_tokens, affinity, .. } = *facts;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            plain: Facts {
+                seq,
+                entropy,
+                now_ms,
+                tier,
+                attempts,
+                streaming,
+                body_bytes,
+                prompt_tokens,
+                max_tokens,
+                affinity,
+                ..Facts::NOTHING
+            },
+            route: facts.route.to_owned(),
+            client: facts.client.to_owned(),
+            model: facts.model.to_owned(),
+            attributes: facts.attributes.iter().map(owned).collect(),
+            prompt: facts.prompt.to_owned(),
+        }
+    }
+
+    /// The attributes, for [`KeptFacts::lend`].
+    pub fn attributes(&self) -> Vec<(&str, &str)> {
+        self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// The facts again, with [`KeptFacts::attributes`].
+    pub fn lend<'a>(&'a self, attributes: &'a [(&'a str, &'a str)]) -> Facts<'a> {
+        Facts {
+            route: &self.route,
+            client: &self.client,
+            model: &self.model,
+            attributes,
+            prompt: &self.prompt,
+            ..self.plain
+        }
+    }
+
+    /// About how many bytes of memory they take beside their own size.
+    pub fn weight(&self) -> usize {
+        let pair = |(name, value): &(String, String)| size_of::<(String, String)>() + name.len() + value.len();
+        let texts = self.route.len() + self.client.len() + self.model.len() + self.prompt.len();
+        texts + self.attributes.iter().map(pair).sum::<usize>()
     }
 }
 

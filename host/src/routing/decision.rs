@@ -5,8 +5,12 @@ use super::Candidate;
 /// The order in which the candidates of one tier are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Provider indices, first choice first: each candidate exactly once.
+    /// Indices of targets, first choice first: each candidate exactly once, but for those in `excluded`.
     pub order: Vec<u32>,
+    /// A reason for each entry of `order`, as far as it goes; empty when the strategy gave none.
+    pub reasons: Vec<u32>,
+    /// Candidates that must not be tried for this request, now or later.
+    pub excluded: Vec<u32>,
     /// Where the order comes from.
     pub origin: Origin,
 }
@@ -27,7 +31,7 @@ pub enum Origin {
     Faulted,
 }
 
-/// A strategy named a provider that it was not offered, or one twice.
+/// A strategy named a target that it was not offered, or one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("index {index} was {}", if *.twice { "named twice" } else { "not offered" })]
 pub struct IllegalDecision {
@@ -40,8 +44,8 @@ pub struct IllegalDecision {
 impl Decision {
     /// The order of the configuration: what the host uses whenever the strategy has none to give.
     pub fn default_order(candidates: &[Candidate], origin: Origin) -> Self {
-        let order = candidates.iter().map(|candidate| candidate.provider).collect();
-        Self { order, origin }
+        let order = candidates.iter().map(|candidate| candidate.target).collect();
+        Self { order, reasons: Vec::new(), excluded: Vec::new(), origin }
     }
 
     /// Makes a decision of a strategy's answer: checks it against what was offered and appends what it left out.
@@ -65,19 +69,19 @@ impl Decision {
         }
         if order.len() < candidates.len() {
             let left_out = candidates.iter().zip(&named).filter(|(_, named)| !**named);
-            order.extend(left_out.map(|(candidate, _)| candidate.provider));
+            order.extend(left_out.map(|(candidate, _)| candidate.target));
         }
-        Ok(Self { order, origin: Origin::Strategy { reason } })
+        Ok(Self { order, reasons: Vec::new(), excluded: Vec::new(), origin: Origin::Strategy { reason } })
     }
 }
 
-/// Where a provider stands among the candidates, which are in the order of the configuration, hence sorted by index.
+/// Where a target stands among the candidates, which are in the order of the targets, hence sorted by index.
 fn position(index: u32, candidates: &[Candidate]) -> Option<usize> {
     // Where it must be if none before it is left out, as is the rule.
-    let expected = index.checked_sub(candidates.first()?.provider)? as usize;
+    let expected = index.checked_sub(candidates.first()?.target)? as usize;
     match candidates.get(expected) {
-        Some(candidate) if candidate.provider == index => Some(expected),
-        _ => candidates.binary_search_by_key(&index, |candidate| candidate.provider).ok(),
+        Some(candidate) if candidate.target == index => Some(expected),
+        _ => candidates.binary_search_by_key(&index, |candidate| candidate.target).ok(),
     }
 }
 
@@ -86,9 +90,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn candidates(providers: &[u32]) -> Vec<Candidate> {
-        let candidate = |&provider| Candidate { provider, in_flight: 0, latency_us: 0, failure_permille: 0 };
-        providers.iter().map(candidate).collect()
+    fn candidates(targets: &[u32]) -> Vec<Candidate> {
+        targets.iter().copied().map(Candidate::idle).collect()
     }
 
     #[test]

@@ -376,16 +376,29 @@ impl OutcomeKind {
 }
 
 /// One attempt after its end, as strategies learn of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
-    /// Index of the provider.
-    pub provider: u32,
+    /// Index of the target.
+    pub target: u32,
     /// How it ended.
     pub kind: OutcomeKind,
     /// From sending to the first body byte; zero when there was none.
     pub first_byte: Duration,
     /// From sending to the end.
     pub total: Duration,
+    /// Tokens of the request, as the provider counted them; 0 when it did not say.
+    pub input_tokens: u32,
+    /// Tokens of the answer, likewise.
+    pub output_tokens: u32,
+    /// Its cost, in the unit of the target's price; 0 when that is unknown.
+    pub cost: f64,
+}
+
+impl Report {
+    /// An attempt of which no more is known than its end.
+    pub fn of(target: u32, kind: OutcomeKind, first_byte: Duration, total: Duration) -> Self {
+        Self { target, kind, first_byte, total, input_tokens: 0, output_tokens: 0, cost: 0.0 }
+    }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl From<&routing::Report> for types::Outcome {
         use types::OutcomeKind;
         let micros = |time: std::time::Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         types::Outcome {
-            provider: report.provider,
+            provider: report.target,
             kind: match report.kind {
                 Kind::Succeeded => OutcomeKind::Succeeded,
                 Kind::Rejected => OutcomeKind::Rejected,

@@ -5,7 +5,7 @@
 
 use super::blueprint::Blueprint;
 use super::instance::{Answer, Instance, Setup};
-use crate::routing::{Candidate, Facts, ProviderFacts, Tier};
+use crate::routing::{Candidate, Facts, TargetFacts, Tier};
 use crate::wasm::engine::Engine;
 use crate::wasm::output::Said;
 
@@ -26,7 +26,7 @@ const BEGIN_MS: u64 = 1_767_225_600_000;
 pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
     let number = setup.providers.len();
     let with = |weight: &dyn Fn(usize) -> f64| {
-        let weighted = |(at, facts): (usize, &ProviderFacts)| ProviderFacts { weight: weight(at), ..facts.clone() };
+        let weighted = |(at, facts): (usize, &TargetFacts)| TargetFacts { weight: weight(at), ..facts.clone() };
         Setup { providers: setup.providers.iter().enumerate().map(weighted).collect(), config: setup.config.clone() }
     };
     let (rising, falling) = (with(&|at| 1.0 + 9.0 * at as f64), with(&|at| 1.0 + 9.0 * (number - at) as f64));
@@ -37,10 +37,9 @@ pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setu
     Tier::ALL.into_iter().any(|tier| {
         (0..REQUESTS).any(|seq| {
             let busy = |index: u32| Candidate {
-                provider: index,
                 in_flight: (index * 7 + seq) % 5,
                 latency_us: 1000 * (1 + (index * 5 + seq) % 7),
-                failure_permille: 0,
+                ..Candidate::idle(index)
             };
             let candidates: Vec<Candidate> = of_tier(&setup.providers, tier).map(busy).collect();
             let facts = Facts { tier, ..facts(seq, if seq % 2 == 0 { 0 } else { mixed(seq.into()) }) };
@@ -60,7 +59,7 @@ pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setu
 /// also when that cannot be found out.
 pub(super) fn keeps_together(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
     let Some(first) = setup.providers.first() else { return false };
-    let stranger = |at: usize| ProviderFacts {
+    let stranger = |at: usize| TargetFacts {
         name: format!("{} and stranger {at}", first.name),
         fallback_only: false,
         ..first.clone()
@@ -72,8 +71,7 @@ pub(super) fn keeps_together(engine: &Engine, blueprint: &Blueprint, setup: &Set
     else {
         return false;
     };
-    let idle = |index: u32| Candidate { provider: index, in_flight: 0, latency_us: 0, failure_permille: 0 };
-    let candidates: Vec<Candidate> = of_tier(&providers, Tier::Primary).map(idle).collect();
+    let candidates: Vec<Candidate> = of_tier(&providers, Tier::Primary).map(Candidate::idle).collect();
     let mut homes = Vec::new();
     for key in 1..=KEYS {
         let mut home = None;
@@ -103,8 +101,8 @@ fn decide(engine: &Engine, instance: &mut Instance, facts: &Facts<'_>, candidate
     }
 }
 
-fn of_tier(providers: &[ProviderFacts], tier: Tier) -> impl Iterator<Item = u32> {
-    let offered = move |provider: &ProviderFacts| match tier {
+fn of_tier(providers: &[TargetFacts], tier: Tier) -> impl Iterator<Item = u32> {
+    let offered = move |provider: &TargetFacts| match tier {
         Tier::Primary => !provider.fallback_only,
         Tier::Fallback => provider.fallback_only,
         Tier::LastResort => true,
@@ -117,12 +115,10 @@ fn facts(seq: u32, affinity: u64) -> Facts<'static> {
         seq,
         entropy: seq.wrapping_mul(0x9E37_79B9),
         now_ms: BEGIN_MS + 1000 * u64::from(seq),
-        tier: Tier::Primary,
-        attempts: 0,
-        model: "",
         streaming: seq.is_multiple_of(3),
         body_bytes: 1000,
         affinity,
+        ..Facts::NOTHING
     }
 }
 

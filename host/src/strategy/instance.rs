@@ -8,7 +8,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::blueprint::Blueprint;
 use super::contract::guest::{Guest, Info};
 use super::contract::types;
-use crate::routing::{Candidate, Decision, Facts, ProviderFacts, Report};
+use crate::routing::{Candidate, Decision, Facts, Report, TargetFacts};
 use crate::wasm::artifact::chain;
 use crate::wasm::engine::{Deadline, Engine, address_space};
 use crate::wasm::fault::{Fault, lacks_memory};
@@ -36,7 +36,7 @@ const RENEWAL_CALLS: u64 = 1000;
 #[derive(Clone, PartialEq)]
 pub struct Setup {
     /// The providers, in the order of the configuration.
-    pub providers: Vec<ProviderFacts>,
+    pub providers: Vec<TargetFacts>,
     /// A JSON document.
     pub config: String,
 }

@@ -4,7 +4,7 @@
 
 use super::blueprint::Blueprint;
 use super::instance::{Instance, OUTCOMES, Setup};
-use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::routing::{Candidate, Facts, OutcomeKind, Report, TargetFacts, Tier};
 use crate::wasm::engine::Engine;
 use crate::wasm::fault::Fault;
 use crate::wasm::load_error::LoadError;
@@ -62,7 +62,18 @@ fn once(engine: &Engine, blueprint: &Blueprint, setup: &Setup, journal: &Journal
         for (size, (seq, entropy), streaming) in requests(&sizes) {
             let affinity = u64::from(entropy) << 32 | u64::from(seq);
             let attempts = u32::from(tier != Tier::Primary);
-            let facts = Facts { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes: 1000, affinity };
+            let facts = Facts {
+                seq,
+                entropy,
+                now_ms,
+                tier,
+                attempts,
+                model,
+                streaming,
+                body_bytes: 1000,
+                affinity,
+                ..Facts::NOTHING
+            };
             let mut said = Said::default();
             let answer = instance.route(engine, &facts, &offered[..size], &mut said);
             journal.write(said);
@@ -82,14 +93,14 @@ fn once(engine: &Engine, blueprint: &Blueprint, setup: &Setup, journal: &Journal
 }
 
 /// The tiers, each without a model and with one that is known, if any is.
-fn rounds(providers: &[ProviderFacts]) -> impl Iterator<Item = (Tier, &str)> {
+fn rounds(providers: &[TargetFacts]) -> impl Iterator<Item = (Tier, &str)> {
     let known = providers.iter().find_map(|provider| provider.models.first());
     let models = std::iter::once("").chain(known.map(String::as_str));
     models.flat_map(|model| Tier::ALL.map(|tier| (tier, model)))
 }
 
 /// Those of the tier that have the model, as a request meets them.
-fn candidates(providers: &[ProviderFacts], tier: Tier, model: &str) -> Vec<Candidate> {
+fn candidates(providers: &[TargetFacts], tier: Tier, model: &str) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     for (index, provider) in (0..).zip(providers) {
         let in_tier = match tier {
@@ -101,7 +112,7 @@ fn candidates(providers: &[ProviderFacts], tier: Tier, model: &str) -> Vec<Candi
         if in_tier && (model.is_empty() || models.is_empty() || models.iter().any(|known| known == model)) {
             // The first is new, the others are known better and better.
             let (in_flight, latency_us, failure_permille) = (index, index * 10_000, (index * 100).min(1000));
-            candidates.push(Candidate { provider: index, in_flight, latency_us, failure_permille });
+            candidates.push(Candidate { in_flight, latency_us, failure_permille, ..Candidate::idle(index) });
         }
     }
     candidates
@@ -114,12 +125,8 @@ fn requests(sizes: &[usize]) -> impl Iterator<Item = (usize, (u32, u32), bool)> 
 
 fn reports(candidates: &[Candidate]) -> Vec<Report> {
     let time = std::time::Duration::from_millis;
-    let report = |(candidate, kind): (&Candidate, OutcomeKind)| Report {
-        provider: candidate.provider,
-        kind,
-        first_byte: time(100),
-        total: time(2000),
-    };
+    let report =
+        |(candidate, kind): (&Candidate, OutcomeKind)| Report::of(candidate.target, kind, time(100), time(2000));
     let every = candidates.iter().cycle().zip(ENDINGS.into_iter().cycle());
     every.take(candidates.len().max(ENDINGS.len()).min(OUTCOMES)).map(report).collect()
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::contract::guest::Info;
 use super::instance::{Answer, Setup};
 use crate::provider::latency::micros;
-use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, Report, TargetFacts, Tier};
 
 mod entry;
 mod recorder;
@@ -147,7 +147,7 @@ impl Recorded {
     /// What the instance answered; of a fault its kind.
     pub fn of(answer: Result<&Answer, &'static str>) -> Self {
         match answer {
-            Ok(Answer::Decided(Decision { origin: Origin::Strategy { reason }, order })) => {
+            Ok(Answer::Decided(Decision { origin: Origin::Strategy { reason }, order, .. })) => {
                 Recorded::Order(order.clone(), *reason)
             }
             Ok(Answer::Decided(_)) => Recorded::Abstained,
@@ -186,12 +186,12 @@ impl Start {
 
     /// What an instance is started with to be like this one.
     pub fn setup(&self) -> Setup {
-        Setup { providers: self.providers.iter().map(ProviderFacts::from).collect(), config: self.config.clone() }
+        Setup { providers: self.providers.iter().map(TargetFacts::from).collect(), config: self.config.clone() }
     }
 }
 
-impl From<&ProviderFacts> for Provider {
-    fn from(facts: &ProviderFacts) -> Self {
+impl From<&TargetFacts> for Provider {
+    fn from(facts: &TargetFacts) -> Self {
         Self {
             name: facts.name.clone(),
             kind: facts.kind.to_owned(),
@@ -205,10 +205,13 @@ impl From<&ProviderFacts> for Provider {
     }
 }
 
-impl From<&Provider> for ProviderFacts {
+impl From<&Provider> for TargetFacts {
     fn from(provider: &Provider) -> Self {
         Self {
             name: provider.name.clone(),
+            provider: provider.name.clone(),
+            model: String::new(),
+            context: 0,
             kind: if provider.kind == "azure" { "azure" } else { "openai" },
             weight: provider.weight,
             fallback_only: provider.fallback_only,
@@ -223,7 +226,7 @@ impl From<&Provider> for ProviderFacts {
 impl Question {
     /// What is asked.
     pub fn new(facts: &Facts<'_>, candidates: &[Candidate]) -> Self {
-        let candidate = |c: &Candidate| (c.provider, c.in_flight, c.latency_us, c.failure_permille);
+        let candidate = |c: &Candidate| (c.target, c.in_flight, c.latency_us, c.failure_permille);
         Self {
             seq: facts.seq,
             entropy: facts.entropy,
@@ -256,16 +259,17 @@ impl Question {
             streaming: self.streaming,
             body_bytes: self.body_bytes,
             affinity: affinity.ok_or_else(|| format!("`{}` is not a hexadecimal number", self.affinity))?,
+            ..Facts::NOTHING
         };
         let ascending = self.candidates.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if self.candidates.is_empty() || !ascending {
             return Err("candidates must be at least one, in the order of the configuration".to_owned());
         }
-        let candidate = |&(provider, in_flight, latency_us, failure_permille): &(u32, u32, u32, u32)| Candidate {
-            provider,
+        let candidate = |&(target, in_flight, latency_us, failure_permille): &(u32, u32, u32, u32)| Candidate {
             in_flight,
             latency_us,
             failure_permille,
+            ..Candidate::idle(target)
         };
         Ok((facts, self.candidates.iter().map(candidate).collect()))
     }
@@ -274,7 +278,7 @@ impl Question {
 /// Reports as they are written.
 pub fn outcomes(reports: &[Report]) -> Vec<(u32, String, u32, u32)> {
     let line = |report: &Report| {
-        (report.provider, report.kind.name().to_owned(), micros(report.first_byte), micros(report.total))
+        (report.target, report.kind.name().to_owned(), micros(report.first_byte), micros(report.total))
     };
     reports.iter().map(line).collect()
 }
@@ -285,15 +289,11 @@ pub fn outcomes(reports: &[Report]) -> Vec<(u32, String, u32, u32)> {
 ///
 /// When a kind is none.
 pub fn reports(outcomes: &[(u32, String, u32, u32)]) -> Result<Vec<Report>, String> {
-    let report = |(provider, kind, first_byte, total): &(u32, String, u32, u32)| {
+    let report = |(target, kind, first_byte, total): &(u32, String, u32, u32)| {
         let known = OutcomeKind::ALL.into_iter().find(|known| known.name() == kind);
         let micros = |micros: &u32| Duration::from_micros((*micros).into());
-        Ok(Report {
-            provider: *provider,
-            kind: known.ok_or_else(|| format!("no attempt ends `{kind}`"))?,
-            first_byte: micros(first_byte),
-            total: micros(total),
-        })
+        let known = known.ok_or_else(|| format!("no attempt ends `{kind}`"))?;
+        Ok(Report::of(*target, known, micros(first_byte), micros(total)))
     };
     outcomes.iter().map(report).collect()
 }

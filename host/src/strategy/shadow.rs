@@ -18,7 +18,9 @@ use super::instance::Setup;
 use super::succession::{read, setup};
 use super::{Succession, probe};
 use crate::config::StrategyChoice;
-use crate::routing::{Candidate, Decision, Facts, ProviderFacts, Report, ShadowHealth, Strategy, StrategyHealth};
+use crate::routing::{
+    Candidate, Decision, Facts, KeptFacts, Report, ShadowHealth, Strategy, StrategyHealth, TargetFacts,
+};
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
 use crate::wasm::load_error::LoadError;
@@ -72,8 +74,8 @@ impl Event {
     fn weight(&self) -> usize {
         let more = match self {
             Event::Decided(decided) => {
-                let Decided { model, candidates, order, .. } = &**decided;
-                size_of::<Decided>() + model.len() + size_of_val(&candidates[..]) + size_of_val(&order[..])
+                let Decided { facts, candidates, order } = &**decided;
+                size_of::<Decided>() + facts.weight() + size_of_val(&candidates[..]) + size_of_val(&order[..])
             }
             Event::Learned(_) => 0,
         };
@@ -82,9 +84,7 @@ impl Event {
 }
 
 struct Decided {
-    /// Without the model, which cannot be borrowed for so long.
-    facts: Facts<'static>,
-    model: String,
+    facts: KeptFacts,
     candidates: Vec<Candidate>,
     order: Vec<u32>,
 }
@@ -98,7 +98,7 @@ impl Shadows {
     /// The name of the one that does not load, and why.
     pub fn of(
         choices: &[StrategyChoice],
-        providers: &[ProviderFacts],
+        providers: &[TargetFacts],
         before: Option<&Arc<Shadows>>,
     ) -> Result<Option<Arc<Self>>, (String, LoadError)> {
         if choices.is_empty() {
@@ -182,7 +182,8 @@ impl Shadow {
     }
 
     fn sees(&self, decided: &Decided) {
-        let facts = Facts { model: &decided.model, ..decided.facts };
+        let attributes = decided.facts.attributes();
+        let facts = decided.facts.lend(&attributes);
         let begun = Instant::now();
         let own = self.strategy.decide(&facts, &decided.candidates);
         let took = begun.elapsed();
@@ -223,8 +224,7 @@ impl Strategy for Shadowed {
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
         let decision = self.live.decide(facts, candidates);
         self.shadows.send(Event::Decided(Box::new(Decided {
-            facts: Facts { model: "", ..*facts },
-            model: facts.model.to_owned(),
+            facts: KeptFacts::of(facts),
             candidates: candidates.to_vec(),
             order: decision.order.clone(),
         })));

@@ -25,7 +25,7 @@ use super::instance::Setup;
 use super::record::Recorder;
 use super::{builtin, builtins, influence, probe};
 use crate::config::{StrategyChoice, StrategySource};
-use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Report, Strategy, StrategyHealth};
+use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth, TargetFacts};
 use crate::wasm::artifact;
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
@@ -133,7 +133,7 @@ pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadEr
 }
 
 /// What an instance of it is started with.
-pub(super) fn setup(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Setup {
+pub(super) fn setup(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Setup {
     let config = if choice.config.is_null() { "{}".to_owned() } else { choice.config.to_string() };
     Setup { providers, config }
 }
@@ -148,7 +148,7 @@ impl Succession {
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
-    pub fn start(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+    pub fn start(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
         Self::begun(choice, providers, Purpose::Service, None)
     }
 
@@ -157,7 +157,7 @@ impl Succession {
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
-    pub fn beside(&self, choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+    pub fn beside(&self, choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
         Self::begun(choice, providers, Purpose::Service, Some(self))
     }
 
@@ -168,13 +168,13 @@ impl Succession {
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
-    pub fn simulated(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+    pub fn simulated(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
         Self::begun(choice, providers, Purpose::Simulation, None)
     }
 
     fn begun(
         choice: &StrategyChoice,
-        providers: Vec<ProviderFacts>,
+        providers: Vec<TargetFacts>,
         purpose: Purpose,
         kin: Option<&Succession>,
     ) -> Result<Arc<Self>, LoadError> {
@@ -214,7 +214,7 @@ impl Succession {
     pub fn reload(
         self: &Arc<Self>,
         choice: &StrategyChoice,
-        providers: Vec<ProviderFacts>,
+        providers: Vec<TargetFacts>,
     ) -> Result<Arc<Self>, LoadError> {
         let bytes = read(choice)?;
         let wanted =
@@ -285,7 +285,7 @@ impl Succession {
         &self,
         strategy: &Arc<ComponentStrategy>,
         name: &str,
-        providers: &[ProviderFacts],
+        providers: &[TargetFacts],
     ) -> Result<Arc<ComponentStrategy>, LoadError> {
         if strategy.name() == name && strategy.setup().providers == providers {
             return Ok(Arc::clone(strategy));
@@ -297,7 +297,7 @@ impl Succession {
     }
 
     /// A trial during which `previous` stands by, or none if it cannot work with these providers.
-    fn standing_by(&self, previous: &Arc<ComponentStrategy>, providers: &[ProviderFacts]) -> Standing {
+    fn standing_by(&self, previous: &Arc<ComponentStrategy>, providers: &[TargetFacts]) -> Standing {
         match self.adapted(previous, previous.name(), providers) {
             Ok(previous) => Standing::OnTrial(previous),
             Err(error) => {
@@ -429,7 +429,7 @@ impl Strategy for Succession {
 #[cfg(test)]
 impl Succession {
     /// Does what [`Succession::start`] does, without the trial.
-    pub(super) fn untried(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<Self>, LoadError> {
+    pub(super) fn untried(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
         Self::begun(choice, providers, Purpose::Test, None)
     }
 

@@ -16,7 +16,7 @@ use super::call::ComponentStrategy;
 use super::recovery::State;
 use super::*;
 use crate::config::{StrategyChoice, StrategySource};
-use crate::routing::{Candidate, Decision, Facts, Origin, ProviderFacts, Strategy, Tier};
+use crate::routing::{Candidate, Decision, Facts, Origin, Strategy, TargetFacts};
 use crate::wasm::fault::Stats;
 use crate::wasm::{Fault, FaultKind, output};
 
@@ -47,25 +47,21 @@ pub(crate) fn component(fixture: &str) -> Vec<u8> {
     std::fs::read(built(fixture)).expect("built")
 }
 
-pub(crate) fn providers(count: u32) -> Vec<ProviderFacts> {
-    let provider = |index| ProviderFacts {
-        name: format!("p{index}"),
-        kind: "openai",
+pub(crate) fn providers(count: u32) -> Vec<TargetFacts> {
+    let provider = |index| TargetFacts {
         weight: 1.0 + f64::from(index),
-        fallback_only: false,
-        max_concurrent: 0,
         models: vec!["m".to_owned()],
         price: Some((1.0, 2.0 + f64::from(index))),
-        labels: Vec::new(),
+        ..TargetFacts::named(format!("p{index}"))
     };
     (0..count).map(provider).collect()
 }
 
 pub(crate) fn candidates(count: u32) -> Vec<Candidate> {
-    (0..count).map(|provider| Candidate { provider, in_flight: 0, latency_us: 0, failure_permille: 0 }).collect()
+    (0..count).map(Candidate::idle).collect()
 }
 
-fn load(choice: &StrategyChoice, providers: Vec<ProviderFacts>) -> Result<Arc<ComponentStrategy>, LoadError> {
+fn load(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<ComponentStrategy>, LoadError> {
     Succession::untried(choice, providers).map(|succession| succession.deciding())
 }
 
@@ -100,17 +96,7 @@ fn misbehaving() -> Arc<ComponentStrategy> {
 }
 
 pub(crate) fn facts(model: &str, seq: u32) -> Facts<'_> {
-    Facts {
-        seq,
-        entropy: 7,
-        now_ms: 1_700_000_000_000,
-        tier: Tier::Primary,
-        attempts: 0,
-        model,
-        streaming: false,
-        body_bytes: 100,
-        affinity: 0,
-    }
+    Facts { seq, entropy: 7, now_ms: 1_700_000_000_000, model, body_bytes: 100, ..Facts::NOTHING }
 }
 
 /// One decision among three candidates, for which the fixture does `deed`.
@@ -134,7 +120,7 @@ fn unhurried(deed: &str, kind: FaultKind) -> (Arc<ComponentStrategy>, Decision) 
 /// Whether the fixture's own order came out, which is backwards.
 fn works(strategy: &ComponentStrategy) -> bool {
     let decision = ask(strategy, "nothing");
-    decision == Decision { order: vec![2, 1, 0], origin: Origin::Strategy { reason: 1 } }
+    (decision.order, decision.origin) == (vec![2, 1, 0], Origin::Strategy { reason: 1 })
 }
 
 /// Asks the instance itself, for what the trait does not show.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::routing::{Candidate, Facts, ProviderFacts, Tier};
+use crate::routing::{Candidate, Facts, TargetFacts, Tier};
 use crate::strategy::blueprint::Blueprint;
 use crate::strategy::instance::{Answer, Instance, Setup};
 use crate::wasm::engine::Engine;
@@ -38,7 +38,7 @@ pub struct Subject<'a> {
     /// Its config, as JSON.
     pub config: &'a str,
     /// Providers that come first among those it is started with; the others are made up. Each is offered in its tier.
-    pub providers: &'a [ProviderFacts],
+    pub providers: &'a [TargetFacts],
 }
 
 /// One claim.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pointsman_fixture as data;
 use serde::Serialize;
 
-use crate::routing::{Candidate, Facts, Origin, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::routing::{Candidate, Facts, Origin, OutcomeKind, Report, TargetFacts, Tier};
 use crate::strategy::blueprint::Blueprint;
 use crate::strategy::instance::{Answer, Instance, Setup};
 use crate::wasm::engine::Engine;
@@ -59,9 +59,12 @@ pub fn play_fixtures(component: &[u8], files: &[data::File]) -> Result<Vec<Playe
 }
 
 /// A provider of a fixture, as the host would know it.
-pub fn facts_of(provider: &data::Provider) -> ProviderFacts {
-    ProviderFacts {
+pub fn facts_of(provider: &data::Provider) -> TargetFacts {
+    TargetFacts {
         name: provider.name.clone(),
+        provider: provider.name.clone(),
+        model: String::new(),
+        context: 0,
         kind: if provider.kind == "azure" { "azure" } else { "openai" },
         weight: provider.weight,
         fallback_only: provider.fallback_only,
@@ -85,10 +88,11 @@ impl data::Subject for Component<'_> {
             data::Tier::Fallback => Tier::Fallback,
             data::Tier::LastResort => Tier::LastResort,
         };
-        let facts = Facts { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes, affinity };
+        let facts =
+            Facts { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes, affinity, ..Facts::NOTHING };
         let candidate = |candidate: &data::Candidate| {
             let data::Candidate { provider, in_flight, latency_us, failure_permille } = *candidate;
-            Candidate { provider, in_flight, latency_us, failure_permille }
+            Candidate { in_flight, latency_us, failure_permille, ..Candidate::idle(provider) }
         };
         let candidates: Vec<_> = candidates.iter().map(candidate).collect();
         match self.instance.route(self.engine, &facts, &candidates, &mut Said::default()) {
@@ -109,11 +113,10 @@ impl data::Subject for Component<'_> {
         if !self.instance.observes() {
             return Ok(());
         }
-        let report = |outcome: &data::Outcome| Report {
-            provider: outcome.provider,
-            kind: kind(outcome.kind),
-            first_byte: Duration::from_micros(u64::from(outcome.first_byte_us)),
-            total: Duration::from_micros(u64::from(outcome.total_us)),
+        let micros = |micros: u32| Duration::from_micros(micros.into());
+        let report = |outcome: &data::Outcome| {
+            let (first_byte, total) = (micros(outcome.first_byte_us), micros(outcome.total_us));
+            Report::of(outcome.provider, kind(outcome.kind), first_byte, total)
         };
         let reports: Vec<_> = outcomes.iter().map(report).collect();
         let told = self.instance.observe(self.engine, &reports, &mut Said::default());

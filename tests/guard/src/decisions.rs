@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use pointsman::config::{StrategyChoice, StrategySource};
-use pointsman::routing::{Candidate, Facts, ProviderFacts, Strategy as _, Tier};
+use pointsman::routing::{Candidate, Facts, Strategy as _, TargetFacts, Tier};
 use pointsman::strategy::{self, Succession};
 
 use crate::valgrind::{self, instructions};
@@ -54,8 +54,8 @@ pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn provider(index: u32) -> ProviderFacts {
-    ProviderFacts {
+fn provider(index: u32) -> TargetFacts {
+    TargetFacts {
         name: format!("provider-{index}"),
         kind: "openai",
         weight: 1.0 + f64::from(index % 3),

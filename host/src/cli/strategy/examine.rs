@@ -13,7 +13,7 @@ use super::super::{say, use_cache, use_compiler, wrong};
 use super::replay::read_config;
 use crate::config::{self, Config, StrategyChoice, StrategySource, environment};
 use crate::provider::Provider;
-use crate::routing::ProviderFacts;
+use crate::routing::TargetFacts;
 use crate::strategy::{builtin_component, builtins, read_component, try_component};
 use crate::wasm::LoadError;
 use crate::workbench::{Class, Examined, Inspection, Subject, Timing, examine, inspect};
@@ -42,7 +42,7 @@ pub(super) struct Case {
     pub shown: String,
     pub component: Result<Vec<u8>, LoadError>,
     pub config: Value,
-    pub providers: Vec<ProviderFacts>,
+    pub providers: Vec<TargetFacts>,
     /// Whether somebody gave a config or providers.
     pub is_given: bool,
 }
@@ -187,16 +187,11 @@ fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Tried) {
     (Ok(examined), tried)
 }
 
-fn made_up(index: u32) -> ProviderFacts {
-    ProviderFacts {
-        name: format!("p{index}"),
-        kind: "openai",
-        weight: 1.0,
-        fallback_only: false,
-        max_concurrent: 0,
-        models: Vec::new(),
+fn made_up(index: u32) -> TargetFacts {
+    TargetFacts {
         price: Some((1.0, 2.0)),
         labels: vec![("region".to_owned(), "eu".to_owned())],
+        ..TargetFacts::named(format!("p{index}"))
     }
 }
 

@@ -8,7 +8,7 @@ use wasmtime::{Result, Store};
 
 use super::types::{Candidate, Decision, Outcome, Price};
 use super::{previous, types};
-use crate::routing::{Facts, ProviderFacts};
+use crate::routing::{Facts, TargetFacts};
 use crate::wasm::sandbox::Sandbox;
 
 /// A version of the contract that this host speaks.
@@ -107,7 +107,7 @@ impl Guest {
     pub fn init(
         &self,
         store: &mut Store<Sandbox>,
-        providers: &[ProviderFacts],
+        providers: &[TargetFacts],
         config: &str,
     ) -> Result<Result<(), String>> {
         match self {
@@ -163,7 +163,7 @@ macro_rules! speak {
             use wasmtime::component::{Instance, InstancePre};
             use wasmtime::{Result, Store};
 
-            use super::{Hooks, Info, Lists, Outcome, ProviderFacts, Sandbox};
+            use super::{Hooks, Info, Lists, Outcome, Sandbox, TargetFacts};
             use $bindings as bindings;
 
             /// Where a component has the functions.
@@ -202,7 +202,7 @@ macro_rules! speak {
                 pub(super) fn init(
                     &self,
                     store: &mut Store<Sandbox>,
-                    providers: &[ProviderFacts],
+                    providers: &[TargetFacts],
                     config: &str,
                 ) -> Result<Result<(), String>> {
                     let lists: Vec<Lists<'_>> = providers.iter().map(Lists::of).collect();
@@ -255,7 +255,7 @@ struct Lists<'a> {
 }
 
 impl<'a> Lists<'a> {
-    fn of(facts: &'a ProviderFacts) -> Self {
+    fn of(facts: &'a TargetFacts) -> Self {
         Self {
             models: facts.models.iter().map(String::as_str).collect(),
             labels: facts.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),

@@ -111,8 +111,8 @@ impl From<&crate::routing::Candidate> for Candidate {
 
 impl Candidate {
     fn field_by_field(self) -> FieldByField {
-        let crate::routing::Candidate { provider, in_flight, latency_us, failure_permille } = self.0;
-        FieldByField { provider, in_flight, latency_us, failure_permille }
+        let crate::routing::Candidate { target, in_flight, latency_us, failure_permille, .. } = self.0;
+        FieldByField { provider: target, in_flight, latency_us, failure_permille }
     }
 }
 
@@ -152,7 +152,7 @@ unsafe impl Lower for Candidate {
     ) -> Result<()> {
         let (places, _) = cx.as_slice_mut()[offset..][..items.len() * Self::SIZE32].as_chunks_mut::<16>();
         for (place, Candidate(candidate)) in places.iter_mut().zip(items) {
-            let fields = [candidate.provider, candidate.in_flight, candidate.latency_us, candidate.failure_permille];
+            let fields = [candidate.target, candidate.in_flight, candidate.latency_us, candidate.failure_permille];
             for (bytes, field) in place.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
                 *bytes = field.to_le_bytes();
             }

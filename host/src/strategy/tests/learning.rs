@@ -3,9 +3,9 @@
 use super::*;
 use crate::routing::{OutcomeKind, Report};
 
-fn report(provider: u32) -> Report {
+fn report(target: u32) -> Report {
     let time = Duration::from_millis(5);
-    Report { provider, kind: OutcomeKind::Succeeded, first_byte: time, total: Duration::MAX }
+    Report::of(target, OutcomeKind::Succeeded, time, Duration::MAX)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::routing::{Candidate, Facts, OutcomeKind, ProviderFacts, Report, Tier};
+use crate::routing::{Candidate, Facts, OutcomeKind, Report, TargetFacts, Tier};
 use crate::strategy::instance::OUTCOMES;
 use crate::strategy::probe;
 
@@ -11,7 +11,7 @@ pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {
     const SHOWN: usize = 7;
     let Facts { now_ms, affinity, attempts, body_bytes, .. } = facts;
     let candidate = |c: &Candidate| {
-        format!("{}: {} in flight, {} us, {} permille", c.provider, c.in_flight, c.latency_us, c.failure_permille)
+        format!("{}: {} in flight, {} us, {} permille", c.target, c.in_flight, c.latency_us, c.failure_permille)
     };
     let mut shown: Vec<String> = offered.iter().take(SHOWN).map(candidate).collect();
     if let Some(more) = offered.len().checked_sub(SHOWN).filter(|more| *more > 0) {
@@ -25,16 +25,15 @@ pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {
 }
 
 /// The given providers, and made-up ones, some with limits, prices and labels, until a tier has `count` to offer.
-pub(super) fn providers(given: &[ProviderFacts], tier: Tier, count: u32) -> Vec<ProviderFacts> {
-    let made_up = |index: u32| ProviderFacts {
-        name: format!("p{index}"),
+pub(super) fn providers(given: &[TargetFacts], tier: Tier, count: u32) -> Vec<TargetFacts> {
+    let made_up = |index: u32| TargetFacts {
         kind: if index % 5 == 4 { "azure" } else { "openai" },
         weight: 1.0 + f64::from(index % 3),
         fallback_only: tier == Tier::Fallback,
         max_concurrent: if index.is_multiple_of(2) { 0 } else { index },
-        models: Vec::new(),
         price: (index % 3 != 2).then(|| (f64::from(index % 7), f64::from(index % 11))),
         labels: vec![("region".to_owned(), if index.is_multiple_of(2) { "eu" } else { "us" }.to_owned())],
+        ..TargetFacts::named(format!("p{index}"))
     };
     let there = given.iter().filter(|provider| is_in(tier, provider)).count();
     let missing = count.saturating_sub(u32::try_from(there).unwrap_or(u32::MAX));
@@ -42,7 +41,7 @@ pub(super) fn providers(given: &[ProviderFacts], tier: Tier, count: u32) -> Vec<
 }
 
 /// Whether a tier offers it.
-fn is_in(tier: Tier, provider: &ProviderFacts) -> bool {
+fn is_in(tier: Tier, provider: &TargetFacts) -> bool {
     match tier {
         Tier::Primary => !provider.fallback_only,
         Tier::Fallback => provider.fallback_only,
@@ -52,15 +51,15 @@ fn is_in(tier: Tier, provider: &ProviderFacts) -> bool {
 
 /// The first `count` of the providers that a tier offers.
 pub(super) fn candidates(
-    providers: &[ProviderFacts],
+    providers: &[TargetFacts],
     tier: Tier,
     count: u32,
     value: impl Fn(u32) -> (u32, u32, u32),
 ) -> Vec<Candidate> {
     let indices = (0..).zip(providers).filter(|(_, provider)| is_in(tier, provider)).map(|(index, _)| index);
-    let candidate = |provider| {
-        let (in_flight, latency_us, failure_permille) = value(provider);
-        Candidate { provider, in_flight, latency_us, failure_permille }
+    let candidate = |target| {
+        let (in_flight, latency_us, failure_permille) = value(target);
+        Candidate { in_flight, latency_us, failure_permille, ..Candidate::idle(target) }
     };
     indices.take(count as usize).map(candidate).collect()
 }
@@ -79,21 +78,19 @@ pub(super) fn facts(seq: u32) -> Facts<'static> {
         seq,
         entropy: mixed,
         now_ms: 1_767_225_600_000 + u64::from(seq) * 37,
-        tier: Tier::Primary,
-        attempts: 0,
         model: "gpt-4o-mini",
         streaming: seq.is_multiple_of(2),
         body_bytes: 2_000,
         affinity: u64::from(mixed % 50) << 32 | u64::from(mixed % 50),
+        ..Facts::NOTHING
     }
 }
 
 pub(super) fn reports(providers: u32, round: u32) -> Vec<Report> {
-    let report = |number: u32| Report {
-        provider: (number + round) % providers,
-        kind: OutcomeKind::ALL[(number + round) as usize % OutcomeKind::ALL.len()],
-        first_byte: Duration::from_micros(u64::from(number * 1_000)),
-        total: Duration::from_micros(u64::from(number * 3_000)),
+    let report = |number: u32| {
+        let kind = OutcomeKind::ALL[(number + round) as usize % OutcomeKind::ALL.len()];
+        let micros = |micros: u32| Duration::from_micros(micros.into());
+        Report::of((number + round) % providers, kind, micros(number * 1_000), micros(number * 3_000))
     };
     (0..OUTCOMES as u32).map(report).collect()
 }

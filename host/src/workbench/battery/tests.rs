@@ -3,7 +3,7 @@
 use super::*;
 use crate::strategy::builtin_component;
 
-fn tried(name: &str, config: &str, providers: &[ProviderFacts]) -> Vec<Claim> {
+fn tried(name: &str, config: &str, providers: &[TargetFacts]) -> Vec<Claim> {
     let component = builtin_component(name).expect("it is built in");
     run(&Subject { component, config, providers }).expect("it is a strategy")
 }
@@ -27,12 +27,12 @@ fn one_that_does_not_start_is_asked_nothing() {
 
 #[test]
 fn given_providers_are_among_those_that_are_offered() {
-    let given = ProviderFacts { name: "canary".to_owned(), ..providers(&[], Tier::Primary, 1)[0].clone() };
+    let given = TargetFacts { name: "canary".to_owned(), ..providers(&[], Tier::Primary, 1)[0].clone() };
     let claims = tried("canary", r#"{"provider": "canary", "percent": 10}"#, std::slice::from_ref(&given));
     assert!(claims.iter().all(|claim| claim.holds), "{claims:?}");
     // One that the tier does not offer is there and no candidate.
-    let spare = ProviderFacts { fallback_only: true, ..given };
+    let spare = TargetFacts { fallback_only: true, ..given };
     let all = providers(&[spare], Tier::Primary, 3);
-    let offered: Vec<_> = candidates(&all, Tier::Primary, 3, usual).iter().map(|offered| offered.provider).collect();
+    let offered: Vec<_> = candidates(&all, Tier::Primary, 3, usual).iter().map(|offered| offered.target).collect();
     assert_eq!((all.len(), offered), (4, vec![1, 2, 3]));
 }

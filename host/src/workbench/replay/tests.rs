@@ -37,7 +37,7 @@ fn traffic(strategy: &Succession) {
         let provider = decision.order[0];
         let kind = if number % 11 == 0 { OutcomeKind::Failed } else { OutcomeKind::Succeeded };
         let first_byte = Duration::from_micros(u64::from(10_000 + number % 700 + provider * 3_000));
-        strategy.learn(Report { provider, kind, first_byte, total: first_byte * 2 });
+        strategy.learn(Report::of(provider, kind, first_byte, first_byte * 2));
     }
 }
 
