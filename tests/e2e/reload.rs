@@ -2,7 +2,7 @@
 
 use harness::{Call, Gate, Mock, Proxy, Reply, eventually, misbehave, provider};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn requests_in_flight_finish_on_what_they_began_with() {
@@ -46,7 +46,7 @@ async fn a_bad_configuration_changes_nothing_and_is_reported_with_all_its_proble
     let health = proxy.get("/health").await.json();
     assert_eq!((&health["config"]["generation"], &health["config"]["reloads"]["failed"]), (&json!(1), &json!(1)));
     let problems = health["config"]["last_error"]["problems"].to_string();
-    assert!(problems.contains("providers[0].weight: must be a positive number, not -1"), "{problems}");
+    assert!(problems.contains(": providers[0].weight"), "{problems}");
     let latest = &health["config"]["reloads"]["latest"][0];
     assert_eq!((&latest["result"], &latest["generation"]), (&json!("failed"), &json!(1)), "{latest}");
     assert_eq!(proxy.chat().await.content(), "a");
@@ -54,6 +54,26 @@ async fn a_bad_configuration_changes_nothing_and_is_reported_with_all_its_proble
     let mended = json!({"providers": [provider(&a, json!({}))], "queue": {"max_concurent": null}});
     let failure = proxy.reload(mended).await.expect_err("an unknown key is one, whatever it holds");
     assert!(failure.text.contains("max_concurent"));
+}
+
+#[tokio::test]
+async fn health_says_where_the_problems_of_a_refused_configuration_are_and_not_what_stands_there() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let mut proxy = Proxy::before([&a]).await;
+    let providers = json!([provider(&a, json!({"base_url": "internal.example/v1", "weight": "h3avy"}))]);
+    let failure = proxy.reload(json!({"providers": providers})).await.expect_err("two problems");
+    assert!(failure.text.contains("internal.example") && failure.text.contains("h3avy"), "{}", failure.text);
+    let health = proxy.get("/health").await;
+    let config = health.json()["config"].clone();
+    for shown in [&config["last_error"]["problems"], &config["reloads"]["latest"][0]["problems"]] {
+        let places: Vec<&str> = shown.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        assert!(places.iter().any(|place| place.ends_with(": providers[0].base_url")), "{places:?}");
+        assert!(places.iter().any(|place| place.ends_with(": providers[0].weight")), "{places:?}");
+        assert!(places.iter().all(|place| place.starts_with("proxy_config.")), "{places:?}");
+    }
+    for value in ["internal.example", "h3avy"] {
+        assert!(!health.text().contains(value), "{value} is in {}", health.text());
+    }
 }
 
 #[tokio::test]

@@ -6,13 +6,19 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::config::{Change, LoadError};
+use crate::config::{Change, LoadError, Problem};
 
 /// Reloads that are remembered.
 const REMEMBERED: usize = 20;
 
 /// Lines that are remembered of each.
 const LINES: usize = 50;
+
+/// The place of what went wrong beside the configuration.
+const ELSEWHERE: &str = "not in the configuration";
+
+/// Where more is said than `/health` says to everybody.
+const DETAILS: &str = "The log and the answer to POST /admin/reload say what is wrong there.";
 
 /// A reload that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,24 +27,18 @@ pub struct Failure {
     pub at: SystemTime,
     /// Every problem, as the log has it.
     pub text: String,
-    /// The same, one text for each problem.
-    pub problems: Vec<String>,
+    /// Where each problem is, and no more: what the configuration holds, or a strategy says, is not for everybody.
+    pub places: Vec<String>,
 }
 
 impl Failure {
     /// A failure that has just happened, with what went wrong.
     pub fn of(error: &anyhow::Error) -> Self {
-        let problems = match error.downcast_ref::<LoadError>() {
-            Some(error) => {
-                let problem = |problem: &crate::config::Problem| {
-                    let help = problem.help.as_ref().map(|help| format!(" (help: {help})")).unwrap_or_default();
-                    format!("line {}: {}: {}{help}", problem.line, problem.key, problem.message)
-                };
-                error.problems.iter().map(problem).collect()
-            }
-            None => vec![format!("{error:#}")],
+        let places = match error.downcast_ref::<LoadError>() {
+            Some(error) => error.problems.iter().map(Problem::place).collect(),
+            None => vec![ELSEWHERE.to_owned()],
         };
-        Self { at: SystemTime::now(), text: format!("{error:#}"), problems }
+        Self { at: SystemTime::now(), text: format!("{error:#}"), places }
     }
 }
 
@@ -71,7 +71,7 @@ impl Status {
     pub fn failed(&self, cause: &str, generation: u64, failure: Failure) {
         let mut history = self.0.lock();
         history.failed += 1;
-        history.remember(failure.at, cause, generation, "failed", ("problems", failure.problems.clone()));
+        history.remember(failure.at, cause, generation, "failed", ("problems", failure.places.clone()));
         history.failure = Some(failure);
     }
 
@@ -87,8 +87,9 @@ impl Status {
             "reloads": {"succeeded": history.succeeded, "failed": history.failed, "latest": history.latest},
         });
         if let Some(failure) = &history.failure {
-            let problems: Vec<&String> = failure.problems.iter().take(LINES).collect();
-            shown["last_error"] = json!({"at": httpdate::fmt_http_date(failure.at), "problems": problems});
+            let problems: Vec<&String> = failure.places.iter().take(LINES).collect();
+            let at = httpdate::fmt_http_date(failure.at);
+            shown["last_error"] = json!({"at": at, "problems": problems, "details": DETAILS});
         }
         shown
     }
@@ -134,7 +135,10 @@ mod tests {
         let latest = shown["reloads"]["latest"].as_array().unwrap();
         assert_eq!((latest.len(), latest[0]["generation"].as_u64()), (20, Some(11)));
         assert_eq!(latest[0]["changes"].as_array().unwrap().len(), 51);
-        assert_eq!((latest[19]["result"].as_str(), latest[19]["problems"][0].as_str()), (Some("failed"), Some("no")));
-        assert_eq!((status.is_well(), shown["last_error"]["problems"][0].as_str()), (false, Some("no")));
+        assert_eq!(
+            (latest[19]["result"].as_str(), latest[19]["problems"][0].as_str()),
+            (Some("failed"), Some(ELSEWHERE))
+        );
+        assert_eq!((status.is_well(), shown["last_error"]["problems"][0].as_str()), (false, Some(ELSEWHERE)));
     }
 }

@@ -23,6 +23,17 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+impl Problem {
+    /// Where it is, without what is there: `NAME:LINE: KEY`, with the file's name alone.
+    pub fn place(&self) -> String {
+        let mut place = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if self.line > 0 {
+            place = format!("{place}:{}", self.line);
+        }
+        if self.key.is_empty() { place } else { format!("{place}: {}", self.key) }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
