@@ -23,6 +23,7 @@ use crate::provider::{Fleet, Provider};
 use crate::proxy::generation::{Operators, shows_one_of};
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
+use crate::routing::{Route, StrategyHealth};
 use crate::telemetry;
 pub use history::{Failure, Status};
 
@@ -140,7 +141,28 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
     let generation = proxy.generation();
     let fleet = &generation.fleet;
     let providers: Vec<Value> = fleet.providers().iter().map(|provider| state_of(fleet, provider)).collect();
-    let strategy = generation.routes.everything().strategy().health();
+    let strategy_state = state_of_strategy(generation.routes.everything().strategy().health());
+    let mut config = operations.status.shown();
+    config["generation"] = json!(generation.number);
+    config["since"] = json!(httpdate::fmt_http_date(generation.since));
+    let mut body = json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "draining": operations.is_leaving(),
+        "config": config,
+        "strategy": strategy_state,
+        "queue": {"in_flight": proxy.queue().in_flight(), "waiting": proxy.queue().waiting()},
+        "providers": providers,
+    });
+    if generation.routes.are_named() {
+        let named = generation.routes.all().iter().filter(|route| route.is_named());
+        body["routes"] = named.map(|route| state_of_route(route)).collect();
+    }
+    reads(proxy, &method, &headers, StatusCode::OK, body)
+}
+
+/// A strategy's state, for operators.
+fn state_of_strategy(strategy: StrategyHealth) -> Value {
     let faults: serde_json::Map<String, Value> =
         strategy.counters.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
     let mut strategy_state = json!({
@@ -167,19 +189,18 @@ pub async fn health(State(operations): State<Arc<Operations>>, method: Method, h
     if let Some(why) = strategy.rolled_back {
         strategy_state["rolled_back"] = json!(why);
     }
-    let mut config = operations.status.shown();
-    config["generation"] = json!(generation.number);
-    config["since"] = json!(httpdate::fmt_http_date(generation.since));
-    let body = json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "draining": operations.is_leaving(),
-        "config": config,
-        "strategy": strategy_state,
-        "queue": {"in_flight": proxy.queue().in_flight(), "waiting": proxy.queue().waiting()},
-        "providers": providers,
-    });
-    reads(proxy, &method, &headers, StatusCode::OK, body)
+    strategy_state
+}
+
+/// A route's state: what it is for, among whom it chooses, and what decides.
+fn state_of_route(route: &Route) -> Value {
+    let targets: Vec<&str> = route.targets().iter().map(|target| target.name.as_str()).collect();
+    json!({
+        "name": route.name,
+        "models": route.models(),
+        "targets": targets,
+        "strategy": state_of_strategy(route.strategy().health()),
+    })
 }
 
 /// `GET /ready`: whether new requests are welcome.
@@ -248,7 +269,7 @@ impl Operations {
             providers: providers.collect(),
             log_lines_dropped: telemetry::dropped_lines(),
             strategy: generation.routes.everything().strategy().name(),
-            health: generation.routes.everything().strategy().health(),
+            strategies: generation.routes.all().iter().rev().map(|route| route.strategy().health()).collect(),
         })
     }
 

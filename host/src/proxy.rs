@@ -195,7 +195,7 @@ pub async fn handle(
                         if order.endpoint.class == Class::Models && !models::is_described(&answered, model) =>
                     {
                         assumed = models::assumed(&generation, model);
-                        Err(ProxyError::UnknownModel(model.to_owned()))
+                        Err(models::unknown(&generation, model))
                     }
                     answered => answered,
                 }
@@ -280,7 +280,9 @@ impl Proxy {
             }
             let id = models::wanted(&endpoint.path).unwrap_or_default();
             if !models::is_asked_for(&generation, &id) {
-                return models::assumed(&generation, &id).map(Prepared::Own).ok_or(ProxyError::UnknownModel(id));
+                return models::assumed(&generation, &id)
+                    .map(Prepared::Own)
+                    .ok_or_else(|| models::unknown(&generation, &id));
             }
             endpoint.model = Some(id);
         }

@@ -28,8 +28,8 @@ pub struct State<'a> {
     pub log_lines_dropped: u64,
     /// The strategy's name.
     pub strategy: &'a str,
-    /// How it is.
-    pub health: StrategyHealth,
+    /// How those of all routes are, that of the route of everything first.
+    pub strategies: Vec<StrategyHealth>,
 }
 
 /// One provider at the time of a scrape.
@@ -140,7 +140,7 @@ impl State<'_> {
             ("missed", "Decisions and outcomes that came faster than shadows see.", |shadow| shadow.dropped as f64),
         ];
         let families = simple.map(|(name, help, read)| (counters(name, help, &["strategy"]), read));
-        for shadow in &self.health.shadows {
+        for shadow in self.strategies.iter().flat_map(|health| &health.shadows) {
             let name = shadow.strategy.name.as_str();
             for (kind, count) in &shadow.strategy.counters.faults {
                 faults.with_label_values(&[name, kind]).inc_by(*count as f64);
@@ -157,30 +157,49 @@ impl State<'_> {
             register(Box::new(gauges.clone()));
             gauges
         };
-        let health = &self.health;
         let info = gauges(
             "pointsman_strategy_info",
             "The component that decides.",
             &["strategy", "component", "version", "sha256"],
         );
-        info.with_label_values(&[&health.name, &health.component, &health.version, &health.digest]).set(1);
-        for (name, help, value) in [
-            ("healthy", "Whether the strategy decides; otherwise it is the default order.", health.state == "healthy"),
-            ("on_trial", "Whether it is new, and the previous one stands by.", health.on_trial),
-            ("rolled_back", "Whether the previous one was brought back.", health.rolled_back.is_some()),
-            ("slow", "Whether it takes so long that it limits how many requests can be served.", health.slow),
-        ] {
+        let mean = sound(GaugeVec::new(
+            Opts::new("pointsman_strategy_call_mean_seconds", "How long a call takes, on a moving average."),
+            &["strategy"],
+        ));
+        register(Box::new(mean.clone()));
+        for health in &self.strategies {
+            info.with_label_values(&[&health.name, &health.component, &health.version, &health.digest]).set(1);
+            if let Some(seconds) = health.mean_call {
+                mean.with_label_values(&[&health.name]).set(seconds);
+            }
+        }
+        // Several routes may have a strategy of one name: what is wrong with one of them is said.
+        type Is = fn(&StrategyHealth) -> bool;
+        let signs: [(&str, &str, Is, bool); 4] = [
+            (
+                "healthy",
+                "Whether the strategy decides; otherwise it is the default order.",
+                |health| health.state == "healthy",
+                true,
+            ),
+            ("on_trial", "Whether it is new, and the previous one stands by.", |health| health.on_trial, false),
+            ("rolled_back", "Whether the previous one was brought back.", |health| health.rolled_back.is_some(), false),
+            (
+                "slow",
+                "Whether it takes so long that it limits how many requests can be served.",
+                |health| health.slow,
+                false,
+            ),
+        ];
+        for (name, help, is, usual) in signs {
             let gauges = gauges(&format!("pointsman_strategy_{name}"), help, &["strategy"]);
-            gauges.with_label_values(&[&health.name]).set(i64::from(value));
+            for health in &self.strategies {
+                let same = self.strategies.iter().filter(|other| other.name == health.name);
+                let unusual = same.map(is).any(|is| is != usual);
+                gauges.with_label_values(&[&health.name]).set(i64::from(usual != unusual));
+            }
         }
-        if let Some(seconds) = health.mean_call {
-            let mean = sound(GaugeVec::new(
-                Opts::new("pointsman_strategy_call_mean_seconds", "How long a call takes, on a moving average."),
-                &["strategy"],
-            ));
-            mean.with_label_values(&[&health.name]).set(seconds);
-            register(Box::new(mean));
-        }
+        let Some(health) = self.strategies.first() else { return };
         if let Some(record) = &health.record {
             let gauge = |name: &str, help: &str, value: u64| {
                 let gauge = sound(IntGauge::new(name, help));

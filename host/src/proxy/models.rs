@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::{Answered, Content};
 use super::generation::Generation;
+use super::respond::ProxyError;
 use crate::config;
 use crate::provider::Provider;
 use crate::provider::ejection::Standing;
@@ -111,11 +112,19 @@ impl Catalogue {
         for (provider, known) in fleet.providers().iter().zip(&of) {
             let listed = known.iter().flatten().flat_map(|list| &list.0);
             // What it lists counts as far as requests for it are sent there.
-            let served = |id: &str| provider.config.models.is_empty() || serves(generation, provider, id);
-            for model in listed.filter(|model| served(&model.id)).cloned().chain(named(provider)) {
+            let routed = generation.routes.are_named();
+            let served = |id: &str| provider.config.models.is_empty() && !routed || serves(generation, provider, id);
+            let named = named(provider).filter(|model| !routed || serves(generation, provider, &model.id));
+            for model in listed.filter(|model| served(&model.id)).cloned().chain(named) {
                 if seen.insert(model.id.clone()) {
                     models.push(model);
                 }
+            }
+        }
+        for route in generation.routes.all() {
+            let owner = route.targets().first().map(|target| &fleet.provider(target.provider).config.name);
+            for name in route.named_models().filter(|name| !seen.contains(*name)) {
+                models.push(Model::named(name, owner.map_or("", String::as_str)));
             }
         }
         let texts: Vec<&str> = models.iter().map(|model| model.text.as_str()).collect();
@@ -156,6 +165,18 @@ fn serving<'g>(generation: &'g Generation, id: &str) -> impl Iterator<Item = &'g
         .into_iter()
         .flat_map(|(route, targets)| targets.into_iter().map(|target| route.target(target).provider));
     providers.map(|provider| &generation.fleet.provider(provider).config)
+}
+
+/// The error for a model that nobody serves, with the name that was probably meant.
+pub fn unknown(generation: &Generation, model: &str) -> ProxyError {
+    /// Names that are looked at: a client must not choose how long this takes.
+    const LOOKED_AT: usize = 500;
+    let of_routes = generation.routes.all().iter().flat_map(|route| route.named_models());
+    let of_providers = generation.fleet.providers().iter().flat_map(|provider| provider.config.named_models());
+    let alike = |name: &&str| name.len().abs_diff(model.len()) <= 1.max(model.len() / 3);
+    let names: Vec<&str> = of_routes.chain(of_providers).filter(alike).take(LOOKED_AT).collect();
+    let near = config::nearest(model, &names).map(str::to_owned);
+    ProxyError::UnknownModel { model: model.to_owned(), near }
 }
 
 /// True when a provider that was asked for the model `id` described it, rather than anything else.

@@ -54,7 +54,12 @@ pub enum ProxyError {
     /// No such path on the listener for operators.
     NotForOperators(String),
     /// No configured provider serves the model.
-    UnknownModel(String),
+    UnknownModel {
+        /// The model, as the client calls it.
+        model: String,
+        /// A name that was probably meant.
+        near: Option<String>,
+    },
     /// More bytes than `server.max_body_bytes`.
     TooLarge(usize),
     /// The body is compressed in a way that is not read here.

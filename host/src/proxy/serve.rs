@@ -17,7 +17,7 @@ use super::request::RequestBody;
 use super::respond::ProxyError;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
-use super::{Proxy, affinity, headers};
+use super::{Proxy, affinity, headers, models};
 use crate::queue::{NoSlot, QueuePermit};
 
 /// A request that has been read and is sound in itself.
@@ -57,7 +57,7 @@ impl Proxy {
         entry.asked_for(body.model(), body.streaming());
         let found = destination(&generation.routes, &method, &endpoint, &body);
         let Some((route, eligible)) = found else {
-            return Err(ProxyError::UnknownModel(body.model().to_owned()));
+            return Err(models::unknown(generation, body.model()));
         };
         entry.routed(route);
         let among = (Arc::clone(route), eligible);

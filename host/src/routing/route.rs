@@ -197,6 +197,11 @@ impl Route {
         self.eligible.unlisted()
     }
 
+    /// The models that it is for, as the configuration names them; none of the route of everything.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+
     /// The names of models, without any `*`, that it is for.
     pub fn named_models(&self) -> impl Iterator<Item = &str> {
         self.models.iter().map(String::as_str).filter(|name| !name.contains('*'))

@@ -105,7 +105,7 @@ impl ProxyError {
                 "method_not_allowed",
                 format!("This path answers {allowed} only."),
             ),
-            Self::UnknownModel(model) if model.is_empty() => Face {
+            Self::UnknownModel { model, .. } if model.is_empty() => Face {
                 param: Some("model".to_owned()),
                 ..face(
                     StatusCode::NOT_FOUND,
@@ -116,15 +116,16 @@ impl ProxyError {
                         .to_owned(),
                 )
             },
-            Self::UnknownModel(model) => Face {
+            Self::UnknownModel { model, near } => Face {
                 param: Some("model".to_owned()),
                 ..face(
                     StatusCode::NOT_FOUND,
                     INVALID_REQUEST,
                     "model_not_found",
                     format!(
-                        "No configured provider serves the model '{}'. GET /v1/models lists what there is.",
-                        shorten(&model)
+                        "No configured provider serves the model '{}'.{} GET /v1/models lists what there is.",
+                        shorten(&model),
+                        near.map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default()
                     ),
                 )
             },

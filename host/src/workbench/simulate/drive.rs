@@ -28,6 +28,7 @@ use crate::proxy::endpoint::{Endpoint, LABELS};
 use crate::proxy::entropy::Entropy;
 use crate::proxy::generation::Generation;
 use crate::proxy::intake::budget::Budget;
+use crate::proxy::models;
 use crate::proxy::request::{Approach, RequestBody};
 use crate::proxy::respond::ProxyError;
 use crate::proxy::serve::Arrived;
@@ -267,7 +268,7 @@ impl World {
             Ended { status, provider: None, first, queue, cost: 0.0 }
         };
         let (generation, fleet) = (&self.generation, &self.generation.fleet);
-        let unknown = || failed(ProxyError::UnknownModel(asked.model.clone()), Duration::ZERO);
+        let unknown = || failed(models::unknown(generation, &asked.model), Duration::ZERO);
         let (Some(body), Ok(endpoint)) = (self.body(asked), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
             return unknown();
         };
