@@ -32,6 +32,7 @@ mod provider_tls;
 mod queue;
 mod reload;
 mod retries;
+mod routes;
 mod rotation;
 mod settings;
 mod shadow;
