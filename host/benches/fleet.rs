@@ -18,7 +18,7 @@ fn fleet(count: u32) -> (std::sync::Arc<Fleet>, Route) {
     let config = config::parse(&text, Path::new("bench.yaml"), &|_| None, strategy::builtins()).expect("valid");
     let source = StrategySource::BuiltIn("round_robin".to_owned());
     assert_eq!(config.strategy.source, source);
-    let facts = config.providers.iter().map(pointsman::provider::Provider::facts).collect();
+    let facts = config.providers.iter().map(pointsman::provider::facts::of).collect();
     let strategy = strategy::Succession::start(&config.strategy, facts).expect("a built-in strategy loads");
     let drafts = Fleet::drafts(&config, None).expect("TLS can be set up");
     let route = Route::everything(&config.providers, strategy, None);

@@ -18,6 +18,7 @@ pub mod bounds;
 pub mod client;
 pub mod dialect;
 pub mod ejection;
+pub mod facts;
 pub mod gauge;
 pub mod health;
 pub mod homes;
@@ -31,7 +32,7 @@ pub mod words;
 use crate::config;
 use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::eligible::EligibleSet;
-use crate::routing::{Candidate, ModelKey, Report, Route, TargetFacts, Tier};
+use crate::routing::{Candidate, ModelKey, Report, Route, Tier};
 use crate::slots::Slot;
 pub use board::Snapshot;
 use board::{Board, Record};
@@ -116,26 +117,6 @@ impl Provider {
     /// Its measured latency and failures.
     pub fn latency(&self) -> &latency::Latency {
         &self.record.gauge.latency
-    }
-
-    /// What strategies are told of it once.
-    pub fn facts(config: &config::Provider) -> TargetFacts {
-        TargetFacts {
-            name: config.name.clone(),
-            provider: config.name.clone(),
-            model: String::new(),
-            kind: match config.kind {
-                config::ProviderKind::OpenAi => "openai",
-                config::ProviderKind::Azure => "azure",
-            },
-            weight: config.weight,
-            fallback_only: config.fallback_only,
-            max_concurrent: config.max_concurrent.unwrap_or(0),
-            models: config.models.clone(),
-            context: 0,
-            price: config.price.map(|price| (price.input, price.output)),
-            labels: config.labels.clone(),
-        }
     }
 }
 

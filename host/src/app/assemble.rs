@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::advice;
 use super::contents::Contents;
 use super::load::{self, strategy_problem};
-use crate::config::{self, Config, LoadError, StrategyChoice};
+use crate::config::{Config, LoadError, StrategyChoice};
 use crate::metrics::Metrics;
 use crate::provider::client::Drafts;
-use crate::provider::{Fleet, Provider};
-use crate::routing::{Route, Routes, Strategy, Target, TargetFacts};
+use crate::provider::{Fleet, facts};
+use crate::routing::{Route, Routes, Strategy, TargetFacts};
 use crate::strategy::{Recording, Shadowed, Shadows, Succession};
 
 /// The strategy of one route, alive.
@@ -68,7 +68,7 @@ pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<A
 pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadError> {
     let known = |route: &str| before.iter().find(|live| live.route == route);
     let kin = before.last().map(|live| Arc::clone(&live.strategy));
-    let facts: Vec<TargetFacts> = config.providers.iter().map(Provider::facts).collect();
+    let facts: Vec<TargetFacts> = config.providers.iter().map(facts::of).collect();
     let mut all = Vec::with_capacity(config.routes.len() + 1);
     let shadows = known(Route::EVERYTHING).and_then(|live| live.shadows.as_ref());
     let shadows = load::load_shadows(config, &facts, shadows)?;
@@ -81,34 +81,13 @@ pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadErr
             Some(choice) => (choice, key.as_str()),
             None => (&config.strategy, "routing.strategy"),
         };
-        let facts = facts_on(route, config);
+        let facts = facts::on(route, &config.providers);
         let strategy = one(choice, facts, known(&route.name), Some(&everything.strategy));
         let strategy = strategy.map_err(|error| strategy_problem(config, choice, key, &error))?;
         all.push(Live { route: route.name.clone(), strategy, shadows: None });
     }
     all.push(everything);
     Ok(all)
-}
-
-/// What the strategy of a route is told of its targets.
-fn facts_on(route: &config::Route, config: &Config) -> Vec<TargetFacts> {
-    let targets = Target::of(route, &config.providers);
-    if route.targets.is_empty() {
-        return config.providers.iter().map(Provider::facts).collect();
-    }
-    let facts = |(target, named): (Target, &config::Target)| {
-        let of_provider = Provider::facts(&config.providers[named.provider]);
-        TargetFacts {
-            name: target.name,
-            weight: named.weight,
-            fallback_only: target.fallback,
-            price: target.price,
-            labels: named.labels.clone(),
-            models: if named.model.is_some() { Vec::new() } else { of_provider.models.clone() },
-            ..of_provider
-        }
-    };
-    targets.into_iter().zip(&route.targets).map(facts).collect()
 }
 
 /// The strategy of one route, which goes on from `known` if it had one before, and otherwise counts with its `kin`.
@@ -136,15 +115,8 @@ impl Assembly {
         for (live, recording) in live.iter().zip(recordings.drain(..)) {
             live.strategy.recorder().go_on(recording);
         }
-        let known = |name: &str| Some(&**before?.routes.by_name(name)?);
-        let mut routes: Vec<Arc<Route>> = Vec::with_capacity(live.len());
-        let strategy = |live: &Live| metrics.timed(live.deciding());
-        for (live, route) in live.iter().zip(&config.routes) {
-            routes.push(Arc::new(Route::named(route, &config.providers, strategy(live), known(&live.route))));
-        }
-        let everything = strategy(&live[config.routes.len()]);
-        let everything = Route::everything(&config.providers, everything, known(Route::EVERYTHING));
-        (fleet, Routes::new(routes, Arc::new(everything)))
+        let strategies: Vec<_> = live.iter().map(|live| metrics.timed(live.deciding())).collect();
+        (fleet, Routes::of_config(config, &strategies, before.map(|before| before.routes)))
     }
 }
 

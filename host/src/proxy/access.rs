@@ -17,7 +17,7 @@ use super::usage::Usage;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::queue::QueuePermit;
-use crate::routing::{Outcome, OutcomeKind, Route};
+use crate::routing::{Outcome, OutcomeKind, Route, Target};
 use crate::telemetry;
 
 /// One request, from its head to the end of its answer.
@@ -209,6 +209,11 @@ impl Entry {
     /// The model that was asked for in place of the client's.
     pub fn instead(&self) -> Option<&str> {
         self.instead.as_deref()
+    }
+
+    /// The target of the latest attempt.
+    pub fn target(&self) -> Option<&Target> {
+        Some(self.route.as_ref()?.target(self.attempts.last()?.target))
     }
 
     /// The route that it took.

@@ -282,6 +282,18 @@ impl Routes {
         Self { routes, everything, exact, patterns }
     }
 
+    /// The routes of a configuration, each with its strategy; that of everything is the last. They go on where those of
+    /// the same name before have come to.
+    pub fn of_config(config: &config::Config, strategies: &[Arc<dyn Strategy>], predecessor: Option<&Routes>) -> Self {
+        let known = |name: &str| Some(&**predecessor?.by_name(name)?);
+        let (providers, last) = (&config.providers, config.routes.len());
+        let named = config.routes.iter().zip(strategies).map(|(route, strategy)| {
+            Arc::new(Route::named(route, providers, Arc::clone(strategy), known(&route.name)))
+        });
+        let everything = Route::everything(providers, Arc::clone(&strategies[last]), known(Route::EVERYTHING));
+        Self::new(named.collect(), Arc::new(everything))
+    }
+
     /// The route of a model: the first that it fits. An empty name is a request without a model, which belongs to the
     /// route of everything; so does all where the configuration has no routes.
     pub fn of(&self, model: &str) -> Option<&Arc<Route>> {

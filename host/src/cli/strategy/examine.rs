@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::{say, use_cache, use_compiler, wrong};
 use super::replay::read_config;
 use crate::config::{self, Config, StrategyChoice, StrategySource, environment};
-use crate::provider::Provider;
+use crate::provider::facts;
 use crate::routing::TargetFacts;
 use crate::strategy::{builtin_component, builtins, read_component, try_component};
 use crate::wasm::LoadError;
@@ -57,7 +57,7 @@ impl Target {
         let mut case = Case { shown, component, config: json!({}), providers: Vec::new(), is_given: false };
         if let Some(file) = &self.proxy_config {
             let config = config::load(file, &environment, builtins()).map_err(|error| error.to_string())?;
-            case.providers = config.providers.iter().map(Provider::facts).collect();
+            case.providers = config.providers.iter().map(facts::of).collect();
             case.config = choice_for(&config, &self.file).map_or(case.config, |choice| choice.config.clone());
             case.is_given = true;
         }

@@ -79,7 +79,7 @@ impl<'a> Course<'a> {
         let hedging = self.route.hedging.as_ref()?;
         // What is stored must not be made twice.
         let may = !self.retrying && self.order.endpoint.class == Class::Generate && !stored::is_kept(self.order);
-        if may { hedging.begin() } else { None }
+        may.then(|| hedging.begin())
     }
 
     /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.

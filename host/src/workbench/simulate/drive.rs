@@ -19,7 +19,7 @@ use super::watched::Watched;
 use crate::config::{Config, Env};
 use crate::metrics::Metrics;
 use crate::provider::client::{Clients, Player, SetupError};
-use crate::provider::{Fleet, Provider, health};
+use crate::provider::{Fleet, Provider, facts, health};
 use crate::proxy::Proxy;
 use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Content};
@@ -33,7 +33,7 @@ use crate::proxy::request::{Approach, RequestBody};
 use crate::proxy::respond::ProxyError;
 use crate::proxy::serve::Arrived;
 use crate::queue::Queue;
-use crate::routing::{Outcome, OutcomeKind, Route, Routes, Strategy};
+use crate::routing::{Outcome, OutcomeKind, Routes, Strategy};
 use crate::strategy::Succession;
 use crate::wasm::LoadError;
 
@@ -79,9 +79,16 @@ pub fn simulate(
     env: &Env<'_>,
 ) -> Result<Report, SimulationError> {
     let config = scenario.config(strategy, env, crate::strategy::builtins())?;
-    let facts = config.providers.iter().map(Provider::facts).collect();
-    let load = Succession::simulated(&config.strategy, facts);
-    let deciding = load.map_err(|error| SimulationError::Strategy { name: strategy.to_owned(), error })?;
+    // Of the routes, and of everything else.
+    let facts = config.routes.iter().map(|route| (route.strategy.as_ref(), facts::on(route, &config.providers)));
+    let everything = (None, config.providers.iter().map(facts::of).collect());
+    let mut deciding = Vec::with_capacity(config.routes.len() + 1);
+    for (own, facts) in facts.chain([everything]) {
+        let choice = own.unwrap_or(&config.strategy);
+        let loaded = Succession::simulated(choice, facts);
+        let loaded = loaded.map_err(|error| SimulationError::Strategy { name: choice.name.clone(), error })?;
+        deciding.push(Arc::new(Watched::new(loaded, own.is_none())));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // Out here the clock is the real one.
     let began = Instant::now();
@@ -104,7 +111,7 @@ struct World {
 async fn drive(
     script: &Script,
     config: &Config,
-    deciding: Arc<Succession>,
+    deciding: Vec<Arc<Watched>>,
     strategy: &str,
     requests: Option<u64>,
 ) -> Result<Report, SimulationError> {
@@ -114,12 +121,11 @@ async fn drive(
         players.insert(name.clone(), Arc::new(Actor::new(behaviour.clone(), Dice::new(script.seed, stream))));
     }
     let metrics = Arc::new(Metrics::new(&LABELS));
-    let watched = Arc::new(Watched::new(deciding));
-    let (deciding, played) = (Arc::clone(&watched) as Arc<dyn Strategy>, Clients::played(players));
-    let fleet = Fleet::seeded(config, Fleet::drafts_by(played, config)?, &metrics, None, script.seed);
+    let drafts = Fleet::drafts_by(Clients::played(players), config)?;
+    let fleet = Fleet::seeded(config, drafts, &metrics, None, script.seed);
     fleet.take_over(None);
-    let everything = Route::everything(&config.providers, metrics.timed(deciding), None);
-    let routes = Routes::new(Vec::new(), Arc::new(everything));
+    let strategies: Vec<_> = deciding.iter().map(|one| metrics.timed(Arc::clone(one) as Arc<dyn Strategy>)).collect();
+    let routes = Routes::of_config(config, &strategies, None);
     let (checks, stop) = (TaskTracker::new(), CancellationToken::new());
     health::start(&fleet, &checks, &stop, script.seed as u32);
     let (requests_in_flight, draining) = (TaskTracker::new(), CancellationToken::new());
@@ -160,12 +166,23 @@ async fn drive(
     let samples = std::mem::take(&mut *world.samples.lock());
     let known = |provider: &Arc<Provider>| Known {
         name: provider.config.name.clone(),
-        is_priced: provider.config.price.is_some(),
+        is_priced: prices(config, provider),
         attempts: attempts(provider),
+        hedges: provider.metrics.hedges.get(),
     };
     let providers: Vec<Known> = fleet.providers().iter().map(known).collect();
     let duration = if requests.is_some() { last.max(0.001) } else { script.duration };
-    Ok(report(strategy, script.seed, duration, &providers, watched.decided(), &samples))
+    Ok(report(strategy, script.seed, duration, &providers, Watched::decided_by(&deciding), &samples))
+}
+
+/// True when it is known what everything costs that the provider is asked for.
+fn prices(config: &Config, provider: &Provider) -> bool {
+    let targets = config.routes.iter().flat_map(|route| &route.targets);
+    let mut prices = targets.filter(|target| target.provider == provider.index as usize).map(|target| target.price);
+    match prices.next() {
+        Some(first) => first.is_some() && prices.all(|price| price.is_some()),
+        None => provider.config.price.is_some(),
+    }
 }
 
 fn attempts(provider: &Provider) -> BTreeMap<&'static str, u64> {
@@ -267,7 +284,7 @@ impl World {
             let (status, first) = (error.status().as_u16(), Instant::now());
             Ended { status, provider: None, first, queue, cost: 0.0 }
         };
-        let (generation, fleet) = (&self.generation, &self.generation.fleet);
+        let generation = &self.generation;
         let unknown = || failed(models::unknown(generation, &asked.model), Duration::ZERO);
         let (Some(body), Ok(endpoint)) = (self.body(asked), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
             return unknown();
@@ -310,9 +327,9 @@ impl World {
         let Some(index) = provider.filter(|_| whole) else {
             return Ended { status: status.as_u16(), provider: None, first, queue, cost: 0.0 };
         };
-        let price = fleet.provider(index).config.price;
-        let cost = price.map_or(0.0, |price| {
-            (price.input * asked.input_tokens + price.output * f64::from(asked.drawn.output_tokens)) / 1e6
+        let price = entry.target().and_then(|target| target.price);
+        let cost = price.map_or(0.0, |(input, output)| {
+            (input * asked.input_tokens + output * f64::from(asked.drawn.output_tokens)) / 1e6
         });
         Ended { status: status.as_u16(), provider: u16::try_from(index).ok(), first, queue, cost }
     }

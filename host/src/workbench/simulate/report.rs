@@ -76,10 +76,10 @@ pub fn warnings(reports: &[Report]) -> Vec<String> {
     warnings
 }
 
-/// The table of counts. Faults, refusals and abstentions have a column where any strategy has one of them.
+/// The table of counts. What is rare, such as faults, has a column where any strategy has one.
 fn counts(reports: &[Report]) -> Vec<Vec<String>> {
     type Column = (&'static str, fn(&Report) -> String);
-    type Rare = (&'static str, fn(&Decided) -> u64);
+    type Rare = (&'static str, fn(&Report) -> u64);
     let columns: [Column; 5] = [
         ("requests", |report| report.requests.to_string()),
         ("answered", |report| share(report.answered, report.requests)),
@@ -87,12 +87,13 @@ fn counts(reports: &[Report]) -> Vec<Vec<String>> {
         ("failovers", |report| report.failovers.to_string()),
         ("cost", |report| money(report.cost)),
     ];
-    let rare: [Rare; 3] = [
-        ("faults", |decided| decided.faults),
-        ("refusals", |decided| decided.refusals),
-        ("abstentions", |decided| decided.abstentions),
+    let rare: [Rare; 4] = [
+        ("hedges", |report| report.hedges as u64),
+        ("faults", |report| report.decided.faults),
+        ("refusals", |report| report.decided.refusals),
+        ("abstentions", |report| report.decided.abstentions),
     ];
-    let rare = rare.into_iter().filter(|(_, read)| reports.iter().any(|report| read(&report.decided) > 0));
+    let rare = rare.into_iter().filter(|(_, read)| reports.iter().any(|report| read(report) > 0));
     let rare: Vec<Rare> = rare.collect();
     let mut rows = vec![vec!["strategy".to_owned()]];
     rows[0].extend(columns.iter().map(|(name, _)| (*name).to_owned()));
@@ -100,7 +101,7 @@ fn counts(reports: &[Report]) -> Vec<Vec<String>> {
     for report in reports {
         let mut row = vec![shown(&report.strategy)];
         row.extend(columns.iter().map(|(_, read)| read(report)));
-        row.extend(rare.iter().map(|(_, read)| read(&report.decided).to_string()));
+        row.extend(rare.iter().map(|(_, read)| read(report).to_string()));
         rows.push(row);
     }
     rows

@@ -42,8 +42,10 @@ pub struct Report {
     pub answered: usize,
     /// The others, by the status that the client got.
     pub errors: BTreeMap<u16, usize>,
-    /// Attempts after the first one of a request.
+    /// Attempts after the first one of a request, but for those beside another.
     pub failovers: usize,
+    /// Attempts beside another that was slow.
+    pub hedges: usize,
     /// Counts of what became of the decisions.
     #[serde(flatten)]
     pub decided: Decided,
@@ -151,6 +153,8 @@ pub struct Known {
     pub is_priced: bool,
     /// Its attempts, by outcome.
     pub attempts: BTreeMap<&'static str, u64>,
+    /// Of them, those beside another that was slow.
+    pub hedges: u64,
 }
 
 /// Sums up the samples.
@@ -183,13 +187,16 @@ pub fn report(
             first_token_ms: Spread::of(own.iter().map(|sample| sample.first_us).collect()),
         }
     };
+    let failovers: usize = samples.iter().map(|sample| usize::from(sample.attempts.saturating_sub(1))).sum();
+    let hedges = providers.iter().map(|known| known.hedges as usize).sum();
     Report {
         strategy: strategy.to_owned(),
         seed,
         requests: samples.len(),
         answered: answered.len(),
         errors,
-        failovers: samples.iter().map(|sample| usize::from(sample.attempts.saturating_sub(1))).sum(),
+        failovers: failovers.saturating_sub(hedges),
+        hedges,
         decided,
         first_token_ms: Spread::of(answered.iter().map(|sample| sample.first_us).collect()),
         latency_ms: Spread::of(answered.iter().map(|sample| sample.total_us).collect()),

@@ -127,6 +127,23 @@ fn a_canary_shows_the_new_version_to_few() {
 }
 
 #[test]
+fn second_attempts_shorten_the_tail_within_their_share() {
+    let text = std::fs::read_to_string(shipped("hedged.yaml")).expect("shipped");
+    let without: String =
+        text.lines().filter(|line| !line.contains("hedge:")).map(|line| format!("{line}\n")).collect();
+    let [hedged, alone] = [&text, &without].map(|text| played(&written(text).expect("valid"), "round_robin"));
+    assert_eq!((hedged.answered, alone.answered), (hedged.requests, alone.requests));
+    assert!(hedged.hedges > 500 && hedged.hedges as f64 <= 0.05 * hedged.requests as f64, "{}", hedged.hedges);
+    assert!(
+        hedged.first_token_ms.p99 < 0.7 * alone.first_token_ms.p99,
+        "{:?} {:?}",
+        hedged.first_token_ms,
+        alone.first_token_ms
+    );
+    assert_eq!((alone.hedges, hedged.failovers), (0, 0));
+}
+
+#[test]
 fn a_queue_that_is_full_turns_requests_away() {
     let text = TWO.replace("proxy: {", "proxy: {queue: {max_concurrent: 5, max_waiting: 10, timeout: 2}, ");
     let report = played(&written(&text).expect("valid"), "round_robin");

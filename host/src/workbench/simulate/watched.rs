@@ -11,6 +11,8 @@ use crate::strategy::Succession;
 /// Decides as the strategy does, and counts.
 pub struct Watched {
     strategy: Arc<Succession>,
+    /// True for the strategy that the simulation is about, and not one that a route has of its own.
+    counts: bool,
     decisions: AtomicU64,
     faults: AtomicU64,
     refusals: AtomicU64,
@@ -19,9 +21,26 @@ pub struct Watched {
 
 impl Watched {
     /// Nothing has been asked yet.
-    pub fn new(strategy: Arc<Succession>) -> Self {
+    pub fn new(strategy: Arc<Succession>, counts: bool) -> Self {
         let zero = || AtomicU64::new(0);
-        Self { strategy, decisions: zero(), faults: zero(), refusals: zero(), abstentions: zero() }
+        Self { strategy, counts, decisions: zero(), faults: zero(), refusals: zero(), abstentions: zero() }
+    }
+
+    /// Counts of what became of everything that the strategy which the simulation is about was asked, on whatever route.
+    pub fn decided_by(all: &[Arc<Self>]) -> Decided {
+        let mut counted = all.iter().filter(|watched| watched.counts).map(|watched| watched.decided());
+        let mut sum = counted.next().unwrap_or_default();
+        for more in counted {
+            sum.decisions += more.decisions;
+            sum.faults += more.faults;
+            sum.refusals += more.refusals;
+            sum.abstentions += more.abstentions;
+            for (kind, count) in more.fault_kinds {
+                *sum.fault_kinds.entry(kind).or_default() += count;
+            }
+            sum.last_fault = sum.last_fault.or(more.last_fault);
+        }
+        sum
     }
 
     /// Counts of what became of everything that was asked.
