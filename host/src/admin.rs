@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, body::Body};
+use axum::routing::{MethodRouter, any};
+use axum::{Extension, Json, Router, body::Body};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -27,8 +28,35 @@ use crate::routing::{Route, StrategyHealth};
 use crate::telemetry;
 pub use history::{Failure, Status};
 
+/// One path of operators: all that there is to know of it outside its handler.
+pub struct Path {
+    /// The path.
+    pub path: &'static str,
+    /// Whether it may be asked for by whoever reaches a listener, as load balancers do.
+    pub is_open: bool,
+    handler: fn() -> MethodRouter<Arc<Operations>>,
+}
+
 /// Where operators go; every other path is a client's.
-pub const PATHS: [&str; 5] = ["/health", "/ready", "/metrics", "/admin/reload", "/admin/shadow"];
+pub const PATHS: [Path; 5] = [
+    Path { path: "/metrics", is_open: false, handler: || any(metrics) },
+    Path { path: "/admin/reload", is_open: false, handler: || any(reload) },
+    Path { path: "/admin/shadow", is_open: false, handler: || any(shadow) },
+    Path { path: "/health", is_open: true, handler: || any(health) },
+    Path { path: "/ready", is_open: true, handler: || any(ready) },
+];
+
+/// The entry of a path, if it is one of operators.
+pub fn path(asked: &str) -> Option<&'static Path> {
+    PATHS.iter().find(|path| path.path == asked)
+}
+
+/// What answers at these paths; on a listener of their own, operators also hear of paths that are not there.
+pub fn router(operations: Arc<Operations>, of_its_own: bool) -> Router {
+    let router = PATHS.iter().fold(Router::new(), |router, path| router.route(path.path, (path.handler)()));
+    let router = if of_its_own { router.fallback(unknown).layer(Extension(SecondListener)) } else { router };
+    router.with_state(operations)
+}
 
 /// What operators see and do.
 pub struct Operations {
@@ -136,7 +164,7 @@ impl Operations {
 
 /// `GET /health`: the state of everything, without keys and addresses. Always 200: a proxy whose providers are all ill
 /// is alive, and restarting it would not help.
-pub async fn health(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
+async fn health(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
     let proxy = &operations.proxy;
     let generation = proxy.generation();
     let fleet = &generation.fleet;
@@ -204,7 +232,7 @@ fn state_of_route(route: &Route) -> Value {
 }
 
 /// `GET /ready`: whether new requests are welcome.
-pub async fn ready(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
+async fn ready(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
     let proxy = &operations.proxy;
     if operations.is_leaving() {
         reads(proxy, &method, &headers, StatusCode::SERVICE_UNAVAILABLE, json!({"status": "draining"}))
@@ -214,18 +242,18 @@ pub async fn ready(State(operations): State<Arc<Operations>>, method: Method, he
 }
 
 /// `GET /metrics`: everything that is counted, for Prometheus.
-pub async fn metrics(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+async fn metrics(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     operations.shown(&request, || ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], operations.metrics()))
 }
 
 /// `GET /admin/shadow`: how the shadows compare with the strategy that decides, as JSON or for a browser.
-pub async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let health = || operations.proxy.generation().routes.everything().strategy().health();
     operations.shown(&request, || shadow::answer(&health(), request.headers()))
 }
 
 /// `POST /admin/reload`: reads the configuration anew and says what came of it.
-pub async fn reload(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+async fn reload(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
     let answer = match operations.admits(&request) {
         Err(error) => own(error),
@@ -304,9 +332,11 @@ impl Operations {
 }
 
 /// What the second listener says to every other path.
-pub async fn unknown(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+async fn unknown(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
-    named(own(ProxyError::NotForOperators(request.uri().path().to_owned())), id)
+    let asked = request.uri().path().to_owned();
+    let served = PATHS.map(|path| path.path).join(", ");
+    named(own(ProxyError::NotForOperators { asked, served }), id)
 }
 
 fn reads(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCode, body: Value) -> Response {

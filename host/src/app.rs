@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::routing::any;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -200,12 +198,7 @@ impl App {
         };
         let scheme = if settings.load().tls.is_some() { "https" } else { "http" };
         let listening_at = at(&address, scheme);
-        let open = Router::new().route("/health", any(admin::health)).route("/ready", any(admin::ready));
-        let closed = Router::new()
-            .route("/metrics", any(admin::metrics))
-            .route("/admin/reload", any(admin::reload))
-            .route("/admin/shadow", any(admin::shadow));
-        let operations_of_clients = open.clone().merge(closed.clone()).with_state(operations.clone());
+        let operations_of_clients = admin::router(operations.clone(), false);
         tasks.spawn(listener::serve(Listening {
             socket: listener,
             site: Front { proxy: proxy.clone(), operations: operations_of_clients, bound: bound(&address) },
@@ -216,12 +209,11 @@ impl App {
             close: close.clone(),
         }));
         if let Some((listener, address)) = operators {
-            let operators = open.merge(closed).fallback(admin::unknown).layer(axum::Extension(admin::SecondListener));
             tasks.spawn(listener::serve(Listening {
                 socket: listener,
                 site: Back {
                     proxy: proxy.clone(),
-                    operations: operators.with_state(operations.clone()),
+                    operations: admin::router(operations.clone(), true),
                     bound: bound(&address),
                 },
                 settings: settings_of_operators,

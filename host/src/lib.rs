@@ -36,6 +36,7 @@ pub mod listener;
 pub mod memory;
 pub mod metrics;
 pub mod notify;
+pub mod observe;
 pub mod patience;
 pub mod provider;
 pub mod proxy;

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub mod access;
 pub mod affinity;
 pub mod attempt;
 pub mod dispatch;
@@ -36,6 +35,7 @@ pub mod respond;
 pub mod serve;
 pub mod stored;
 pub mod stream;
+pub mod telling;
 pub mod usage;
 pub mod visitors;
 pub mod whole;
@@ -44,7 +44,6 @@ use crate::config::ModelNames;
 use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use access::Entry;
 use attempt::Answered;
 use dispatch::{Clock, Order};
 use encoding::Encoding;
@@ -62,6 +61,7 @@ use serve::Arrived;
 use stream::Ways;
 use stream::early::{self, Early};
 use stream::protocol::Protocol;
+use telling::Telling;
 use visitors::Bound;
 
 /// The header that names a request, in both directions.
@@ -155,9 +155,9 @@ pub async fn handle(
 ) -> Response<Reply> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut entry = Entry::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
+    let mut story = Telling::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
     if let Some(address) = peer.0 {
-        entry.came_from(address.ip());
+        story.came_from(address.ip());
     }
     // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
     // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
@@ -165,7 +165,7 @@ pub async fn handle(
     let (head, body) = request.into_parts();
     let mut body = Some(body);
     let form = Form::of(&head.uri);
-    let answer = match proxy.serve(head, &mut body, bound, &mut entry).await {
+    let answer = match proxy.serve(head, &mut body, bound, &mut story).await {
         Ok(Prepared::Own(response)) => Ok(Answer::Own(response)),
         Ok(Prepared::Order(order, generation)) => {
             let (keep_alive, admitted) = (generation.keep_alive, order.admitted);
@@ -175,8 +175,8 @@ pub async fn handle(
             };
             let mut assumed = None;
             let answered = if let Some(signs) = order.signs.clone() {
-                let (protocol, id) = (Protocol::of(&order.endpoint.path), entry.id().to_owned());
-                let mut course = early::course(Arc::clone(proxy), generation, order, entry);
+                let (protocol, id) = (Protocol::of(&order.endpoint.path), story.id.as_str().to_owned());
+                let mut course = early::course(Arc::clone(proxy), generation, order, story);
                 let arrived = early::follow(&mut course, &signs, admitted, keep_alive).await;
                 let Some((back, answered)) = arrived else {
                     let asked = signs.show();
@@ -185,10 +185,10 @@ pub async fn handle(
                     finish_head(response.headers_mut(), &id, closes);
                     return response;
                 };
-                entry = back;
+                story = back;
                 answered
             } else {
-                let answered = proxy.dispatch(&generation, &order, &mut entry).await;
+                let answered = proxy.dispatch(&generation, &order, &mut story).await;
                 let model = order.body.model();
                 match answered {
                     Ok(answered)
@@ -210,10 +210,10 @@ pub async fn handle(
     };
     let mut response = match answer {
         Ok(Answer::Own(response)) => response,
-        Ok(Answer::Provider(answered, ways)) => return pass_on(answered, entry, ways, closes),
+        Ok(Answer::Provider(answered, ways)) => return pass_on(answered, story, ways, closes),
         Err(error) => {
-            let mut response = error.into_response(form, entry.id(), entry.attempts());
-            name_attempts(response.headers_mut(), &entry);
+            let mut response = error.into_response(form, story.id.as_str(), story.attempts.len());
+            name_attempts(response.headers_mut(), &story);
             response
         }
     };
@@ -221,9 +221,9 @@ pub async fn handle(
         // The HTTP library would close the connection without a word, and the client send its next request into it.
         closes |= !intake::discard(unread).await;
     }
-    finish_head(response.headers_mut(), entry.id(), closes);
+    finish_head(response.headers_mut(), story.id.as_str(), closes);
     let code = response.extensions().get::<respond::Code>().map(|code| code.0);
-    entry.answered(response.status(), code, Instant::now());
+    story.answered(response.status(), code, Instant::now());
     response.map(Reply::Own)
 }
 
@@ -252,7 +252,7 @@ impl Proxy {
         head: Parts,
         body: &mut Option<Incoming>,
         bound: &Bound,
-        entry: &mut Entry,
+        story: &mut Telling,
     ) -> Result<Prepared, ProxyError> {
         if self.is_draining() {
             return Err(ProxyError::Draining);
@@ -273,7 +273,7 @@ impl Proxy {
             return Err(ProxyError::Upgrade);
         }
         let mut endpoint = Endpoint::of(&head.method, head.uri.path())?;
-        entry.at(endpoint.label());
+        story.endpoint = endpoint.label();
         if endpoint.class == Class::Models {
             if let Some(response) = self.catalogue.answer(&generation, &endpoint.path).await {
                 return Ok(Prepared::Own(response));
@@ -304,11 +304,12 @@ impl Proxy {
             headers.remove(CONTENT_ENCODING);
         }
         let arrived = Instant::now();
-        entry.waited(arrived - entry.began());
+        let waited = arrived - story.began;
+        story.waited(waited);
         let body = reading::understand(&endpoint, &head.method, &mut headers, bytes, self.approach).await?;
         let query = head.uri.query().map(str::to_owned);
         let arrived = Arrived { method: head.method, endpoint, query, headers, body, reserved, at: arrived };
-        let order = self.admit(&generation, arrived, entry).await?;
+        let order = self.admit(&generation, arrived, story).await?;
         Ok(Prepared::Order(order, generation))
     }
 }

@@ -25,13 +25,14 @@ impl Site for Front {
     async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
         // For pages of other origins that may ask; nearly no request comes from one.
         let origin = request.headers().get(ORIGIN).cloned();
-        let path = request.uri().path();
-        let mut response = if admin::PATHS.contains(&path) && request.method() != Method::OPTIONS {
-            let keys = !self.proxy.generation().api_keys.is_empty();
-            let own_pages = !matches!(path, "/health" | "/ready");
-            operate(&self.proxy, &self.operations, &self.bound, (keys, own_pages), request, peer, closer).await
-        } else {
-            proxy::handle(&self.proxy, request, (peer, &self.bound), closer).await
+        let of_operators = admin::path(request.uri().path()).filter(|_| request.method() != Method::OPTIONS);
+        let mut response = match of_operators {
+            Some(path) => {
+                let keys = !self.proxy.generation().api_keys.is_empty();
+                let may = (keys, !path.is_open);
+                operate(&self.proxy, &self.operations, &self.bound, may, request, peer, closer).await
+            }
+            None => proxy::handle(&self.proxy, request, (peer, &self.bound), closer).await,
         };
         if let Some(origin) = origin {
             self.proxy.generation().visitors.mark(&origin, response.headers_mut());

@@ -16,7 +16,6 @@ mod course;
 mod fallback;
 mod hedge;
 
-use super::access::Entry;
 use super::attempt::{Answered, Attempted, Expected, Plan, attempt};
 use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
@@ -27,6 +26,7 @@ use super::respond::ProxyError;
 use super::stored;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
+use super::telling::Telling;
 use crate::provider::client::Call;
 use crate::provider::{Permit, Unavailable};
 use crate::routing::eligible::EligibleSet;
@@ -115,19 +115,19 @@ impl Dispatcher<'_> {
     /// # Errors
     ///
     /// [`ProxyError`]: nothing could be answered with.
-    pub async fn dispatch(&self, order: &Order, entry: &mut Entry) -> Result<Answered, ProxyError> {
+    pub async fn dispatch(&self, order: &Order, story: &mut Telling) -> Result<Answered, ProxyError> {
         let (route, eligible) = self.destination(order);
-        entry.routed(&route);
+        story.routed(&route);
         let falls_back = order.endpoint.class == Class::Generate && route.falls_back();
         let mut course = Course::new(order, route, eligible);
         course.retries = self.retries(order, &course.route.fallbacks.on_failure);
-        let mut answered = self.follow(&mut course, entry, order.admitted).await?;
+        let mut answered = self.follow(&mut course, story, order.admitted).await?;
         if falls_back {
             // Boxed: rare, and as large as what it repeats.
-            answered = Box::pin(self.fall_back(answered, &mut course, entry)).await?;
+            answered = Box::pin(self.fall_back(answered, &mut course, story)).await?;
         }
         let Some(answered) = answered else { return course.end(&self.generation.fleet) };
-        if let Some(provider) = entry.provider() {
+        if let Some(provider) = story.provider() {
             stored::learn(order, &answered, &provider.config.name, &self.generation.fleet);
         }
         Ok(answered)
@@ -143,18 +143,18 @@ impl Dispatcher<'_> {
     async fn follow(
         &self,
         course: &mut Course<'_>,
-        entry: &mut Entry,
+        story: &mut Telling,
         // The clock is read where time has passed, and nowhere else.
         mut now: Instant,
     ) -> Result<Option<Answered>, ProxyError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let attempts = entry.attempts();
-            let mut round = self.round(course, entry, now).await;
-            if course.retrying && entry.attempts() == attempts && !course.tried.is_empty() {
+            let attempts = story.attempts.len();
+            let mut round = self.round(course, story, now).await;
+            if course.retrying && story.attempts.len() == attempts && !course.tried.is_empty() {
                 // All that can be asked have been asked in this retry and those before it: from the beginning.
                 course.tried.clear();
-                round = self.round(course, entry, now).await;
+                round = self.round(course, story, now).await;
             }
             match round {
                 Ok(Round::Answered(answered)) => return Ok(Some(answered)),
@@ -175,7 +175,7 @@ impl Dispatcher<'_> {
             course.retries -= 1;
             sleep(wait).await;
             let until = Instant::now();
-            entry.waited(until - now);
+            story.waited(until - now);
             (now, pause) = (until, pause * 2);
         }
     }
@@ -192,7 +192,7 @@ impl Dispatcher<'_> {
     }
 
     /// One round through the tiers, from `now` on; of a retry, up to its one attempt.
-    async fn round(&self, course: &mut Course<'_>, entry: &mut Entry, mut now: Instant) -> Result<Round, ProxyError> {
+    async fn round(&self, course: &mut Course<'_>, story: &mut Telling, mut now: Instant) -> Result<Round, ProxyError> {
         let (fleet, order) = (&self.generation.fleet, course.order);
         for tier in Tier::ALL {
             let candidates = fleet.offer(tier, course.among(), course.model, &course.tried, now);
@@ -200,7 +200,7 @@ impl Dispatcher<'_> {
                 continue;
             }
             course.any_healthy |= tier != Tier::LastResort;
-            let (mut pending, decided) = self.ordered(tier, candidates, course, entry, now);
+            let (mut pending, decided) = self.ordered(tier, candidates, course, story, now);
             now = decided;
             loop {
                 let permit = self.next_permit(&mut pending, tier, course, now).await;
@@ -208,7 +208,7 @@ impl Dispatcher<'_> {
                     Ok(Some((_, permit))) => permit.began(),
                     Ok(None) | Err(_) => Instant::now(),
                 };
-                entry.waited(began - now);
+                story.waited(began - now);
                 now = began;
                 let Some((index, mut permit)) = permit? else { break };
                 pending.retain(|&other| other != index);
@@ -218,33 +218,33 @@ impl Dispatcher<'_> {
                     permit.keep_to(permit.bounds().on(timeouts));
                 }
                 permit.excuse(course.excuse(&permit.provider().config.name));
-                let (mut at, mut index) = (entry.attempted(permit.provider().clone(), index, began), index);
+                let (mut at, mut index) = (story.attempted(permit.provider().clone(), index, began), index);
                 let attempted = match course.hedged_after() {
                     None => self.attempt((index, permit), course).await,
                     Some(after) => {
                         // Boxed: rare, and larger than an attempt.
                         let hedged =
-                            Box::pin(self.hedge((at, index, permit), after, &pending, tier, course, entry)).await;
+                            Box::pin(self.hedge((at, index, permit), after, &pending, tier, course, story)).await;
                         pending.retain(|other| !hedged.tried.contains(other));
                         course.tried.extend(hedged.tried);
                         if let Some((at, index, failure)) = hedged.failed {
-                            course.note((at, index), failure, entry, Instant::now());
+                            course.note((at, index), failure, story, Instant::now());
                         }
                         (at, index) = hedged.last;
                         hedged.attempted
                     }
                 };
                 now = Instant::now();
-                entry.waited(now - began);
+                story.waited(now - began);
                 let failure = match attempted {
                     Attempted::Answered(answered) => {
-                        entry.won(at);
+                        story.won(at);
                         return Ok(Round::Answered(answered));
                     }
                     Attempted::Failed(failure) => failure,
                 };
                 let sent = failure.sent;
-                course.note((at, index), failure, entry, now);
+                course.note((at, index), failure, story, now);
                 // What is stored at one provider is not at another, and must not be done twice.
                 if order.endpoint.class == Class::Stored && sent {
                     return Ok(Round::Ended);
@@ -263,20 +263,20 @@ impl Dispatcher<'_> {
         tier: Tier,
         candidates: Vec<Candidate>,
         course: &Course<'_>,
-        entry: &mut Entry,
+        story: &mut Telling,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
         let unserved = &course.route.unserved;
         if unserved.is_empty() || !course.may_be_unserved() {
-            return self.decide(tier, &candidates, course, entry, now);
+            return self.decide(tier, &candidates, course, story, now);
         }
         let refused = unserved.by(course.wanted(), now);
         let (last, first): (Vec<Candidate>, Vec<Candidate>) =
             candidates.iter().partition(|candidate| refused.contains(&candidate.target));
         if first.is_empty() {
-            return self.decide(tier, &candidates, course, entry, now);
+            return self.decide(tier, &candidates, course, story, now);
         }
-        let (mut order, decided) = self.decide(tier, &first, course, entry, now);
+        let (mut order, decided) = self.decide(tier, &first, course, story, now);
         order.extend(last.iter().map(|candidate| candidate.target));
         (order, decided)
     }
@@ -287,7 +287,7 @@ impl Dispatcher<'_> {
         tier: Tier,
         candidates: &[Candidate],
         course: &Course<'_>,
-        entry: &mut Entry,
+        story: &mut Telling,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
         let Order { endpoint, body, affinity, .. } = course.order;
@@ -300,7 +300,7 @@ impl Dispatcher<'_> {
             entropy: self.entropy.bits(),
             now_ms: self.clock.now_ms(),
             tier,
-            attempts: u32::try_from(entry.attempts()).unwrap_or(u32::MAX),
+            attempts: u32::try_from(story.attempts.len()).unwrap_or(u32::MAX),
             model: Facts::known(course.asked()),
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
@@ -312,10 +312,10 @@ impl Dispatcher<'_> {
         let decided = Instant::now();
         strategy.took(decided - now);
         if self.generation.explain {
-            entry.decided(explain(&course.route, tier, &decision));
+            story.decision = Some(explain(&course.route, tier, &decision));
         }
         tracing::debug!(
-            request_id = entry.id(),
+            request_id = story.id.as_str(),
             tier = tier.name(),
             order = ?decision.order.iter().map(|&index| &course.route.target(index).name).collect::<Vec<_>>(),
             origin = ?decision.origin,

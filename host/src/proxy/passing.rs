@@ -4,10 +4,10 @@ use http::Response;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use tokio::time::Instant;
 
-use super::access::Entry;
 use super::attempt::{Answered, Content, Passing};
 use super::reply::Reply;
 use super::stream::{Kind, Relay, Ways};
+use super::telling::Telling;
 use super::usage::Usage;
 use super::whole::Whole;
 use super::{REQUEST_ID, headers};
@@ -26,7 +26,7 @@ const MODEL: HeaderName = HeaderName::from_static("x-pointsman-model");
 pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
 
 /// Turns a provider's answer into the client's.
-pub(super) fn pass_on(answered: Answered, mut entry: Entry, ways: Ways, closes: bool) -> Response<Reply> {
+pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes: bool) -> Response<Reply> {
     let Answered { status, mut headers, content, outcome } = answered;
     let (is_whole, is_stream) = match &content {
         Content::Whole(_) => (true, false),
@@ -43,24 +43,24 @@ pub(super) fn pass_on(answered: Answered, mut entry: Entry, ways: Ways, closes: 
     if let Some(theirs) = headers.remove(REQUEST_ID) {
         headers.insert("x-pointsman-provider-request-id", theirs);
     }
-    finish_head(&mut headers, entry.id(), closes);
-    name_attempts(&mut headers, &entry);
+    finish_head(&mut headers, story.id.as_str(), closes);
+    name_attempts(&mut headers, &story);
     let now = Instant::now();
-    entry.answered(status, None, now);
+    story.answered(status, None, now);
     let body = match content {
         Content::Whole(bytes) => {
             if outcome == Outcome::Succeeded {
-                entry.used(Usage::of(&bytes));
+                story.usage = Usage::of(&bytes);
             }
-            entry.ended(outcome, now);
+            story.ended(outcome, now);
             let bytes = match ways.naming.filter(|_| outcome == Outcome::Succeeded) {
                 Some(naming) => naming.answer(bytes),
                 None => bytes,
             };
-            Reply::Whole(Whole::new(bytes, entry))
+            Reply::Whole(Whole::new(bytes, story))
         }
         Content::Passing(Passing { held, source, kind, deadline, permit }) => {
-            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, entry, ways)))
+            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, story, ways)))
         }
     };
     let mut response = Response::new(body);
@@ -80,21 +80,21 @@ pub(super) fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
 }
 
 /// Says which provider answered, or failed last, and after how many attempts.
-pub(super) fn name_attempts(headers: &mut HeaderMap, entry: &Entry) {
-    if let Some(name) = entry.provider().and_then(|provider| provider.name_header.clone()) {
+pub(super) fn name_attempts(headers: &mut HeaderMap, story: &Telling) {
+    if let Some(name) = story.provider().and_then(|provider| provider.name_header.clone()) {
         headers.insert(PROVIDER, name);
     }
-    if let Some(Ok(decision)) = entry.decision().map(HeaderValue::try_from) {
+    if let Some(Ok(decision)) = story.decision.as_deref().map(HeaderValue::try_from) {
         headers.insert("x-pointsman-decision", decision);
     }
     let text = |text: &str| HeaderValue::try_from(text).ok();
-    if let Some(route) = entry.route().filter(|route| route.is_named()).and_then(|route| text(&route.name)) {
+    if let Some(route) = story.route.as_deref().filter(|route| route.is_named()).and_then(|route| text(&route.name)) {
         headers.insert(ROUTE, route);
     }
-    if let Some(model) = entry.instead().and_then(text) {
+    if let Some(model) = story.instead.as_deref().and_then(text) {
         headers.insert(MODEL, model);
     }
-    if entry.attempts() > 1 {
-        headers.insert(ATTEMPTS, HeaderValue::from(entry.attempts()));
+    if story.attempts.len() > 1 {
+        headers.insert(ATTEMPTS, HeaderValue::from(story.attempts.len()));
     }
 }

@@ -52,7 +52,12 @@ pub enum ProxyError {
     /// The path exists, the method does not.
     WrongMethod(&'static str),
     /// No such path on the listener for operators.
-    NotForOperators(String),
+    NotForOperators {
+        /// The path.
+        asked: String,
+        /// Those that there are.
+        served: String,
+    },
     /// No configured provider serves the model.
     UnknownModel {
         /// The model, as the client calls it.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
-use super::access::Entry;
 use super::attempt::Answered;
 use super::dispatch::{Dispatcher, Order, destination};
 use super::endpoint::Endpoint;
@@ -17,6 +16,7 @@ use super::request::RequestBody;
 use super::respond::ProxyError;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
+use super::telling::Telling;
 use super::{Proxy, affinity, headers, models};
 use crate::queue::{NoSlot, QueuePermit};
 
@@ -48,22 +48,22 @@ impl Proxy {
         &self,
         generation: &Generation,
         arrived: Arrived,
-        entry: &mut Entry,
+        story: &mut Telling,
     ) -> Result<Order, ProxyError> {
         let Arrived { method, endpoint, query, mut headers, body, reserved, at } = arrived;
         // It may be about a header that providers do not get.
         let affinity = affinity::key(&generation.affinity, &headers, &body);
         headers::to_provider(&mut headers, &generation.forward_headers);
-        entry.asked_for(body.model(), body.streaming());
+        story.asked_for(body.model(), body.streaming());
         let found = destination(&generation.routes, &method, &endpoint, &body);
         let Some((route, eligible)) = found else {
             return Err(models::unknown(generation, body.model()));
         };
-        entry.routed(route);
+        story.routed(route);
         let among = (Arc::clone(route), eligible);
         let deadline = at + generation.queue_timeout;
         let (permit, wait) = self.enter_queue(generation, deadline).await?;
-        entry.hold(permit, wait);
+        story.hold(permit, wait);
         let admitted = at + wait;
         let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
         Ok(Order { method, endpoint, query, headers, body, reserved, affinity, among, admitted, deadline, signs })
@@ -78,9 +78,9 @@ impl Proxy {
         &self,
         generation: &Generation,
         order: &Order,
-        entry: &mut Entry,
+        story: &mut Telling,
     ) -> Result<Answered, ProxyError> {
-        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(order, entry).await
+        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(order, story).await
     }
 
     /// Takes a slot of the queue, and says how long that took.

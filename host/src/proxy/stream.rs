@@ -1,6 +1,6 @@
 //! Passing an answer on as it comes, and knowing how it ended.
 //!
-//! [`Relay`] is the response body. It owns the attempt's permit and the request's log entry, so slots are free when the
+//! [`Relay`] is the response body. It owns the attempt's permit and the request's log story, so slots are free when the
 //! body has ended and not before, and it reports the outcome exactly once: at the end, on an error, or from `Drop`.
 
 use std::collections::VecDeque;
@@ -26,9 +26,9 @@ use crate::listener::Closer;
 use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::AnswerBody;
-use crate::proxy::access::Entry;
 use crate::proxy::naming::Naming;
 use crate::proxy::respond;
+use crate::proxy::telling::Telling;
 use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
 use pieces::Pieces;
@@ -60,7 +60,7 @@ pub struct Relay {
     /// something was given to the client.
     has_given: bool,
     permit: Option<Permit>,
-    entry: Entry,
+    story: Telling,
     closer: Closer,
     naming: Option<Naming>,
 }
@@ -137,7 +137,7 @@ impl Relay {
         mut kind: Kind,
         deadline: Instant,
         permit: Permit,
-        entry: Entry,
+        story: Telling,
         ways: Ways,
     ) -> Self {
         let Ways { closer, keep_alive, naming } = ways;
@@ -169,7 +169,7 @@ impl Relay {
             has_moved: false,
             has_given: false,
             permit: Some(permit),
-            entry,
+            story,
             closer,
             naming,
         };
@@ -222,8 +222,8 @@ impl Relay {
 
     fn report(&mut self, outcome: Outcome) {
         if let Some(permit) = self.permit.take() {
-            self.entry.ended(outcome, Instant::now());
-            self.entry.used(self.usage.found());
+            self.story.ended(outcome, Instant::now());
+            self.story.usage = self.usage.found();
             permit.report(outcome);
         }
     }
@@ -232,8 +232,8 @@ impl Relay {
     fn report_interruption(&mut self, cause: Outcome) -> (String, String) {
         let Some(permit) = self.permit.take() else { return <(String, String)>::default() };
         let (name, reason) = (permit.provider().config.name.clone(), permit.describe(cause, None));
-        self.entry.ended(Outcome::Interrupted, Instant::now());
-        self.entry.used(self.usage.found());
+        self.story.ended(Outcome::Interrupted, Instant::now());
+        self.story.usage = self.usage.found();
         permit.report_because(Outcome::Interrupted, &reason);
         (name, reason)
     }
@@ -256,14 +256,14 @@ impl Relay {
         self.closer.close();
         if self.has_failed() {
             tracing::debug!(
-                request_id = self.entry.id(),
+                request_id = self.story.id.as_str(),
                 provider,
                 "provider {provider} {reason} after an error in its stream"
             );
             return None;
         }
         tracing::warn!(
-            request_id = self.entry.id(),
+            request_id = self.story.id.as_str(),
             provider,
             "provider {provider} {reason} after its answer had begun; the client was told"
         );
@@ -291,7 +291,10 @@ impl Relay {
                 }
                 Err(events::Oversized) => {
                     let limit = events::MAX_EVENT;
-                    tracing::warn!(request_id = self.entry.id(), "an event of a stream is larger than {limit} bytes");
+                    tracing::warn!(
+                        request_id = self.story.id.as_str(),
+                        "an event of a stream is larger than {limit} bytes"
+                    );
                     return self.interrupted(Outcome::Failed(FailureKind::Malformed));
                 }
             },
@@ -360,7 +363,11 @@ impl Body for Relay {
                 Poll::Ready(None) => return Poll::Ready(this.end()),
                 Poll::Ready(Some(Err(error))) => {
                     let cause = error.outcome;
-                    tracing::debug!(request_id = this.entry.id(), error = respond::chain(&error), "answer broke off");
+                    tracing::debug!(
+                        request_id = this.story.id.as_str(),
+                        error = respond::chain(&error),
+                        "answer broke off"
+                    );
                     return Poll::Ready(this.interrupted(cause));
                 }
                 Poll::Pending => {

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+pub use crate::observe::Usage;
+
 use super::request::BodyError;
 use super::request::scan::Members;
 
@@ -20,15 +22,6 @@ const KEY: &[u8] = b"\"usage\"";
 const MAX_OBJECT: usize = 4096;
 /// The number of keys in one piece that are looked at: a piece made of nothing else must not cost more than its size.
 const LOOKED_AT: usize = 64;
-
-/// The figures of one answer. The chat API, the responses API and the messages API have different names for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Tokens of the prompt.
-    pub prompt_tokens: Option<u64>,
-    /// Tokens of the completion.
-    pub completion_tokens: Option<u64>,
-}
 
 /// The part that follows a key.
 enum Reading {

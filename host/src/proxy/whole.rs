@@ -1,4 +1,4 @@
-//! A response body that is all there, and keeps the request's log entry until it is sent.
+//! A response body that is all there, and keeps the request's log story until it is sent.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,19 +7,19 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::access::Entry;
+use super::telling::Telling;
 
 /// The whole of an answer.
 pub struct Whole {
     bytes: Bytes,
     /// Dropped with the body: then the request is over.
-    _entry: Entry,
+    _story: Telling,
 }
 
 impl Whole {
     /// An answer of `bytes`.
-    pub fn new(bytes: Bytes, entry: Entry) -> Self {
-        Self { bytes, _entry: entry }
+    pub fn new(bytes: Bytes, story: Telling) -> Self {
+        Self { bytes, _story: story }
     }
 }
 

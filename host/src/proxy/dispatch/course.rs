@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::Order;
 use crate::provider::{Excuse, Fleet};
-use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Failure};
 use crate::proxy::endpoint::Class;
 use crate::proxy::respond::{ProxyError, Tried};
 use crate::proxy::stored;
+use crate::proxy::telling::Telling;
 use crate::routing::eligible::EligibleSet;
 use crate::routing::unserved::Wanted;
 use crate::routing::{Evidence, ModelKey, Next, Outcome, Route};
@@ -146,14 +146,14 @@ impl<'a> Course<'a> {
     }
 
     /// Notes a failed attempt; a warning for those that an operator can mend.
-    pub fn note(&mut self, (at, index): (usize, u32), failure: Failure, entry: &mut Entry, now: Instant) {
+    pub fn note(&mut self, (at, index): (usize, u32), failure: Failure, story: &mut Telling, now: Instant) {
         let Failure { outcome, not_found, reason, words, detail, .. } = failure;
         if self.may_be_unserved() {
             self.route.unserved.note(index, self.wanted(), outcome, now);
         }
-        entry.attempt_ended(at, outcome, now);
-        let (request_id, attempt) = (entry.id(), at + 1);
-        let Some(provider) = entry.provider_of(at) else { return };
+        story.attempt_ended(at, outcome, now);
+        let (request_id, attempt) = (story.id.as_str(), at + 1);
+        let Some(provider) = story.provider_of(at) else { return };
         let detail = detail.as_deref();
         match outcome.next() {
             Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {reason}"),

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::Dispatcher;
 use super::course::Course;
-use crate::proxy::access::Entry;
 use crate::proxy::attempt::Answered;
 use crate::proxy::respond::ProxyError;
+use crate::proxy::telling::Telling;
 use crate::routing::{Outcome, Route};
 
 /// The models that a route names for the way in which a request ended, and that way in words; `None` when it ended well,
@@ -33,7 +33,7 @@ impl Dispatcher<'_> {
         &self,
         mut answered: Option<Answered>,
         course: &mut Course<'_>,
-        entry: &mut Entry,
+        story: &mut Telling,
     ) -> Result<Option<Answered>, ProxyError> {
         let most = course.route.fallbacks.max;
         let mut seen = vec![course.asked().to_owned()];
@@ -44,7 +44,7 @@ impl Dispatcher<'_> {
             let new: Vec<String> = new.cloned().collect();
             new.into_iter().rev().for_each(|model| waiting.push_front(model));
             if let Some(answered) = answered.take() {
-                entry.ended(answered.outcome, Instant::now());
+                story.ended(answered.outcome, Instant::now());
                 refused = refused.or(Some(answered));
             }
             let Some(model) = waiting.pop_front() else { break };
@@ -54,14 +54,14 @@ impl Dispatcher<'_> {
             };
             let from = course.asked();
             tracing::info!(
-                request_id = entry.id(),
+                request_id = story.id.as_str(),
                 "the request falls back from model {from} to model {model}, as {why}"
             );
-            entry.fell_back(&model, route);
+            story.fell_back(&model, route);
             course.turn(&model, route, eligible);
             course.retries = self.retries(course.order, waiting.make_contiguous());
             seen.push(model);
-            answered = self.follow(course, entry, Instant::now()).await?;
+            answered = self.follow(course, story, Instant::now()).await?;
         }
         Ok(answered.or(refused))
     }

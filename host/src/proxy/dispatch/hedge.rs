@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use super::Dispatcher;
 use super::course::Course;
 use crate::provider::Permit;
-use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Attempted, Failure};
+use crate::proxy::telling::Telling;
 use crate::routing::hedging::Hedging;
 use crate::routing::{Observer, Outcome, Tier};
 
@@ -36,7 +36,7 @@ impl Dispatcher<'_> {
         pending: &[u32],
         tier: Tier,
         course: &Course<'_>,
-        entry: &mut Entry,
+        story: &mut Telling,
     ) -> Hedged {
         let began = permit.began();
         let alone = |attempted| Hedged { attempted, last: (at, index), failed: None, tried: Vec::new() };
@@ -57,7 +57,7 @@ impl Dispatcher<'_> {
             took(&attempted);
             return alone(attempted);
         };
-        let beside = entry.hedged(permit.provider().clone(), other, now);
+        let beside = story.hedged(permit.provider().clone(), other, now);
         let mut second = pin!(self.attempt((other, permit), course));
         let (attempted, is_first) = tokio::select! {
             biased;
@@ -75,7 +75,7 @@ impl Dispatcher<'_> {
         match attempted {
             Attempted::Answered(_) => {
                 // The other one's connection is closed as its future is dropped.
-                entry.attempt_ended(theirs.0, Outcome::Cancelled, Instant::now());
+                story.attempt_ended(theirs.0, Outcome::Cancelled, Instant::now());
                 Hedged { attempted, last: mine, failed: None, tried }
             }
             Attempted::Failed(failure) => {

@@ -90,14 +90,11 @@ impl ProxyError {
                 "The proxy does not speak WebSocket: use the endpoints of HTTP, with `stream` where events are wanted."
                     .to_owned(),
             ),
-            Self::NotForOperators(path) => face(
+            Self::NotForOperators { asked, served } => face(
                 StatusCode::NOT_FOUND,
                 INVALID_REQUEST,
                 "unknown_path",
-                format!(
-                    "This listener serves /metrics, /admin/reload, /admin/shadow, /health and /ready, but no path {}.",
-                    shorten(&path)
-                ),
+                format!("This listener serves {served}, but no path {}.", shorten(&asked)),
             ),
             Self::WrongMethod(allowed) => face(
                 StatusCode::METHOD_NOT_ALLOWED,

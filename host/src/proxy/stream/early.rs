@@ -22,30 +22,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::protocol::Protocol;
 use super::signs::Signs;
 use super::{CutShort, KEEP_ALIVE, Kind, Relay, Ways};
-use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Content, Passing};
 use crate::proxy::dispatch::Order;
 use crate::proxy::generation::Generation;
 use crate::proxy::passing::{ATTEMPTS, PROVIDER};
 use crate::proxy::reply::Reply;
 use crate::proxy::respond::{self, ProxyError};
+use crate::proxy::telling::Telling;
 use crate::proxy::{Proxy, headers};
 
 /// The head and comments are held for so long.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// A request on its way to an answer, with its entry in the log.
+/// A request on its way to an answer, with its story in the log.
 pub type Course = Pin<Box<dyn Future<Output = Arrived> + Send>>;
 
 /// The end of a course.
-pub type Arrived = (Entry, Result<Answered, ProxyError>);
+pub type Arrived = (Telling, Result<Answered, ProxyError>);
 
 /// The course of `order` under the configuration that it began with. It owns all that it needs, so that it can outlive the
 /// handler.
-pub fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut entry: Entry) -> Course {
+pub fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut story: Telling) -> Course {
     Box::pin(async move {
-        let answered = proxy.dispatch(&generation, &order, &mut entry).await;
-        (entry, answered)
+        let answered = proxy.dispatch(&generation, &order, &mut story).await;
+        (story, answered)
     })
 }
 
@@ -102,8 +102,8 @@ enum Stage {
     Choosing(Course),
     /// A provider answers.
     Relaying(Box<Relay>),
-    /// It is over; the entry is kept until the body is sent.
-    Over(#[expect(dead_code, reason = "held for its Drop alone")] Box<Entry>),
+    /// It is over; the story is kept until the body is sent.
+    Over(#[expect(dead_code, reason = "held for its Drop alone")] Box<Telling>),
 }
 
 impl Early {
@@ -130,46 +130,46 @@ impl Early {
     }
 
     /// Goes on with what the course came to: with a provider's events, or with an error, which is given.
-    fn arrive(&mut self, (mut entry, answered): Arrived) -> Option<Bytes> {
+    fn arrive(&mut self, (mut story, answered): Arrived) -> Option<Bytes> {
         let now = Instant::now();
         let Answered { status, content, outcome, .. } = match answered {
             Ok(answered) => answered,
             Err(error) => {
                 let (frame, code) = error.into_frame(self.protocol);
-                entry.answered(http::StatusCode::OK, Some(code), now);
-                return Some(self.fail(entry, frame));
+                story.answered(http::StatusCode::OK, Some(code), now);
+                return Some(self.fail(story, frame));
             }
         };
-        let provider = entry.provider().map(|provider| provider.config.name.clone()).unwrap_or_default();
+        let provider = story.provider().map(|provider| provider.config.name.clone()).unwrap_or_default();
         match content {
             Content::Passing(Passing { mut held, source, kind: kind @ Kind::Events(_), deadline, permit }) => {
-                entry.answered(http::StatusCode::OK, None, now);
+                story.answered(http::StatusCode::OK, None, now);
                 if let Some(comments) = self.signs.take_comments() {
                     held.push_front(comments);
                 }
-                let relay = Relay::new(held, source, kind, deadline, permit, entry, self.ways.clone());
+                let relay = Relay::new(held, source, kind, deadline, permit, story, self.ways.clone());
                 self.stage = Stage::Relaying(Box::new(relay));
                 None
             }
             Content::Whole(bytes) => {
-                entry.ended(outcome, now);
-                entry.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);
+                story.ended(outcome, now);
+                story.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);
                 let frame = respond::late_answer(self.protocol, &provider, status, &bytes);
-                Some(self.fail(entry, frame))
+                Some(self.fail(story, frame))
             }
             Content::Passing(Passing { permit, .. }) => {
-                entry.ended(outcome, now);
+                story.ended(outcome, now);
                 permit.report(outcome);
-                entry.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);
+                story.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);
                 let frame = respond::late_answer(self.protocol, &provider, status, &Bytes::new());
-                Some(self.fail(entry, frame))
+                Some(self.fail(story, frame))
             }
         }
     }
 
-    fn fail(&mut self, entry: Entry, frame: Bytes) -> Bytes {
+    fn fail(&mut self, story: Telling, frame: Bytes) -> Bytes {
         self.ways.closer.close();
-        self.stage = Stage::Over(Box::new(entry));
+        self.stage = Stage::Over(Box::new(story));
         frame
     }
 

@@ -21,7 +21,6 @@ use crate::metrics::Metrics;
 use crate::provider::client::{Clients, Player, SetupError};
 use crate::provider::{Fleet, Provider, facts, health};
 use crate::proxy::Proxy;
-use crate::proxy::access::Entry;
 use crate::proxy::attempt::{Answered, Content};
 use crate::proxy::dispatch::Clock;
 use crate::proxy::endpoint::{Endpoint, LABELS};
@@ -32,6 +31,7 @@ use crate::proxy::models;
 use crate::proxy::request::{Approach, RequestBody};
 use crate::proxy::respond::ProxyError;
 use crate::proxy::serve::Arrived;
+use crate::proxy::telling::Telling;
 use crate::queue::Queue;
 use crate::routing::{Outcome, OutcomeKind, Routes, Strategy};
 use crate::strategy::Succession;
@@ -263,8 +263,8 @@ impl World {
     async fn request(self: Arc<Self>, asked: Asked) {
         let arrived = Instant::now();
         let token = self.requests.token();
-        let mut entry = Entry::new(String::new(), Method::POST, String::new(), Arc::clone(&self.metrics), token);
-        let ended = self.follow(&asked, arrived, &mut entry).await;
+        let mut story = Telling::new(String::new(), Method::POST, String::new(), Arc::clone(&self.metrics), token);
+        let ended = self.follow(&asked, arrived, &mut story).await;
         let now = Instant::now();
         let sample = Sample {
             at_ms: u32::try_from((arrived - self.began).as_millis()).unwrap_or(u32::MAX),
@@ -274,12 +274,12 @@ impl World {
             cost: ended.cost as f32,
             status: ended.status,
             provider: ended.provider,
-            attempts: u8::try_from(entry.attempts()).unwrap_or(u8::MAX),
+            attempts: u8::try_from(story.attempts.len()).unwrap_or(u8::MAX),
         };
         self.samples.lock().push(sample);
     }
 
-    async fn follow(&self, asked: &Asked, arrived: Instant, entry: &mut Entry) -> Ended {
+    async fn follow(&self, asked: &Asked, arrived: Instant, story: &mut Telling) -> Ended {
         let failed = |error: ProxyError, queue| {
             let (status, first) = (error.status().as_u16(), Instant::now());
             Ended { status, provider: None, first, queue, cost: 0.0 }
@@ -296,18 +296,18 @@ impl World {
         }
         let (method, at) = (Method::POST, arrived);
         let arrived = Arrived { method, endpoint, query: None, headers, body, reserved: None, at };
-        let order = match self.proxy.admit(generation, arrived, entry).await {
+        let order = match self.proxy.admit(generation, arrived, story).await {
             Ok(order) => order,
             Err(error @ ProxyError::QueueTimeout(_)) => return failed(error, at.elapsed()),
             Err(error) => return failed(error, Duration::ZERO),
         };
         let queue = order.admitted - at;
-        let Answered { status, content, outcome, .. } = match self.proxy.dispatch(generation, &order, entry).await {
+        let Answered { status, content, outcome, .. } = match self.proxy.dispatch(generation, &order, story).await {
             Ok(answered) => answered,
             Err(error) => return failed(error, queue),
         };
         let first = Instant::now();
-        let provider = entry.provider().map(|provider| provider.index);
+        let provider = story.provider().map(|provider| provider.index);
         let whole = match content {
             Content::Whole(_) => outcome == Outcome::Succeeded,
             Content::Passing(mut passing) => loop {
@@ -327,7 +327,7 @@ impl World {
         let Some(index) = provider.filter(|_| whole) else {
             return Ended { status: status.as_u16(), provider: None, first, queue, cost: 0.0 };
         };
-        let price = entry.target().and_then(|target| target.price);
+        let price = story.target().and_then(|target| target.price);
         let cost = price.map_or(0.0, |(input, output)| {
             (input * asked.input_tokens + output * f64::from(asked.drawn.output_tokens)) / 1e6
         });

@@ -1,0 +1,54 @@
+//! The sink that writes the line of a request into the log.
+
+use std::time::Duration;
+
+use super::Story;
+use crate::telemetry;
+
+/// Writes the line of a request that took so long.
+pub fn write(story: &Story, duration: Duration) {
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return;
+    }
+    // 499: the client left before there was an answer, as nginx counts it.
+    let status = story.status.unwrap_or(499);
+    let (method, path) = (&story.method, &story.path);
+    let usage = story.usage.unwrap_or_default();
+    let route = story.route.as_ref();
+    let mapped = story.mapped().filter(|mapped| *mapped != story.model);
+    // In a line for people they stand at its end.
+    let structured = telemetry::is_structured();
+    tracing::info!(
+        request_id = story.id,
+        client = story.client.map(tracing::field::display),
+        method = structured.then(|| method.as_str()),
+        path = structured.then_some(path.as_str()),
+        model = story.model,
+        provider_model = mapped.as_deref(),
+        stream = story.streaming.then_some(true),
+        route = route.filter(|route| route.is_named()).map(|route| route.name.as_str()),
+        strategy = route.map(|route| route.strategy().name()),
+        provider = story.provider().map(|provider| provider.config.name.as_str()),
+        attempts = story.attempts_in_words(),
+        status,
+        error = story.error,
+        duration_ms = rounded(duration),
+        first_byte_ms = story.first_byte.map(rounded),
+        queue_ms = story.queued.map(rounded),
+        overhead_ms = story.overhead.map(rounded),
+        prompt_tokens = usage.prompt_tokens,
+        completion_tokens = usage.completion_tokens,
+        decision = story.decision,
+        "{method} {path} {status} in {:.1} ms",
+        millis(duration)
+    );
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// As logged: microseconds are enough.
+fn rounded(duration: Duration) -> f64 {
+    (millis(duration) * 1000.0).round() / 1000.0
+}

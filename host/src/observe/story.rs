@@ -1,0 +1,211 @@
+//! The one record of a request: identity, route, attempts, times, tokens. It is made once, and read when it is over.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::provider::Provider;
+use crate::routing::{Outcome, OutcomeKind, Route, Target};
+
+/// One request, from its head to the end of its answer.
+#[derive(Debug)]
+pub struct Story {
+    /// The request's id, as the client sees it.
+    pub id: String,
+    /// When its head was read.
+    pub began: Instant,
+    /// The client's method.
+    pub method: http::Method,
+    /// The client's path.
+    pub path: String,
+    /// The place of its endpoint among the labels of metrics.
+    pub endpoint: usize,
+    /// The model that the client asked for, cut and without control characters.
+    pub model: String,
+    /// The model that was asked for in its place, where a route fell back to one.
+    pub instead: Option<String>,
+    /// Whether a stream was asked for.
+    pub streaming: bool,
+    /// The client's address, unless it has none.
+    pub client: Option<IpAddr>,
+    /// The route that it took, if it came to that.
+    pub route: Option<Arc<Route>>,
+    /// All attempts; the one that the answer comes from is the last.
+    pub attempts: Vec<Attempt>,
+    /// `None` until the answer's head was made: a client that left before it.
+    pub status: Option<u16>,
+    /// The code of the proxy's own error.
+    pub error: Option<&'static str>,
+    /// What others took: the client with its body, the queue, slots, providers.
+    pub waited: Duration,
+    /// Of that, the queue.
+    pub queued: Option<Duration>,
+    /// Until the head of the answer.
+    pub first_byte: Option<Duration>,
+    /// Of that, what the proxy itself took.
+    pub overhead: Option<Duration>,
+    /// What the answer says that it took of tokens.
+    pub usage: Option<Usage>,
+    /// The decision, where answers name it.
+    pub decision: Option<String>,
+}
+
+/// One try at one provider.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Who was tried.
+    pub provider: Arc<Provider>,
+    /// Among the targets of the route.
+    pub target: u32,
+    /// How it ended; cancelled, until that is known.
+    pub kind: OutcomeKind,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took, once it has ended.
+    pub took: Duration,
+}
+
+/// The figures of one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the completion.
+    pub completion_tokens: Option<u64>,
+}
+
+impl Story {
+    /// Begins the story of a request; `endpoint` is the label of those that are none.
+    pub fn new(id: String, method: http::Method, path: String, endpoint: usize) -> Self {
+        Self {
+            id,
+            began: Instant::now(),
+            method,
+            path,
+            endpoint,
+            model: String::new(),
+            instead: None,
+            streaming: false,
+            client: None,
+            route: None,
+            attempts: Vec::new(),
+            status: None,
+            error: None,
+            waited: Duration::ZERO,
+            queued: None,
+            first_byte: None,
+            overhead: None,
+            usage: None,
+            decision: None,
+        }
+    }
+
+    /// Notes who asks.
+    pub fn came_from(&mut self, client: IpAddr) {
+        self.client = Some(client.to_canonical());
+    }
+
+    /// Notes the route that it takes.
+    pub fn routed(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// Notes the model that was asked for, and whether as a stream.
+    pub fn asked_for(&mut self, model: &str, streaming: bool) {
+        self.streaming = streaming;
+        // A client's text: bounded, and without anything that could break a line.
+        self.model = model.chars().filter(|c| !c.is_control()).take(200).collect();
+    }
+
+    /// Notes that another model is asked for, on its own route.
+    pub fn fell_back(&mut self, model: &str, route: &Arc<Route>) {
+        self.routed(route);
+        self.instead = Some(model.to_owned());
+    }
+
+    /// Notes that somebody else was waited for.
+    pub fn waited(&mut self, wait: Duration) {
+        self.waited += wait;
+    }
+
+    /// Notes that an attempt began at `began`, and gives its place among the attempts; its outcome is noted by
+    /// [`Story::ended`].
+    pub fn attempted(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
+        if !self.attempts.is_empty() {
+            provider.metrics.failovers.inc();
+        }
+        self.begin(provider, target, began)
+    }
+
+    /// Notes that a second attempt began beside the latest one, as [`Story::attempted`] does.
+    pub fn hedged(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
+        provider.metrics.hedges.inc();
+        self.begin(provider, target, began)
+    }
+
+    fn begin(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
+        let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
+        self.attempts.push(Attempt { provider, target, kind, began, took });
+        self.attempts.len() - 1
+    }
+
+    /// Notes how the attempt in this place ended.
+    pub fn attempt_ended(&mut self, at: usize, outcome: Outcome, now: Instant) {
+        if let Some(attempt) = self.attempts.get_mut(at) {
+            attempt.kind = outcome.kind();
+            attempt.took = now - attempt.began;
+        }
+    }
+
+    /// Notes how the latest attempt ended.
+    pub fn ended(&mut self, outcome: Outcome, now: Instant) {
+        self.attempt_ended(self.attempts.len().wrapping_sub(1), outcome, now);
+    }
+
+    /// Puts the attempt in this place behind the others: it is what the answer comes from.
+    pub fn won(&mut self, at: usize) {
+        if at + 1 == self.attempts.len() {
+            return;
+        }
+        let attempt = self.attempts.remove(at);
+        self.attempts.push(attempt);
+    }
+
+    /// The name of the provider of the attempt in this place.
+    pub fn provider_of(&self, at: usize) -> Option<&str> {
+        self.attempts.get(at).map(|attempt| attempt.provider.config.name.as_str())
+    }
+
+    /// The provider of the latest attempt.
+    pub fn provider(&self) -> Option<&Provider> {
+        self.attempts.last().map(|attempt| &*attempt.provider)
+    }
+
+    /// The target of the latest attempt.
+    pub fn target(&self) -> Option<&Target> {
+        Some(self.route.as_ref()?.target(self.attempts.last()?.target))
+    }
+
+    /// The name by which the latest provider was asked for the model.
+    pub fn mapped(&self) -> Option<Cow<'_, str>> {
+        let (route, last) = (self.route.as_ref()?, self.attempts.last()?);
+        let asked = self.instead.as_deref().unwrap_or(&self.model);
+        Some(route.target(last.target).model_for(&last.provider.config, asked, route.taken(asked)))
+    }
+
+    /// All attempts in one text, such as `a: failed (12.5 ms), b: succeeded (80.1 ms)`.
+    pub fn attempts_in_words(&self) -> String {
+        let mut text = String::new();
+        for Attempt { provider, kind, took, .. } in &self.attempts {
+            let comma = if text.is_empty() { "" } else { ", " };
+            let millis = took.as_secs_f64() * 1000.0;
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{comma}{}: {} ({millis:.1} ms)", provider.config.name, kind.name());
+        }
+        text
+    }
+}

@@ -1,0 +1,83 @@
+//! A story that is still being told: it holds what the request holds while it lasts.
+//!
+//! It travels from the handler into the response body, and is told to the sinks when it is dropped: so there is one line and
+//! one count per request whatever happens to it, and its queue slot is free exactly when the request is over.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::endpoint::LABELS;
+use crate::metrics::Metrics;
+use crate::observe::{self, Story};
+use crate::queue::QueuePermit;
+
+/// One request under way.
+#[derive(Debug)]
+pub struct Telling {
+    story: Story,
+    queue: Option<QueuePermit>,
+    metrics: Arc<Metrics>,
+    /// Counted by a drain.
+    _in_flight: TaskTrackerToken,
+}
+
+impl Telling {
+    /// Begins the story of a request.
+    pub fn new(
+        id: String,
+        method: http::Method,
+        path: String,
+        metrics: Arc<Metrics>,
+        in_flight: TaskTrackerToken,
+    ) -> Self {
+        Self { story: Story::new(id, method, path, LABELS.len() - 1), queue: None, metrics, _in_flight: in_flight }
+    }
+
+    /// Keeps the queue's slot, which was waited for, until the request is over.
+    pub fn hold(&mut self, permit: QueuePermit, wait: Duration) {
+        self.metrics.queued(wait);
+        self.story.waited(wait);
+        self.story.queued = Some(wait);
+        self.queue = Some(permit);
+    }
+
+    /// Notes the status of the answer, and the code if it is an error of the proxy's own.
+    pub fn answered(&mut self, status: http::StatusCode, error: Option<&'static str>, now: Instant) {
+        let story = &mut self.story;
+        story.status = Some(status.as_u16());
+        story.error = error;
+        let until_now = now - story.began;
+        story.first_byte = Some(until_now);
+        if !story.attempts.is_empty() {
+            let own = until_now.saturating_sub(story.waited);
+            story.overhead = Some(own);
+            self.metrics.overhead(own);
+        }
+    }
+}
+
+impl Deref for Telling {
+    type Target = Story;
+
+    fn deref(&self) -> &Story {
+        &self.story
+    }
+}
+
+impl DerefMut for Telling {
+    fn deref_mut(&mut self) -> &mut Story {
+        &mut self.story
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let duration = self.story.began.elapsed();
+        observe::count::count(&self.story, duration, &self.metrics);
+        observe::log::write(&self.story, duration);
+    }
+}
