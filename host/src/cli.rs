@@ -4,6 +4,7 @@
 //!
 //! Exit codes: 0 done, 1 could not run (an address in use), 2 the arguments or the configuration are wrong.
 
+mod import;
 mod probe;
 mod signals;
 mod simulate;
@@ -47,6 +48,9 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
+    /// Translate the configuration of another proxy.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
     Probe(probe::Probe),
     /// Write a strategy, and find out what it does: new, check, inspect, test, replay, diff.
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Check(file) => run_check(&file),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Demo(DemoPort { port }) => run_demo(port),
+        Command::Import(command) => import::run(&command),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
         Command::CompileComponent(wanted) => crate::wasm::compile(&wanted),
@@ -219,12 +224,26 @@ fn summary(config: &Config) -> String {
     let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     let plural = if names.len() == 1 { "" } else { "s" };
     format!(
-        "{}: valid\n  {} provider{plural}: {}\n  strategy: {}",
+        "{}: valid\n  {} provider{plural}: {}\n{}  strategy: {}",
         config.file.display(),
         names.len(),
         names.join(", "),
+        routes(config),
         config.strategy.name
     )
+}
+
+/// The line of the summary about routes, if there are any.
+fn routes(config: &Config) -> String {
+    const NAMED: usize = 20;
+    let number = config.routes.len();
+    let mut names: Vec<String> = config.routes.iter().take(NAMED).map(|route| route.name.clone()).collect();
+    match number.saturating_sub(NAMED) {
+        0 => {}
+        more => names.push(format!("and {more} more")),
+    }
+    let plural = if number == 1 { "" } else { "s" };
+    if number == 0 { String::new() } else { format!("  {number} route{plural}: {}\n", names.join(", ")) }
 }
 
 /// Lets strategies be compiled by processes of their own.

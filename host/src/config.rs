@@ -45,9 +45,11 @@ pub use route::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, Target, Targ
 pub use wildcard::Wildcard;
 pub use written::{Change, Written};
 
+pub(crate) use key::is_no_key;
 pub(crate) use problem::{Findings, Place, Reported, nearest};
 pub(crate) use read::{Reader, Section};
 pub(crate) use schema::Schema;
+pub(crate) use wildcard::fits;
 pub(crate) use yaml::{Kind, Node};
 
 /// A file beyond this is not a configuration.

@@ -6,6 +6,7 @@ mod compile;
 #[cfg(target_os = "linux")]
 mod connections;
 mod examine;
+mod import;
 mod network;
 mod operation;
 mod record;

@@ -11,6 +11,11 @@ pub(super) struct Mistake {
     pub help: String,
 }
 
+/// True when a text that stands in a file is plainly no key, but a placeholder for one.
+pub(crate) fn is_no_key(text: &str) -> bool {
+    mistake(text, true).is_some()
+}
+
 /// The notations of other tools for a variable, in lower case.
 const NOTATIONS: [&str; 11] = [
     "$env:",

@@ -7,14 +7,15 @@ use super::yaml::{Kind, Node};
 pub(super) const KEYS: [&str; 5] =
     ["model_list", "litellm_settings", "router_settings", "general_settings", "environment_variables"];
 
-/// Its keys, and where the same thing stands here.
-const REMEDY: &str = "the same things are called differently here:\n\
-    model_list[].model_name       providers[].models, or a key of providers[].model_map\n\
-    litellm_params.model          the value in providers[].model_map, without `openai/` and the like\n\
+/// The importer, and where the same things stand here.
+const REMEDY: &str = "`pointsman import litellm FILE --output proxy_config.yaml` translates it, and says what became of each key:\n\
+    model_list[].model_name       routes[].models\n\
+    litellm_params.model          routes[].targets[].model, without `openai/` and the like\n\
     litellm_params.api_base       providers[].base_url\n\
     litellm_params.api_key        providers[].api_key, with ${NAME} instead of os.environ/NAME\n\
-    litellm_params.weight         providers[].weight\n\
-    router_settings               routing.strategy, providers[].fallback_only, timeouts\n\
+    litellm_params.weight         routes[].targets[].weight\n\
+    fallbacks                     routes[].fallbacks\n\
+    router_settings               routing.strategy, timeouts\n\
     general_settings.master_key   server.api_keys";
 
 /// Reports a file that has LiteLLM's keys and none of the providers that every configuration has here.

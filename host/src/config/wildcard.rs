@@ -34,7 +34,7 @@ impl Wildcard {
 }
 
 /// True when a name of `providers[].models` stands for `model`.
-pub(super) fn fits(name: &str, model: &str) -> bool {
+pub(crate) fn fits(name: &str, model: &str) -> bool {
     match name.split_once('*') {
         None => name == model,
         Some((before, after)) => model.strip_prefix(before).is_some_and(|rest| rest.ends_with(after)),

@@ -1,0 +1,75 @@
+//! `pointsman import`: configurations of other proxies, translated.
+//!
+//! [`litellm`] goes from file to file. A `deployment` is an entry of the other's list, `groups` makes routes of them,
+//! `fallbacks` and `settings` add the rest, `output` is what is written, and `report` says what became of each key.
+
+mod deployment;
+mod fallbacks;
+mod groups;
+mod litellm;
+mod output;
+mod report;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod vendor;
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{say, say_error, wrong};
+
+/// The proxies whose configurations can be read.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Translate a LiteLLM configuration; what became of each of its keys goes to stderr.
+    Litellm(File),
+}
+
+/// What is read, and where the result goes.
+#[derive(Debug, Args)]
+pub(super) struct File {
+    /// LiteLLM's config.yaml.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Write to this file, which must not be there yet, instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(command: &Command) -> ExitCode {
+    let Command::Litellm(File { file, output }) = command;
+    let imported = match litellm::import(file) {
+        Ok(imported) => imported,
+        Err(problem) => return wrong(&problem),
+    };
+    if let Some(output) = output {
+        if let Err(error) = create(output, &imported.yaml) {
+            let help = match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    "\n  help: it is not overwritten; name another, or remove it first"
+                }
+                _ => "",
+            };
+            return wrong(&format!("{}: cannot be written: {error}{help}", output.display()));
+        }
+        say_error(litellm::printed(&imported).trim_end());
+    } else {
+        say_error(litellm::printed(&imported).trim_end());
+        say(imported.yaml.trim_end());
+    }
+    ExitCode::SUCCESS
+}
+
+/// Writes a file that was not there. Secrets may stand in it, so that nobody else can read it.
+fn create(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}

@@ -1,0 +1,260 @@
+//! A LiteLLM configuration as one of Pointsman: read, translated, written and checked.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_yaml::{Mapping, Value};
+
+use super::deployment;
+use super::fallbacks;
+use super::groups::{self, collect};
+use super::output::{ProviderOut, RouteOut, TimeoutsOut, figure, providers, write};
+use super::report::{About, Keys, Report, Status, items, plain};
+use super::settings;
+use crate::config;
+
+/// A file beyond this is not a configuration.
+const MAX_FILE: u64 = 4 << 20;
+
+/// The finished file, and what became of each key.
+#[derive(Debug)]
+pub(super) struct Imported {
+    pub yaml: String,
+    pub report: Report,
+    /// The variables that it takes values from.
+    pub variables: BTreeSet<String>,
+}
+
+/// Translates the file at `path`; the error is a text for its user.
+pub(super) fn import(path: &Path) -> Result<Imported, String> {
+    let mut report = Report::default();
+    let mut root = load(path)?;
+    include(&mut root, path, &mut report)?;
+    translate(&root, path, report)
+}
+
+fn load(path: &Path) -> Result<Value, String> {
+    let shown = path.display();
+    let length = fs::metadata(path).map_err(|error| format!("{shown}: cannot be read: {error}"))?.len();
+    if length > MAX_FILE {
+        return Err(format!("{shown}: is larger than 4 MiB, too large for a configuration"));
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("{shown}: cannot be read: {error}"))?;
+    let mut root: Value =
+        serde_yaml::from_str(&text).map_err(|error| format!("{shown}: is not valid YAML: {error}"))?;
+    root.apply_merge().map_err(|error| format!("{shown}: is not valid YAML: {error}"))?;
+    Ok(root)
+}
+
+/// Takes in the files that `include` names: lists become longer, everything else is set where nothing stands.
+fn include(root: &mut Value, path: &Path, report: &mut Report) -> Result<(), String> {
+    let Some(files) = root.as_mapping_mut().and_then(|root| root.remove("include")) else { return Ok(()) };
+    for file in items(&files).into_iter().map(plain) {
+        let full: PathBuf = path.parent().unwrap_or(Path::new("")).join(&file);
+        let included = load(&full)?;
+        let (Some(root), Value::Mapping(included)) = (root.as_mapping_mut(), included) else { continue };
+        for (key, value) in included {
+            match (root.get_mut(&key), value) {
+                (Some(Value::Sequence(list)), Value::Sequence(more)) => list.extend(more),
+                (Some(Value::Mapping(known)), Value::Mapping(more)) => {
+                    for (key, value) in more {
+                        known.entry(key).or_insert(value);
+                    }
+                }
+                (Some(known), value) if known.is_null() => *known = value,
+                (Some(_), _) => {}
+                (None, value) => drop(root.insert(key, value)),
+            }
+        }
+    }
+    report.say(&About::File, "include", Status::Exact, "the files are taken in");
+    Ok(())
+}
+
+fn translate(root: &Value, path: &Path, mut report: Report) -> Result<Imported, String> {
+    let shown = path.display();
+    let Some(mut top) = Keys::of("", Some(root)).filter(|_| !root.is_null()) else {
+        return Err(format!("{shown}: is no LiteLLM configuration: a mapping with the key `model_list` is expected"));
+    };
+    if root.get("providers").is_some() && root.get("model_list").is_none() {
+        return Err(format!(
+            "{shown}: has `providers` and no `model_list`: it is a configuration of Pointsman already"
+        ));
+    }
+    let Some(Value::Sequence(models)) = top.take("model_list").filter(|list| !items(list).is_empty()) else {
+        return Err(format!(
+            "{shown}: has no list `model_list`, in which a LiteLLM configuration names its models\n  help: models that \
+             LiteLLM keeps in its database are in no file; `GET /model/info` there lists them"
+        ));
+    };
+    let credentials = credentials(&mut top, &mut report);
+    let mut groups = Vec::new();
+    for (index, entry) in models.iter().enumerate() {
+        let Some((name, deployments)) = deployment::read(index, entry, &credentials, &mut report) else { continue };
+        if name.matches('*').count() > 1 || name.is_empty() {
+            let note = "is no name or has several `*`, where one is the most, so the deployment is left out";
+            report.say(&About::File, format!("model_list[{index}].model_name"), Status::Manual, note);
+            continue;
+        }
+        collect(&mut groups, name, deployments);
+    }
+    let settings = settings::read(top, &mut report);
+    let (mut routes, endpoints) = groups::routes(groups, settings.shuffled, &mut report);
+    if routes.is_empty() {
+        let lines: Vec<String> =
+            report.lines.iter().filter(|line| line.status > Status::Approximate).map(ToString::to_string).collect();
+        return Err(format!("{shown}: none of its models can be served here\n  {}", lines.join("\n  ")));
+    }
+    aliases(&mut routes, settings.aliases, &mut report);
+    fallbacks::apply(&mut routes, &settings.fallbacks, settings.max_fallbacks, &mut report);
+    let providers = providers(endpoints);
+    for route in &mut routes {
+        finish(route, &providers, settings.stream_timeout);
+        let priced = route.targets.iter().any(|target| target.price.is_some());
+        route.strategy = (settings.by_price && priced).then_some("cheapest");
+    }
+    let head = head(path, &report);
+    let yaml = write(&head, &providers, &routes, &settings.sections, &report);
+    let yaml = yaml.map_err(|error| format!("{shown}: cannot be written as YAML: {error}"))?;
+    let variables = check(&yaml, path, &providers)?;
+    Ok(Imported { yaml, report, variables })
+}
+
+/// `credential_list`: the values of each by its name.
+fn credentials<'v>(top: &mut Keys<'v>, report: &mut Report) -> Vec<(String, &'v Mapping)> {
+    let mut found = Vec::new();
+    let Some(list) = top.take("credential_list") else { return found };
+    for (index, item) in items(list).into_iter().enumerate() {
+        let (name, values) = (item.get("credential_name"), item.get("credential_values").and_then(Value::as_mapping));
+        let key = format!("credential_list[{index}]");
+        match (name, values) {
+            (Some(name), Some(values)) => {
+                let other: Vec<String> = values
+                    .keys()
+                    .map(plain)
+                    .filter(|key| !matches!(key.as_str(), "api_key" | "api_base" | "base_url" | "api_version"))
+                    .collect();
+                if other.is_empty() {
+                    report.say(&About::File, key, Status::Exact, "its values stand at each provider that uses it");
+                } else {
+                    let note = format!("its values stand at each provider that uses it, without {}", other.join(", "));
+                    report.say(&About::File, key, Status::Unsupported, note);
+                }
+                found.push((plain(name), values));
+            }
+            _ => report.say(&About::File, key, Status::Manual, "has no name or no values, and is left out"),
+        }
+    }
+    found
+}
+
+/// Adds other names of groups to their routes.
+fn aliases(routes: &mut [RouteOut], aliases: Vec<(String, String, String)>, report: &mut Report) {
+    for (alias, group, key) in aliases {
+        let is_taken = routes.iter().any(|route| route.models.contains(&alias));
+        match routes.iter_mut().find(|route| route.models.contains(&group)) {
+            _ if is_taken => {
+                report.say(
+                    &About::File,
+                    key,
+                    Status::Manual,
+                    "is the name of a model group too, so the alias is left out",
+                );
+            }
+            _ if alias.contains('*') => {
+                report.say(&About::File, key, Status::Manual, "has a `*`, so the alias is left out");
+            }
+            Some(route) => {
+                let about = About::Group(route.group.clone());
+                report.say(&about, key, Status::Exact, "one more name in the route's models");
+                route.models.push(alias);
+            }
+            None => {
+                let note = format!("no route is left for the model group {group}, so the alias is left out");
+                report.say(&About::File, key, Status::Manual, note);
+            }
+        }
+    }
+}
+
+/// Fills in what depends on everything else.
+fn finish(route: &mut RouteOut, providers: &[ProviderOut], stream_timeout: Option<f64>) {
+    if let Some(seconds) = stream_timeout {
+        let timeouts = route.timeouts.get_or_insert(TimeoutsOut { request: None, first_token: None });
+        timeouts.first_token.get_or_insert_with(|| figure(seconds));
+    }
+    let weighted = route.targets.iter().any(|target| target.amount.is_some_and(|weight| weight > 0.0));
+    for target in &mut route.targets {
+        target.provider = providers.get(target.endpoint).map(|provider| provider.name.clone()).unwrap_or_default();
+        match target.amount {
+            Some(weight) if weight > 0.0 => target.weight = Some(figure(weight)),
+            _ if weighted => target.tier = Some("fallback"),
+            _ => {}
+        }
+    }
+}
+
+fn head(path: &Path, report: &Report) -> Vec<String> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    vec![
+        format!("Made by `pointsman import litellm` from {file}."),
+        report.summary(),
+        "Above each part stands what became of the keys that it was made from: exact, approximate (close, with what differs), \
+         manual (something is left to do), unsupported (there is no such thing here)."
+            .to_owned(),
+    ]
+}
+
+/// Checks the file that was made, whatever the environment has; returns the variables in it.
+fn check(yaml: &str, path: &Path, providers: &[ProviderOut]) -> Result<BTreeSet<String>, String> {
+    let variables = std::cell::RefCell::new(BTreeSet::new());
+    let is_in = |text: &str, name: &str| text.contains(&format!("${{{name}}}"));
+    let env = |name: &str| {
+        if name.to_ascii_uppercase().ends_with("_PROXY") {
+            return None;
+        }
+        variables.borrow_mut().insert(name.to_owned());
+        let url = providers.iter().any(|provider| is_in(&provider.base_url, name));
+        Some(if url { "https://api.example/v1".to_owned() } else { "2024-10-21".to_owned() })
+    };
+    let made = path.with_file_name("imported.yaml");
+    match config::parse(yaml, &made, &env, crate::strategy::builtins()) {
+        Ok(_) => Ok(variables.into_inner()),
+        Err(problems) => {
+            let problems: Vec<String> = problems
+                .problems
+                .into_iter()
+                .map(|problem| {
+                    let help = problem.help.map(|help| format!(" ({})", help.replace('\n', " "))).unwrap_or_default();
+                    format!("  {}: {}{help}", problem.key, problem.message)
+                })
+                .collect();
+            Err(format!(
+                "{}: what was made of it is no valid configuration, so nothing is written:\n{}\n  help: change the value that \
+                 it comes from, or report it as a fault of the importer",
+                path.display(),
+                problems.join("\n")
+            ))
+        }
+    }
+}
+
+/// A text that a test compares: the report as it is printed.
+pub(super) fn printed(imported: &Imported) -> String {
+    let mut text = String::new();
+    for line in &imported.report.lines {
+        text.push_str(&format!("{line}\n"));
+    }
+    text.push_str(&format!("{}\n", imported.report.summary()));
+    for secret in &imported.report.secrets {
+        text.push_str(&format!(
+            "warning: {secret} is a secret that stands in the output as it is; a variable would be safer\n"
+        ));
+    }
+    if !imported.variables.is_empty() {
+        let names: Vec<&str> = imported.variables.iter().map(String::as_str).collect();
+        text.push_str(&format!("variables that the server needs: {}\n", names.join(", ")));
+    }
+    text
+}
