@@ -1,6 +1,7 @@
 //! What operators and their load balancers ask: `/health`, `/ready`, `/metrics`, `/admin/reload` and
 //! `/admin/shadow`.
 
+mod health;
 mod history;
 mod shadow;
 
@@ -19,13 +20,13 @@ use tokio::time::Instant;
 
 use crate::listener::{Peer, Traffic};
 use crate::metrics::{self, state::ProviderState};
-use crate::provider::ejection::{Health, Standing};
-use crate::provider::{Fleet, Provider};
+
 use crate::proxy::generation::{Operators, shows_one_of};
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
-use crate::routing::{Route, StrategyHealth};
+
 use crate::telemetry;
+use health::{health, state_word};
 pub use history::{Failure, Status};
 
 /// One path of operators: all that there is to know of it outside its handler.
@@ -162,75 +163,6 @@ impl Operations {
     }
 }
 
-/// `GET /health`: the state of everything, without keys and addresses. Always 200: a proxy whose providers are all ill
-/// is alive, and restarting it would not help.
-async fn health(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
-    let proxy = &operations.proxy;
-    let generation = proxy.generation();
-    let fleet = &generation.fleet;
-    let providers: Vec<Value> = fleet.providers().iter().map(|provider| state_of(fleet, provider)).collect();
-    let strategy_state = state_of_strategy(generation.routes.everything().strategy().health());
-    let mut config = operations.status.shown();
-    config["generation"] = json!(generation.number);
-    config["since"] = json!(httpdate::fmt_http_date(generation.since));
-    let mut body = json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "draining": operations.is_leaving(),
-        "config": config,
-        "strategy": strategy_state,
-        "queue": {"in_flight": proxy.queue().in_flight(), "waiting": proxy.queue().waiting()},
-        "providers": providers,
-    });
-    if generation.routes.are_named() {
-        let named = generation.routes.all().iter().filter(|route| route.is_named());
-        body["routes"] = named.map(|route| state_of_route(route)).collect();
-    }
-    reads(proxy, &method, &headers, StatusCode::OK, body)
-}
-
-/// A strategy's state, for operators.
-fn state_of_strategy(strategy: StrategyHealth) -> Value {
-    let faults: serde_json::Map<String, Value> =
-        strategy.counters.faults.iter().map(|&(kind, count)| (kind.to_owned(), json!(count))).collect();
-    let mut strategy_state = json!({
-        "name": strategy.name,
-        "state": strategy.state,
-        "component": format!("{} {}", strategy.component, strategy.version).trim(),
-        "sha256": strategy.digest,
-        "faults": faults,
-        "on_trial": strategy.on_trial,
-    });
-    strategy_state["slow"] = json!(strategy.slow);
-    if let Some(seconds) = strategy.mean_call {
-        strategy_state["mean_call_ms"] = json!((seconds * 1e6).round() / 1e3);
-    }
-    if let Some(record) = &strategy.record {
-        strategy_state["record"] = json!({
-            "state": if record.failing.is_some() { "failing" } else { "writing" },
-            "missing": record.missing,
-        });
-        if let Some(why) = &record.failing {
-            strategy_state["record"]["reason"] = json!(why);
-        }
-    }
-    if let Some(why) = strategy.rolled_back {
-        strategy_state["rolled_back"] = json!(why);
-    }
-    strategy_state
-}
-
-/// A route's state: what it is for, among whom it chooses, and what decides.
-fn state_of_route(route: &Route) -> Value {
-    let targets: Vec<&str> = route.targets().iter().map(|target| target.name.as_str()).collect();
-    json!({
-        "name": route.name,
-        "models": route.models(),
-        "targets": targets,
-        "strategy": state_of_strategy(route.strategy().health()),
-    })
-}
-
 /// `GET /ready`: whether new requests are welcome.
 async fn ready(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
     let proxy = &operations.proxy;
@@ -359,45 +291,4 @@ pub fn named(mut response: Response, id: String) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
-}
-
-fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
-    let now = Instant::now();
-    let snapshot = fleet.snapshot();
-    let health = snapshot.of(provider.record());
-    let throttled = health.throttles().longest(now);
-    let mut fields = json!({
-        "name": provider.config.name,
-        "state": state_word(health, now),
-        "healthy": health.standing(now) == Standing::Admitted,
-        "fallback_only": provider.config.fallback_only,
-        "in_flight": provider.in_flight(),
-    });
-    let latency = provider.latency();
-    if latency.first_byte_us() > 0 {
-        fields["latency_ms"] = json!((f64::from(latency.first_byte_us()) / 100.0).round() / 10.0);
-    }
-    fields["failure_share"] = json!(f64::from(latency.failure_permille()) / 1000.0);
-    let is_out = throttled.is_some() || health.standing(now) != Standing::Admitted;
-    if let Some(reason) = health.reason().filter(|_| is_out) {
-        fields["reason"] = json!(reason);
-    }
-    if let Some(limit) = provider.config.max_concurrent {
-        fields["max_concurrent"] = json!(limit);
-    }
-    let cooldown = health.ejected_until().and_then(|until| until.checked_duration_since(now));
-    if let Some(wait) = cooldown.max(throttled).filter(|wait| !wait.is_zero()) {
-        fields["out_for_seconds"] = json!(wait.as_secs_f64());
-    }
-    fields
-}
-
-/// A provider's state in a word, one of [`metrics::state::STATES`].
-fn state_word(health: &Health, now: Instant) -> &'static str {
-    match health.standing(now) {
-        Standing::Ejected => "ejected",
-        Standing::Probing => "probing",
-        Standing::Admitted if health.throttles().longest(now).is_some() => "throttled",
-        Standing::Admitted => "admitted",
-    }
 }

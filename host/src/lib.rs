@@ -31,6 +31,8 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod drain;
+#[cfg(test)]
+mod house;
 pub mod html;
 pub mod listener;
 pub mod memory;

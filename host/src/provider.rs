@@ -1,26 +1,22 @@
 //! The providers: who they are, how they are, and who works on what.
 //!
-//! [`Fleet`] is all of one configuration. What must be seen together, their health, is one immutable [`Snapshot`]
+//! A [`Provider`] is one of them, the [`Fleet`] all of one configuration. What must be seen together, their health, is one immutable [`Snapshot`]
 //! behind one `ArcSwap` of the [`Board`]; counters are relaxed atomics; limits are slots that travel with the answer's
 //! body.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
-use arc_swap::Guard;
 use http::HeaderValue;
-use tokio::time::Instant;
 
 pub mod board;
 pub mod bounds;
+pub mod checks;
 pub mod client;
 pub mod dialect;
 pub mod ejection;
 pub mod facts;
+pub mod fleet;
 pub mod gauge;
-pub mod health;
 pub mod homes;
 pub mod latency;
 pub mod listing;
@@ -30,16 +26,12 @@ pub mod summary;
 pub mod words;
 
 use crate::config;
-use crate::metrics::{Metrics, ProviderMetrics};
-use crate::routing::eligible::EligibleSet;
-use crate::routing::{Candidate, ModelKey, Report, Route, Tier};
-use crate::slots::Slot;
+use crate::metrics::ProviderMetrics;
+use board::Record;
 pub use board::Snapshot;
-use board::{Board, Record};
 use bounds::Bounds;
-use client::{Client, Clients};
-use ejection::{Admission, Attempt, CheckResult, Health, Mark, Policy, Trail};
-use gauge::GaugeRef;
+use client::Client;
+pub use fleet::{Fleet, Unavailable};
 use masking::Masks;
 pub use permit::{Excuse, Permit};
 
@@ -61,36 +53,6 @@ pub struct Provider {
     /// What is counted of it.
     pub metrics: ProviderMetrics,
     record: Arc<Record>,
-}
-
-/// All providers of one configuration.
-pub struct Fleet {
-    providers: Vec<Arc<Provider>>,
-    /// One for each of them.
-    places: Vec<Place>,
-    clients: Clients,
-    /// Shared with the fleets before and after.
-    board: Arc<Board>,
-    policy: Policy,
-    /// The seed of all chance in health.
-    seed: u64,
-    /// Whether latency is measured; otherwise strategies see none.
-    track_latency: bool,
-}
-
-impl std::fmt::Debug for Fleet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fleet").field("providers", &self.providers.len()).finish_non_exhaustive()
-    }
-}
-
-/// A provider could not be taken now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unavailable {
-    /// All its slots are taken.
-    Saturated,
-    /// It was ejected or throttled meanwhile, or another request is its trial.
-    Out,
 }
 
 impl Provider {
@@ -118,322 +80,4 @@ impl Provider {
     pub fn latency(&self) -> &latency::Latency {
         &self.record.gauge.latency
     }
-}
-
-/// What an offer must know of a provider, beside what it must know of the next one.
-struct Place {
-    seat: usize,
-    gauge: GaugeRef,
-}
-
-impl Fleet {
-    /// The clients for a configuration's providers, which go on with the connections of its predecessor.
-    ///
-    /// # Errors
-    ///
-    /// [`client::SetupError`] when one of them cannot be made.
-    pub fn drafts(config: &config::Config, predecessor: Option<&Fleet>) -> Result<client::Drafts, client::SetupError> {
-        Self::drafts_by(predecessor.map(|fleet| fleet.clients.clone()).unwrap_or_default(), config)
-    }
-
-    /// Does what [`Fleet::drafts`] does, with these clients.
-    ///
-    /// # Errors
-    ///
-    /// As [`Fleet::drafts`].
-    pub fn drafts_by(clients: Clients, config: &config::Config) -> Result<client::Drafts, client::SetupError> {
-        clients.next_round();
-        let drafts = config.providers.iter().map(|provider| clients.draft_for(provider)).collect::<Result<_, _>>()?;
-        Ok(client::Drafts { drafts, clients })
-    }
-
-    /// Makes the fleet of a configuration, from the drafts that were made for it. Providers that are known, by name and
-    /// destination, keep their record; all others start admitted. Nothing changes for the predecessor until
-    /// [`Fleet::take_over`].
-    pub fn new(
-        config: &config::Config,
-        drafts: client::Drafts,
-        metrics: &Metrics,
-        predecessor: Option<&Fleet>,
-    ) -> Arc<Self> {
-        let seed = RandomState::new().hash_one(config.providers.len());
-        Self::seeded(config, drafts, metrics, predecessor, seed)
-    }
-
-    /// Does what [`Fleet::new`] does, with this seed of all chance.
-    pub fn seeded(
-        config: &config::Config,
-        drafts: client::Drafts,
-        metrics: &Metrics,
-        predecessor: Option<&Fleet>,
-        seed: u64,
-    ) -> Arc<Self> {
-        let client::Drafts { drafts, clients } = drafts;
-        let board = predecessor.map_or_else(Arc::default, |fleet| Arc::clone(&fleet.board));
-        let mut providers = Vec::with_capacity(config.providers.len());
-        for ((index, provider), draft) in (0_u32..).zip(&config.providers).zip(drafts) {
-            let counted = metrics.of_provider(&provider.name);
-            providers.push(Arc::new(Provider {
-                index,
-                config: provider.clone(),
-                name_header: HeaderValue::try_from(provider.name.as_str()).ok(),
-                bounds: Bounds::of(provider),
-                client: draft.counted_by(&counted.connections),
-                masks: Masks::of(provider),
-                metrics: counted,
-                record: board.record_of(provider),
-            }));
-        }
-        let place =
-            |provider: &Arc<Provider>| Place { seat: provider.record.seat(), gauge: provider.record.gauge.clone() };
-        Arc::new(Self {
-            places: providers.iter().map(place).collect(),
-            providers,
-            clients,
-            board,
-            policy: Policy {
-                cooldown: config.health_check.cooldown,
-                failures: config.health_check.failures,
-                track_errors: config.monitoring.track_errors,
-            },
-            seed,
-            track_latency: config.monitoring.track_latency,
-        })
-    }
-
-    /// Closes connections to providers that nobody has needed for a while; to be called every second or so.
-    pub fn close_idle_connections(&self) {
-        self.clients.sweep();
-    }
-
-    /// Puts the limits of this configuration in force. Called once, when requests begin to use it.
-    pub fn take_over(&self, predecessor: Option<&Fleet>) {
-        for provider in &self.providers {
-            provider.record.slots.resize(provider.config.max_concurrent.map(|slots| slots as usize));
-            let credentials = |config: &config::Provider| (config.api_key.clone(), config.headers.clone());
-            let known = predecessor.and_then(|fleet| fleet.same(&provider.config));
-            if known.is_some_and(|known| credentials(&known.config) != credentials(&provider.config)) {
-                // What was held against it may have been held against its old key.
-                self.board.update(&provider.record, |health| Some(health.forgiven()));
-            } else if known.is_some() {
-                // A limit may have been lifted; a request or two find out.
-                self.board.update(&provider.record, Health::unthrottled);
-            }
-        }
-    }
-
-    /// The provider of the same name at the same destination.
-    fn same(&self, config: &config::Provider) -> Option<&Arc<Provider>> {
-        self.providers.iter().find(|provider| {
-            let theirs = &provider.config;
-            theirs.name == config.name
-                && theirs.base_url == config.base_url
-                && theirs.kind == config.kind
-                && theirs.way == config.way
-        })
-    }
-
-    /// All providers in the order of the configuration.
-    pub fn providers(&self) -> &[Arc<Provider>] {
-        &self.providers
-    }
-
-    /// The provider at an index that came out of a decision.
-    pub fn provider(&self, index: u32) -> &Arc<Provider> {
-        &self.providers[index as usize]
-    }
-
-    /// The health of all at this moment, also of those that other configurations named.
-    pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
-        self.board.snapshot()
-    }
-
-    /// The table of stored things, which outlives reloads.
-    pub fn homes(&self) -> &homes::Homes {
-        &self.board.homes
-    }
-
-    /// True when the health of a provider lets it be offered to a request for `model` in `tier`.
-    fn is_offered(&self, tier: Tier, health: &Health, provider: &Provider, model: ModelKey, now: Instant) -> bool {
-        match tier {
-            Tier::Primary | Tier::Fallback => {
-                match health.admission(model, provider.config.health_check.enabled, now) {
-                    Admission::Free => true,
-                    Admission::OneAtATime => !provider.record.trial.load(Relaxed),
-                    Admission::Closed => false,
-                }
-            }
-            Tier::LastResort => health.throttles().wait(model, now).is_none(),
-        }
-    }
-
-    /// The candidates that `tier` offers of the targets in `eligible` for `model`, in the order of the configuration, less
-    /// those in `tried`.
-    pub fn offer(
-        &self,
-        tier: Tier,
-        (route, eligible): (&Route, &EligibleSet),
-        model: ModelKey,
-        tried: &[u32],
-        now: Instant,
-    ) -> Vec<Candidate> {
-        let snapshot = self.snapshot();
-        let eligible = eligible.in_tier(tier);
-        let mut candidates = Vec::with_capacity(eligible.len());
-        candidates.extend(eligible.iter().filter_map(|&index| {
-            let target = route.target(index);
-            let Place { seat, gauge } = &self.places[target.provider as usize];
-            let fits = snapshot.is_well(*seat) || {
-                let provider = self.provider(target.provider);
-                self.is_offered(tier, snapshot.of(&provider.record), provider, target.key(model), now)
-            };
-            (fits && !tried.contains(&index)).then(|| Candidate {
-                target: index,
-                in_flight: gauge.in_flight(),
-                latency_us: gauge.latency.first_byte_us(),
-                failure_permille: gauge.latency.failure_permille(),
-                requests_left: 1000,
-                tokens_left: 1000,
-            })
-        }));
-        candidates
-    }
-
-    /// The shortest wait until one of the targets in `eligible` may be asked for `model` again; `None` unless all are
-    /// throttled.
-    pub fn all_throttled_for(&self, (route, eligible): (&Route, &EligibleSet), model: ModelKey) -> Option<Duration> {
-        let now = Instant::now();
-        let snapshot = self.snapshot();
-        let wait = |&index: &u32| {
-            let target = route.target(index);
-            snapshot.of(&self.provider(target.provider).record).throttles().wait(target.key(model), now)
-        };
-        eligible.targets().iter().map(wait).reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
-    }
-
-    /// Takes a slot of a provider if one is free, for an attempt for `model` that begins `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`] says why it may not be used now.
-    pub fn try_permit(
-        self: &Arc<Self>,
-        (index, tier, model): (u32, Tier, ModelKey),
-        now: Instant,
-    ) -> Result<Permit, Unavailable> {
-        let slot = self.provider(index).record.slots.try_take().ok_or(Unavailable::Saturated)?;
-        self.start((index, tier, model), slot, now).ok_or(Unavailable::Out)
-    }
-
-    /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
-    pub async fn permit(self: &Arc<Self>, (index, tier, model): (u32, Tier, ModelKey)) -> Option<Permit> {
-        let slot = self.provider(index).record.slots.take().await;
-        self.start((index, tier, model), slot, Instant::now())
-    }
-
-    /// Looks again at the health of a provider whose slot was just taken, as it may have changed during the wait.
-    fn start(
-        self: &Arc<Self>,
-        (index, tier, model): (u32, Tier, ModelKey),
-        slot: Slot,
-        now: Instant,
-    ) -> Option<Permit> {
-        let provider = self.provider(index);
-        let snapshot = self.snapshot();
-        let mut trial = false;
-        if !snapshot.is_well(provider.record.seat()) {
-            let health = snapshot.of(&provider.record);
-            match tier {
-                Tier::Primary | Tier::Fallback => {
-                    match health.admission(model, provider.config.health_check.enabled, now) {
-                        Admission::Free => {}
-                        Admission::OneAtATime if !provider.record.trial.swap(true, Relaxed) => trial = true,
-                        Admission::OneAtATime | Admission::Closed => return None,
-                    }
-                }
-                Tier::LastResort if health.throttles().wait(model, now).is_some() => return None,
-                Tier::LastResort => {}
-            }
-        }
-        Some(Permit::new(Arc::clone(self), Arc::clone(provider), model, slot, trial, now))
-    }
-
-    /// Takes in the outcome of an attempt. Called by its permit alone.
-    fn learn(&self, provider: &Provider, attempt: &Attempt<'_>, report: Report, now: Instant) {
-        if self.track_latency {
-            provider.record.gauge.latency.record(&report);
-        }
-        let trail = match attempt.mark(self.policy) {
-            Some(mark) => provider.record.mark(attempt.epoch, attempt.number, mark),
-            None => Trail::default(),
-        };
-        let chance = self.chance(provider);
-        self.update(provider, now, |health| health.after_attempt(attempt, trail, now, self.policy, chance));
-    }
-
-    /// Takes in the result of an active check.
-    pub fn checked(&self, provider: &Provider, result: &CheckResult) {
-        let now = Instant::now();
-        let health = self.snapshot().of(&provider.record).clone();
-        let trail = match health.mark_of(result, now).map(|failed| (failed, provider.record.gauge.begin())) {
-            Some((true, number)) => provider.record.mark(health.epoch(), number, Mark::Failed),
-            // One that went well only takes a number, as a request does.
-            Some((false, _)) | None => provider.record.trail(),
-        };
-        let chance = self.chance(provider);
-        self.update(provider, now, |health| health.after_check(result, trail, now, self.policy, chance));
-    }
-
-    /// The number that chance in a provider's health follows from.
-    fn chance(&self, provider: &Provider) -> u64 {
-        self.seed ^ (provider.record.seat() as u64) << 32
-    }
-
-    /// Applies one transition, if it changes anything.
-    fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) {
-        if let Some((before, after)) = self.board.update(&provider.record, transition) {
-            if after.epoch() != before.epoch() {
-                provider.record.begin(after.epoch());
-                if after.ejected_until().is_some() {
-                    provider.metrics.ejections.inc();
-                }
-            }
-            log_transition(provider, &before, &after, now);
-        }
-    }
-}
-
-/// One line per change that an operator would want to know of.
-fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Instant) {
-    let name = provider.config.name.as_str();
-    if after.epoch() != before.epoch() {
-        let reason = after.reason().unwrap_or_default();
-        let seconds = after.ejected_until().map_or(0.0, |until| rounded(until - now));
-        tracing::warn!(
-            provider = name,
-            reason,
-            cooldown_s = seconds,
-            "provider {name} was ejected for {seconds} s: {reason}"
-        );
-    } else if before.ejected_until().is_some() && after.ejected_until().is_none() {
-        tracing::info!(provider = name, "provider {name} was admitted again");
-    }
-    let wait = after.throttles().longest(now);
-    if let Some(wait) = wait
-        && before.throttles().longest(now).is_none()
-    {
-        let seconds = rounded(wait);
-        let reason = after.reason().unwrap_or_default();
-        tracing::warn!(
-            provider = name,
-            wait_s = seconds,
-            reason,
-            "provider {name} was throttled for {seconds} s: {reason}"
-        );
-    }
-}
-
-/// Seconds for people.
-fn rounded(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 100.0).round() / 100.0
 }

@@ -18,7 +18,7 @@ pub mod unserved;
 pub use candidate::{Candidate, Facts, KeptFacts, TargetFacts};
 pub use decision::{Decision, IllegalDecision, Origin};
 pub use model_key::ModelKey;
-pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase, Report, TlsFault};
+pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase, Report, TlsFault, micros};
 pub use route::{Route, Routes, Target};
 pub use tier::Tier;
 

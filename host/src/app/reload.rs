@@ -21,7 +21,7 @@ use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};
 use crate::listener::socket::Address;
 use crate::notify::Notifier;
-use crate::provider::{Fleet, health, summary};
+use crate::provider::{Fleet, checks, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
 use crate::telemetry;
@@ -259,7 +259,7 @@ impl Reloader {
         let next = self.draining.child_token();
         std::mem::replace(&mut self.checks, next.clone()).cancel();
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        health::start(fleet, &self.tasks, &next, clock.subsec_nanos());
+        checks::start(fleet, &self.tasks, &next, clock.subsec_nanos());
         summary::start(fleet, &config.monitoring, &self.tasks, &next);
     }
 }

@@ -4,9 +4,8 @@
 //! while a lock would be felt by every request.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
 
-use crate::routing::{OutcomeKind, Report};
+use crate::routing::{OutcomeKind, Report, micros};
 
 /// A new sample counts 1/8, as in TCP's round-trip estimate (RFC 6298).
 const SHIFT: u32 = 3;
@@ -61,17 +60,14 @@ impl Latency {
     }
 }
 
-/// Whole microseconds, at most `u32::MAX` (over an hour).
-pub fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
-}
-
 fn average(before: u32, sample: u32) -> u32 {
     before - (before >> SHIFT) + (sample >> SHIFT)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn report(kind: OutcomeKind, millis: u64) -> Report {

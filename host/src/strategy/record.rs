@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::guest::Info;
 use super::instance::{Answer, Setup};
-use crate::provider::latency::micros;
-use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, Report, TargetFacts, Tier};
+use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, Report, TargetFacts, Tier, micros};
 
 mod entry;
 mod recorder;

@@ -19,7 +19,7 @@ use super::watched::Watched;
 use crate::config::{Config, Env};
 use crate::metrics::Metrics;
 use crate::provider::client::{Clients, Player, SetupError};
-use crate::provider::{Fleet, Provider, facts, health};
+use crate::provider::{Fleet, Provider, checks, facts};
 use crate::proxy::Proxy;
 use crate::proxy::attempt::{Answered, Content};
 use crate::proxy::dispatch::Clock;
@@ -127,7 +127,7 @@ async fn drive(
     let strategies: Vec<_> = deciding.iter().map(|one| metrics.timed(Arc::clone(one) as Arc<dyn Strategy>)).collect();
     let routes = Routes::of_config(config, &strategies, None);
     let (checks, stop) = (TaskTracker::new(), CancellationToken::new());
-    health::start(&fleet, &checks, &stop, script.seed as u32);
+    checks::start(&fleet, &checks, &stop, script.seed as u32);
     let (requests_in_flight, draining) = (TaskTracker::new(), CancellationToken::new());
     let (queue, budget) = (Queue::new(&config.queue), Budget::new(usize::MAX));
     let generation = Generation::new(1, config, (Arc::clone(&fleet), routes), false);
