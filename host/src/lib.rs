@@ -4,25 +4,25 @@
 //!
 //! | module | is |
 //! | --- | --- |
-//! | [`cli`], [`app`] | from arguments to a running server; `app` is the only module that knows all others |
-//! | [`config`] | what the user wrote, checked as a whole |
+//! | [`cli`], [`app`] | from arguments to a running server; `app::assemble` makes all that a configuration needs |
+//! | [`config`] | what the user wrote, checked as a whole; plain data that every module may read |
 //! | [`listener`], [`drain`] | connections: accepted, served, let go without loss |
 //! | [`proxy`] | a request: its body read and spliced, dispatched, answered; [`proxy::dispatch`] is THE loop |
 //! | [`patience`], [`memory`] | deadlines that forgive a pause of the process; how much memory there is for bodies |
 //! | [`queue`], [`slots`] | at most so many requests in flight, the others first come first served |
-//! | [`routing`] | PURE: candidates, decisions, outcomes, tiers; the trait of a strategy |
-//! | [`strategy`] | the host of strategies as WebAssembly components, compiled in a process of their own; names wasmtime alone |
+//! | [`routing`] | PURE: routes, targets, candidates, decisions, outcomes, tiers; the trait of a strategy |
+//! | [`wasm`], [`strategy`] | the host of WebAssembly guests, and of those that are strategies; the only ones that name wasmtime |
 //! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
-//! | [`workbench`] | all of that with a virtual clock and played providers |
-//! | [`admin`], [`metrics`], [`telemetry`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`; the log |
+//! | [`observe`], [`metrics`], [`telemetry`] | the story of a request and who reads it: the log, Prometheus |
+//! | [`workbench`] | for authors of strategies: examine, test, replay, and simulate with a virtual clock and played providers |
+//! | [`admin`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow` |
 //! | [`notify`] | the service manager (systemd): told when the server is ready, reloads and ends |
 //! | [`certificates`] | PEM files, as both ends of TLS read them |
-//! | [`html`] | what the pages of [`admin`] and [`simulate`] share |
+//! | [`html`] | what the pages of [`admin`] and [`workbench::simulate`] share |
 //! | [`demo`] | the whole thing with providers of its own, for a first look |
 //!
-//! Dependencies point one way: `app` to all, `proxy` to `routing`, `provider`, `queue` and the types of `listener`;
-//! `strategy` and `provider` to `routing`; all may read `config`; `routing` and `config` depend on nothing of ours.
-//! ARCHITECTURE.md has the whole, and what stands below each module.
+//! Dependencies point one way. `house.rs` lists for each module which others it may know, and is a test of that;
+//! ARCHITECTURE.md draws it, and has what stands below each module.
 
 pub mod admin;
 pub mod app;
