@@ -70,6 +70,7 @@ lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path strategies/examples/night_shift/Cargo.toml
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --locked --target $(WASM) $(GUESTS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
@@ -95,7 +96,7 @@ bench-parts: setup
 soak: setup
 	$(CARGO) build --release --locked -p pointsman
 	POINTSMAN_BINARY=$(CURDIR)/target/release/pointsman \
-		$(CARGO) test --workspace --locked --test chaos -- --ignored --nocapture long_storm
+		$(CARGO) test --workspace --locked --test chaos -- --ignored --nocapture --test-threads 1
 
 # The pinned compiler, because the strategies need its target for the sandbox: RUSTC_BOOTSTRAP lets it instrument. No
 # sanitizer but coverage: what is ours has no unsafe code, and the runs are three times as many. Committed seeds are

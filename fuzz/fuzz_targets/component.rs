@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::routing::{Candidate, Facts, TargetFacts, Tier};
+use pointsman::routing::{Candidate, Facts, TargetFacts};
 use pointsman::strategy;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -23,16 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn load(component: &[u8]) {
-    let provider = |index| TargetFacts {
-        name: format!("p{index}"),
-        kind: "openai",
-        weight: 1.0 + f64::from(index),
-        fallback_only: false,
-        max_concurrent: 0,
-        models: vec!["m".to_owned()],
-        price: None,
-        labels: Vec::new(),
-    };
+    let provider = |index| TargetFacts { weight: 1.0 + f64::from(index), ..TargetFacts::named(format!("p{index}")) };
     let providers = (0..3).map(provider).collect();
     let strategy = match strategy::load_component("fuzz", component, &serde_json::json!({}), providers) {
         Ok(strategy) => strategy,
@@ -42,20 +33,9 @@ fn load(component: &[u8]) {
             return;
         }
     };
-    let candidate = |provider| Candidate { provider, in_flight: 0, latency_us: 0, failure_permille: 0 };
-    let candidates: Vec<_> = (0..3).map(candidate).collect();
+    let candidates: Vec<_> = (0..3).map(Candidate::idle).collect();
     for seq in 0..2 {
-        let facts = Facts {
-            seq,
-            entropy: 0x9e37_79b9,
-            now_ms: 1_700_000_000_000,
-            tier: Tier::Primary,
-            attempts: 0,
-            model: "m",
-            streaming: false,
-            body_bytes: 2,
-            affinity: 0,
-        };
+        let facts = Facts { seq, entropy: 0x9e37_79b9, model: "m", body_bytes: 2, ..Facts::NOTHING };
         let mut order = strategy.decide(&facts, &candidates).order;
         order.sort_unstable();
         assert_eq!(order, [0, 1, 2], "no permutation");

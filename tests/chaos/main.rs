@@ -7,6 +7,7 @@
 
 mod ask;
 mod client;
+mod idle;
 mod ledger;
 mod provider;
 mod storm;
@@ -78,6 +79,12 @@ async fn a_long_storm_of_faults_loses_no_request_and_leaves_nothing_behind() {
     let rounds = 12;
     let size = Size { seed: seed(), clients, total: clients.div_ceil(2).max(1) };
     println!("{}", weather(size, rounds, time / rounds).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes most of a minute: `make soak`"]
+async fn four_thousand_requests_as_their_connections_close_fail_none_and_eject_nobody() {
+    println!("{}", idle::connections_that_close_under_requests(seed()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -123,7 +123,8 @@ impl Call {
 }
 
 impl Session {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// One to `address`, opened with the first request.
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, open: None }
     }
 
