@@ -19,6 +19,6 @@ pub(crate) mod remedy;
 pub(crate) mod sandbox;
 
 pub use cache::{cache_folder, use_cache};
-pub use compile::{Compile, compile, compile_with};
+pub use compile::{Compile, Errand, compile, compile_with};
 pub use fault::{Fault, FaultKind};
 pub use load_error::LoadError;

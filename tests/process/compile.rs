@@ -25,7 +25,7 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// A component around a module of so many functions.
-fn of_functions(count: usize) -> Vec<u8> {
+pub(super) fn of_functions(count: usize) -> Vec<u8> {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     module.extend(section(1, &[1, 0x60, 0, 0]));
     module.extend(section(3, &[number(count), vec![0; count]].concat()));

@@ -12,6 +12,7 @@ mod operation;
 mod record;
 mod secrets;
 mod simulate;
+mod superseded;
 
 use std::path::Path;
 use std::process::Command;

@@ -75,6 +75,11 @@ impl Status {
         history.failure = Some(failure);
     }
 
+    /// Notes one that a newer one took the place of before anything of it was in force.
+    pub fn superseded(&self, cause: &str, generation: u64) {
+        self.0.lock().remember(SystemTime::now(), cause, generation, "superseded", ("changes", Vec::new()));
+    }
+
     /// True when the latest reload, if there was any, went well.
     pub fn is_well(&self) -> bool {
         self.0.lock().failure.is_none()

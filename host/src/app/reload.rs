@@ -2,18 +2,21 @@
 //!
 //! One task owns all of it: signals, requests to `/admin/reload` and changes of the files come together here, so there
 //! is never more than one reload at a time. Everything that can fail is done first; then one pointer is swapped.
-//! Requests in flight finish with what they began with.
+//! Requests in flight finish with what they began with. As the first part may take a minute, a newer cause ends it: what
+//! was prepared for the older one never takes effect, and whoever asked for that gets the outcome of the newer one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod causes;
+mod prepare;
+
 use super::Doors;
-use super::assemble::{Assembly, Before, Live, assemble};
+use super::assemble::{Assembly, Before, Live};
 use super::contents::Contents;
 use super::watch::{self, Look};
 use crate::admin::{Failure, ReloadRequest, Reloaded, Status};
@@ -25,6 +28,8 @@ use crate::provider::{Fleet, checks, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
 use crate::telemetry;
+use causes::{Cause, Causes, FILE_CHANGED};
+use prepare::{Preparation, Prepared};
 
 /// Reads the configuration anew.
 pub type Source = Arc<dyn Fn() -> Result<Config, LoadError> + Send + Sync>;
@@ -55,74 +60,52 @@ pub struct Reloader {
     pub draining: CancellationToken,
 }
 
-/// The cause of a reload for which nobody has asked.
-const FILE_CHANGED: &str = "a file has changed";
-
-/// Readings of a configuration whose mistake is a file that is not there: one more, after the file was looked at.
-const READINGS: usize = 3;
-
 impl Reloader {
     /// Reloads whenever asked to, or when a file has changed, until the server goes down.
-    pub async fn run(mut self, mut requests: mpsc::Receiver<ReloadRequest>) {
-        let files = Arc::new(ArcSwap::from_pointee(watch::files(&self.config)));
-        let mut looks = match watch::start(Arc::clone(&files)) {
-            Ok(looks) => looks,
-            Err(error) => {
-                tracing::warn!(%error, "changes of files are not followed: {error}");
-                return self.run_unwatched(requests).await;
+    pub async fn run(mut self, requests: mpsc::Receiver<ReloadRequest>) {
+        let draining = self.draining.clone();
+        let reloads = async {
+            let mut causes = Causes::new(requests, watch::files(&self.config));
+            let mut seen = causes.look();
+            while let Some(cause) = causes.next(|look| *look != seen).await {
+                seen = self.reload(cause, &mut causes).await;
+                causes.watch(self.watched());
             }
         };
-        let mut seen = looks.borrow_and_update().clone();
-        let draining = self.draining.clone();
-        loop {
-            let (cause, waiting) = tokio::select! {
-                () = draining.cancelled() => return,
-                request = requests.recv() => match request {
-                    Some(request) => (request.cause, Some(request)),
-                    None => return,
-                },
-                // The thread lives as long as its receiver.
-                _ = looks.changed() => {
-                    if *looks.borrow_and_update() == seen {
-                        continue;
-                    }
-                    (FILE_CHANGED, None)
-                }
-            };
-            // A component may take a minute to compile, which is no reason for the server to go on for so long.
-            let reload = self.reload_for(cause, waiting, &mut requests);
-            let Some(looked) = draining.run_until_cancelled(reload).await else { return };
-            seen = looked;
-            files.store(Arc::new(self.watched()));
-        }
+        // A component may take a minute to compile, which is no reason for the server to go on for so long.
+        draining.run_until_cancelled(reloads).await;
     }
 
     fn watched(&self) -> Vec<PathBuf> {
         watch::with(watch::files(&self.config), &self.wanted)
     }
 
-    async fn run_unwatched(mut self, mut requests: mpsc::Receiver<ReloadRequest>) {
-        let draining = self.draining.clone();
-        while let Some(Some(request)) = draining.run_until_cancelled(requests.recv()).await {
-            let reload = self.reload_for(request.cause, Some(request), &mut requests);
-            if draining.run_until_cancelled(reload).await.is_none() {
-                return;
-            }
-        }
-    }
-
     /// Reloads, and answers whoever asked for it, also meanwhile; how the files looked that were read.
-    async fn reload_for(
-        &mut self,
-        cause: &'static str,
-        first: Option<ReloadRequest>,
-        requests: &mut mpsc::Receiver<ReloadRequest>,
-    ) -> Look {
-        let mut waiting: Vec<ReloadRequest> = first.into_iter().collect();
-        while let Ok(request) = requests.try_recv() {
-            waiting.push(request);
-        }
-        let (looked, outcome) = self.reload(cause).await;
+    async fn reload(&mut self, cause: Cause, causes: &mut Causes) -> Look {
+        self.notifier.reloading();
+        let (mut why, asker) = cause;
+        let mut waiting: Vec<ReloadRequest> = asker.into_iter().collect();
+        let mut older: Option<Preparation> = None;
+        let (looked, prepared) = loop {
+            waiting.extend(causes.waiting());
+            tracing::info!(cause = why, "reloading: {why}");
+            let reading = prepare::read(Arc::clone(&self.source), self.watched()).await;
+            // A component may be replaced while it compiles.
+            causes.watch(reading.files.clone());
+            let looked = reading.looked.clone();
+            let before = (self.proxy.generation(), self.live.clone());
+            let mut newer = Preparation::begin(reading, before, older.as_ref());
+            match first(&mut newer, &mut older, causes, &looked).await {
+                First::Prepared(prepared) => break *prepared,
+                First::Superseded((newer_cause, asker)) => {
+                    tracing::info!(cause = why, "the reload ({why}) gives way to a newer one ({newer_cause})");
+                    self.status.superseded(why, self.proxy.generation().number);
+                    waiting.extend(asker);
+                    (why, older) = (newer_cause, Some(newer));
+                }
+            }
+        };
+        let outcome = self.conclude(why, prepared);
         for request in waiting {
             // Nobody may be waiting any more.
             request.answer(outcome.clone());
@@ -130,10 +113,7 @@ impl Reloader {
         looked
     }
 
-    async fn reload(&mut self, cause: &'static str) -> (Look, Result<Reloaded, Failure>) {
-        tracing::info!(cause, "reloading: {cause}");
-        self.notifier.reloading();
-        let (looked, prepared) = self.prepare().await;
+    fn conclude(&mut self, cause: &'static str, prepared: anyhow::Result<Assembly>) -> Result<Reloaded, Failure> {
         let outcome = match prepared {
             Ok(prepared) => Ok(self.succeed(cause, prepared)),
             Err(error) => {
@@ -152,39 +132,7 @@ impl Reloader {
         let in_force = self.proxy.generation().number;
         let how = if outcome.is_ok() { "" } else { "; the latest reload failed" };
         self.notifier.ready(&format!("generation {in_force} of the configuration is in force{how}"));
-        (looked, outcome)
-    }
-
-    /// All that can fail, on a thread where it holds up no request; beside it how the files looked before they were read,
-    /// since what changes from then on is another change.
-    async fn prepare(&self) -> (Look, anyhow::Result<Assembly>) {
-        let (source, generation) = (Arc::clone(&self.source), self.proxy.generation());
-        let (mut known, live) = (self.watched(), self.live.clone());
-        let prepared = tokio::task::spawn_blocking(move || {
-            let mut looked = Look::at(&known);
-            let mut read = source();
-            // A file that arrives after it was found missing, and before it is looked at, would be missed.
-            for _ in 1..READINGS {
-                let Err(error) = &read else { break };
-                if error.names.iter().all(|name| known.contains(name)) {
-                    break;
-                }
-                known = watch::with(known, &error.names);
-                looked = Look::at(&known);
-                read = source();
-            }
-            let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &live };
-            let prepared = read.map_err(anyhow::Error::from).and_then(|config| assemble(config, Some(&before)));
-            let files = match &prepared {
-                Ok(prepared) => watch::files(&prepared.config),
-                Err(error) => match error.downcast_ref::<LoadError>() {
-                    Some(error) => watch::with(known, &error.names),
-                    None => known,
-                },
-            };
-            (looked.over(Look::at(&files)), prepared)
-        });
-        prepared.await.unwrap_or_else(|error| (Look::default(), Err(error.into())))
+        outcome
     }
 
     /// Puts a configuration in force, unless nothing has changed and nobody has asked for it; says what is different.
@@ -261,6 +209,33 @@ impl Reloader {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         checks::start(fleet, &self.tasks, &next, clock.subsec_nanos());
         summary::start(fleet, &config.monitoring, &self.tasks, &next);
+    }
+}
+
+/// The end of a preparation.
+enum First {
+    /// It has come to its own.
+    Prepared(Box<Prepared>),
+    /// There is cause for a newer one.
+    Superseded(Cause),
+}
+
+/// Whichever comes first. There are never more than two preparations at work, however often somebody asks: a third has to
+/// wait for the end of the `older` one.
+async fn first(newer: &mut Preparation, older: &mut Option<Preparation>, causes: &mut Causes, looked: &Look) -> First {
+    loop {
+        let is_alone = older.as_ref().is_none_or(Preparation::is_gone);
+        let older_gone = async {
+            if let Some(older) = older {
+                older.gone().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            prepared = newer.prepared() => return First::Prepared(Box::new(prepared)),
+            () = older_gone, if !is_alone => {}
+            Some(cause) = causes.next(|look| looked.is_outdated_by(look)), if is_alone => return First::Superseded(cause),
+        }
     }
 }
 

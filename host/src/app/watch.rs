@@ -43,6 +43,14 @@ impl Look {
         let merged = later.0.into_iter().map(|(file, print)| (known(&file).unwrap_or(print), file));
         Self(merged.map(|(print, file)| (file, print)).collect())
     }
+
+    /// True when a later look shows that one of these files has changed since.
+    pub fn is_outdated_by(&self, later: &Self) -> bool {
+        let changed = |(file, print): &(PathBuf, Option<Print>)| {
+            later.0.iter().any(|(other, later)| other == file && later != print)
+        };
+        self.0.iter().any(changed)
+    }
 }
 
 /// The files of a configuration that wants them to be watched.
@@ -141,6 +149,7 @@ mod tests {
         let after = Look::at(&[old, new]);
         let seen = before.over(after.clone());
         assert_ne!(seen, after);
+        assert!(seen.is_outdated_by(&after) && !before.is_outdated_by(&before) && !before.is_outdated_by(&seen));
         assert_eq!(after.over(after.clone()), after);
     }
 }

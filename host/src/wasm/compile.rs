@@ -12,9 +12,10 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
@@ -30,8 +31,10 @@ use super::output::one_line;
 use crate::config::StrategyLimits;
 
 mod child;
+mod errand;
 
 pub use child::{Compile, compile};
+pub use errand::Errand;
 
 /// The program that compiles.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -101,6 +104,9 @@ type Outcome = Result<Arc<[u8]>, Refused>;
 /// One compilation, for all who wait for it.
 struct Job {
     digest: Digest,
+    /// They; changed only while [`JOBS`] is locked.
+    waiting: AtomicUsize,
+    /// Another one has come, or nobody waits any more.
     is_superseded: AtomicBool,
     outcome: Mutex<Option<Outcome>>,
     ended: Condvar,
@@ -113,41 +119,83 @@ static JOBS: LazyLock<Mutex<HashMap<String, Arc<Job>>>> = LazyLock::new(Mutex::d
 ///
 /// # Errors
 ///
-/// Why there is none.
+/// Why there is none, which may be that the [`Errand`] of this thread is over.
 pub fn code(engine: &Engine, order: &Order<'_>) -> Result<Option<Arc<[u8]>>, LoadError> {
     let Some(program) = PROGRAM.get() else { return Ok(None) };
-    let (job, is_ours) = enter(order);
-    let outcome = if is_ours {
-        let outcome = run(program, engine, order, &job.is_superseded);
-        leave(order.source, &job, outcome.clone());
-        outcome
-    } else {
-        let mut outcome = job.outcome.lock();
-        while outcome.is_none() {
-            job.ended.wait(&mut outcome);
+    let errand = Errand::current();
+    let Some((job, is_ours)) = enter(order, &errand) else { return Err(LoadError::Superseded) };
+    if is_ours {
+        // On a thread of its own, as this one may have to leave while others go on waiting.
+        let (source, bytes, limits) = (order.source.to_owned(), order.bytes.to_vec(), order.limits);
+        let (arguments, begun) = (Compile::of(engine, &limits).arguments(), Arc::clone(&job));
+        let work = move || {
+            let work = || run(program, &arguments, (&source, &bytes, &limits), &begun.is_superseded);
+            let outcome = catch_unwind(AssertUnwindSafe(work));
+            leave(&source, &begun, outcome.unwrap_or_else(|_| Err(Refused::Broke("its thread panicked".to_owned()))));
+        };
+        if let Err(error) = thread::Builder::new().name("compile".to_owned()).spawn(work) {
+            leave(order.source, &job, Err(Refused::Broke(format!("no thread can be started: {error}"))));
         }
-        outcome.clone().unwrap_or(Err(Refused::Superseded))
-    };
-    Ok(Some(outcome?))
+    }
+    Ok(Some(wait(order.source, &job, &errand)?))
 }
 
-/// The job of an order, and whether the caller is the one who does it. One of the same source for other bytes is ended.
-fn enter(order: &Order<'_>) -> (Arc<Job>, bool) {
+/// The job of an order, and whether the caller is the one who begins it; one of the same source for other bytes is ended.
+/// `None` when the errand is over.
+fn enter(order: &Order<'_>, errand: &Errand) -> Option<(Arc<Job>, bool)> {
     let mut jobs = JOBS.lock();
-    if let Some(running) = jobs.get(order.source) {
-        if running.digest == *order.digest {
-            return (Arc::clone(running), false);
-        }
-        running.is_superseded.store(true, Ordering::Relaxed);
+    if errand.is_over() {
+        return None;
     }
-    let job = Arc::new(Job {
-        digest: *order.digest,
-        is_superseded: AtomicBool::new(false),
-        outcome: Mutex::new(None),
-        ended: Condvar::new(),
-    });
-    jobs.insert(order.source.to_owned(), Arc::clone(&job));
-    (job, true)
+    let running = jobs.get(order.source);
+    let entered = if let Some(running) = running.filter(|running| running.digest == *order.digest) {
+        running.waiting.fetch_add(1, Ordering::Relaxed);
+        (Arc::clone(running), false)
+    } else {
+        if let Some(running) = running {
+            running.is_superseded.store(true, Ordering::Relaxed);
+        }
+        let job = Arc::new(Job {
+            digest: *order.digest,
+            waiting: AtomicUsize::new(1),
+            is_superseded: AtomicBool::new(false),
+            outcome: Mutex::new(None),
+            ended: Condvar::new(),
+        });
+        jobs.insert(order.source.to_owned(), Arc::clone(&job));
+        (job, true)
+    };
+    // Now those before it may let go of the job without ending it.
+    errand.replace();
+    Some(entered)
+}
+
+/// Waits for the outcome, or for the end of the errand.
+fn wait(source: &str, job: &Arc<Job>, errand: &Errand) -> Outcome {
+    let mut outcome = job.outcome.lock();
+    loop {
+        if let Some(outcome) = &*outcome {
+            return outcome.clone();
+        }
+        if errand.is_over() {
+            drop(outcome);
+            give_up(source, job);
+            return Err(Refused::Superseded);
+        }
+        job.ended.wait_for(&mut outcome, LOOK);
+    }
+}
+
+/// One who waits no more; the last one ends the job.
+fn give_up(source: &str, job: &Arc<Job>) {
+    let mut jobs = JOBS.lock();
+    if job.waiting.fetch_sub(1, Ordering::Relaxed) > 1 {
+        return;
+    }
+    job.is_superseded.store(true, Ordering::Relaxed);
+    if jobs.get(source).is_some_and(|running| Arc::ptr_eq(running, job)) {
+        jobs.remove(source);
+    }
 }
 
 fn leave(source: &str, job: &Arc<Job>, outcome: Outcome) {
@@ -161,16 +209,21 @@ fn leave(source: &str, job: &Arc<Job>, outcome: Outcome) {
 }
 
 /// Starts the program, and waits for its end or ends it.
-fn run(program: &Path, engine: &Engine, order: &Order<'_>, is_superseded: &AtomicBool) -> Outcome {
+fn run(
+    program: &Path,
+    arguments: &[String],
+    (source, bytes, limits): (&str, &[u8], &StrategyLimits),
+    is_superseded: &AtomicBool,
+) -> Outcome {
     let began = Instant::now();
-    let mut child = start(program, engine, &order.limits)
+    let mut child = start(program, arguments)
         .map_err(|error| Refused::Broke(format!("the compiler cannot be started: {error}")))?;
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (done, wait) = channel();
     let read = thread::scope(|scope| {
         scope.spawn(move || {
             // It may have ended before it has read all; why says its exit.
-            let _ = input.map(|mut input| input.write_all(order.bytes));
+            let _ = input.map(|mut input| input.write_all(bytes));
         });
         let words = scope.spawn(move || errors.map(|errors| taken(errors, WORDS)).unwrap_or_default());
         let code = scope.spawn(move || {
@@ -185,13 +238,13 @@ fn run(program: &Path, engine: &Engine, order: &Order<'_>, is_superseded: &Atomi
                 Err(RecvTimeoutError::Timeout) if is_superseded.load(Ordering::Relaxed) => {
                     break Some(Refused::Superseded);
                 }
-                Err(RecvTimeoutError::Timeout) if began.elapsed() > order.limits.compile_timeout + GRACE => {
-                    break Some(out_of_time(&order.limits));
+                Err(RecvTimeoutError::Timeout) if began.elapsed() > limits.compile_timeout + GRACE => {
+                    break Some(out_of_time(limits));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if began.elapsed() >= said {
-                tracing::info!("{} has been compiling for {} s", order.source, said.as_secs());
+                tracing::info!("{source} has been compiling for {} s", said.as_secs());
                 said += PROGRESS;
             }
         };
@@ -206,13 +259,13 @@ fn run(program: &Path, engine: &Engine, order: &Order<'_>, is_superseded: &Atomi
         return Err(refused);
     }
     let status = status.map_err(|error| Refused::Broke(format!("the compiler is gone: {error}")))?;
-    verdict(status, code, &String::from_utf8_lossy(&words), &order.limits)
+    verdict(status, code, &String::from_utf8_lossy(&words), limits)
 }
 
-fn start(program: &Path, engine: &Engine, limits: &StrategyLimits) -> std::io::Result<Child> {
+fn start(program: &Path, arguments: &[String]) -> std::io::Result<Child> {
     Command::new(program)
         .arg(child::COMMAND)
-        .args(Compile::of(engine, limits).arguments())
+        .args(arguments)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -276,18 +329,37 @@ mod tests {
     #[test]
     fn the_same_component_is_compiled_once_and_a_newer_one_ends_the_one_before() {
         let (one, other) = (Digest::of([&b"1"[..]]), Digest::of([&b"2"[..]]));
-        let (first, is_ours) = enter(&order("a test", &one));
+        let enter = |digest: &Digest| enter(&order("a test", digest), &Errand::default()).unwrap();
+        let (first, is_ours) = enter(&one);
         assert!(is_ours);
-        let (same, is_ours) = enter(&order("a test", &one));
+        let (same, is_ours) = enter(&one);
         assert!(!is_ours && Arc::ptr_eq(&first, &same));
-        let (newer, is_ours) = enter(&order("a test", &other));
+        let (newer, is_ours) = enter(&other);
         assert!(is_ours && first.is_superseded.load(Ordering::Relaxed));
         leave("a test", &first, Err(Refused::Superseded));
-        let (still, is_ours) = enter(&order("a test", &other));
+        let (still, is_ours) = enter(&other);
         assert!(!is_ours && Arc::ptr_eq(&newer, &still), "the end of the old one is not that of the new one");
         leave("a test", &newer, Ok(Arc::default()));
         assert_eq!(*still.outcome.lock(), Some(Ok(Arc::default())));
-        assert!(enter(&order("a test", &one)).1, "nobody compiles any more");
+        assert!(enter(&one).1, "nobody compiles any more");
+    }
+
+    #[test]
+    fn a_newer_errand_takes_over_what_it_needs_too_and_ends_what_nobody_needs() {
+        let (shared, other) = (Digest::of([&b"1"[..]]), Digest::of([&b"2"[..]]));
+        let old = Errand::default();
+        let (job, _) = enter(&order("shared", &shared), &old).unwrap();
+        let new = Errand::instead_of(old.clone());
+        let (taken_over, is_ours) = enter(&order("shared", &shared), &new).unwrap();
+        assert!(!is_ours && old.is_over() && Arc::ptr_eq(&job, &taken_over));
+        assert_eq!(wait("shared", &job, &old), Err(Refused::Superseded));
+        assert!(!job.is_superseded.load(Ordering::Relaxed), "the newer one waits for it");
+        let newest = Errand::instead_of(new.clone());
+        assert!(enter(&order("another", &other), &newest).unwrap().1);
+        assert_eq!(wait("shared", &job, &new), Err(Refused::Superseded));
+        assert!(job.is_superseded.load(Ordering::Relaxed), "nobody waits for it");
+        assert!(enter(&order("shared", &shared), &new).is_none(), "what is over begins nothing");
+        assert!(enter(&order("shared", &shared), &newest).unwrap().1, "what has ended is begun again");
     }
 
     #[test]

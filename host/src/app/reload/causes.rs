@@ -1,0 +1,72 @@
+//! Where reloads come from: signals and requests, and files that look different.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::ReloadRequest;
+use crate::app::watch::{self as files, Look};
+
+/// The cause of a reload for which nobody has asked.
+pub const FILE_CHANGED: &str = "a file has changed";
+
+/// Why to reload, and who wants to know the outcome, if anybody does.
+pub type Cause = (&'static str, Option<ReloadRequest>);
+
+/// All that may cause a reload.
+pub struct Causes {
+    requests: mpsc::Receiver<ReloadRequest>,
+    /// None where the system gives no thread to look.
+    looks: Option<watch::Receiver<Look>>,
+    watched: Arc<ArcSwap<Vec<PathBuf>>>,
+}
+
+impl Causes {
+    /// These requests, and changes of these files.
+    pub fn new(requests: mpsc::Receiver<ReloadRequest>, watched: Vec<PathBuf>) -> Self {
+        let watched = Arc::new(ArcSwap::from_pointee(watched));
+        let looks = files::start(Arc::clone(&watched));
+        if let Err(error) = &looks {
+            tracing::warn!(%error, "changes of files are not followed: {error}");
+        }
+        Self { requests, looks: looks.ok(), watched }
+    }
+
+    /// How the files look as far as it is known by now.
+    pub fn look(&mut self) -> Look {
+        self.looks.as_mut().map(|looks| looks.borrow_and_update().clone()).unwrap_or_default()
+    }
+
+    /// From now on it is these files that cause a reload.
+    pub fn watch(&self, files: Vec<PathBuf>) {
+        self.watched.store(Arc::new(files));
+    }
+
+    /// The next, where a look at the files is one if `is_news` says so; `None` when nobody can ask any more. May be dropped
+    /// before it is ready, and nothing is lost.
+    pub async fn next(&mut self, is_news: impl Fn(&Look) -> bool) -> Option<Cause> {
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => return request.map(|request| (request.cause, Some(request))),
+                // The thread lives as long as its receiver.
+                Some(looks) = changed(&mut self.looks) => {
+                    if is_news(&looks.borrow_and_update()) {
+                        return Some((FILE_CHANGED, None));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Those who have asked by now.
+    pub fn waiting(&mut self) -> impl Iterator<Item = ReloadRequest> {
+        std::iter::from_fn(|| self.requests.try_recv().ok())
+    }
+}
+
+async fn changed(looks: &mut Option<watch::Receiver<Look>>) -> Option<&mut watch::Receiver<Look>> {
+    let Some(looks) = looks else { return std::future::pending().await };
+    looks.changed().await.is_ok().then_some(looks)
+}
