@@ -1,70 +1,91 @@
-//! The candidates of one request, as the strategy sees them: what the host said once about each provider, joined
-//! without copying with what it measures now.
+//! The candidates of one request, as the strategy sees them: what the host said once about each target, joined without
+//! copying with what it measures now.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::bindings::pointsman::strategy::types as wit;
-use crate::{Order, Price, Provider, ProviderIndex, draw, rendezvous};
+use crate::{Decision, Order, Price, Target, TargetIndex, draw, rendezvous};
 
-/// One provider that may be chosen now.
+/// One target that may be chosen now.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    provider: &'a Provider,
-    facts: &'a wit::Candidate,
+    target: &'a Target,
+    facts: wit::Candidate,
 }
 
 impl<'a> Candidate<'a> {
     /// Its position in the configuration, by which strategies remember it (see [`Setup::index_of`](crate::Setup::index_of)).
-    pub fn index(self) -> ProviderIndex {
-        self.facts.provider
+    pub fn index(self) -> TargetIndex {
+        self.facts.target
     }
 
-    /// Its name in the configuration.
+    /// Its name, unique among the targets: the provider's, or `provider/model` where several targets share a provider.
     pub fn name(self) -> &'a str {
-        &self.provider.name
+        &self.target.name
+    }
+
+    /// The name of its provider in the configuration.
+    pub fn provider(self) -> &'a str {
+        &self.target.provider
+    }
+
+    /// The model that the provider is asked for, as it calls it; empty where that follows from what the client asks for.
+    pub fn model(self) -> &'a str {
+        &self.target.model
+    }
+
+    /// How many tokens a request and its answer may have together; `None` when the configuration does not say.
+    pub fn context(self) -> Option<u32> {
+        (self.target.context > 0).then_some(self.target.context)
+    }
+
+    /// Whether so many tokens, of a request and its answer together, fit into its context; also true when that is not known.
+    pub fn has_room_for(self, tokens: u32) -> bool {
+        self.context().is_none_or(|context| tokens <= context)
     }
 
     /// The dialect it speaks: `openai` or `azure`.
     pub fn kind(self) -> &'a str {
-        &self.provider.kind
+        &self.target.kind
     }
 
     /// Its configured weight: finite and above 0, by default 1.
     pub fn weight(self) -> f64 {
-        self.provider.weight
+        self.target.weight
     }
 
-    /// Whether the host holds it back until every other provider has failed or is unhealthy.
+    /// Whether the host holds it back until every other target has failed or is unhealthy.
     pub fn fallback_only(self) -> bool {
-        self.provider.fallback_only
+        self.target.fallback_only
     }
 
-    /// How many requests it may work on at once; `None` means without limit.
+    /// How many requests its provider may work on at once; `None` means without limit.
     pub fn max_concurrent(self) -> Option<u32> {
-        (self.provider.max_concurrent > 0).then_some(self.provider.max_concurrent)
+        (self.target.max_concurrent > 0).then_some(self.target.max_concurrent)
     }
 
     /// The models it is configured to serve; empty means any.
     pub fn models(self) -> &'a [String] {
-        &self.provider.models
+        &self.target.models
     }
 
     /// What it costs, if the configuration says so.
     pub fn price(self) -> Option<Price> {
-        self.provider.price
+        self.target.price
     }
 
     /// What the configuration says about it under `labels`.
     pub fn label(self, key: &str) -> Option<&'a str> {
-        self.provider.labels.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+        self.target.labels.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
-    /// Requests that it works on at this moment, streams that still run included.
+    /// Requests that its provider works on at this moment, streams that still run included.
     pub fn in_flight(self) -> u32 {
         self.facts.in_flight
     }
 
-    /// Whether it works on as many requests as it may: one more would wait for a slot.
+    /// Whether the provider works on as many requests as it may: one more would wait for a slot.
     pub fn is_full(self) -> bool {
         self.max_concurrent().is_some_and(|limit| self.in_flight() >= limit)
     }
@@ -79,52 +100,96 @@ impl<'a> Candidate<'a> {
     pub fn failure_permille(self) -> u32 {
         self.facts.failure_permille
     }
+
+    /// The share that is left of the requests that its provider grants in a period, 0 to 1000; 1000 when nothing is known.
+    pub fn requests_left(self) -> u32 {
+        self.facts.requests_left
+    }
+
+    /// The share that is left of the tokens that its provider grants in a period, likewise.
+    pub fn tokens_left(self) -> u32 {
+        self.facts.tokens_left
+    }
 }
 
-/// The providers that may be tried for one request, in the order of the configuration; there is at least one.
-#[derive(Clone, Copy, Debug)]
+/// The targets that may be tried for one request, in the order of the configuration. There is at least one, unless all were
+/// left out with [`filter`](Self::filter).
+#[derive(Clone, Debug)]
 pub struct Candidates<'a> {
-    providers: &'a [Provider],
-    facts: &'a [wit::Candidate],
+    targets: &'a [Target],
+    facts: Cow<'a, [wit::Candidate]>,
+    /// Those that were left out.
+    excluded: Vec<TargetIndex>,
 }
 
 impl<'a> Candidates<'a> {
-    /// Every `facts[i].provider` must be an index into `providers`, which the contract promises.
-    pub(crate) fn new(providers: &'a [Provider], facts: &'a [wit::Candidate]) -> Self {
-        Self { providers, facts }
+    /// Every `facts[i].target` must be an index into `targets`, which the contract promises.
+    pub(crate) fn new(targets: &'a [Target], facts: &'a [wit::Candidate]) -> Self {
+        Self { targets, facts: Cow::Borrowed(facts), excluded: Vec::new() }
     }
 
     /// How many there are.
-    #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
     pub fn len(&self) -> usize {
         self.facts.len()
     }
 
+    /// Whether all were left out.
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_empty()
+    }
+
     /// Goes through them in the order of the configuration.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Candidate<'a>> + Clone + use<'a> {
-        let this = *self;
-        self.facts.iter().map(move |facts| this.of(facts))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Candidate<'a>> + Clone + use<'a, '_> {
+        let targets = self.targets;
+        self.facts.iter().map(move |facts| of(targets, facts))
     }
 
-    fn of(self, facts: &'a wit::Candidate) -> Candidate<'a> {
-        Candidate { provider: &self.providers[facts.provider as usize], facts }
-    }
-
-    /// The candidate that is provider `index`; `None` if that one is not offered this time.
-    pub fn find(&self, index: ProviderIndex) -> Option<Candidate<'a>> {
+    /// The candidate that is target `index`; `None` if that one is not offered this time.
+    pub fn find(&self, index: TargetIndex) -> Option<Candidate<'a>> {
         self.iter().find(|candidate| candidate.index() == index)
+    }
+
+    /// Leaves out those for which `keep` does not hold, for good: the host tries them never, for this request, not even as a
+    /// last resort. What is asked of the result is spread over the others alone, each with its full share.
+    ///
+    /// If nobody is left here, nor in a later tier, the client gets a 503 with the reason of the decision. What is merely to
+    /// be tried later is a matter for [`Order::prefer`].
+    ///
+    /// ```
+    /// # use pointsman_guest::{Candidates, Decision, Request};
+    /// fn europe_alone(request: &Request, candidates: &Candidates<'_>) -> Decision {
+    ///     candidates.filter(|c| c.label("region") == Some("eu")).weighted(request.seq).into()
+    /// }
+    /// # let _ = europe_alone;
+    /// ```
+    #[must_use]
+    pub fn filter(&self, mut keep: impl FnMut(Candidate<'a>) -> bool) -> Self {
+        let mut excluded = self.excluded.clone();
+        let mut kept = Vec::with_capacity(self.facts.len());
+        for facts in self.facts.iter() {
+            if keep(of(self.targets, facts)) {
+                kept.push(*facts);
+            } else {
+                excluded.push(facts.target);
+            }
+        }
+        Self { targets: self.targets, facts: Cow::Owned(kept), excluded }
+    }
+
+    fn order(&self, candidates: impl IntoIterator<Item = Candidate<'a>>) -> Order<'a> {
+        Order::new(candidates.into_iter().collect(), self.excluded.clone())
     }
 
     /// The order of the configuration.
     pub fn in_order(&self) -> Order<'a> {
-        self.iter().collect()
+        self.order(self.iter())
     }
 
     /// An exact rotation: with `seq` counting up from 0, usually [`Request::seq`](crate::Request::seq), each candidate
     /// comes first once in every `len()` requests.
     ///
     /// The rest stands behind it in cyclic order and takes one step of its own per turn, so that the requests of a
-    /// provider that fails are shared by all the others and do not all fall on its neighbour.
+    /// target that fails are shared by all the others and do not all fall on its neighbour.
     pub fn rotate(&self, seq: u32) -> Order<'a> {
         let mut order: Vec<_> = self.iter().collect();
         let turn = |len: usize| seq as usize % len;
@@ -135,7 +200,7 @@ impl<'a> Candidates<'a> {
             let rest = &mut order[1..];
             rest.rotate_left(turns % rest.len());
         }
-        order.into_iter().collect()
+        self.order(order)
     }
 
     /// A draw without replacement in proportion to the configured weights: see [`weighted_by`](Self::weighted_by).
@@ -155,7 +220,7 @@ impl<'a> Candidates<'a> {
     /// A weight of 0, or one that is not finite or below 0, comes last, in the order of the configuration.
     pub fn weighted_by(&self, seq: u32, weight: impl FnMut(Candidate<'a>) -> f64) -> Order<'a> {
         let places = draw::without_replacement(self.iter().map(weight), draw::golden_ratio_point(seq));
-        places.into_iter().map(|place| self.of(&self.facts[place])).collect()
+        self.order(places.into_iter().map(|place| of(self.targets, &self.facts[place])))
     }
 
     /// Affinity: the same key meets the same candidate first, as long as it is offered, and when it is not only its own
@@ -168,7 +233,7 @@ impl<'a> Candidates<'a> {
         let key = key.as_ref();
         let mut scored: Vec<_> = self.iter().map(|c| (rendezvous::score(key, c.name(), c.weight()), c)).collect();
         scored.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-        scored.into_iter().map(|(_, candidate)| candidate).collect()
+        self.order(scored.into_iter().map(|(_, candidate)| candidate))
     }
 
     /// Of two candidates drawn by chance the one with the smaller key comes first, then the other, then the rest, the
@@ -191,7 +256,7 @@ impl<'a> Candidates<'a> {
             }
             keyed[2..].sort_by(|(left, _), (right, _)| left.cmp(right));
         }
-        keyed.into_iter().map(|(_, candidate)| candidate).collect()
+        self.order(keyed.into_iter().map(|(_, candidate)| candidate))
     }
 
     /// The smallest key first; ties in the order of the configuration. To let ties take turns, sort a
@@ -200,9 +265,20 @@ impl<'a> Candidates<'a> {
         self.in_order().sort_by_key(key)
     }
 
-    /// Those for which `keep` holds, in the order of the configuration: see [`Order::filter`].
-    pub fn filter(&self, keep: impl FnMut(Candidate<'a>) -> bool) -> Order<'a> {
-        self.in_order().filter(keep)
+    /// Those for which `first` holds go before the others; both in the order of the configuration.
+    pub fn prefer(&self, first: impl FnMut(Candidate<'a>) -> bool) -> Order<'a> {
+        self.in_order().prefer(first)
+    }
+}
+
+fn of<'a>(targets: &'a [Target], facts: &wit::Candidate) -> Candidate<'a> {
+    Candidate { target: &targets[facts.target as usize], facts: *facts }
+}
+
+impl From<Candidates<'_>> for Decision {
+    /// The order of the configuration, without those that were left out.
+    fn from(candidates: Candidates<'_>) -> Self {
+        candidates.in_order().into()
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::pointsman::strategy::meta::Info;
 use crate::bindings::pointsman::strategy::types as wit;
-use crate::{Candidates, Outcome, Provider, Request, Setup, Strategy, config};
+use crate::{Candidates, Outcome, Request, Setup, Strategy, Target, config};
 
 /// The one instance that a component holds, from `init` on. A component has a single thread and the host never calls
 /// into a call, so the cell is never borrowed twice.
@@ -14,19 +14,18 @@ pub struct Running<S>(RefCell<Option<Started<S>>>);
 #[derive(Debug)]
 pub(crate) struct Started<S> {
     strategy: S,
-    providers: Vec<Provider>,
+    targets: Vec<Target>,
 }
 
 impl<S: Strategy> Started<S> {
     pub(crate) fn new(setup: wit::Setup) -> Result<Self, String> {
-        let config = config::parse(&setup.config)?;
-        let setup = Setup::new(setup.providers);
-        let strategy = S::new(&setup, config)?;
-        Ok(Self { strategy, providers: setup.into_providers() })
+        let (setup, config) = Setup::new(setup);
+        let strategy = S::new(&setup, config::parse(&config)?)?;
+        Ok(Self { strategy, targets: setup.into_targets() })
     }
 
     pub(crate) fn route(&mut self, request: &Request, facts: &[wit::Candidate]) -> crate::Decision {
-        self.strategy.route(request, &Candidates::new(&self.providers, facts))
+        self.strategy.route(request, &Candidates::new(&self.targets, facts))
     }
 
     pub(crate) fn observe(&mut self, outcomes: &[Outcome]) {

@@ -1,7 +1,7 @@
 //! Write routing strategies for Pointsman, the LLM proxy whose choice of provider is a WebAssembly component.
 //!
-//! For each request the host offers the *candidates*, the providers that may be tried now, and a strategy puts them in
-//! order. That is all it does: queueing, health, timeouts and failover are the host's. A strategy is one type that
+//! For each request the host offers the *candidates*, the targets that may be tried now, and a strategy puts them in
+//! order. A target is a provider, or one of several models at a provider. That is all it does: queueing, health, timeouts and failover are the host's. A strategy is one type that
 //! implements [`Strategy`], and one line that turns it into a component:
 //!
 //! ```
@@ -40,14 +40,14 @@
 //!
 //! [`Candidates`] starts an [`Order`] ([`in_order`](Candidates::in_order), [`rotate`](Candidates::rotate),
 //! [`weighted`](Candidates::weighted), [`rendezvous`](Candidates::rendezvous), [`sort_by_key`](Candidates::sort_by_key)),
-//! and an [`Order`] is refined by [`sort_by_key`](Order::sort_by_key), [`prefer`](Order::prefer),
-//! [`filter`](Order::filter) and [`then`](Order::then). Sorting and preferring are stable, so preferences compose from
+//! and an [`Order`] is refined by [`sort_by_key`](Order::sort_by_key), [`prefer`](Order::prefer) and [`then`](Order::then).
+//! [`Candidates::filter`] leaves out for good those that must not be tried. Sorting and preferring are stable, so preferences compose from
 //! the last to the first: the order before is what breaks the ties after.
 //!
 //! # The rules
 //!
 //! A strategy has no clock, no randomness, no files and no network: `request.now_ms`, `request.entropy` and
-//! `request.seq` are its time, its dice and its counter; [`request.lot()`](Request::lot) is one draw for all requests that
+//! `request.seq` are its time, its dice and its counter; [`request.uniform()`](Request::uniform) is one draw for all requests that
 //! belong together. A decision that follows from its inputs alone can be tested
 //! and replayed. It is allowed a few milliseconds and should take a few microseconds. If it panics or takes too long,
 //! the request goes out in the order of the configuration and the strategy starts afresh: what it remembers is a
@@ -68,13 +68,21 @@ mod setup;
 mod strategy;
 pub mod testing;
 
-pub use bindings::pointsman::strategy::types::{Outcome, OutcomeKind, Price, Provider, ProviderIndex, Request, Tier};
+pub use bindings::pointsman::strategy::types::{Outcome, OutcomeKind, Price, Request, Target, TargetIndex, Tier};
 pub use candidate::{Candidate, Candidates};
 pub use config::NoConfig;
 pub use decision::Decision;
 pub use order::Order;
 pub use setup::Setup;
 pub use strategy::Strategy;
+
+/// The name of [`Target`] before 0.3 of the contract.
+#[deprecated(note = "a strategy chooses among targets, of which several may be at one provider: `Target`")]
+pub type Provider = Target;
+
+/// The name of [`TargetIndex`] before 0.3 of the contract.
+#[deprecated(note = "a strategy chooses among targets, of which several may be at one provider: `TargetIndex`")]
+pub type ProviderIndex = TargetIndex;
 
 /// What [`export!`] expands to. Not part of the interface: it changes without notice.
 #[doc(hidden)]

@@ -1,13 +1,21 @@
 //! An order under construction: what a strategy prefers, refined step by step.
 
-use crate::{Candidate, Decision};
+use crate::{Candidate, Decision, TargetIndex};
 
 /// Candidates in order of preference. Made by the methods of [`Candidates`](crate::Candidates), refined by its own, and
 /// returned from [`route`](crate::Strategy::route) with [`because`](Self::because) or `into()`.
 #[derive(Clone, Debug)]
-pub struct Order<'a>(Vec<Candidate<'a>>);
+pub struct Order<'a> {
+    candidates: Vec<Candidate<'a>>,
+    /// Those that must not be tried.
+    excluded: Vec<TargetIndex>,
+}
 
 impl<'a> Order<'a> {
+    pub(crate) fn new(candidates: Vec<Candidate<'a>>, excluded: Vec<TargetIndex>) -> Self {
+        Self { candidates, excluded }
+    }
+
     /// The smallest key first. Stable: equal keys keep the order they had.
     ///
     /// ```
@@ -19,60 +27,86 @@ impl<'a> Order<'a> {
     /// ```
     #[must_use]
     pub fn sort_by_key<K: Ord>(mut self, mut key: impl FnMut(Candidate<'a>) -> K) -> Self {
-        self.0.sort_by_key(|candidate| key(*candidate));
+        self.candidates.sort_by_key(|candidate| key(*candidate));
         self
     }
 
-    /// Those for which `first` holds go before the others; both keep the order they had.
+    /// Those for which `first` holds go before the others; both keep the order they had. All may be tried.
     #[must_use]
     pub fn prefer(self, mut first: impl FnMut(Candidate<'a>) -> bool) -> Self {
         self.sort_by_key(|candidate| !first(candidate))
     }
 
-    /// Leaves out those for which `keep` does not hold. They are not lost: after those that are named, the host tries
-    /// them in the order of the configuration. If nothing is left, the strategy abstains.
+    /// Leaves out those for which `keep` does not hold, for good: the host tries them never, for this request, not even as a
+    /// last resort. To share requests evenly among those that are left, leave out first:
+    /// [`Candidates::filter`](crate::Candidates::filter).
     #[must_use]
     pub fn filter(mut self, mut keep: impl FnMut(Candidate<'a>) -> bool) -> Self {
-        self.0.retain(|candidate| keep(*candidate));
+        let excluded = &mut self.excluded;
+        self.candidates.retain(|candidate| {
+            let kept = keep(*candidate);
+            if !kept {
+                excluded.push(candidate.index());
+            }
+            kept
+        });
         self
     }
 
-    /// Puts behind this order whatever of `next` it does not contain.
+    /// Puts behind this order whatever of `next` it does not contain. What either leaves out stays out.
     #[must_use]
     pub fn then(mut self, next: Self) -> Self {
-        for candidate in next.0 {
-            if !self.0.iter().any(|present| present.index() == candidate.index()) {
-                self.0.push(candidate);
+        let is_new = |known: &[TargetIndex], index| !known.contains(&index);
+        for index in next.excluded {
+            if is_new(&self.excluded, index) {
+                self.excluded.push(index);
             }
         }
+        let mut known: Vec<TargetIndex> = self.candidates.iter().map(|candidate| candidate.index()).collect();
+        for candidate in next.candidates {
+            if is_new(&known, candidate.index()) {
+                known.push(candidate.index());
+                self.candidates.push(candidate);
+            }
+        }
+        let excluded = &self.excluded;
+        self.candidates.retain(|candidate| is_new(excluded, candidate.index()));
         self
     }
 
     /// Goes through the candidates by preference.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Candidate<'a>> {
-        self.0.iter().copied()
+        self.candidates.iter().copied()
     }
 
-    /// Whether nothing is left, which as a decision abstains.
+    /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.candidates.is_empty()
     }
 
     /// The decision for this order, with one of [`Strategy::REASONS`](crate::Strategy::REASONS).
     pub fn because(self, reason: &'static str) -> Decision {
         Decision::from(self).because(reason)
     }
+
+    /// The decision for this order, with a reason for each candidate, from [`Strategy::REASONS`](crate::Strategy::REASONS).
+    /// [`Decision::because`] may say one for the whole beside.
+    pub fn because_each(self, reason: impl FnMut(Candidate<'a>) -> &'static str) -> Decision {
+        let reasons = self.iter().map(reason).collect();
+        Decision { reasons, ..Decision::from(self) }
+    }
 }
 
 impl<'a> FromIterator<Candidate<'a>> for Order<'a> {
     /// An order made by hand. A candidate that comes twice would make the decision illegal.
     fn from_iter<I: IntoIterator<Item = Candidate<'a>>>(candidates: I) -> Self {
-        Self(candidates.into_iter().collect())
+        Self::new(candidates.into_iter().collect(), Vec::new())
     }
 }
 
 impl From<Order<'_>> for Decision {
     fn from(order: Order<'_>) -> Self {
-        Decision::of(order.0.into_iter().map(Candidate::index).collect())
+        let Order { candidates, excluded } = order;
+        Decision { excluded, ..Decision::of(candidates.into_iter().map(Candidate::index).collect()) }
     }
 }

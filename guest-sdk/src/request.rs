@@ -4,11 +4,11 @@ use crate::Request;
 use crate::rendezvous::mix;
 
 impl Request {
-    /// The request's lot: a number from 0 up to, but not including, 1, evenly spread. Requests that belong together
+    /// The request's draw: a number from 0 up to, but not including, 1, evenly spread. Requests that belong together
     /// (`affinity`) have the same one, in every process and after every start; one that belongs to no other draws by chance
     /// (`entropy`).
     ///
-    /// `request.lot() < 0.05` is five percent of the sessions, and `< 0.2` the same ones and more.
+    /// `request.uniform() < 0.05` is five percent of the sessions, and `< 0.2` the same ones and more.
     ///
     /// ```
     /// use pointsman_guest::{Candidates, Decision, NoConfig, Request, Setup, Strategy};
@@ -25,7 +25,7 @@ impl Request {
     ///
     ///     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
     ///         let order = candidates.in_order();
-    ///         if request.lot() < 0.2 { order.sort_by_key(|c| std::cmp::Reverse(c.index())).into() } else { order.into() }
+    ///         if request.uniform() < 0.2 { order.sort_by_key(|c| std::cmp::Reverse(c.index())).into() } else { order.into() }
     ///     }
     /// }
     ///
@@ -34,7 +34,7 @@ impl Request {
     /// strategy.request.entropy = u32::MAX / 10;
     /// assert_eq!(strategy.route(), ["new", "old"]);
     /// ```
-    pub fn lot(&self) -> f64 {
+    pub fn uniform(&self) -> f64 {
         let drawn = match self.affinity {
             0 => self.entropy,
             // Mixed anew: what another strategy has divided by the key's first bits is to be whole here.
@@ -42,31 +42,55 @@ impl Request {
         };
         f64::from(drawn) / 2_f64.powi(32)
     }
+
+    /// The request's draw: the name of [`uniform`](Self::uniform) before 0.3 of the contract.
+    #[deprecated(note = "is called `uniform`")]
+    pub fn lot(&self) -> f64 {
+        self.uniform()
+    }
+
+    /// The value of an attribute, a name under `routing.attributes` of the configuration; `None` when the request has none.
+    /// The client chooses it: it proves nothing.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// About how many tokens the request and its answer have together: `prompt_tokens` and `max_tokens`, or in place of the
+    /// latter, where the client does not say it, `usual`.
+    pub fn tokens(&self, usual: u32) -> u32 {
+        self.prompt_tokens.saturating_add(if self.max_tokens > 0 { self.max_tokens } else { usual })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tier;
 
     fn request(entropy: u32, affinity: u64) -> Request {
-        let (tier, model) = (Tier::Primary, String::new());
-        let (seq, now_ms, attempts, streaming, body_bytes) = (0, 0, 0, false, 0);
-        Request { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes, affinity }
+        Request { entropy, affinity, ..crate::testing::request() }
     }
 
     #[test]
-    fn what_belongs_together_has_one_lot_and_the_rest_draws() {
-        assert_eq!(request(1, 7).lot(), request(u32::MAX, 7).lot());
-        assert_eq!((request(0, 0).lot(), request(1 << 31, 0).lot()), (0.0, 0.5));
-        assert!(request(u32::MAX, 0).lot() < 1.0);
+    fn what_belongs_together_draws_once_and_the_rest_each_for_itself() {
+        assert_eq!(request(1, 7).uniform(), request(u32::MAX, 7).uniform());
+        assert_eq!((request(0, 0).uniform(), request(1 << 31, 0).uniform()), (0.0, 0.5));
+        assert!(request(u32::MAX, 0).uniform() < 1.0);
     }
 
     #[test]
-    fn lots_of_sessions_are_evenly_spread() {
+    fn draws_of_sessions_are_evenly_spread() {
         for share in [0.05, 0.3, 0.9] {
-            let below = (1..=20_000).filter(|key| request(0, *key).lot() < share).count() as f64 / 20_000.0;
+            let below = (1..=20_000).filter(|key| request(0, *key).uniform() < share).count() as f64 / 20_000.0;
             assert!((below - share).abs() < 0.01, "{share}: {below}");
         }
+    }
+
+    #[test]
+    fn attributes_are_known_by_name_and_tokens_with_those_of_the_answer() {
+        let attributes = vec![("tenant".to_owned(), "search".to_owned())];
+        let request = Request { attributes, prompt_tokens: 100, ..request(0, 0) };
+        assert_eq!((request.attribute("tenant"), request.attribute("user")), (Some("search"), None));
+        assert_eq!(request.tokens(500), 600);
+        assert_eq!(Request { max_tokens: u32::MAX, ..request }.tokens(500), u32::MAX);
     }
 }

@@ -30,7 +30,9 @@ mod played;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use fixture::{ProviderFixture, fixture};
+#[expect(deprecated, reason = "the old name stays")]
+pub use fixture::ProviderFixture;
+pub use fixture::{TargetFixture, fixture};
 #[cfg(not(target_family = "wasm"))]
 pub use played::play_fixtures;
 
@@ -38,10 +40,10 @@ use crate::bindings::pointsman::strategy::types as wit;
 use crate::export::Started;
 use crate::{Decision, Outcome, Request, Strategy, Tier};
 
-/// What the host measures of a candidate, to be set by a test. All 0 at first.
+/// What the host measures of a candidate, to be set by a test. At first it does nothing and nothing is known of it.
 pub use crate::bindings::pointsman::strategy::types::Candidate as CandidateFacts;
 
-/// A strategy with providers, a request to come and candidates that a test may change.
+/// A strategy with targets, a request to come and candidates that a test may change.
 ///
 /// Every decision is checked against the contract; one that the host would refuse panics.
 #[derive(Debug)]
@@ -49,8 +51,9 @@ pub struct Harness<S: Strategy> {
     started: Started<S>,
     names: Vec<String>,
     facts: Vec<CandidateFacts>,
-    offered: Vec<wit::ProviderIndex>,
+    offered: Vec<wit::TargetIndex>,
     reason: Option<&'static str>,
+    excluded: Vec<String>,
     /// The next request. [`route`](Self::route) counts `seq` up; the rest stays as it was set. At first all 0, of the
     /// primary tier, for the model `"model"`.
     pub request: Request,
@@ -64,8 +67,8 @@ impl<S: Strategy> Harness<S> {
     ///
     /// If the strategy refuses to start.
     #[track_caller]
-    pub fn new(providers: impl IntoIterator<Item = impl Into<ProviderFixture>>) -> Self {
-        Self::with_config(providers, "{}")
+    pub fn new(targets: impl IntoIterator<Item = impl Into<TargetFixture>>) -> Self {
+        Self::with_config(targets, "{}")
     }
 
     /// Starts the strategy with a config, as JSON.
@@ -74,8 +77,8 @@ impl<S: Strategy> Harness<S> {
     ///
     /// If the strategy refuses to start.
     #[track_caller]
-    pub fn with_config(providers: impl IntoIterator<Item = impl Into<ProviderFixture>>, config: &str) -> Self {
-        Self::start(providers, config).unwrap_or_else(|error| panic!("the strategy does not start: {error}"))
+    pub fn with_config(targets: impl IntoIterator<Item = impl Into<TargetFixture>>, config: &str) -> Self {
+        Self::start(targets, config).unwrap_or_else(|error| panic!("the strategy does not start: {error}"))
     }
 
     /// Starts the strategy with a config, as JSON.
@@ -83,54 +86,63 @@ impl<S: Strategy> Harness<S> {
     /// # Errors
     ///
     /// The text that the operator would see.
-    pub fn start(
-        providers: impl IntoIterator<Item = impl Into<ProviderFixture>>,
+    pub fn start(targets: impl IntoIterator<Item = impl Into<TargetFixture>>, config: &str) -> Result<Self, String> {
+        Self::start_granted(targets, config, &[], false)
+    }
+
+    /// Starts the strategy with a config, as JSON, and with what the operator grants: attributes, and the prompt.
+    ///
+    /// # Errors
+    ///
+    /// The text that the operator would see.
+    pub fn start_granted(
+        targets: impl IntoIterator<Item = impl Into<TargetFixture>>,
         config: &str,
+        attributes: &[&str],
+        prompt: bool,
     ) -> Result<Self, String> {
-        let providers: Vec<_> = providers.into_iter().map(|provider| provider.into().into_provider()).collect();
-        let names: Vec<_> = providers.iter().map(|provider| provider.name.clone()).collect();
+        let targets: Vec<_> = targets.into_iter().map(|target| target.into().into_target()).collect();
+        let names: Vec<_> = targets.iter().map(|target| target.name.clone()).collect();
         let offered: Vec<_> = (0..).take(names.len()).collect();
-        let idle = |provider| CandidateFacts { provider, in_flight: 0, latency_us: 0, failure_permille: 0 };
+        let attributes = attributes.iter().map(|name| (*name).to_owned()).collect();
+        let (route, config) = (ROUTE.to_owned(), config.to_owned());
         Ok(Self {
-            started: Started::new(wit::Setup { providers, config: config.to_owned() })?,
+            started: Started::new(wit::Setup { route, targets, attributes, prompt, config })?,
             names,
             facts: offered.iter().copied().map(idle).collect(),
             offered,
             reason: None,
-            request: Request {
-                seq: 0,
-                entropy: 0,
-                now_ms: 0,
-                tier: Tier::Primary,
-                attempts: 0,
-                model: "model".to_owned(),
-                streaming: false,
-                body_bytes: 0,
-                affinity: 0,
-            },
+            excluded: Vec::new(),
+            request: request(),
         })
     }
 
-    /// What the host measures of `provider` from now on: `harness.candidate("a").in_flight = 3`.
+    /// What the host measures of `target` from now on: `harness.candidate("a").in_flight = 3`.
     ///
     /// # Panics
     ///
-    /// If there is no such provider.
+    /// If there is no such target.
     #[track_caller]
-    pub fn candidate(&mut self, provider: &str) -> &mut CandidateFacts {
-        let index = self.index_of(provider);
+    pub fn candidate(&mut self, target: &str) -> &mut CandidateFacts {
+        let index = self.index_of(target);
         &mut self.facts[index]
     }
 
-    /// Offers only these providers from now on, in the order of the configuration, and starts `seq` afresh, as the host
-    /// does for another set of providers.
+    /// Gives the requests to come an attribute, in place of the value that they had.
+    pub fn attribute(&mut self, name: &str, value: &str) {
+        self.request.attributes.retain(|(known, _)| known != name);
+        self.request.attributes.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Offers only these targets from now on, in the order of the configuration, and starts `seq` afresh, as the host
+    /// does for another set of targets.
     ///
     /// # Panics
     ///
-    /// If there is no such provider.
+    /// If there is no such target.
     #[track_caller]
-    pub fn offer<'n>(&mut self, providers: impl IntoIterator<Item = &'n str>) {
-        let offered: BTreeSet<_> = providers.into_iter().map(|name| self.index_of(name) as u32).collect();
+    pub fn offer<'n>(&mut self, targets: impl IntoIterator<Item = &'n str>) {
+        let offered: BTreeSet<_> = targets.into_iter().map(|name| self.index_of(name) as u32).collect();
         self.offered = offered.into_iter().collect();
         self.request.seq = 0;
     }
@@ -163,7 +175,13 @@ impl<S: Strategy> Harness<S> {
             panic!("{illegal}");
         }
         self.reason = decision.reason;
+        self.excluded = decision.excluded.iter().map(|index| self.names[*index as usize].clone()).collect();
         Ok(decision.order?.into_iter().map(|index| self.names[index as usize].clone()).collect())
+    }
+
+    /// Those that the last decision excluded.
+    pub fn excluded(&self) -> &[String] {
+        &self.excluded
     }
 
     /// The reason of the last decision.
@@ -178,8 +196,8 @@ impl<S: Strategy> Harness<S> {
         }
     }
 
-    /// The share of each provider in the first place over the next `requests` requests. A decision that abstains
-    /// counts for the first provider offered.
+    /// The share of each target in the first place over the next `requests` requests. A decision that abstains counts
+    /// for the first target offered, one that excludes all for none.
     ///
     /// # Panics
     ///
@@ -189,47 +207,90 @@ impl<S: Strategy> Harness<S> {
         let mut shares = BTreeMap::new();
         for _ in 0..requests {
             let first = self.route().into_iter().next();
-            let first = first.unwrap_or_else(|| self.names[self.offered[0] as usize].clone());
-            *shares.entry(first).or_insert(0.0) += 1.0 / f64::from(requests);
+            let untouched = |index: &&u32| !self.excluded.contains(&self.names[**index as usize]);
+            let first_offered = || self.offered.iter().find(untouched).map(|index| self.names[*index as usize].clone());
+            if let Some(first) = first.or_else(first_offered) {
+                *shares.entry(first).or_insert(0.0) += 1.0 / f64::from(requests);
+            }
         }
         shares
     }
 
-    /// Claims that over the next `requests` requests `provider` has `share` of the first places, give or take
+    /// Claims that over the next `requests` requests `target` has `share` of the first places, give or take
     /// `tolerance`.
     ///
     /// # Panics
     ///
     /// If it has not; and as [`route`](Self::route).
     #[track_caller]
-    pub fn assert_share(&mut self, provider: &str, share: f64, tolerance: f64, requests: u32) {
+    pub fn assert_share(&mut self, target: &str, share: f64, tolerance: f64, requests: u32) {
         let shares = self.shares(requests);
-        let actual = shares.get(provider).copied().unwrap_or(0.0);
+        let actual = shares.get(target).copied().unwrap_or(0.0);
         // Sums of 1/n are off by a little more than nothing.
-        assert!((actual - share).abs() <= tolerance + 1e-9, "{provider} has {actual} and not {share}: {shares:?}");
+        assert!((actual - share).abs() <= tolerance + 1e-9, "{target} has {actual} and not {share}: {shares:?}");
     }
 
     #[track_caller]
-    fn index_of(&self, provider: &str) -> usize {
-        let found = self.names.iter().position(|name| name == provider);
-        found.unwrap_or_else(|| panic!("there is no provider {provider:?} among {:?}", self.names))
+    fn index_of(&self, target: &str) -> usize {
+        let found = self.names.iter().position(|name| name == target);
+        found.unwrap_or_else(|| panic!("there is no target {target:?} among {:?}", self.names))
     }
+}
+
+/// The name of the route in tests: what a configuration without routes has.
+const ROUTE: &str = "default";
+
+/// A request of which nothing is known, for the model `"model"`.
+pub(crate) fn request() -> Request {
+    Request {
+        seq: 0,
+        entropy: 0,
+        now_ms: 0,
+        tier: Tier::Primary,
+        attempts: 0,
+        route: ROUTE.to_owned(),
+        client: String::new(),
+        model: "model".to_owned(),
+        streaming: false,
+        body_bytes: 0,
+        prompt_tokens: 0,
+        max_tokens: 0,
+        affinity: 0,
+        attributes: Vec::new(),
+        prompt: String::new(),
+    }
+}
+
+/// A candidate that does nothing and of which nothing is known.
+pub(crate) fn idle(target: wit::TargetIndex) -> CandidateFacts {
+    CandidateFacts { target, in_flight: 0, latency_us: 0, failure_permille: 0, requests_left: 1000, tokens_left: 1000 }
 }
 
 /// Whether the host would take it; else what is wrong with it.
 fn check_decision<S: Strategy>(decision: &Decision, offered: &[CandidateFacts]) -> Result<(), String> {
-    if let Some(reason) = decision.reason.filter(|reason| !S::REASONS.contains(reason)) {
+    let mut reasons = decision.reason.iter().chain(&decision.reasons);
+    if let Some(reason) = reasons.find(|reason| !S::REASONS.contains(reason)) {
         return Err(format!("the reason {reason:?} is not one of REASONS: {:?}", S::REASONS));
     }
     let Ok(order) = &decision.order else { return Ok(()) };
     let mut seen = BTreeSet::new();
-    for index in order {
-        if !offered.iter().any(|candidate| candidate.provider == *index) {
-            return Err(format!("provider {index} was not offered: {order:?}"));
+    for (indices, place) in [(order, "order"), (&decision.excluded, "list of those excluded")] {
+        for index in indices {
+            if !offered.iter().any(|candidate| candidate.target == *index) {
+                return Err(format!("target {index} was not offered: {indices:?}"));
+            }
+            if !seen.insert(index) {
+                let twice = if indices.iter().filter(|other| *other == index).count() > 1 {
+                    format!("stands in the {place} twice: {indices:?}")
+                } else {
+                    format!("stands in the order and is excluded: {order:?}, {indices:?}")
+                };
+                return Err(format!("target {index} {twice}"));
+            }
         }
-        if !seen.insert(index) {
-            return Err(format!("provider {index} stands in the order twice: {order:?}"));
-        }
+    }
+    if !decision.reasons.is_empty() && decision.reasons.len() != order.len() {
+        return Err(format!("there are {} reasons for an order of {}", decision.reasons.len(), order.len()));
     }
     Ok(())
 }

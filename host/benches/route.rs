@@ -44,7 +44,8 @@ fn load(name: &str, count: u32) -> std::sync::Arc<strategy::Succession> {
         limits: StrategyLimits::default(),
         line: 0,
     };
-    strategy::Succession::start(&choice, (0..count).map(provider).collect()).expect("a built-in strategy loads")
+    strategy::Succession::start(&choice, (0..count).map(provider).collect::<Vec<_>>())
+        .expect("a built-in strategy loads")
 }
 
 fn facts(seq: u32) -> Facts<'static> {

@@ -15,8 +15,8 @@ pub mod route;
 pub mod tier;
 pub mod unserved;
 
-pub use candidate::{Candidate, Facts, KeptFacts, TargetFacts};
-pub use decision::{Decision, IllegalDecision, Origin};
+pub use candidate::{Candidate, Facts, KeptFacts, RouteFacts, TargetFacts};
+pub use decision::{Decision, Given, IllegalDecision, Origin};
 pub use model_key::ModelKey;
 pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase, Report, TlsFault, micros};
 pub use route::{Route, Routes, Target};
@@ -39,6 +39,9 @@ pub trait Strategy: Send + Sync {
 
     /// How it is, for operators.
     fn health(&self) -> StrategyHealth;
+
+    /// True when it is shown prompts: then, and only then, [`Facts`] need have one.
+    fn wants_prompt(&self) -> bool;
 
     /// Takes note of how an attempt ended. Returns at once; may drop the report under load.
     fn learn(&self, report: Report);

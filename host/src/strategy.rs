@@ -22,7 +22,7 @@
 use std::sync::Arc;
 
 use crate::config::{StrategyChoice, StrategyLimits};
-use crate::routing::{Strategy, TargetFacts};
+use crate::routing::{RouteFacts, Strategy};
 use crate::wasm::LoadError;
 use crate::wasm::artifact;
 use crate::wasm::engine::Engine;
@@ -44,6 +44,7 @@ mod succession;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use instance::Setup;
 pub use record::{Recorder, Recording, Target};
 pub use shadow::{Shadowed, Shadows};
 pub use succession::Succession;
@@ -62,31 +63,25 @@ pub fn load_component(
     name: &str,
     component: &[u8],
     config: &serde_json::Value,
-    providers: Vec<TargetFacts>,
+    route: impl Into<RouteFacts>,
 ) -> Result<Arc<dyn Strategy>, LoadError> {
     let engine = Engine::shared()?;
     let blueprint = Arc::new(blueprint::Blueprint::new(&engine, component)?);
-    let setup = instance::Setup { providers, config: config.to_string() };
+    let setup = Setup::new(route.into(), false, config.to_string());
     let strategy = call::ComponentStrategy::start(name, engine, blueprint, setup, Arc::default(), Arc::default())?;
     Ok(Arc::new(strategy))
 }
 
 /// Judges a component as a start and a reload do: its imports and exports with their types, whether it accepts this
-/// config, and whether it breaks over requests that nobody has sent.
+/// setup, and whether it breaks over requests that nobody has sent.
 ///
 /// # Errors
 ///
 /// [`LoadError`], whose text follows the strategy's name.
-pub fn try_component(
-    name: &str,
-    component: &[u8],
-    config: &serde_json::Value,
-    providers: Vec<TargetFacts>,
-) -> Result<(), LoadError> {
+pub fn try_component(name: &str, component: &[u8], setup: &Setup) -> Result<(), LoadError> {
     let engine = Engine::shared()?;
     let blueprint = blueprint::Blueprint::new(&engine, component)?;
-    let setup = instance::Setup { providers, config: config.to_string() };
-    probe::probe(&engine, &blueprint, &setup, &Journal::new(name))
+    probe::probe(&engine, &blueprint, setup, &Journal::new(name))
 }
 
 /// Reads the file of a component.

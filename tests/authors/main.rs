@@ -130,7 +130,7 @@ async fn becomes_a_strategy(language: &'static str) {
     assert_eq!(check(), (Some(0), String::new()));
     show(&format!("{language}: {:.1} s to compile", began.elapsed().as_secs_f32()));
     for (wrong, complaint) in [
-        (json!({"region": "mars"}), "config.region: no provider has the label region: mars"),
+        (json!({"region": "mars"}), "config.region: no target has the label region: mars"),
         (json!({}), "`region`"),
         (json!({"regoin": "eu"}), "unknown field `regoin`"),
         (json!("eu"), "config: "),
@@ -158,7 +158,7 @@ async fn becomes_a_strategy(language: &'static str) {
     write(json!({"region": "mars"}));
     process.signal("HUP");
     eventually("the strategy's sentence is in the log", async || {
-        process.stderr().contains("no provider has the label region: mars")
+        process.stderr().contains("no target has the label region: mars")
     })
     .await;
     assert_eq!(ask(&process).await.1, "a", "what was in force stays so");

@@ -12,13 +12,13 @@ fn with_candidates<R>(test: impl FnOnce(Candidates<'_>) -> R) -> R {
         fixture("d").kind("azure").fallback_only(),
     ]
     .into_iter()
-    .map(crate::testing::ProviderFixture::into_provider)
+    .map(crate::testing::TargetFixture::into_target)
     .collect();
-    let facts = [(0, 3, 900), (2, 2, 0), (3, 0, 500)].map(|(provider, in_flight, latency_us)| wit::Candidate {
-        provider,
+    let facts = [(0, 3, 900), (2, 2, 0), (3, 0, 500)].map(|(target, in_flight, latency_us)| wit::Candidate {
         in_flight,
         latency_us,
         failure_permille: 7,
+        ..crate::testing::idle(target)
     });
     test(Candidates::new(&providers, &facts))
 }
@@ -50,9 +50,36 @@ fn preferences_compose_from_the_last_to_the_first() {
     with_candidates(|candidates| {
         assert_eq!(names(&candidates.sort_by_key(Candidate::latency)), "cda");
         assert_eq!(names(&candidates.rotate(1).prefer(|c| c.latency().is_some())), "dac");
-        assert_eq!(names(&candidates.filter(|c| c.kind() == "azure").then(candidates.rotate(1))), "dca");
-        assert!(candidates.filter(|_| false).is_empty());
+        assert_eq!(names(&candidates.prefer(|c| c.kind() == "azure").then(candidates.rotate(1))), "dac");
     });
+}
+
+#[test]
+fn what_is_left_out_stays_out_and_the_others_share_alone() {
+    with_candidates(|candidates| {
+        let excluded = |decision: Decision| (decision.order, decision.excluded);
+        let others = candidates.filter(|c| c.name() != "c");
+        assert_eq!((others.len(), others.is_empty(), candidates.filter(|_| false).is_empty()), (2, false, true));
+        let firsts = (0..100).filter(|seq| names(&others.rotate(*seq)) == "ad").count();
+        assert_eq!(firsts, 50);
+        assert_eq!(excluded(others.filter(|c| c.name() == "a").weighted(7).into()), (Ok(vec![0]), vec![2, 3]));
+        let later = others.in_order().filter(|c| c.name() == "d").then(candidates.rotate(0));
+        assert_eq!(excluded(later.into()), (Ok(vec![3]), vec![2, 0]));
+        assert_eq!(excluded(candidates.in_order().then(others.rotate(0)).into()), (Ok(vec![0, 3]), vec![2]));
+        assert_eq!(excluded(others.into()), (Ok(vec![0, 3]), vec![2]));
+    });
+}
+
+#[test]
+fn a_target_says_what_it_is_and_what_is_left() {
+    let target = fixture("a/large").provider("a").model("large").context(1000).into_target();
+    let facts = [wit::Candidate { requests_left: 500, tokens_left: 7, ..crate::testing::idle(0) }];
+    let targets = [target];
+    let candidates = Candidates::new(&targets, &facts);
+    let only = candidates.find(0).expect("there");
+    assert_eq!((only.name(), only.provider(), only.model()), ("a/large", "a", "large"));
+    assert_eq!((only.context(), only.has_room_for(1000), only.has_room_for(1001)), (Some(1000), true, false));
+    assert_eq!((only.requests_left(), only.tokens_left()), (500, 7));
 }
 
 #[test]
@@ -69,7 +96,7 @@ fn over_some_turns_each_pair_of_first_and_second_comes_equally_often() {
 #[test]
 fn affinity_survives_the_loss_of_others() {
     with_candidates(|candidates| {
-        let shorter = Candidates::new(candidates.providers, &candidates.facts[..2]);
+        let shorter = Candidates::new(candidates.targets, &candidates.facts[..2]);
         for key in 0..500_u32 {
             let before = names(&candidates.rendezvous(key.to_le_bytes()));
             assert_eq!(names(&shorter.rendezvous(key.to_le_bytes())), before.replace('d', ""));
@@ -100,8 +127,8 @@ fn of_two_drawn_by_chance_the_better_one_comes_first() {
 
 #[test]
 fn one_candidate_needs_no_draw() {
-    let provider = [fixture("a").into_provider()];
-    let facts = [wit::Candidate { provider: 0, in_flight: 0, latency_us: 0, failure_permille: 0 }];
+    let provider = [fixture("a").into_target()];
+    let facts = [crate::testing::idle(0)];
     let candidates = Candidates::new(&provider, &facts);
     for entropy in [0, 1, u32::MAX] {
         assert_eq!(names(&candidates.best_of_two(entropy, Candidate::in_flight)), "a");

@@ -1,26 +1,54 @@
-//! Providers for tests, described as far as a test cares.
+//! Targets for tests, described as far as a test cares.
 
-use crate::{Price, Provider};
+use crate::{Price, Target};
 
-/// A provider for a test. A name (`"a"`), or a name and a weight (`("a", 0.7)`), can stand for one.
+/// A target for a test. A name (`"a"`), or a name and a weight (`("a", 0.7)`), can stand for one.
 #[derive(Clone, Debug)]
-pub struct ProviderFixture(Provider);
+pub struct TargetFixture(Target);
 
-/// A provider of kind `openai`, with weight 1, without limits, for any model.
-pub fn fixture(name: &str) -> ProviderFixture {
-    ProviderFixture(Provider {
+/// The name of [`TargetFixture`] before 0.3 of the contract.
+#[deprecated(note = "is called `TargetFixture`")]
+pub type ProviderFixture = TargetFixture;
+
+/// A target that is a provider of the same name, of kind `openai`, with weight 1, without limits, for any model.
+pub fn fixture(name: &str) -> TargetFixture {
+    TargetFixture(Target {
         name: name.to_owned(),
+        provider: name.to_owned(),
+        model: String::new(),
         kind: "openai".to_owned(),
         weight: 1.0,
         fallback_only: false,
         max_concurrent: 0,
         models: Vec::new(),
+        context: 0,
         price: None,
         labels: Vec::new(),
     })
 }
 
-impl ProviderFixture {
+impl TargetFixture {
+    /// Sets the provider, where it is not called like the target.
+    #[must_use]
+    pub fn provider(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.0.provider);
+        self
+    }
+
+    /// Sets the model that the provider is asked for.
+    #[must_use]
+    pub fn model(mut self, model: &str) -> Self {
+        model.clone_into(&mut self.0.model);
+        self
+    }
+
+    /// Sets how many tokens a request and its answer may have together.
+    #[must_use]
+    pub fn context(mut self, tokens: u32) -> Self {
+        self.0.context = tokens;
+        self
+    }
+
     /// Sets its weight.
     #[must_use]
     pub fn weight(mut self, weight: f64) -> Self {
@@ -43,7 +71,7 @@ impl ProviderFixture {
         self
     }
 
-    /// Limits how many requests it may work on at once.
+    /// Limits how many requests its provider may work on at once.
     #[must_use]
     pub fn max_concurrent(mut self, limit: u32) -> Self {
         self.0.max_concurrent = limit;
@@ -71,18 +99,18 @@ impl ProviderFixture {
         self
     }
 
-    pub(crate) fn into_provider(self) -> Provider {
+    pub(crate) fn into_target(self) -> Target {
         self.0
     }
 }
 
-impl From<&str> for ProviderFixture {
+impl From<&str> for TargetFixture {
     fn from(name: &str) -> Self {
         fixture(name)
     }
 }
 
-impl From<(&str, f64)> for ProviderFixture {
+impl From<(&str, f64)> for TargetFixture {
     fn from((name, weight): (&str, f64)) -> Self {
         fixture(name).weight(weight)
     }

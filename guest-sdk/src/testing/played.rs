@@ -7,7 +7,7 @@ use pointsman_fixture as data;
 use super::{CandidateFacts, check_decision};
 use crate::bindings::pointsman::strategy::types as wit;
 use crate::export::Started;
-use crate::{Outcome, OutcomeKind, Request, Strategy, Tier};
+use crate::{Decision, Outcome, OutcomeKind, Request, Strategy, Tier};
 
 /// Plays the fixtures in a folder (`*.json`), or the one in a file, each to an instance of its own. A relative path begins at the
 /// package, where cargo runs tests.
@@ -64,49 +64,79 @@ pub fn play_fixtures<S: Strategy>(place: impl AsRef<Path>) {
 /// The reason of a decision without one.
 const UNSPECIFIED: &str = "unspecified";
 
-struct Native<S: Strategy>(Started<S>);
+struct Native<S: Strategy> {
+    started: Started<S>,
+    route: String,
+}
 
 impl<S: Strategy> Native<S> {
-    fn start(providers: &[data::Provider], config: &str) -> Result<Self, data::Unstarted> {
-        let provider = |provider: &data::Provider| wit::Provider {
-            name: provider.name.clone(),
-            kind: provider.kind.clone(),
-            weight: provider.weight,
-            fallback_only: provider.fallback_only,
-            max_concurrent: provider.max_concurrent,
-            models: provider.models.clone(),
-            price: provider.price.map(|data::Price { input, output }| wit::Price { input, output }),
-            labels: provider.labels.clone().into_iter().collect(),
+    fn start(setup: &data::Setup) -> Result<Self, data::Unstarted> {
+        let target = |target: &data::Provider| wit::Target {
+            name: target.name.clone(),
+            provider: target.provider.as_ref().unwrap_or(&target.name).clone(),
+            model: target.model.clone(),
+            kind: target.kind.clone(),
+            weight: target.weight,
+            fallback_only: target.fallback_only,
+            max_concurrent: target.max_concurrent,
+            models: target.models.clone(),
+            context: target.context,
+            price: target.price.map(|data::Price { input, output }| wit::Price { input, output }),
+            labels: target.labels.clone().into_iter().collect(),
         };
-        let setup = wit::Setup { providers: providers.iter().map(provider).collect(), config: config.to_owned() };
-        Started::new(setup).map(Self).map_err(data::Unstarted::Rejected)
+        let started = Started::new(wit::Setup {
+            route: setup.route.clone(),
+            targets: setup.providers.iter().map(target).collect(),
+            attributes: setup.attributes.clone(),
+            prompt: setup.prompt,
+            config: setup.config.to_string(),
+        });
+        let route = setup.route.clone();
+        started.map(|started| Self { started, route }).map_err(data::Unstarted::Rejected)
     }
 }
 
 impl<S: Strategy> data::Subject for Native<S> {
     fn route(&mut self, request: &data::Request, candidates: &[data::Candidate]) -> data::Answer {
-        let data::Request { seq, entropy, now_ms, attempts, streaming, body_bytes, affinity, .. } = *request;
-        let (model, tier) = (request.model.clone(), tier(request.tier));
-        let request = Request { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes, affinity };
+        let request = request.clone();
+        let request = Request {
+            seq: request.seq,
+            entropy: request.entropy,
+            now_ms: request.now_ms,
+            tier: tier(request.tier),
+            attempts: request.attempts,
+            route: self.route.clone(),
+            client: request.client,
+            model: request.model,
+            streaming: request.streaming,
+            body_bytes: request.body_bytes,
+            prompt_tokens: request.prompt_tokens,
+            max_tokens: request.max_tokens,
+            affinity: request.affinity,
+            attributes: request.attributes,
+            prompt: request.prompt,
+        };
         let facts = candidates.iter().map(|candidate| {
-            let data::Candidate { provider, in_flight, latency_us, failure_permille } = *candidate;
-            CandidateFacts { provider, in_flight, latency_us, failure_permille }
+            let data::Candidate { provider: target, in_flight, latency_us, .. } = *candidate;
+            let data::Candidate { failure_permille, requests_left, tokens_left, .. } = *candidate;
+            CandidateFacts { target, in_flight, latency_us, failure_permille, requests_left, tokens_left }
         });
         let facts: Vec<_> = facts.collect();
-        let decision = self.0.route(&request, &facts);
+        let decision = self.started.route(&request, &facts);
         if let Err(illegal) = check_decision::<S>(&decision, &facts) {
             return data::Answer::Broken(illegal);
         }
-        match decision.order {
+        let Decision { order, reason, excluded, .. } = decision;
+        match order {
             Err(text) => data::Answer::Error(text),
-            Ok(order) if order.is_empty() => {
-                data::Answer::Order(facts.iter().map(|c| c.provider).collect(), UNSPECIFIED.to_owned())
-            }
             Ok(mut order) => {
+                let abstains = order.is_empty() && excluded.is_empty();
                 // As the host does with what is left out.
-                let left: Vec<_> = facts.iter().map(|c| c.provider).filter(|index| !order.contains(index)).collect();
+                let is_left = |index: &u32| !order.contains(index) && !excluded.contains(index);
+                let left: Vec<_> = facts.iter().map(|facts| facts.target).filter(is_left).collect();
                 order.extend(left);
-                data::Answer::Order(order, decision.reason.unwrap_or(UNSPECIFIED).to_owned())
+                let reason = reason.filter(|_| !abstains).unwrap_or(UNSPECIFIED).to_owned();
+                data::Answer::Decision(data::Decided { order, excluded, reason })
             }
         }
     }
@@ -114,10 +144,11 @@ impl<S: Strategy> data::Subject for Native<S> {
     fn observe(&mut self, outcomes: &[data::Outcome]) -> Result<(), String> {
         if S::OBSERVES {
             let outcome = |outcome: &data::Outcome| {
-                let data::Outcome { provider, first_byte_us, total_us, .. } = *outcome;
-                Outcome { provider, kind: kind(outcome.kind), first_byte_us, total_us }
+                let data::Outcome { provider: target, first_byte_us, total_us, .. } = *outcome;
+                let data::Outcome { input_tokens, output_tokens, cost, .. } = *outcome;
+                Outcome { target, kind: kind(outcome.kind), first_byte_us, total_us, input_tokens, output_tokens, cost }
             };
-            self.0.observe(&outcomes.iter().map(outcome).collect::<Vec<_>>());
+            self.started.observe(&outcomes.iter().map(outcome).collect::<Vec<_>>());
         }
         Ok(())
     }

@@ -23,6 +23,10 @@ impl Strategy for Puppet {
             "abstain" => Decision::abstain(),
             "error" => Err("no".to_owned()).into(),
             "twice" => Decision::of(vec![0, 0]),
+            "both" => Decision::from(candidates.in_order()).excluding([0]),
+            "only b" => candidates.filter(|c| c.name() == "b").in_order().because("told"),
+            "nobody" => candidates.filter(|_| false).in_order().because("told"),
+            "each" => candidates.in_order().because_each(|c| if c.name() == "a" { "told" } else { "observed" }),
             "not offered" => Decision::of(vec![1]),
             "unknown reason" => candidates.in_order().because("mood"),
             _ if self.observed > 0 => candidates.in_order().because("observed"),
@@ -53,17 +57,17 @@ fn abstaining_counts_for_the_first_offered() {
 fn an_error_is_the_text_of_the_strategy() {
     assert_eq!(puppet("error").try_route(), Err("no".to_owned()));
     let error = Harness::<Puppet>::start(["b", "c"], "{}").err();
-    assert_eq!(error.as_deref(), Some("no provider is named `a`; there are: b, c"));
+    assert_eq!(error.as_deref(), Some("no target is named `a`; there are: b, c"));
 }
 
 #[test]
-#[should_panic(expected = "provider 0 stands in the order twice")]
+#[should_panic(expected = "target 0 stands in the order twice")]
 fn a_provider_that_comes_twice_panics() {
     puppet("twice").route();
 }
 
 #[test]
-#[should_panic(expected = "provider 1 was not offered")]
+#[should_panic(expected = "target 1 was not offered")]
 fn a_provider_that_was_not_offered_panics() {
     let mut puppet = puppet("not offered");
     puppet.offer(["a"]);
@@ -77,11 +81,44 @@ fn a_reason_that_is_not_declared_panics() {
 }
 
 #[test]
+#[should_panic(expected = "target 0 stands in the order and is excluded")]
+fn a_target_that_is_chosen_and_excluded_panics() {
+    puppet("both").route();
+}
+
+#[test]
+fn what_is_filtered_is_excluded() {
+    let mut only = puppet("only b");
+    assert_eq!(only.route(), ["b"]);
+    assert_eq!(only.excluded(), ["a"]);
+    only.assert_share("b", 1.0, 0.0, 10);
+    let mut nobody = puppet("nobody");
+    assert!(nobody.route().is_empty() && nobody.shares(10).is_empty());
+    assert_eq!(nobody.excluded(), ["a", "b"]);
+}
+
+#[test]
+fn each_candidate_may_have_a_reason_of_its_own() {
+    let mut each = puppet("each");
+    assert_eq!((each.route(), each.reason()), (vec!["a".to_owned(), "b".to_owned()], None));
+    let decision = Decision { reasons: vec!["told", "observed"], ..Decision::of(vec![0, 1]) };
+    assert_eq!(decision.into_wit::<Puppet>().map(|decision| decision.reasons), Ok(vec![1, 2]));
+}
+
+#[test]
 fn outcomes_reach_the_strategy() {
     let mut puppet = puppet("model");
     puppet.route();
     assert_eq!(puppet.reason(), Some("told"));
-    puppet.observe(&[Outcome { provider: 0, kind: OutcomeKind::Failed, first_byte_us: 0, total_us: 1 }]);
+    puppet.observe(&[Outcome {
+        target: 0,
+        kind: OutcomeKind::Failed,
+        first_byte_us: 0,
+        total_us: 1,
+        input_tokens: 0,
+        output_tokens: 0,
+        cost: 0.0,
+    }]);
     puppet.route();
     assert_eq!(puppet.reason(), Some("observed"));
 }
@@ -123,12 +160,12 @@ fn fixtures_are_played_to_the_type() {
         {"repeat": 10, "expect": {"share": {"a": [1, 1]}, "reason": "observed"}}
     ]}"#;
     play_fixtures::<Puppet>(&File::with("played", text).0);
-    let refused = r#"{"name": "x", "providers": ["b"], "expect_rejected": "no provider is named `a`"}"#;
+    let refused = r#"{"name": "x", "providers": ["b"], "expect_rejected": "no target is named `a`"}"#;
     play_fixtures::<Puppet>(&File::with("refused", refused).0);
 }
 
 #[test]
-#[should_panic(expected = "x: steps[0]: provider 0 stands in the order twice")]
+#[should_panic(expected = "x: steps[0]: target 0 stands in the order twice")]
 fn an_illegal_decision_fails_the_fixture() {
     let text = r#"{"name": "x", "providers": ["a"], "steps": [
         {"request": {"model": "twice"}, "expect": {"first": "a"}}

@@ -11,7 +11,7 @@ use crate::config::{Config, LoadError, StrategyChoice};
 use crate::metrics::Metrics;
 use crate::provider::client::Drafts;
 use crate::provider::{Fleet, facts};
-use crate::routing::{Route, Routes, Strategy, TargetFacts};
+use crate::routing::{Route, RouteFacts, Routes, Strategy};
 use crate::strategy::{Recording, Shadowed, Shadows, Succession};
 
 /// The strategy of one route, alive.
@@ -54,7 +54,8 @@ pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<A
     let tls = load::load_tls(&config)?;
     let drafts = Fleet::drafts(&config, before.map(|before| before.fleet))?;
     let contents = Contents::of(&config.names);
-    let advice = advice(&config, &live);
+    let everything = live.last().map(|live| &live.strategy);
+    let advice = everything.map(|strategy| advice(&config, strategy)).unwrap_or_default();
     let recordings = live.iter().map(|live| load::recording(&config, live)).collect::<Result<Vec<_>, _>>()?;
     Ok(Assembly { config, contents, advice, tls, live, recordings, drafts })
 }
@@ -67,7 +68,7 @@ pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<A
 pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadError> {
     let known = |route: &str| before.iter().find(|live| live.route == route);
     let kin = before.last().map(|live| Arc::clone(&live.strategy));
-    let facts: Vec<TargetFacts> = config.providers.iter().map(facts::of).collect();
+    let facts = facts::everything(config);
     let mut all = Vec::with_capacity(config.routes.len() + 1);
     let shadows = known(Route::EVERYTHING).and_then(|live| live.shadows.as_ref());
     let shadows = load::load_shadows(config, &facts, shadows)?;
@@ -80,15 +81,10 @@ pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadErr
             Some(choice) => (choice, key.as_str()),
             None => (&config.strategy, "routing.strategy"),
         };
-        let (facts, known) = (facts::on(route, &config.providers), known(&route.name));
-        // They watch the strategy of all routes that have none of their own.
-        let shadows = match &route.strategy {
-            Some(_) => None,
-            None => load::load_shadows(config, &facts, known.and_then(|live| live.shadows.as_ref()))?,
-        };
-        let strategy = one(choice, facts, known, Some(&everything.strategy));
+        let facts = facts::on(route, config);
+        let strategy = one(choice, facts, known(&route.name), Some(&everything.strategy));
         let strategy = strategy.map_err(|error| strategy_problem(config, choice, key, &error))?;
-        all.push(Live { route: route.name.clone(), strategy, shadows });
+        all.push(Live { route: route.name.clone(), strategy, shadows: None });
     }
     all.push(everything);
     Ok(all)
@@ -97,7 +93,7 @@ pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadErr
 /// The strategy of one route, which goes on from `known` if it had one before, and otherwise counts with its `kin`.
 fn one(
     choice: &StrategyChoice,
-    facts: Vec<TargetFacts>,
+    facts: RouteFacts,
     known: Option<&Live>,
     kin: Option<&Succession>,
 ) -> Result<Arc<Succession>, crate::wasm::LoadError> {

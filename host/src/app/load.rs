@@ -8,7 +8,7 @@ use crate::config::{Config, LoadError, StrategyChoice};
 use crate::listener::{descriptors, tls};
 use crate::provider::client::trust::{self, TrustError};
 use crate::proxy;
-use crate::routing::{Route, TargetFacts};
+use crate::routing::{Route, RouteFacts};
 use crate::strategy::{self, Recording, Shadows};
 
 /// A strategy that does not load, as a problem of the configuration that chose it under `key`.
@@ -29,7 +29,7 @@ pub(super) fn strategy_problem(
 /// [`LoadError`], in the form of the configuration's own problems.
 pub(super) fn load_shadows(
     config: &Config,
-    facts: &[TargetFacts],
+    facts: &RouteFacts,
     before: Option<&Arc<Shadows>>,
 ) -> Result<Option<Arc<Shadows>>, LoadError> {
     Shadows::of(&config.shadows, facts, before).map_err(|(strategy, error)| {

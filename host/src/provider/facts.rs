@@ -1,10 +1,10 @@
-//! What strategies are told once of the targets that they choose among.
+//! What strategies are told once: of their route, and of the targets that they choose among.
 
-use crate::config;
-use crate::routing::{Target, TargetFacts};
+use crate::config::{self, Config};
+use crate::routing::{Route, RouteFacts, Target, TargetFacts};
 
 /// Of a provider that is asked for the model which the client names.
-pub fn of(provider: &config::Provider) -> TargetFacts {
+fn of(provider: &config::Provider) -> TargetFacts {
     TargetFacts {
         name: provider.name.clone(),
         provider: provider.name.clone(),
@@ -23,13 +23,18 @@ pub fn of(provider: &config::Provider) -> TargetFacts {
     }
 }
 
-/// Of the targets of a route, in its order; of all providers where it names none.
-pub fn on(route: &config::Route, providers: &[config::Provider]) -> Vec<TargetFacts> {
+/// Of the route of everything: of all providers.
+pub fn everything(config: &Config) -> RouteFacts {
+    told(Route::EVERYTHING, config.providers.iter().map(of).collect(), config)
+}
+
+/// Of a route: of its targets in their order, or of all providers where it names none.
+pub fn on(route: &config::Route, config: &Config) -> RouteFacts {
     if route.targets.is_empty() {
-        return providers.iter().map(of).collect();
+        return told(&route.name, config.providers.iter().map(of).collect(), config);
     }
     let facts = |(target, named): (Target, &config::Target)| {
-        let of_provider = of(&providers[named.provider]);
+        let of_provider = of(&config.providers[named.provider]);
         TargetFacts {
             name: target.name,
             model: named.model.clone().unwrap_or_default(),
@@ -43,5 +48,11 @@ pub fn on(route: &config::Route, providers: &[config::Provider]) -> Vec<TargetFa
             ..of_provider
         }
     };
-    Target::of(route, providers).into_iter().zip(&route.targets).map(facts).collect()
+    let targets = Target::of(route, &config.providers).into_iter().zip(&route.targets).map(facts).collect();
+    told(&route.name, targets, config)
+}
+
+fn told(name: &str, targets: Vec<TargetFacts>, config: &Config) -> RouteFacts {
+    let attributes = config.attributes.iter().map(|attribute| attribute.name.clone()).collect();
+    RouteFacts { name: name.to_owned(), targets, attributes }
 }

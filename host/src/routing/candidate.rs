@@ -51,6 +51,24 @@ impl TargetFacts {
     }
 }
 
+/// What is known of a route when its strategy starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteFacts {
+    /// Its name.
+    pub name: String,
+    /// Its targets, in the order of the configuration.
+    pub targets: Vec<TargetFacts>,
+    /// The names of the attributes that its requests may have.
+    pub attributes: Vec<String>,
+}
+
+impl From<Vec<TargetFacts>> for RouteFacts {
+    /// The route of everything, to these targets, whose requests have no attributes.
+    fn from(targets: Vec<TargetFacts>) -> Self {
+        Self { name: super::Route::EVERYTHING.to_owned(), targets, attributes: Vec::new() }
+    }
+}
+
 /// One target that may be chosen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -88,7 +106,7 @@ pub struct Facts<'a> {
     pub tier: Tier,
     /// Attempts this request has had.
     pub attempts: u32,
-    /// The name of the route that serves it; empty when it has none.
+    /// The name of the route that serves it.
     pub route: &'a str,
     /// The name of the client; empty while clients have none.
     pub client: &'a str,

@@ -1,4 +1,5 @@
-//! What a strategy answered, made legal: always a permutation of the candidates it was offered.
+//! What a strategy answered, made legal: always a permutation of the candidates it was offered, less those that it
+//! excluded.
 
 use super::Candidate;
 
@@ -31,14 +32,47 @@ pub enum Origin {
     Faulted,
 }
 
-/// A strategy named a target that it was not offered, or one twice.
+/// What a strategy returned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Indices of targets, first choice first; may leave candidates out.
+    pub order: Vec<u32>,
+    /// Its reason, 0 when unspecified.
+    pub reason: u32,
+    /// A reason for each entry of `order`, or none.
+    pub reasons: Vec<u32>,
+    /// Candidates that must not be tried.
+    pub excluded: Vec<u32>,
+}
+
+/// A decision that the contract does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("index {index} was {}", if *.twice { "named twice" } else { "not offered" })]
-pub struct IllegalDecision {
-    /// The offending index.
-    pub index: u32,
-    /// Whether it was legal the first time.
-    pub twice: bool,
+pub enum IllegalDecision {
+    /// More indices than there are candidates.
+    #[error("{named} indices for {offered} candidates")]
+    TooMany {
+        /// How many there are, in the order and among those excluded.
+        named: usize,
+        /// How many candidates there are.
+        offered: usize,
+    },
+    /// An index that is none of a candidate.
+    #[error("index {0} was not offered")]
+    NotOffered(u32),
+    /// An index that stands twice in the order, or twice among those excluded.
+    #[error("index {0} was named twice")]
+    Twice(u32),
+    /// An index that stands in the order and among those excluded.
+    #[error("index {0} was chosen and excluded")]
+    Contradiction(u32),
+    /// Neither no reasons, nor one for each entry of the order.
+    #[error("{reasons} reasons for an order of {order}")]
+    Reasons {
+        /// How many reasons there are.
+        reasons: usize,
+        /// How long the order is.
+        order: usize,
+    },
 }
 
 impl Decision {
@@ -52,27 +86,45 @@ impl Decision {
     ///
     /// # Errors
     ///
-    /// [`IllegalDecision`] when an index was not offered or stands twice.
-    pub fn from_strategy(mut order: Vec<u32>, reason: u32, candidates: &[Candidate]) -> Result<Self, IllegalDecision> {
-        if order.is_empty() {
+    /// [`IllegalDecision`] when the contract does not allow it.
+    pub fn from_strategy(given: Given, candidates: &[Candidate]) -> Result<Self, IllegalDecision> {
+        let Given { mut order, reason, reasons, excluded } = given;
+        if order.is_empty() && excluded.is_empty() && reasons.is_empty() {
             return Ok(Self::default_order(candidates, Origin::Abstained));
         }
+        let (named, offered) = (order.len() + excluded.len(), candidates.len());
+        if order.len() > offered || excluded.len() > offered {
+            return Err(IllegalDecision::TooMany { named, offered });
+        }
+        if !reasons.is_empty() && reasons.len() != order.len() {
+            return Err(IllegalDecision::Reasons { reasons: reasons.len(), order: order.len() });
+        }
         // Marks instead of nested searches: a thousand candidates must not cost a million comparisons.
-        let mut named = vec![false; candidates.len()];
-        for &index in &order {
-            let Some(position) = position(index, candidates) else {
-                return Err(IllegalDecision { index, twice: false });
-            };
-            if std::mem::replace(&mut named[position], true) {
-                return Err(IllegalDecision { index, twice: true });
+        let mut marks = vec![Mark::LeftOut; offered];
+        for (indices, mark) in [(&order, Mark::Chosen), (&excluded, Mark::Excluded)] {
+            for &index in indices {
+                let position = position(index, candidates).ok_or(IllegalDecision::NotOffered(index))?;
+                match std::mem::replace(&mut marks[position], mark) {
+                    Mark::LeftOut => {}
+                    before if before == mark => return Err(IllegalDecision::Twice(index)),
+                    Mark::Chosen | Mark::Excluded => return Err(IllegalDecision::Contradiction(index)),
+                }
             }
         }
-        if order.len() < candidates.len() {
-            let left_out = candidates.iter().zip(&named).filter(|(_, named)| !**named);
+        if named < offered {
+            let left_out = candidates.iter().zip(&marks).filter(|(_, mark)| **mark == Mark::LeftOut);
             order.extend(left_out.map(|(candidate, _)| candidate.target));
         }
-        Ok(Self { order, reasons: Vec::new(), excluded: Vec::new(), origin: Origin::Strategy { reason } })
+        Ok(Self { order, reasons, excluded, origin: Origin::Strategy { reason } })
     }
+}
+
+/// What a strategy said of a candidate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    LeftOut,
+    Chosen,
+    Excluded,
 }
 
 /// Where a target stands among the candidates, which are in the order of the targets, hence sorted by index.
@@ -94,26 +146,43 @@ mod tests {
         targets.iter().copied().map(Candidate::idle).collect()
     }
 
+    fn given(order: &[u32], excluded: &[u32]) -> Given {
+        Given { order: order.to_vec(), excluded: excluded.to_vec(), ..Given::default() }
+    }
+
     #[test]
     fn appends_what_the_strategy_left_out() {
-        let decision = Decision::from_strategy(vec![4], 7, &candidates(&[1, 4, 6])).expect("legal");
+        let answer = Given { reason: 7, ..given(&[4], &[]) };
+        let decision = Decision::from_strategy(answer, &candidates(&[1, 4, 6])).expect("legal");
         assert_eq!(decision.order, [4, 1, 6]);
         assert_eq!(decision.origin, Origin::Strategy { reason: 7 });
     }
 
     #[test]
-    fn an_empty_order_abstains() {
-        let decision = Decision::from_strategy(vec![], 0, &candidates(&[1, 4])).expect("legal");
+    fn an_empty_order_abstains_unless_somebody_is_excluded() {
+        let offered = candidates(&[1, 4]);
+        let decision = Decision::from_strategy(Given::default(), &offered).expect("legal");
         assert_eq!((decision.order, decision.origin), (vec![1, 4], Origin::Abstained));
+        let decision = Decision::from_strategy(given(&[], &[1]), &offered).expect("legal");
+        assert_eq!((decision.order, decision.origin), (vec![4], Origin::Strategy { reason: 0 }));
+        let nobody = Decision::from_strategy(given(&[], &[4, 1]), &offered).expect("legal");
+        assert_eq!((nobody.order, nobody.excluded), (vec![], vec![4, 1]));
     }
 
     #[test]
-    fn refuses_an_index_that_was_not_offered_and_one_named_twice() {
-        let offered = candidates(&[1, 4]);
-        let foreign = Decision::from_strategy(vec![1, 2], 0, &offered).expect_err("2 was not offered");
-        assert_eq!(foreign.to_string(), "index 2 was not offered");
-        let twice = Decision::from_strategy(vec![4, 4], 0, &offered).expect_err("4 stands twice");
-        assert_eq!(twice.to_string(), "index 4 was named twice");
+    fn what_the_contract_does_not_allow_is_refused() {
+        let refused = |answer, text: &str| {
+            let error = Decision::from_strategy(answer, &candidates(&[1, 4])).expect_err(text);
+            assert_eq!(error.to_string(), text);
+        };
+        refused(given(&[1, 2], &[]), "index 2 was not offered");
+        refused(given(&[1], &[2]), "index 2 was not offered");
+        refused(given(&[4, 4], &[]), "index 4 was named twice");
+        refused(given(&[1], &[4, 4]), "index 4 was named twice");
+        refused(given(&[1, 4], &[4]), "index 4 was chosen and excluded");
+        refused(given(&[1, 4, 1], &[]), "3 indices for 2 candidates");
+        refused(Given { reasons: vec![1], ..given(&[1, 4], &[]) }, "1 reasons for an order of 2");
+        refused(Given { reasons: vec![1], ..Given::default() }, "1 reasons for an order of 0");
     }
 
     proptest! {
@@ -121,12 +190,14 @@ mod tests {
         fn a_decision_is_always_a_permutation_of_the_candidates(
             offered in proptest::collection::btree_set(0_u32..40, 1..20),
             answer in proptest::collection::vec(0_u32..50, 0..25),
+            excluded in proptest::collection::vec(0_u32..50, 0..5),
         ) {
             let offered: Vec<u32> = offered.into_iter().collect();
-            if let Ok(decision) = Decision::from_strategy(answer, 0, &candidates(&offered)) {
-                let mut order = decision.order;
-                order.sort_unstable();
-                prop_assert_eq!(order, offered);
+            if let Ok(decision) = Decision::from_strategy(given(&answer, &excluded), &candidates(&offered)) {
+                let mut all = decision.order;
+                all.extend(decision.excluded);
+                all.sort_unstable();
+                prop_assert_eq!(all, offered);
             }
         }
     }

@@ -191,7 +191,8 @@ mod tests {
         assert!(is_ours("pointsman:strategy/router@0.1.0", "router"));
         assert!(is_ours("pointsman:strategy/router@0.1.7", "router"));
         assert_eq!(version_of("pointsman:strategy/router@0.2.0", "router"), Some(Version::V0_2));
-        for other in ["router", "router@0.3.0", "router@1.0.0", "router@0.10.0", "router-x@0.1.0", "meta@0.1.0"] {
+        assert_eq!(version_of("pointsman:strategy/router@0.3.0", "router"), Some(Version::V0_3));
+        for other in ["router", "router@0.4.0", "router@1.0.0", "router@0.10.0", "router-x@0.1.0", "meta@0.1.0"] {
             assert!(!is_ours(&format!("pointsman:strategy/{other}"), "router"), "{other}");
         }
     }

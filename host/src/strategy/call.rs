@@ -186,6 +186,14 @@ impl Strategy for ComponentStrategy {
 
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
         let inner = &self.inner;
+        // Whoever asks may have the prompt for a shadow.
+        let without;
+        let facts = if inner.setup.prompt || facts.prompt.is_empty() {
+            facts
+        } else {
+            without = Facts { prompt: "", ..*facts };
+            &without
+        };
         let default_order = |origin| Decision::default_order(candidates, origin);
         let number = inner.counters.calls.fetch_add(1, Ordering::Relaxed);
         let is_timed = number.is_multiple_of(pace::EVERY) || inner.timed.load(Ordering::Relaxed);
@@ -248,6 +256,10 @@ impl Strategy for ComponentStrategy {
                 default_order(Origin::Faulted)
             }
         }
+    }
+
+    fn wants_prompt(&self) -> bool {
+        self.inner.setup.prompt
     }
 
     /// Keeps the report for the next decision, which hands over up to 64 before it asks: the strategy has then seen

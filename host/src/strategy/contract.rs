@@ -34,18 +34,25 @@ impl host_log::Host for Sandbox {
     }
 }
 
-impl previous::host_log::Host for Sandbox {
-    fn log(&mut self, level: previous::host_log::Level, message: String) {
-        use previous::host_log::Level as Previous;
-        let level = match level {
-            Previous::Debug => host_log::Level::Debug,
-            Previous::Info => host_log::Level::Info,
-            Previous::Warn => host_log::Level::Warn,
-            Previous::Error => host_log::Level::Error,
-        };
-        host_log::Host::log(self, level, message);
-    }
+/// The log of an older version, which is today's.
+macro_rules! log_of {
+    ($($version:ident),*) => {$(
+        impl previous::$version::host_log::Host for Sandbox {
+            fn log(&mut self, level: previous::$version::host_log::Level, message: String) {
+                use previous::$version::host_log::Level as Previous;
+                let level = match level {
+                    Previous::Debug => host_log::Level::Debug,
+                    Previous::Info => host_log::Level::Info,
+                    Previous::Warn => host_log::Level::Warn,
+                    Previous::Error => host_log::Level::Error,
+                };
+                host_log::Host::log(self, level, message);
+            }
+        }
+    )*};
 }
+
+log_of!(v0_1, v0_2);
 
 impl From<routing::Tier> for types::Tier {
     fn from(tier: routing::Tier) -> Self {
@@ -65,10 +72,16 @@ impl<'a> From<&routing::Facts<'a>> for types::Request<'a> {
             now_ms: facts.now_ms,
             tier: facts.tier.into(),
             attempts: facts.attempts,
+            route: facts.route,
+            client: facts.client,
             model: facts.model,
             streaming: facts.streaming,
             body_bytes: facts.body_bytes,
+            prompt_tokens: facts.prompt_tokens,
+            max_tokens: facts.max_tokens,
             affinity: facts.affinity,
+            attributes: facts.attributes,
+            prompt: facts.prompt,
         }
     }
 }
@@ -79,7 +92,7 @@ impl From<&routing::Report> for types::Outcome {
         use types::OutcomeKind;
         let micros = |time: std::time::Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         types::Outcome {
-            provider: report.target,
+            target: report.target,
             kind: match report.kind {
                 Kind::Succeeded => OutcomeKind::Succeeded,
                 Kind::Rejected => OutcomeKind::Rejected,
@@ -94,6 +107,9 @@ impl From<&routing::Report> for types::Outcome {
             },
             first_byte_us: micros(report.first_byte),
             total_us: micros(report.total),
+            input_tokens: report.input_tokens,
+            output_tokens: report.output_tokens,
+            cost: report.cost,
         }
     }
 }

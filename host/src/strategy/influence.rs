@@ -24,10 +24,10 @@ const BEGIN_MS: u64 = 1_767_225_600_000;
 
 /// True when other weights would change a decision, and also when that cannot be found out.
 pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
-    let number = setup.providers.len();
+    let number = setup.targets.len();
     let with = |weight: &dyn Fn(usize) -> f64| {
         let weighted = |(at, facts): (usize, &TargetFacts)| TargetFacts { weight: weight(at), ..facts.clone() };
-        Setup { providers: setup.providers.iter().enumerate().map(weighted).collect(), config: setup.config.clone() }
+        Setup { targets: setup.targets.iter().enumerate().map(weighted).collect(), ..setup.clone() }
     };
     let (rising, falling) = (with(&|at| 1.0 + 9.0 * at as f64), with(&|at| 1.0 + 9.0 * (number - at) as f64));
     let (Some(mut one), Some(mut other)) = (start(engine, blueprint, &rising), start(engine, blueprint, &falling))
@@ -41,7 +41,7 @@ pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setu
                 latency_us: 1000 * (1 + (index * 5 + seq) % 7),
                 ..Candidate::idle(index)
             };
-            let candidates: Vec<Candidate> = of_tier(&setup.providers, tier).map(busy).collect();
+            let candidates: Vec<Candidate> = of_tier(&setup.targets, tier).map(busy).collect();
             let facts = Facts { tier, ..facts(seq, if seq % 2 == 0 { 0 } else { mixed(seq.into()) }) };
             if candidates.len() < 2 {
                 return false;
@@ -58,17 +58,15 @@ pub(super) fn heeds_weights(engine: &Engine, blueprint: &Blueprint, setup: &Setu
 /// True when it sends requests that belong together to one provider, whatever else differs, and others elsewhere. False
 /// also when that cannot be found out.
 pub(super) fn keeps_together(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> bool {
-    let Some(first) = setup.providers.first() else { return false };
+    let Some(first) = setup.targets.first() else { return false };
     let stranger = |at: usize| TargetFacts {
         name: format!("{} and stranger {at}", first.name),
         fallback_only: false,
         ..first.clone()
     };
-    let mut providers = setup.providers.clone();
+    let mut providers = setup.targets.clone();
     providers.extend((0..STRANGERS).map(stranger));
-    let Some(mut instance) =
-        start(engine, blueprint, &Setup { providers: providers.clone(), config: setup.config.clone() })
-    else {
+    let Some(mut instance) = start(engine, blueprint, &Setup { targets: providers.clone(), ..setup.clone() }) else {
         return false;
     };
     let candidates: Vec<Candidate> = of_tier(&providers, Tier::Primary).map(Candidate::idle).collect();

@@ -8,7 +8,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::blueprint::Blueprint;
 use super::contract::guest::{Guest, Info};
 use super::contract::types;
-use crate::routing::{Candidate, Decision, Facts, Report, TargetFacts};
+use crate::routing::{Candidate, Decision, Facts, Given, Report, RouteFacts, TargetFacts};
 use crate::wasm::artifact::chain;
 use crate::wasm::engine::{Deadline, Engine, address_space};
 use crate::wasm::fault::{Fault, lacks_memory};
@@ -35,10 +35,24 @@ const RENEWAL_CALLS: u64 = 1000;
 /// What an instance is started with. Not to be printed: a configuration may hold secrets.
 #[derive(Clone, PartialEq)]
 pub struct Setup {
-    /// The providers, in the order of the configuration.
-    pub providers: Vec<TargetFacts>,
+    /// The name of the route.
+    pub route: String,
+    /// The targets, in the order of the configuration.
+    pub targets: Vec<TargetFacts>,
+    /// The names of the attributes that requests may have.
+    pub attributes: Vec<String>,
+    /// Whether it is shown prompts.
+    pub prompt: bool,
     /// A JSON document.
     pub config: String,
+}
+
+impl Setup {
+    /// Of a strategy for this route.
+    pub fn new(route: RouteFacts, prompt: bool, config: String) -> Self {
+        let RouteFacts { name: route, targets, attributes } = route;
+        Self { route, targets, attributes, prompt, config }
+    }
 }
 
 /// One living guest.
@@ -55,8 +69,6 @@ pub struct Instance {
     /// When it is to be replaced before it fails.
     renewal: Renewal,
     deadline: Deadline,
-    candidates: Vec<types::Candidate>,
-    outcomes: Vec<types::Outcome>,
 }
 
 /// What decides about the renewal of an instance.
@@ -91,7 +103,6 @@ impl Instance {
         *said = store.data_mut().output.take();
         match started {
             Ok((guest, info)) => {
-                let (candidates, outcomes) = (Vec::new(), Vec::new());
                 let used = store.data().limits.used();
                 // From what it needed to start: one that is large from the start would else be renewed for ever.
                 let above = used + (MEMORY - used) / 4 * 3;
@@ -105,8 +116,6 @@ impl Instance {
                     fresh: true,
                     renewal,
                     deadline: Deadline::CALL,
-                    candidates,
-                    outcomes,
                 })
             }
             Err(Unstarted::Mismatch(error)) => Err(LoadError::Mismatch(error)),
@@ -141,7 +150,7 @@ impl Instance {
         let guest = blueprint.guest.load(store, &instance).map_err(|error| Unstarted::Mismatch(chain(&error)))?;
 
         store.set_epoch_deadline(Deadline::INIT.ticks());
-        let init = guest.init(store, &setup.providers, &setup.config).map_err(broke("init"))?;
+        let init = guest.init(store, setup).map_err(broke("init"))?;
         init.map_err(|text| Unstarted::Rejected(one_line(&text)))?;
 
         store.set_epoch_deadline(Deadline::DESCRIBE.ticks());
@@ -178,14 +187,13 @@ impl Instance {
         said: &mut Said,
     ) -> Result<Answer, Broken> {
         self.fresh = false;
-        self.candidates.clear();
-        self.candidates.extend(candidates.iter().map(types::Candidate::from));
-        let lifted = LIFTED_BYTES + candidates.len() * size_of::<u32>();
+        // An order, its reasons, and who is excluded.
+        let lifted = LIFTED_BYTES + candidates.len() * 3 * size_of::<u32>();
         self.enter(lifted);
         self.store.data_mut().begin(facts.now_ms, facts.entropy);
         let called = {
             let _running = engine.running();
-            self.guest.route(&mut self.store, facts, &self.candidates)
+            self.guest.route(&mut self.store, facts, candidates)
         };
         *said = self.store.data_mut().output.take();
         let decision = match called {
@@ -197,12 +205,8 @@ impl Instance {
             Ok(Ok(decision)) => decision,
         };
         self.good_calls += 1;
-        if decision.order.len() > candidates.len() {
-            let (named, offered) = (decision.order.len(), candidates.len());
-            let fault = Fault::IllegalDecision(format!("{named} indices for {offered} candidates"));
-            return Err(Broken { fault, usable: true });
-        }
-        match Decision::from_strategy(decision.order, decision.reason, candidates) {
+        let types::Decision { order, reason, reasons, excluded } = decision;
+        match Decision::from_strategy(Given { order, reason, reasons, excluded }, candidates) {
             Ok(decision) => Ok(Answer::Decided(decision)),
             Err(illegal) => Err(Broken { fault: illegal.into(), usable: true }),
         }
@@ -215,12 +219,10 @@ impl Instance {
     /// When the guest broke.
     pub fn observe(&mut self, engine: &Engine, reports: &[Report], said: &mut Said) -> Result<(), Broken> {
         self.fresh = false;
-        self.outcomes.clear();
-        self.outcomes.extend(reports.iter().map(types::Outcome::from));
         self.enter(LIFTED_BYTES);
         let called = {
             let _running = engine.running();
-            self.guest.observe(&mut self.store, &self.outcomes)
+            self.guest.observe(&mut self.store, reports)
         };
         *said = self.store.data_mut().output.take();
         called.map_err(|error| Broken { fault: Fault::of(&error, said), usable: false })

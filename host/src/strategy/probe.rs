@@ -54,8 +54,8 @@ fn once(engine: &Engine, blueprint: &Blueprint, setup: &Setup, journal: &Journal
     journal.write(said);
     let mut instance = started?;
     let mut now_ms = BEGIN_MS;
-    for (tier, model) in rounds(&setup.providers) {
-        let offered = candidates(&setup.providers, tier, model);
+    for (tier, model) in rounds(&setup.targets) {
+        let offered = candidates(&setup.targets, tier, model);
         let mut sizes = vec![1, 2, offered.len()];
         sizes.retain(|size| (1..=offered.len()).contains(size));
         sizes.dedup();

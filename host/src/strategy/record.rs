@@ -1,8 +1,8 @@
 //! A record of decisions: what a strategy was asked and what it answered, a line of JSON each, in the order in which it
 //! happened.
 //!
-//! `monitoring.record` names the file. It holds all that a decision depends on, so that it can be replayed, and neither
-//! keys nor prompts, of which strategies know nothing. `recorder` writes it, off the path of requests.
+//! `monitoring.record` names the file. It holds all that a decision depends on, so that it can be replayed: no keys, of which
+//! strategies know nothing, and prompts only of a strategy that was granted them. `recorder` writes it, off the path of requests.
 
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::guest::Info;
 use super::instance::{Answer, Setup};
-use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, Report, TargetFacts, Tier, micros};
+use crate::routing::{
+    Candidate, Decision, Facts, KeptFacts, Origin, OutcomeKind, Report, Route, TargetFacts, Tier, micros,
+};
 
 mod entry;
 mod recorder;
@@ -18,8 +20,8 @@ mod recorder;
 pub use entry::Entry;
 pub use recorder::{Recorder, Recording, Target};
 
-/// The version of the format.
-pub const FORMAT: u32 = 1;
+/// The version of the format. What was written in 1 is read as well: it has less.
+pub const FORMAT: u32 = 2;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +33,8 @@ pub enum Line {
     Outcomes {
         /// Which instance.
         instance: u64,
-        /// Provider, kind, microseconds to the first byte (0: none) and to the end.
-        outcomes: Vec<(u32, String, u32, u32)>,
+        /// How they ended.
+        outcomes: Vec<Ended>,
     },
     /// It was asked for an order.
     Decision {
@@ -56,14 +58,17 @@ impl Line {
     pub(super) fn weight(&self) -> usize {
         let more = match self {
             Line::Start(start) => start.config.len() + start.providers.len() * 256,
-            Line::Outcomes { outcomes, .. } => outcomes.len() * (size_of::<(u32, String, u32, u32)>() + 16),
+            Line::Outcomes { outcomes, .. } => outcomes.len() * (size_of::<Ended>() + 16),
             Line::Decision { question, answer, .. } => {
                 let answer = match answer {
                     Recorded::Order(order, _) => order.len() * size_of::<u32>(),
+                    Recorded::Decided { order, reasons, excluded, .. } => {
+                        (order.len() + reasons.len() + excluded.len()) * size_of::<u32>()
+                    }
                     Recorded::Refused(text) | Recorded::Fault(text) => text.len(),
                     Recorded::Abstained => 0,
                 };
-                question.model.len() + question.candidates.len() * size_of::<[u32; 4]>() + answer
+                question.texts() + question.candidates.len() * size_of::<Measured>() + answer
             }
             Line::Gap { .. } => 0,
         };
@@ -90,21 +95,45 @@ pub struct Start {
     pub digest: String,
     /// The texts of its reasons.
     pub reasons: Vec<String>,
-    /// The providers; all other lines name them by their position here.
+    /// The name of the route.
+    #[serde(default = "everything")]
+    pub route: String,
+    /// The targets; all other lines name them by their position here.
     pub providers: Vec<Provider>,
+    /// The names of the attributes that requests may have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<String>,
+    /// Whether the strategy was shown prompts, which then stand in the record.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub prompt: bool,
     /// `strategies.NAME.config`, as the strategy was given it.
     pub config: String,
 }
 
-/// What a strategy knows of a provider.
+fn everything() -> String {
+    Route::EVERYTHING.to_owned()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What a strategy knows of a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provider {
     pub name: String,
+    /// The provider, where it is not called like the target.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub provider: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
     pub kind: String,
     pub weight: f64,
     pub fallback_only: bool,
     pub max_concurrent: u32,
     pub models: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub context: u32,
     /// Of the request and of the answer.
     pub price: Option<(f64, f64)>,
     pub labels: Vec<(String, String)>,
@@ -124,8 +153,64 @@ pub struct Question {
     /// Hexadecimal, since not every reader of JSON has 64 bits; 0 is left out.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub affinity: String,
-    /// Provider, requests in flight, microseconds to the first byte, permille of failures.
-    pub candidates: Vec<(u32, u32, u32, u32)>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub client: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub prompt_tokens: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_tokens: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<(String, String)>,
+    /// There only if the strategy was granted it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
+    /// Who could be chosen.
+    pub candidates: Vec<Measured>,
+}
+
+/// A candidate: the target, requests in flight, microseconds to the first byte, permille of failures; and, where anything is
+/// known of it, permille of requests and of tokens that are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Measured {
+    /// With what is left.
+    Full(u32, u32, u32, u32, u32, u32),
+    /// Where nothing is known of that.
+    Short(u32, u32, u32, u32),
+}
+
+/// An attempt: the target, its kind of end, microseconds to the first byte (0: none) and to the end; and, where they are
+/// known, tokens of the request and of the answer, and their cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Ended {
+    /// With tokens and cost.
+    Full(u32, String, u32, u32, u32, u32, f64),
+    /// Without.
+    Short(u32, String, u32, u32),
+}
+
+impl From<&Candidate> for Measured {
+    fn from(candidate: &Candidate) -> Self {
+        let Candidate { target, in_flight, latency_us, failure_permille, requests_left, tokens_left } = *candidate;
+        if (requests_left, tokens_left) == (1000, 1000) {
+            Measured::Short(target, in_flight, latency_us, failure_permille)
+        } else {
+            Measured::Full(target, in_flight, latency_us, failure_permille, requests_left, tokens_left)
+        }
+    }
+}
+
+impl From<Measured> for Candidate {
+    fn from(measured: Measured) -> Self {
+        let (target, in_flight, latency_us, failure_permille, requests_left, tokens_left) = match measured {
+            Measured::Full(target, busy, latency, failures, requests, tokens) => {
+                (target, busy, latency, failures, requests, tokens)
+            }
+            Measured::Short(target, busy, latency, failures) => (target, busy, latency, failures, 1000, 1000),
+        };
+        Candidate { target, in_flight, latency_us, failure_permille, requests_left, tokens_left }
+    }
 }
 
 /// What an instance made of a question.
@@ -134,6 +219,19 @@ pub struct Question {
 pub enum Recorded {
     /// An order, and the number of its reason. Candidates that the strategy had left out are at its end.
     Order(Vec<u32>, u32),
+    /// The same with more to it: a reason for each entry of the order, or exclusions.
+    Decided {
+        /// The order.
+        order: Vec<u32>,
+        /// The number of its reason.
+        reason: u32,
+        /// The numbers of the reasons of its entries.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<u32>,
+        /// Those that must not be tried.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        excluded: Vec<u32>,
+    },
     /// No opinion.
     Abstained,
     /// An error, in its words.
@@ -146,8 +244,14 @@ impl Recorded {
     /// What the instance answered; of a fault its kind.
     pub fn of(answer: Result<&Answer, &'static str>) -> Self {
         match answer {
-            Ok(Answer::Decided(Decision { origin: Origin::Strategy { reason }, order, .. })) => {
-                Recorded::Order(order.clone(), *reason)
+            Ok(Answer::Decided(Decision { origin: Origin::Strategy { reason }, order, reasons, excluded })) => {
+                let (order, reason) = (order.clone(), *reason);
+                if reasons.is_empty() && excluded.is_empty() {
+                    Recorded::Order(order, reason)
+                } else {
+                    let (reasons, excluded) = (reasons.clone(), excluded.clone());
+                    Recorded::Decided { order, reason, reasons, excluded }
+                }
             }
             Ok(Answer::Decided(_)) => Recorded::Abstained,
             Ok(Answer::Refused(text)) => Recorded::Refused(text.clone()),
@@ -155,13 +259,20 @@ impl Recorded {
         }
     }
 
-    /// The provider that a request goes to first: of an answer without an order, the first candidate.
+    /// The order, who is excluded, and the numbers of the reasons, that of the whole last; `None` for what has no order.
+    pub fn decision(&self) -> Option<(&[u32], &[u32], (&[u32], u32))> {
+        match self {
+            Recorded::Order(order, reason) => Some((order, &[], (&[], *reason))),
+            Recorded::Decided { order, reason, reasons, excluded } => Some((order, excluded, (reasons, *reason))),
+            Recorded::Abstained | Recorded::Refused(_) | Recorded::Fault(_) => None,
+        }
+    }
+
+    /// The target that a request goes to first: of an answer without an order, the first candidate.
     pub fn first(&self, question: &Question) -> Option<u32> {
         match self {
-            Recorded::Order(order, _) => order.first().copied(),
-            Recorded::Abstained | Recorded::Refused(_) | Recorded::Fault(_) => {
-                question.candidates.first().map(|(provider, ..)| *provider)
-            }
+            Recorded::Order(order, _) | Recorded::Decided { order, .. } => order.first().copied(),
+            Recorded::Abstained | Recorded::Refused(_) | Recorded::Fault(_) => question.targets().next(),
         }
     }
 }
@@ -178,14 +289,23 @@ impl Start {
             version: info.version.clone(),
             digest,
             reasons: info.reasons.clone(),
-            providers: setup.providers.iter().map(Provider::from).collect(),
+            route: setup.route.clone(),
+            providers: setup.targets.iter().map(Provider::from).collect(),
+            attributes: setup.attributes.clone(),
+            prompt: setup.prompt,
             config: setup.config.clone(),
         }
     }
 
     /// What an instance is started with to be like this one.
     pub fn setup(&self) -> Setup {
-        Setup { providers: self.providers.iter().map(TargetFacts::from).collect(), config: self.config.clone() }
+        Setup {
+            route: self.route.clone(),
+            targets: self.providers.iter().map(TargetFacts::from).collect(),
+            attributes: self.attributes.clone(),
+            prompt: self.prompt,
+            config: self.config.clone(),
+        }
     }
 }
 
@@ -193,6 +313,9 @@ impl From<&TargetFacts> for Provider {
     fn from(facts: &TargetFacts) -> Self {
         Self {
             name: facts.name.clone(),
+            provider: if facts.provider == facts.name { String::new() } else { facts.provider.clone() },
+            model: facts.model.clone(),
+            context: facts.context,
             kind: facts.kind.to_owned(),
             weight: facts.weight,
             fallback_only: facts.fallback_only,
@@ -208,9 +331,9 @@ impl From<&Provider> for TargetFacts {
     fn from(provider: &Provider) -> Self {
         Self {
             name: provider.name.clone(),
-            provider: provider.name.clone(),
-            model: String::new(),
-            context: 0,
+            provider: if provider.provider.is_empty() { &provider.name } else { &provider.provider }.clone(),
+            model: provider.model.clone(),
+            context: provider.context,
             kind: if provider.kind == "azure" { "azure" } else { "openai" },
             weight: provider.weight,
             fallback_only: provider.fallback_only,
@@ -225,7 +348,7 @@ impl From<&Provider> for TargetFacts {
 impl Question {
     /// What is asked.
     pub fn new(facts: &Facts<'_>, candidates: &[Candidate]) -> Self {
-        let candidate = |c: &Candidate| (c.target, c.in_flight, c.latency_us, c.failure_permille);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {
             seq: facts.seq,
             entropy: facts.entropy,
@@ -236,48 +359,73 @@ impl Question {
             streaming: facts.streaming,
             body_bytes: facts.body_bytes,
             affinity: if facts.affinity == 0 { String::new() } else { format!("{:x}", facts.affinity) },
-            candidates: candidates.iter().map(candidate).collect(),
+            client: facts.client.to_owned(),
+            prompt_tokens: facts.prompt_tokens,
+            max_tokens: facts.max_tokens,
+            attributes: facts.attributes.iter().map(owned).collect(),
+            prompt: facts.prompt.to_owned(),
+            candidates: candidates.iter().map(Measured::from).collect(),
         }
     }
 
-    /// The same as the host asks it.
+    /// The places of the targets that could be chosen.
+    pub fn targets(&self) -> impl Iterator<Item = u32> {
+        self.candidates.iter().map(|measured| Candidate::from(*measured).target)
+    }
+
+    /// The bytes of its texts.
+    fn texts(&self) -> usize {
+        let pair = |(name, value): &(String, String)| size_of::<(String, String)>() + name.len() + value.len();
+        let attributes: usize = self.attributes.iter().map(pair).sum();
+        self.model.len() + self.client.len() + self.prompt.len() + attributes
+    }
+
+    /// The same as the host asks it, on this route.
     ///
     /// # Errors
     ///
     /// What is not as [`Question::new`] writes it.
-    pub fn facts(&self) -> Result<(Facts<'_>, Vec<Candidate>), String> {
+    pub fn facts(&self, route: &str) -> Result<(KeptFacts, Vec<Candidate>), String> {
         let tier = Tier::ALL.into_iter().find(|tier| tier.name() == self.tier);
         let affinity = if self.affinity.is_empty() { Some(0) } else { u64::from_str_radix(&self.affinity, 16).ok() };
+        let attributes: Vec<(&str, &str)> =
+            self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let facts = Facts {
             seq: self.seq,
             entropy: self.entropy,
             now_ms: self.now_ms,
             tier: tier.ok_or_else(|| format!("there is no tier `{}`", self.tier))?,
             attempts: self.attempts,
+            route,
+            client: &self.client,
             model: &self.model,
             streaming: self.streaming,
             body_bytes: self.body_bytes,
+            prompt_tokens: self.prompt_tokens,
+            max_tokens: self.max_tokens,
             affinity: affinity.ok_or_else(|| format!("`{}` is not a hexadecimal number", self.affinity))?,
-            ..Facts::NOTHING
+            attributes: &attributes,
+            prompt: &self.prompt,
         };
-        let ascending = self.candidates.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if self.candidates.is_empty() || !ascending {
+        let candidates: Vec<Candidate> = self.candidates.iter().copied().map(Candidate::from).collect();
+        if candidates.is_empty() || !candidates.is_sorted_by(|one, next| one.target < next.target) {
             return Err("candidates must be at least one, in the order of the configuration".to_owned());
         }
-        let candidate = |&(target, in_flight, latency_us, failure_permille): &(u32, u32, u32, u32)| Candidate {
-            in_flight,
-            latency_us,
-            failure_permille,
-            ..Candidate::idle(target)
-        };
-        Ok((facts, self.candidates.iter().map(candidate).collect()))
+        Ok((KeptFacts::of(&facts), candidates))
     }
 }
 
 /// Reports as they are written.
-pub fn outcomes(reports: &[Report]) -> Vec<(u32, String, u32, u32)> {
+pub fn outcomes(reports: &[Report]) -> Vec<Ended> {
     let line = |report: &Report| {
-        (report.target, report.kind.name().to_owned(), micros(report.first_byte), micros(report.total))
+        let (target, kind) = (report.target, report.kind.name().to_owned());
+        let (first_byte, total) = (micros(report.first_byte), micros(report.total));
+        let Report { input_tokens, output_tokens, cost, .. } = *report;
+        if (input_tokens, output_tokens, cost) == (0, 0, 0.0) {
+            Ended::Short(target, kind, first_byte, total)
+        } else {
+            Ended::Full(target, kind, first_byte, total, input_tokens, output_tokens, cost)
+        }
     };
     reports.iter().map(line).collect()
 }
@@ -287,12 +435,19 @@ pub fn outcomes(reports: &[Report]) -> Vec<(u32, String, u32, u32)> {
 /// # Errors
 ///
 /// When a kind is none.
-pub fn reports(outcomes: &[(u32, String, u32, u32)]) -> Result<Vec<Report>, String> {
-    let report = |(target, kind, first_byte, total): &(u32, String, u32, u32)| {
+pub fn reports(outcomes: &[Ended]) -> Result<Vec<Report>, String> {
+    let report = |ended: &Ended| {
+        let (target, kind, first_byte, total, (input_tokens, output_tokens, cost)) = match ended {
+            Ended::Full(target, kind, first, total, input, output, cost) => {
+                (target, kind, first, total, (*input, *output, *cost))
+            }
+            Ended::Short(target, kind, first, total) => (target, kind, first, total, (0, 0, 0.0)),
+        };
         let known = OutcomeKind::ALL.into_iter().find(|known| known.name() == kind);
-        let micros = |micros: &u32| Duration::from_micros((*micros).into());
         let known = known.ok_or_else(|| format!("no attempt ends `{kind}`"))?;
-        Ok(Report::of(*target, known, micros(first_byte), micros(total)))
+        let micros = |micros: &u32| Duration::from_micros((*micros).into());
+        let report = Report::of(*target, known, micros(first_byte), micros(total));
+        Ok(Report { input_tokens, output_tokens, cost, ..report })
     };
     outcomes.iter().map(report).collect()
 }

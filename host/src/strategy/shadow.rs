@@ -19,7 +19,7 @@ use super::succession::{read, setup};
 use super::{Succession, probe};
 use crate::config::StrategyChoice;
 use crate::routing::{
-    Candidate, Decision, Facts, KeptFacts, Report, ShadowHealth, Strategy, StrategyHealth, TargetFacts,
+    Candidate, Decision, Facts, KeptFacts, Report, RouteFacts, ShadowHealth, Strategy, StrategyHealth,
 };
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
@@ -98,7 +98,7 @@ impl Shadows {
     /// The name of the one that does not load, and why.
     pub fn of(
         choices: &[StrategyChoice],
-        providers: &[TargetFacts],
+        route: &RouteFacts,
         before: Option<&Arc<Shadows>>,
     ) -> Result<Option<Arc<Self>>, (String, LoadError)> {
         if choices.is_empty() {
@@ -108,7 +108,7 @@ impl Shadows {
         let mut wanted = Vec::with_capacity(choices.len());
         for choice in choices {
             let bytes = read(choice).map_err(|error| (choice.to_string(), error))?;
-            wanted.push((choice, bytes, setup(choice, providers.to_vec())));
+            wanted.push((choice, bytes, setup(choice, route.clone())));
         }
         let lives_on = |(choice, bytes, setup): &(&StrategyChoice, Cow<'_, [u8]>, Setup)| {
             known(&choice.name).is_some_and(|known| known.digest == Digest::of([&**bytes]) && known.setup == *setup)
@@ -239,6 +239,10 @@ impl Strategy for Shadowed {
         StrategyHealth { shadows: self.shadows.health(), ..self.live.health() }
     }
 
+    fn wants_prompt(&self) -> bool {
+        self.live.wants_prompt() || self.shadows.all.iter().any(|shadow| shadow.strategy.wants_prompt())
+    }
+
     fn learn(&self, report: Report) {
         self.live.learn(report);
         self.shadows.send(Event::Learned(report));
@@ -256,7 +260,8 @@ mod tests {
 
     fn shadowed(live: &str, shadows: &[StrategyChoice]) -> Shadowed {
         let live = Succession::start(&builtin_choice(live), providers(3)).expect("starts");
-        let shadows = Shadows::of(shadows, &providers(3), None).map_err(|(name, error)| format!("{name} {error}"));
+        let shadows =
+            Shadows::of(shadows, &providers(3).into(), None).map_err(|(name, error)| format!("{name} {error}"));
         Shadowed::new(live, shadows.expect("load").expect("some"))
     }
 
@@ -307,20 +312,20 @@ mod tests {
         seen(&strategy, 1);
         let before = &strategy.shadows;
         let of = |choices: &[StrategyChoice], count| {
-            Shadows::of(choices, &providers(count), Some(before)).ok().flatten().expect("load")
+            Shadows::of(choices, &providers(count).into(), Some(before)).ok().flatten().expect("load")
         };
         assert!(Arc::ptr_eq(before, &of(&choices, 3)));
         let other_providers = of(&choices, 4);
         assert!(!Arc::ptr_eq(before, &other_providers));
         assert_eq!(other_providers.health()[0].decisions, 1);
         assert_eq!(of(&choices[..1], 3).health().len(), 1);
-        assert!(matches!(Shadows::of(&[], &providers(3), Some(before)), Ok(None)));
+        assert!(matches!(Shadows::of(&[], &providers(3).into(), Some(before)), Ok(None)));
     }
 
     #[test]
     fn a_shadow_that_does_not_load_is_named() {
         let wrong = StrategyChoice { config: json!({"percent": 3}), ..builtin_choice("canary") };
-        let (name, error) = Shadows::of(&[wrong], &providers(3), None).err().expect("no provider");
+        let (name, error) = Shadows::of(&[wrong], &providers(3).into(), None).err().expect("no provider");
         assert_eq!(name, "strategy `canary`");
         assert!(error.to_string().contains("rejects its configuration"), "{error}");
     }

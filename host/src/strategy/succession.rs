@@ -25,7 +25,7 @@ use super::instance::Setup;
 use super::record::Recorder;
 use super::{builtin, builtins, influence, probe};
 use crate::config::{StrategyChoice, StrategySource};
-use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth, TargetFacts};
+use crate::routing::{Candidate, Decision, Facts, Origin, Report, RouteFacts, Strategy, StrategyHealth};
 use crate::wasm::artifact;
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
@@ -87,7 +87,7 @@ struct Wanted {
 impl Wanted {
     /// Whether the component and its configuration are the same.
     fn is_made_like(&self, digest: Digest, setup: &Setup) -> bool {
-        self.digest == digest && self.setup.config == setup.config
+        self.digest == digest && (&self.setup.config, self.setup.prompt) == (&setup.config, setup.prompt)
     }
 }
 
@@ -133,14 +133,13 @@ pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadEr
 }
 
 /// What an instance of it is started with.
-pub(super) fn setup(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Setup {
+pub(super) fn setup(choice: &StrategyChoice, route: RouteFacts) -> Setup {
     let config = if choice.config.is_null() { "{}".to_owned() } else { choice.config.to_string() };
-    Setup { providers, config }
+    Setup::new(route, choice.grants.prompt, config)
 }
 
 impl Succession {
-    /// Loads the strategy of a server's first configuration and starts it with these providers, which are all of them in
-    /// the order of the configuration.
+    /// Loads the strategy of a route of a server's first configuration and starts it.
     ///
     /// Compiles: takes from tens of milliseconds to seconds, and must not run on a Tokio worker that has other work. Tries
     /// the strategy with requests that nobody has sent.
@@ -148,8 +147,8 @@ impl Succession {
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
-    pub fn start(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, Purpose::Service, None)
+    pub fn start(choice: &StrategyChoice, route: impl Into<RouteFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, route.into(), Purpose::Service, None)
     }
 
     /// Does what [`Succession::start`] does, for another route of the same server: the counters of a name are one.
@@ -157,8 +156,8 @@ impl Succession {
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
-    pub fn beside(&self, choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, Purpose::Service, Some(self))
+    pub fn beside(&self, choice: &StrategyChoice, route: impl Into<RouteFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, route.into(), Purpose::Service, Some(self))
     }
 
     /// Does what [`Succession::start`] does, for a simulation: it shall be seen how the strategy breaks, so it is not
@@ -168,19 +167,19 @@ impl Succession {
     /// # Errors
     ///
     /// [`LoadError`], whose text follows the strategy's name.
-    pub fn simulated(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, Purpose::Simulation, None)
+    pub fn simulated(choice: &StrategyChoice, route: impl Into<RouteFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, route.into(), Purpose::Simulation, None)
     }
 
     fn begun(
         choice: &StrategyChoice,
-        providers: Vec<TargetFacts>,
+        route: RouteFacts,
         purpose: Purpose,
         kin: Option<&Succession>,
     ) -> Result<Arc<Self>, LoadError> {
         let engine = Engine::shared()?;
         let blueprint = Blueprint::shared(&engine, choice, &read(choice)?)?;
-        let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, providers) };
+        let wanted = Wanted { name: choice.name.clone(), digest: blueprint.digest, setup: setup(choice, route) };
         if purpose == Purpose::Service {
             probe::probe(&engine, &blueprint, &wanted.setup, &Journal::new(&wanted.name))?;
         }
@@ -214,11 +213,11 @@ impl Succession {
     pub fn reload(
         self: &Arc<Self>,
         choice: &StrategyChoice,
-        providers: Vec<TargetFacts>,
+        route: impl Into<RouteFacts>,
     ) -> Result<Arc<Self>, LoadError> {
         let bytes = read(choice)?;
         let wanted =
-            Wanted { name: choice.name.clone(), digest: Digest::of([&*bytes]), setup: setup(choice, providers) };
+            Wanted { name: choice.name.clone(), digest: Digest::of([&*bytes]), setup: setup(choice, route.into()) };
         let (living, standing) = (self.deciding.load_full(), self.standing.lock().clone());
         let is_living = wanted.is_made_like(living.blueprint().digest, living.setup());
         let is_given_up = matches!(standing, Standing::RolledBack { .. })
@@ -227,18 +226,18 @@ impl Succession {
             return Ok(Arc::clone(self));
         }
         let (next, standing) = if is_given_up {
-            (self.adapted(&living, living.name(), &wanted.setup.providers)?, standing)
+            (self.adapted(&living, living.name(), &wanted.setup)?, standing)
         } else if is_living {
-            let next = self.adapted(&living, &wanted.name, &wanted.setup.providers)?;
+            let next = self.adapted(&living, &wanted.name, &wanted.setup)?;
             // What is back in the configuration after a roll-back has long proved itself.
             let standing = match standing {
-                Standing::OnTrial(previous) => self.standing_by(&previous, &wanted.setup.providers),
+                Standing::OnTrial(previous) => self.standing_by(&previous, &wanted.setup),
                 Standing::Settled | Standing::RolledBack { .. } => Standing::Settled,
             };
             (next, standing)
         } else {
             let next = self.tried(choice, &wanted, &bytes, &living)?;
-            (next, self.standing_by(&living, &wanted.setup.providers))
+            (next, self.standing_by(&living, &wanted.setup))
         };
         let kept = (Arc::clone(&self.names), Arc::clone(&self.recorder));
         Ok(Self::new(Arc::clone(&self.engine), kept, wanted, next, standing))
@@ -280,29 +279,30 @@ impl Succession {
         &self.recorder
     }
 
-    /// The strategy under this name and with these providers: itself if both are its own, else started anew.
+    /// The strategy under this name and with the route of `wanted`: itself if both are its own, else started anew.
     fn adapted(
         &self,
         strategy: &Arc<ComponentStrategy>,
         name: &str,
-        providers: &[TargetFacts],
+        wanted: &Setup,
     ) -> Result<Arc<ComponentStrategy>, LoadError> {
-        if strategy.name() == name && strategy.setup().providers == providers {
+        let Setup { prompt, config, .. } = strategy.setup();
+        let setup = Setup { prompt: *prompt, config: config.clone(), ..wanted.clone() };
+        if strategy.name() == name && *strategy.setup() == setup {
             return Ok(Arc::clone(strategy));
         }
-        let setup = Setup { providers: providers.to_vec(), config: strategy.setup().config.clone() };
-        // A start with these providers would try it too.
+        // A start with these targets would try it too.
         probe::probe(&self.engine, strategy.blueprint(), &setup, &Journal::new(name))?;
         self.begin(name, Arc::clone(strategy.blueprint()), setup)
     }
 
-    /// A trial during which `previous` stands by, or none if it cannot work with these providers.
-    fn standing_by(&self, previous: &Arc<ComponentStrategy>, providers: &[TargetFacts]) -> Standing {
-        match self.adapted(previous, previous.name(), providers) {
+    /// A trial during which `previous` stands by, or none if it cannot work with the route of `wanted`.
+    fn standing_by(&self, previous: &Arc<ComponentStrategy>, wanted: &Setup) -> Standing {
+        match self.adapted(previous, previous.name(), wanted) {
             Ok(previous) => Standing::OnTrial(previous),
             Err(error) => {
                 let strategy = previous.name();
-                tracing::warn!(strategy, "does not stand by for its successor, as with the new providers it {error}");
+                tracing::warn!(strategy, "does not stand by for its successor, as with the new targets it {error}");
                 Standing::Settled
             }
         }
@@ -417,6 +417,10 @@ impl Strategy for Succession {
         health
     }
 
+    fn wants_prompt(&self) -> bool {
+        self.deciding.load().wants_prompt()
+    }
+
     fn learn(&self, report: Report) {
         self.deciding.load().learn(report);
     }
@@ -429,8 +433,8 @@ impl Strategy for Succession {
 #[cfg(test)]
 impl Succession {
     /// Does what [`Succession::start`] does, without the trial.
-    pub(super) fn untried(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Self>, LoadError> {
-        Self::begun(choice, providers, Purpose::Test, None)
+    pub(super) fn untried(choice: &StrategyChoice, route: impl Into<RouteFacts>) -> Result<Arc<Self>, LoadError> {
+        Self::begun(choice, route.into(), Purpose::Test, None)
     }
 
     /// The one that decides.

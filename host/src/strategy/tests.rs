@@ -128,12 +128,6 @@ fn answer(strategy: &ComponentStrategy, deed: &str) -> (Result<instance::Answer,
     strategy.ask_instance(&facts(&format!("do:{deed}"), 0), &candidates(3))
 }
 
-/// The answer of a new instance that came in time, for a deed that takes a moment on a machine that does much else.
-fn in_time(deed: &str) -> Option<Result<instance::Answer, Fault>> {
-    let mut answers = (0..20).map(|_| answer(&misbehaving(), deed).0.map_err(|broken| broken.fault));
-    answers.find(|answer| !matches!(answer, Err(Fault::DeadlineExceeded)))
-}
-
 /// The lines of a new instance's call that goes well; it is repeated as in [`unhurried`].
 fn lines(deed: &str) -> Vec<(output::Level, String)> {
     for _ in 0..20 {
@@ -218,6 +212,9 @@ fn each_fault_has_its_kind_and_the_request_gets_the_default_order() {
         ("spin", FaultKind::DeadlineExceeded),
         ("duplicate", FaultKind::IllegalDecision),
         ("out_of_range", FaultKind::IllegalDecision),
+        ("contradict", FaultKind::IllegalDecision),
+        ("exclude_foreign", FaultKind::IllegalDecision),
+        ("too_few_reasons", FaultKind::IllegalDecision),
         ("million", FaultKind::IllegalDecision),
         ("wild_list", FaultKind::IllegalDecision),
         ("bad_utf8_error", FaultKind::IllegalDecision),
@@ -266,6 +263,9 @@ fn a_fault_tells_the_last_words_of_the_guest() {
     assert_eq!(broken("sleep"), "trapped: called `wasi:io/poll#[method]pollable.block`, which strategies do not have");
     assert_eq!(broken("duplicate"), "made an illegal decision: 4 indices for 3 candidates");
     assert_eq!(broken("out_of_range"), "made an illegal decision: index 4000000000 was not offered");
+    assert_eq!(broken("contradict"), "made an illegal decision: index 2 was chosen and excluded");
+    assert_eq!(broken("exclude_foreign"), "made an illegal decision: index 7 was not offered");
+    assert_eq!(broken("too_few_reasons"), "made an illegal decision: 1 reasons for an order of 3");
     let million = broken("million");
     assert!(million.starts_with("made an illegal decision: too much data"), "{million}");
 }
@@ -286,9 +286,10 @@ fn a_refusal_is_no_fault_and_its_text_is_cut() {
     assert_eq!(ask(&strategy, "refuse").origin, Origin::Refused);
     assert_eq!(ask(&strategy, "empty").origin, Origin::Abstained);
     assert_eq!(strategy.stats(), Stats { calls: 2, refusals: 1, abstentions: 1, ..Stats::default() });
-    let refused = |text: String| Some(Ok(instance::Answer::Refused(text)));
-    assert_eq!(in_time("refuse"), refused("I would rather not".to_owned()));
-    assert_eq!(in_time("long_error"), refused(format!("{}…", "x".repeat(1024))));
+    let refused = |text: String| Ok(instance::Answer::Refused(text));
+    assert_eq!(answer(&strategy, "refuse").0.map_err(|broken| broken.fault), refused("I would rather not".to_owned()));
+    let cut = format!("{}…", "x".repeat(1024));
+    assert_eq!(answer(&strategy, "long_error").0.map_err(|broken| broken.fault), refused(cut));
 }
 
 #[test]

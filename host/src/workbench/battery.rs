@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::routing::{Candidate, Facts, TargetFacts, Tier};
+use crate::routing::{Candidate, Facts, Tier};
 use crate::strategy::blueprint::Blueprint;
 use crate::strategy::instance::{Answer, Instance, Setup};
 use crate::wasm::engine::Engine;
@@ -35,10 +35,8 @@ const MEMORY_TIME: Duration = Duration::from_secs(2);
 pub struct Subject<'a> {
     /// The component.
     pub component: &'a [u8],
-    /// Its config, as JSON.
-    pub config: &'a str,
-    /// Providers that come first among those it is started with; the others are made up. Each is offered in its tier.
-    pub providers: &'a [TargetFacts],
+    /// What it is started with. Its targets come first; others are made up. Each is offered in its tier.
+    pub setup: &'a Setup,
 }
 
 /// One claim.
@@ -105,7 +103,8 @@ impl Broken {
 
 impl Bench<'_> {
     fn setup(&self, tier: Tier, count: u32) -> Setup {
-        Setup { providers: providers(self.subject.providers, tier, count), config: self.subject.config.to_owned() }
+        let setup = self.subject.setup;
+        Setup { targets: providers(&setup.targets, tier, count), ..setup.clone() }
     }
 
     /// An instance for which the primary tier has `count` providers.
@@ -124,7 +123,7 @@ impl Bench<'_> {
 
     /// All `count` of them.
     fn offer(&self, count: u32, value: impl Fn(u32) -> (u32, u32, u32)) -> Vec<Candidate> {
-        candidates(&self.setup(Tier::Primary, count).providers, Tier::Primary, count, value)
+        candidates(&self.setup(Tier::Primary, count).targets, Tier::Primary, count, value)
     }
 
     fn ask(&self, instance: &mut Instance, facts: &Facts<'_>, offered: &[Candidate]) -> Result<Answer, Broken> {
@@ -144,7 +143,7 @@ impl Bench<'_> {
         for count in SIZES {
             for tier in Tier::ALL {
                 let mut instance = self.begin_for(tier, count).map_err(|error| error.to_string())?;
-                let all = candidates(&self.setup(tier, count).providers, tier, count, usual);
+                let all = candidates(&self.setup(tier, count).targets, tier, count, usual);
                 for seq in 0..20 {
                     // All of them, every other one, and one alone: the rest is out.
                     let some = all.iter().copied().step_by(2 - seq as usize % 2).collect::<Vec<_>>();
@@ -174,6 +173,8 @@ impl Bench<'_> {
         let values: [Measured; 4] =
             [|_| (0, 0, 0), |_| (u32::MAX, u32::MAX, 1000), |n| (n, u32::MAX - n, 1000), |n| (u32::MAX - n, n, 0)];
         let numbers = [0, 1, 0x7FFF_FFFF, 0x8000_0000, u32::MAX - 1, u32::MAX];
+        let texts = ["", "x", "模型", &long, "\"}\n\0"];
+        let names = &self.subject.setup.attributes;
         let mut asked = 0;
         for count in [1, 2, 7] {
             let mut instance = self.begin(count).map_err(|error| error.to_string())?;
@@ -183,9 +184,22 @@ impl Bench<'_> {
                     for entropy in numbers {
                         for (now_ms, affinity) in [(0, 0), (u64::MAX, u64::MAX), (1, 1 << 63)] {
                             for model in ["", "m", "模型", &long, "a\"b\\c\n\0"] {
-                                let (attempts, body_bytes) = (entropy, seq);
-                                let usual = facts(seq);
-                                let facts = Facts { entropy, now_ms, affinity, model, attempts, body_bytes, ..usual };
+                                let text = texts[asked % texts.len()];
+                                // None, all of them, and of those that are granted some.
+                                let attributes: Vec<_> = names.iter().map(|name| (name.as_str(), text)).collect();
+                                let facts = Facts {
+                                    entropy,
+                                    now_ms,
+                                    affinity,
+                                    model,
+                                    attempts: entropy,
+                                    body_bytes: seq,
+                                    prompt_tokens: numbers[asked % numbers.len()],
+                                    max_tokens: numbers[asked / 2 % numbers.len()],
+                                    attributes: &attributes[..asked % (attributes.len() + 1)],
+                                    prompt: if self.subject.setup.prompt { text } else { "" },
+                                    ..facts(seq)
+                                };
                                 self.ask(&mut instance, &facts, &offered).map_err(Broken::words)?;
                                 asked += 1;
                             }

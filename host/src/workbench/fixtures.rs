@@ -6,7 +6,7 @@ use std::time::Duration;
 use pointsman_fixture as data;
 use serde::Serialize;
 
-use crate::routing::{Candidate, Facts, Origin, OutcomeKind, Report, TargetFacts, Tier};
+use crate::routing::{Candidate, Decision, Facts, Origin, OutcomeKind, Report, TargetFacts, Tier};
 use crate::strategy::blueprint::Blueprint;
 use crate::strategy::instance::{Answer, Instance, Setup};
 use crate::wasm::engine::Engine;
@@ -39,11 +39,13 @@ pub fn play_fixtures(component: &[u8], files: &[data::File]) -> Result<Vec<Playe
     let play = |data::File { path, fixture }: &data::File| {
         let name = fixture.as_ref().map_or("", data::Fixture::name).to_owned();
         let played = fixture.as_ref().map_err(Clone::clone).and_then(|fixture| {
-            fixture.play(|providers, config| {
-                let providers = providers.iter().map(facts_of).collect();
-                let setup = Setup { providers, config: config.to_owned() };
+            fixture.play(|setup| {
+                let targets = setup.providers.iter().map(facts_of).collect();
+                let attributes = setup.attributes.clone();
+                let (route, prompt) = (setup.route.clone(), setup.prompt);
+                let setup = Setup { route, targets, attributes, prompt, config: setup.config.to_string() };
                 match Instance::start(&engine, &blueprint, &setup, &mut Said::default()) {
-                    Ok(instance) => Ok(Component { engine: &engine, instance }),
+                    Ok(instance) => Ok(Component { engine: &engine, instance, route: setup.route }),
                     Err(LoadError::Rejected(text)) => Err(data::Unstarted::Rejected(text)),
                     Err(error) => Err(data::Unstarted::Broken(error.to_string())),
                 }
@@ -58,13 +60,13 @@ pub fn play_fixtures(component: &[u8], files: &[data::File]) -> Result<Vec<Playe
     Ok(files.iter().map(play).collect())
 }
 
-/// A provider of a fixture, as the host would know it.
+/// A target of a fixture, as the host would know it.
 pub fn facts_of(provider: &data::Provider) -> TargetFacts {
     TargetFacts {
         name: provider.name.clone(),
-        provider: provider.name.clone(),
-        model: String::new(),
-        context: 0,
+        provider: provider.provider.as_ref().unwrap_or(&provider.name).clone(),
+        model: provider.model.clone(),
+        context: provider.context,
         kind: if provider.kind == "azure" { "azure" } else { "openai" },
         weight: provider.weight,
         fallback_only: provider.fallback_only,
@@ -78,31 +80,52 @@ pub fn facts_of(provider: &data::Provider) -> TargetFacts {
 struct Component<'e> {
     engine: &'e Engine,
     instance: Instance,
+    route: String,
 }
 
 impl data::Subject for Component<'_> {
     fn route(&mut self, request: &data::Request, candidates: &[data::Candidate]) -> data::Answer {
-        let data::Request { seq, entropy, now_ms, attempts, ref model, streaming, body_bytes, affinity, .. } = *request;
+        let data::Request { seq, entropy, now_ms, attempts, streaming, body_bytes, affinity, .. } = *request;
+        let data::Request { prompt_tokens, max_tokens, .. } = *request;
         let tier = match request.tier {
             data::Tier::Primary => Tier::Primary,
             data::Tier::Fallback => Tier::Fallback,
             data::Tier::LastResort => Tier::LastResort,
         };
-        let facts =
-            Facts { seq, entropy, now_ms, tier, attempts, model, streaming, body_bytes, affinity, ..Facts::NOTHING };
+        let attributes: Vec<(&str, &str)> =
+            request.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let facts = Facts {
+            seq,
+            entropy,
+            now_ms,
+            tier,
+            attempts,
+            route: &self.route,
+            client: &request.client,
+            model: &request.model,
+            streaming,
+            body_bytes,
+            prompt_tokens,
+            max_tokens,
+            affinity,
+            attributes: &attributes,
+            prompt: &request.prompt,
+        };
         let candidate = |candidate: &data::Candidate| {
-            let data::Candidate { provider, in_flight, latency_us, failure_permille } = *candidate;
-            Candidate { in_flight, latency_us, failure_permille, ..Candidate::idle(provider) }
+            let data::Candidate { provider: target, in_flight, latency_us, .. } = *candidate;
+            let data::Candidate { failure_permille, requests_left, tokens_left, .. } = *candidate;
+            Candidate { target, in_flight, latency_us, failure_permille, requests_left, tokens_left }
         };
         let candidates: Vec<_> = candidates.iter().map(candidate).collect();
         match self.instance.route(self.engine, &facts, &candidates, &mut Said::default()) {
-            Ok(Answer::Decided(decision)) => {
-                let number = match decision.origin {
+            Ok(Answer::Decided(Decision { order, excluded, origin, .. })) => {
+                let number = match origin {
                     Origin::Strategy { reason } => reason,
                     Origin::Abstained | Origin::Refused | Origin::Faulted => 0,
                 };
                 let reason = self.instance.info().reasons.get(number as usize);
-                data::Answer::Order(decision.order, reason.map_or("unspecified", String::as_str).to_owned())
+                let reason = reason.map_or("unspecified", String::as_str).to_owned();
+                data::Answer::Decision(data::Decided { order, excluded, reason })
             }
             Ok(Answer::Refused(text)) => data::Answer::Error(text),
             Err(broken) => data::Answer::Broken(broken.fault.to_string()),
@@ -116,7 +139,9 @@ impl data::Subject for Component<'_> {
         let micros = |micros: u32| Duration::from_micros(micros.into());
         let report = |outcome: &data::Outcome| {
             let (first_byte, total) = (micros(outcome.first_byte_us), micros(outcome.total_us));
-            Report::of(outcome.provider, kind(outcome.kind), first_byte, total)
+            let data::Outcome { input_tokens, output_tokens, cost, .. } = *outcome;
+            let report = Report::of(outcome.provider, kind(outcome.kind), first_byte, total);
+            Report { input_tokens, output_tokens, cost, ..report }
         };
         let reports: Vec<_> = outcomes.iter().map(report).collect();
         let told = self.instance.observe(self.engine, &reports, &mut Said::default());

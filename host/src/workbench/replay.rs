@@ -249,8 +249,8 @@ impl Replay {
     fn line(&mut self, number: u64, line: Line) -> Result<(), ReplayError> {
         let wrong = |why: String| ReplayError::Line { number, why };
         match line {
-            Line::Start(start) if start.format != FORMAT => {
-                Err(wrong(format!("is of format {}, this program reads {FORMAT}", start.format)))
+            Line::Start(start) if !(1..=FORMAT).contains(&start.format) => {
+                Err(wrong(format!("is of format {}, this program reads 1 to {FORMAT}", start.format)))
             }
             Line::Start(start) => self.start(number, start),
             Line::Gap { lines } => {
@@ -319,11 +319,13 @@ impl Replay {
     }
 
     fn decision(&mut self, number: u64, of: u64, question: Question, recorded: &Recorded) -> Result<(), String> {
-        let (facts, candidates) = question.facts()?;
         let Some(replayed) = self.instances.get_mut(&of) else { return Ok(()) };
+        let (kept, candidates) = question.facts(&replayed.start.route)?;
+        let attributes = kept.attributes();
+        let facts = kept.lend(&attributes);
         let known = replayed.start.providers.len();
-        if let Some((provider, ..)) = question.candidates.iter().find(|(provider, ..)| *provider as usize >= known) {
-            return Err(format!("there is no provider {provider} among {known}"));
+        if let Some(target) = question.targets().find(|target| *target as usize >= known) {
+            return Err(format!("there is no target {target} among {known}"));
         }
         if let Some(skipped) = &replayed.skipped {
             self.comparison.skipped += 1;
@@ -374,7 +376,7 @@ impl Replay {
             *comparison.moves.entry(format!("{} -> {}", firsts[0], firsts[1])).or_default() += 1;
         }
         self.examples.offer(|| {
-            let offered = question.candidates.iter().map(|(provider, ..)| name(*provider)).collect();
+            let offered = question.targets().map(name).collect();
             let answers = [0, 1].map(|side: usize| in_words(&answers[side], &replayed.start, side, comparison, name));
             Example { line: number, question, candidates: offered, answers }
         });
@@ -384,8 +386,13 @@ impl Replay {
 
 /// Whether two answers are the same. Numbers of reasons mean something only to the strategy that gives them.
 fn are_alike(left: &Recorded, right: &Recorded, one_strategy: bool) -> bool {
-    match (left, right) {
-        (Recorded::Order(left, why), Recorded::Order(right, other)) => left == right && (!one_strategy || why == other),
+    match (left.decision(), right.decision()) {
+        (Some((order, excluded, why)), Some((other_order, other_excluded, other_why))) => {
+            let are_same = |left: &[u32], right: &[u32]| {
+                left.len() == right.len() && left.iter().all(|index| right.contains(index))
+            };
+            order == other_order && are_same(excluded, other_excluded) && (!one_strategy || why == other_why)
+        }
         _ => left == right,
     }
 }
@@ -398,11 +405,17 @@ fn in_words(
     name: impl Fn(u32) -> String,
 ) -> String {
     match answer {
-        Recorded::Order(order, reason) => {
-            let order = order.iter().map(|index| name(*index)).collect::<Vec<_>>().join(", ");
+        Recorded::Order(..) | Recorded::Decided { .. } => {
+            let Some((order, excluded, (_, reason))) = answer.decision() else { return String::new() };
+            let names = |indices: &[u32]| indices.iter().map(|index| name(*index)).collect::<Vec<_>>().join(", ");
+            let order = match (order, excluded) {
+                (order, []) => names(order),
+                ([], excluded) => format!("nobody, without {}", names(excluded)),
+                (order, excluded) => format!("{}, without {}", names(order), names(excluded)),
+            };
             // The texts of the reasons are those of the recorded strategy.
             let is_recorded = comparison.names[side] == "recorded" || comparison.names[side] == start.strategy;
-            match start.reasons.get(*reason as usize).filter(|_| is_recorded && *reason > 0) {
+            match start.reasons.get(reason as usize).filter(|_| is_recorded && reason > 0) {
                 Some(reason) => format!("{order} ({reason})"),
                 None => order,
             }

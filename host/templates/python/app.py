@@ -17,14 +17,15 @@ class Router(wit_world.exports.Router):
     def init(self, s):
         global strategy
         try:
-            strategy = RegionFirst(s.providers, s.config)
+            strategy = RegionFirst(s.targets, s.config)
         except ConfigError as error:
             # The contract's own error. Any other exception is a fault: the host starts the strategy anew.
             raise Err(str(error)) from None
 
     def route(self, req, candidates):
         order, reason = strategy.route(req, candidates)
-        return Decision(order, reason)
+        # `reasons` may say why for each of the order, and `excluded` names those that must never be tried.
+        return Decision(order, reason, reasons=[], excluded=[])
 
 
 class Meta(wit_world.exports.Meta):
@@ -32,7 +33,7 @@ class Meta(wit_world.exports.Meta):
         return Info(
             name="{{name}}",
             version="0.1.0",
-            description="Prefers the providers of a region; the others take turns after them.",
+            description="Prefers the targets of a region; the others take turns after them.",
             reasons=REASONS,
             # With True, `Feedback.observe` is told how attempts ended.
             observes=False,

@@ -1,6 +1,6 @@
 """The policy, in plain Python: no import of what componentize-py generates, so that it is tested natively.
 
-Prefers the providers whose label `region` is the one in the config. They take turns, and so do the others after them.
+Prefers the targets whose label `region` is the one in the config. They take turns, and so do the others after them.
 """
 
 import json
@@ -14,27 +14,27 @@ class ConfigError(Exception):
 
 
 class RegionFirst:
-    """Providers, requests and candidates are as wit/strategy.wit has them, with _ for - in the names."""
+    """Targets, requests and candidates are as wit/strategy.wit has them, with _ for - in the names."""
 
-    def __init__(self, providers, config):
+    def __init__(self, targets, config):
         region = parse(config)
-        # By the index of a provider: whether it is in the region.
-        self.in_region = [("region", region) in provider.labels for provider in providers]
+        # By the index of a target: whether it is in the region.
+        self.in_region = [("region", region) in target.labels for target in targets]
         if not any(self.in_region):
-            raise ConfigError(f"config.region: no provider has the label region: {region}")
+            raise ConfigError(f"config.region: no target has the label region: {region}")
 
     def route(self, request, candidates):
-        """The indices of the providers by preference, and why. At most 15 ms: no work here that `__init__` can do."""
-        here = [candidate.provider for candidate in candidates if self.in_region[candidate.provider]]
-        others = [candidate.provider for candidate in candidates if not self.in_region[candidate.provider]]
+        """The indices of the targets by preference, and why. At most 15 ms: no work here that `__init__` can do."""
+        here = [candidate.target for candidate in candidates if self.in_region[candidate.target]]
+        others = [candidate.target for candidate in candidates if not self.in_region[candidate.target]]
         order = taking_turns(here, request.seq) + taking_turns(others, request.seq)
         return order, IN_REGION if here else NOBODY
 
 
-def taking_turns(providers, seq):
-    """Each comes first once in as many requests as there are providers here."""
-    turn = seq % max(len(providers), 1)
-    return providers[turn:] + providers[:turn]
+def taking_turns(targets, seq):
+    """Each comes first once in as many requests as there are targets here."""
+    turn = seq % max(len(targets), 1)
+    return targets[turn:] + targets[:turn]
 
 
 def parse(config):

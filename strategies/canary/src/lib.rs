@@ -4,7 +4,7 @@
 //! who has met the canary at 5 percent still does at 20. A request that belongs to no other is drawn by chance. When the
 //! canary fails or is ejected, its requests go to the others like any failover.
 
-use pointsman_guest::{Candidates, Decision, ProviderIndex, Request, Setup, Strategy};
+use pointsman_guest::{Candidates, Decision, Request, Setup, Strategy, TargetIndex};
 use serde::Deserialize;
 
 /// What the operator writes under `strategies.canary.config`.
@@ -20,7 +20,7 @@ pub struct Config {
 /// The strategy `canary`.
 #[derive(Debug)]
 pub struct Canary {
-    provider: ProviderIndex,
+    provider: TargetIndex,
     /// Requests whose lot is below this meet the canary.
     share: f64,
 }
@@ -43,7 +43,7 @@ impl Strategy for Canary {
     }
 
     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
-        let chosen = request.lot() < self.share;
+        let chosen = request.uniform() < self.share;
         let reason = match candidates.find(self.provider) {
             None => ABSENT,
             Some(_) if chosen => CANARY,
@@ -123,7 +123,7 @@ mod tests {
         let error = |config| Harness::<Canary>::start(NAMES, config).expect_err("wrong");
         assert_eq!(error(r#"{"provider": "new", "percent": 101}"#), "config.percent: must be from 0 to 100, not 101");
         assert!(
-            error(r#"{"provider": "gone", "percent": 1}"#).starts_with("config.provider: no provider is named `gone`")
+            error(r#"{"provider": "gone", "percent": 1}"#).starts_with("config.provider: no target is named `gone`")
         );
         assert!(error("{}").contains("provider"));
     }

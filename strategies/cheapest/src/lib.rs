@@ -41,7 +41,7 @@ impl Strategy for Cheapest {
             return Err(format!("config.output_share: must be from 0 to 1, not {output_share}"));
         }
         let costs: Vec<f64> = setup
-            .providers()
+            .targets()
             .iter()
             .map(|provider| {
                 let of = |price: pointsman_guest::Price| price.input + output_share * (price.output - price.input);
@@ -73,9 +73,9 @@ pointsman_guest::export!(Cheapest);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::{Harness, ProviderFixture, fixture, play_fixtures};
+    use pointsman_guest::testing::{Harness, TargetFixture, fixture, play_fixtures};
 
-    fn providers() -> [ProviderFixture; 4] {
+    fn providers() -> [TargetFixture; 4] {
         [
             fixture("unknown"),
             fixture("dear").price(3.0, 15.0),

@@ -19,7 +19,7 @@ impl Strategy for LeastBusy {
     const REASONS: &'static [&'static str] = &[DRAWN];
 
     fn new(setup: &Setup, _: NoConfig) -> Result<Self, String> {
-        let limits = setup.providers().iter().filter(|provider| provider.max_concurrent > 0);
+        let limits = setup.targets().iter().filter(|provider| provider.max_concurrent > 0);
         let (slots, weights) = limits.fold((0.0, 0.0), |(slots, weights), provider| {
             (slots + f64::from(provider.max_concurrent), weights + provider.weight)
         });

@@ -7,7 +7,7 @@
 //! usual, or as long as the failure did: to fail fast does not look fast.
 
 use pointsman_guest::{
-    Candidate, Candidates, Decision, NoConfig, Outcome, OutcomeKind, ProviderIndex, Request, Setup, Strategy,
+    Candidate, Candidates, Decision, NoConfig, Outcome, OutcomeKind, Request, Setup, Strategy, TargetIndex,
 };
 
 /// After so many milliseconds an average that is not confirmed has fallen to 1/e.
@@ -65,7 +65,7 @@ impl Strategy for LeastLatency {
     const OBSERVES: bool = true;
 
     fn new(setup: &Setup, _: NoConfig) -> Result<Self, String> {
-        Ok(Self { peaks: vec![Peak::default(); setup.providers().len()], now_ms: 0 })
+        Ok(Self { peaks: vec![Peak::default(); setup.targets().len()], now_ms: 0 })
     }
 
     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
@@ -76,7 +76,7 @@ impl Strategy for LeastLatency {
     fn observe(&mut self, outcomes: &[Outcome]) {
         for outcome in outcomes {
             let now_ms = self.now_ms;
-            let Some(peak) = self.peak(outcome.provider) else { continue };
+            let Some(peak) = self.peak(outcome.target) else { continue };
             match outcome.kind {
                 OutcomeKind::Succeeded => peak.take_in(f64::from(outcome.first_byte_us), now_ms),
                 OutcomeKind::Failed | OutcomeKind::TimedOut | OutcomeKind::Interrupted => {
@@ -95,7 +95,7 @@ impl Strategy for LeastLatency {
 }
 
 impl LeastLatency {
-    fn peak(&mut self, provider: ProviderIndex) -> Option<&mut Peak> {
+    fn peak(&mut self, provider: TargetIndex) -> Option<&mut Peak> {
         self.peaks.get_mut(usize::try_from(provider).ok()?)
     }
 

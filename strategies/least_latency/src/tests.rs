@@ -12,13 +12,13 @@ fn strategy(names: &[&str]) -> Harness<LeastLatency> {
     strategy
 }
 
-fn ended(provider: u32, kind: OutcomeKind, ms: u32) -> Outcome {
+fn ended(target: u32, kind: OutcomeKind, ms: u32) -> Outcome {
     let first_byte_us = if kind == OutcomeKind::Succeeded { ms * 1000 } else { 0 };
-    Outcome { provider, kind, first_byte_us, total_us: ms * 1000 }
+    Outcome { target, kind, first_byte_us, total_us: ms * 1000, input_tokens: 0, output_tokens: 0, cost: 0.0 }
 }
 
-fn succeeded(provider: u32, ms: u32) -> Outcome {
-    ended(provider, OutcomeKind::Succeeded, ms)
+fn succeeded(target: u32, ms: u32) -> Outcome {
+    ended(target, OutcomeKind::Succeeded, ms)
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
         limits: pointsman::config::StrategyLimits::default(),
         line: 0,
     };
-    let strategy = Succession::start(&choice, (0..PROVIDERS).map(provider).collect())?;
+    let strategy = Succession::start(&choice, (0..PROVIDERS).map(provider).collect::<Vec<_>>())?;
     let candidates: Vec<Candidate> = (0..PROVIDERS)
         .map(|provider| Candidate { provider, in_flight: provider % 7, latency_us: 900, failure_permille: 1 })
         .collect();

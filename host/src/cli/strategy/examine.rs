@@ -13,8 +13,8 @@ use super::super::{say, use_cache, use_compiler, wrong};
 use super::replay::read_config;
 use crate::config::{self, Config, StrategyChoice, StrategySource, environment};
 use crate::provider::facts;
-use crate::routing::TargetFacts;
-use crate::strategy::{builtin_component, builtins, read_component, try_component};
+use crate::routing::{RouteFacts, TargetFacts};
+use crate::strategy::{Setup, builtin_component, builtins, read_component, try_component};
 use crate::wasm::LoadError;
 use crate::workbench::{Class, Examined, Inspection, Subject, Timing, examine, inspect};
 
@@ -42,7 +42,9 @@ pub(super) struct Case {
     pub shown: String,
     pub component: Result<Vec<u8>, LoadError>,
     pub config: Value,
-    pub providers: Vec<TargetFacts>,
+    pub route: RouteFacts,
+    /// Whether it is granted the prompt.
+    pub prompt: bool,
     /// Whether somebody gave a config or providers.
     pub is_given: bool,
 }
@@ -54,11 +56,14 @@ impl Target {
             Some(component) => Ok(component.to_vec()),
             None => read_component(&self.file),
         };
-        let mut case = Case { shown, component, config: json!({}), providers: Vec::new(), is_given: false };
+        let (route, config) = (RouteFacts::from(Vec::new()), json!({}));
+        let mut case = Case { shown, component, config, route, prompt: false, is_given: false };
         if let Some(file) = &self.proxy_config {
             let config = config::load(file, &environment, builtins()).map_err(|error| error.to_string())?;
-            case.providers = config.providers.iter().map(facts::of).collect();
-            case.config = choice_for(&config, &self.file).map_or(case.config, |choice| choice.config.clone());
+            case.route = facts::everything(&config);
+            if let Some(choice) = choice_for(&config, &self.file) {
+                (case.config, case.prompt) = (choice.config.clone(), choice.grants.prompt);
+            }
             case.is_given = true;
         }
         if let Some(config) = &self.config {
@@ -66,6 +71,13 @@ impl Target {
             case.is_given = true;
         }
         Ok(case)
+    }
+}
+
+impl Case {
+    /// What it is started with.
+    pub(super) fn setup(&self) -> Setup {
+        Setup::new(self.route.clone(), self.prompt, self.config.to_string())
     }
 }
 
@@ -137,8 +149,7 @@ fn inspect_it(case: &Case) -> (Result<Examined, &LoadError>, Tried, Option<Inspe
     if !examined.problems.is_empty() {
         return (Ok(examined), Tried::Not, None);
     }
-    let config = case.config.to_string();
-    match inspect(&Subject { component, config: &config, providers: &case.providers }) {
+    match inspect(&Subject { component, setup: &case.setup() }) {
         Ok(inspection) => (Ok(examined), Tried::Accepted, Some(inspection)),
         Err(error) => (Ok(examined), Tried::Refused(error), None),
     }
@@ -175,11 +186,11 @@ fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Tried) {
     if !examined.problems.is_empty() {
         return (Ok(examined), Tried::Not);
     }
-    let mut providers = case.providers.clone();
-    if providers.is_empty() {
-        providers = (0..3).map(made_up).collect();
+    let mut setup = case.setup();
+    if setup.targets.is_empty() {
+        setup.targets = (0..3).map(made_up).collect();
     }
-    let tried = match try_component(&case.shown, component, &case.config, providers) {
+    let tried = match try_component(&case.shown, component, &setup) {
         Ok(()) => Tried::Accepted,
         Err(LoadError::Rejected(text)) if !case.is_given => Tried::Wants(text),
         Err(error) => Tried::Refused(error),

@@ -13,6 +13,7 @@ use clap::Args;
 use super::super::{say, use_cache, wrong};
 use super::examine::{choice_for, choices};
 use crate::config::{self, Config, StrategyChoice, environment};
+use crate::routing::Candidate;
 use crate::strategy::{builtin_component, builtins, chosen_component, read_component};
 use crate::wasm::LoadError;
 use crate::workbench::{Comparison, ReplayError, Respondent, Skipped, compare};
@@ -232,11 +233,12 @@ fn in_words(comparison: &Comparison) -> String {
             q.candidates.len(),
             if q.candidates.len() == 1 { "" } else { "s" }
         ));
-        for (name, (_, in_flight, latency_us, failures)) in example.candidates.iter().zip(&q.candidates) {
+        for (name, measured) in example.candidates.iter().zip(&q.candidates) {
+            let Candidate { in_flight, latency_us, failure_permille: failures, .. } = Candidate::from(*measured);
             line(format!(
                 "  {name}: {in_flight} in flight, {} ms to the first byte, {} % failures",
-                f64::from(*latency_us) / 1000.0,
-                f64::from(*failures) / 10.0
+                f64::from(latency_us) / 1000.0,
+                f64::from(failures) / 10.0
             ));
         }
         for (name, answer) in comparison.names.iter().zip(&example.answers) {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::{say, use_cache, wrong};
 use super::examine::{Case, Target, complaint, problem, say_json};
+use crate::routing::RouteFacts;
 use crate::wasm::LoadError;
 use crate::workbench::{Claim, Played, Subject, facts_of, play_fixtures, try_out};
 
@@ -38,8 +39,10 @@ pub fn run(test: &Test) -> ExitCode {
         && let Some(fixture) =
             files.iter().filter_map(|file| file.fixture.as_ref().ok()).find(|fixture| fixture.starts())
     {
-        case.config = fixture.config().clone();
-        case.providers = fixture.providers().iter().map(facts_of).collect();
+        let setup = fixture.setup();
+        case.config = setup.config.clone();
+        let (targets, attributes) = (setup.providers.iter().map(facts_of).collect(), setup.attributes.clone());
+        (case.route, case.prompt) = (RouteFacts { name: setup.route.clone(), targets, attributes }, setup.prompt);
     }
     use_cache();
     let tried = try_all(&case, &files);
@@ -73,8 +76,7 @@ impl Problem<'_> {
 
 fn try_all<'a>(case: &'a Case, files: &[File]) -> Tried<'a> {
     let component = case.component.as_ref().map_err(Problem::Unread)?;
-    let config = case.config.to_string();
-    let claims = try_out(&Subject { component, config: &config, providers: &case.providers });
+    let claims = try_out(&Subject { component, setup: &case.setup() });
     let fixtures = play_fixtures(component, files);
     Ok((claims.map_err(Problem::Unloaded)?, fixtures.map_err(Problem::Unloaded)?))
 }

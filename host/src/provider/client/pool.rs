@@ -106,8 +106,7 @@ impl Pool {
     pub fn take(&self) -> Option<Box<Connection>> {
         loop {
             let (since, mut connection) = self.idle.lock().connections.pop()?;
-            let now = Instant::now();
-            if now.duration_since(since) >= IDLE || now >= connection.ends {
+            if since.elapsed() >= IDLE {
                 continue;
             }
             match connection.look() {

@@ -6,9 +6,12 @@
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
-use super::types::{Candidate, Decision, Outcome, Price};
+use super::previous::v0_1::types as v0_1_types;
+use super::previous::v0_2::types as v0_2_types;
+use super::types::Decision;
 use super::{previous, types};
-use crate::routing::{Facts, TargetFacts};
+use crate::routing::{Candidate, Facts, Report, TargetFacts};
+use crate::strategy::instance::Setup;
 use crate::wasm::sandbox::Sandbox;
 
 /// A version of the contract that this host speaks.
@@ -18,17 +21,20 @@ pub enum Version {
     V0_1,
     /// 0.2
     V0_2,
+    /// 0.3
+    V0_3,
 }
 
 impl Version {
     /// All of them, the newest first.
-    pub const ALL: [Version; 2] = [Version::V0_2, Version::V0_1];
+    pub const ALL: [Version; 3] = [Version::V0_3, Version::V0_2, Version::V0_1];
 
     /// The package's version up to the part that does not matter.
     pub fn prefix(self) -> &'static str {
         match self {
             Version::V0_1 => "0.1.",
             Version::V0_2 => "0.2.",
+            Version::V0_3 => "0.3.",
         }
     }
 
@@ -68,6 +74,8 @@ pub enum Indices {
     V0_1(v0_1::Indices),
     /// Of version 0.2.
     V0_2(v0_2::Indices),
+    /// Of version 0.3.
+    V0_3(v0_3::Indices),
 }
 
 /// The functions of one instance.
@@ -76,12 +84,15 @@ pub enum Guest {
     V0_1(v0_1::Guest),
     /// Of version 0.2.
     V0_2(v0_2::Guest),
+    /// Of version 0.3.
+    V0_3(v0_3::Guest),
 }
 
 /// Makes what strategies may import available, in every version.
 pub fn link(linker: &mut Linker<Sandbox>) -> Result<()> {
     super::host_log::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
-    previous::host_log::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)
+    previous::v0_2::host_log::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)?;
+    previous::v0_1::host_log::add_to_linker::<_, HasSelf<Sandbox>>(linker, |sandbox| sandbox)
 }
 
 impl Indices {
@@ -90,6 +101,7 @@ impl Indices {
         Ok(match version {
             Version::V0_1 => Indices::V0_1(v0_1::Indices::new(pre, hooks)?),
             Version::V0_2 => Indices::V0_2(v0_2::Indices::new(pre, hooks)?),
+            Version::V0_3 => Indices::V0_3(v0_3::Indices::new(pre, hooks)?),
         })
     }
 
@@ -98,21 +110,18 @@ impl Indices {
         Ok(match self {
             Indices::V0_1(indices) => Guest::V0_1(indices.load(store, instance)?),
             Indices::V0_2(indices) => Guest::V0_2(indices.load(store, instance)?),
+            Indices::V0_3(indices) => Guest::V0_3(indices.load(store, instance)?),
         })
     }
 }
 
 impl Guest {
     /// `router.init`
-    pub fn init(
-        &self,
-        store: &mut Store<Sandbox>,
-        providers: &[TargetFacts],
-        config: &str,
-    ) -> Result<Result<(), String>> {
+    pub fn init(&self, store: &mut Store<Sandbox>, setup: &Setup) -> Result<Result<(), String>> {
         match self {
-            Guest::V0_1(guest) => guest.init(store, providers, config),
-            Guest::V0_2(guest) => guest.init(store, providers, config),
+            Guest::V0_1(guest) => guest.init(store, setup),
+            Guest::V0_2(guest) => guest.init(store, setup),
+            Guest::V0_3(guest) => guest.init(store, setup),
         }
     }
 
@@ -124,8 +133,9 @@ impl Guest {
         candidates: &[Candidate],
     ) -> Result<Result<Decision, String>> {
         match self {
-            Guest::V0_1(guest) => guest.router.call_route(store, facts.into(), candidates),
-            Guest::V0_2(guest) => guest.router.call_route(store, facts.into(), candidates),
+            Guest::V0_1(guest) => guest.route(store, facts, candidates),
+            Guest::V0_2(guest) => guest.route(store, facts, candidates),
+            Guest::V0_3(guest) => guest.route(store, facts, candidates),
         }
     }
 
@@ -134,6 +144,7 @@ impl Guest {
         match self {
             Guest::V0_1(guest) => guest.describe(store),
             Guest::V0_2(guest) => guest.describe(store),
+            Guest::V0_3(guest) => guest.describe(store),
         }
     }
 
@@ -142,28 +153,30 @@ impl Guest {
         match self {
             Guest::V0_1(guest) => guest.feedback.is_some(),
             Guest::V0_2(guest) => guest.feedback.is_some(),
+            Guest::V0_3(guest) => guest.feedback.is_some(),
         }
     }
 
     /// `feedback.observe`, if it is exported.
-    pub fn observe(&self, store: &mut Store<Sandbox>, outcomes: &[Outcome]) -> Result<()> {
+    pub fn observe(&self, store: &mut Store<Sandbox>, reports: &[Report]) -> Result<()> {
         match self {
-            Guest::V0_1(guest) => guest.observe(store, outcomes),
-            Guest::V0_2(guest) => guest.observe(store, outcomes),
+            Guest::V0_1(guest) => guest.observe(store, reports),
+            Guest::V0_2(guest) => guest.observe(store, reports),
+            Guest::V0_3(guest) => guest.observe(store, reports),
         }
     }
 }
 
-/// One version, whose generated code is in `$bindings`. `$provider` makes its `provider` of what every version has, of
-/// the facts, and of the list of labels.
+/// One version, whose generated code is in `$bindings`. `$with_setup` calls a closure with what `init` takes, and `$candidates`
+/// makes candidates of it.
 macro_rules! speak {
-    ($name:ident, $bindings:path, $provider:expr) => {
+    ($name:ident, $bindings:path, $with_setup:path, $candidates:expr) => {
         /// One version of the contract.
         pub mod $name {
             use wasmtime::component::{Instance, InstancePre};
             use wasmtime::{Result, Store};
 
-            use super::{Hooks, Info, Lists, Outcome, Sandbox, TargetFacts};
+            use super::{Candidate, Decision, Facts, Hooks, Info, Report, Sandbox, Setup};
             use $bindings as bindings;
 
             /// Where a component has the functions.
@@ -175,7 +188,7 @@ macro_rules! speak {
 
             /// The functions of one instance.
             pub struct Guest {
-                pub(super) router: bindings::router::Guest,
+                router: bindings::router::Guest,
                 meta: Option<bindings::meta::Guest>,
                 pub(super) feedback: Option<bindings::feedback::Guest>,
             }
@@ -199,15 +212,18 @@ macro_rules! speak {
             }
 
             impl Guest {
-                pub(super) fn init(
+                pub(super) fn init(&self, store: &mut Store<Sandbox>, setup: &Setup) -> Result<Result<(), String>> {
+                    $with_setup(setup, |setup| self.router.call_init(store, setup))
+                }
+
+                pub(super) fn route(
                     &self,
                     store: &mut Store<Sandbox>,
-                    providers: &[TargetFacts],
-                    config: &str,
-                ) -> Result<Result<(), String>> {
-                    let lists: Vec<Lists<'_>> = providers.iter().map(Lists::of).collect();
-                    let providers: Vec<_> = providers.iter().zip(&lists).map($provider).collect();
-                    self.router.call_init(store, bindings::types::Setup { providers: &providers, config })
+                    facts: &Facts<'_>,
+                    candidates: &[Candidate],
+                ) -> Result<Result<Decision, String>> {
+                    let answer = self.router.call_route(store, facts.into(), &$candidates(candidates))?;
+                    Ok(answer.map(Decision::from))
                 }
 
                 pub(super) fn describe(&self, store: &mut Store<Sandbox>) -> Result<Option<Info>> {
@@ -217,38 +233,77 @@ macro_rules! speak {
                     Ok(Some(Info { name, version, description, reasons, observes }))
                 }
 
-                pub(super) fn observe(&self, store: &mut Store<Sandbox>, outcomes: &[Outcome]) -> Result<()> {
-                    match &self.feedback {
-                        Some(feedback) => feedback.call_observe(store, outcomes),
-                        None => Ok(()),
-                    }
+                pub(super) fn observe(&self, store: &mut Store<Sandbox>, reports: &[Report]) -> Result<()> {
+                    let Some(feedback) = &self.feedback else { return Ok(()) };
+                    let outcomes: Vec<_> = reports.iter().map(bindings::types::Outcome::from).collect();
+                    feedback.call_observe(store, &outcomes)
                 }
             }
         }
     };
 }
 
-speak!(v0_1, crate::strategy::contract::previous, |(facts, lists)| super::previous::types::Provider {
-    name: &facts.name,
-    kind: facts.kind,
-    weight: facts.weight,
-    fallback_only: facts.fallback_only,
-    max_concurrent: facts.max_concurrent,
-    models: &lists.models,
-});
+speak!(v0_1, crate::strategy::contract::previous::v0_1, super::with_providers_v0_1, super::as_before);
+speak!(v0_2, crate::strategy::contract::previous::v0_2, super::with_providers_v0_2, super::as_before);
+speak!(v0_3, crate::strategy::contract, super::with_setup_v0_3, std::convert::identity);
 
-speak!(v0_2, crate::strategy::contract, |(facts, lists)| super::types::Provider {
-    name: &facts.name,
-    kind: facts.kind,
-    weight: facts.weight,
-    fallback_only: facts.fallback_only,
-    max_concurrent: facts.max_concurrent,
-    models: &lists.models,
-    price: facts.price.map(|(input, output)| super::Price { input, output }),
-    labels: &lists.labels,
-});
+fn with_setup_v0_3<R>(setup: &Setup, call: impl FnOnce(types::Setup<'_>) -> R) -> R {
+    let lists: Vec<Lists<'_>> = setup.targets.iter().map(Lists::of).collect();
+    let targets = setup.targets.iter().zip(&lists).map(|(facts, lists)| types::Target {
+        name: &facts.name,
+        provider: &facts.provider,
+        model: &facts.model,
+        kind: facts.kind,
+        weight: facts.weight,
+        fallback_only: facts.fallback_only,
+        max_concurrent: facts.max_concurrent,
+        models: &lists.models,
+        context: facts.context,
+        price: facts.price.map(|(input, output)| types::Price { input, output }),
+        labels: &lists.labels,
+    });
+    let targets: Vec<_> = targets.collect();
+    let attributes: Vec<&str> = setup.attributes.iter().map(String::as_str).collect();
+    let Setup { route, prompt, config, .. } = setup;
+    call(types::Setup { route, targets: &targets, attributes: &attributes, prompt: *prompt, config })
+}
 
-/// The lists of a provider's facts, borrowed as the generated code wants them.
+fn with_providers_v0_2<R>(setup: &Setup, call: impl FnOnce(v0_2_types::Setup<'_>) -> R) -> R {
+    let lists: Vec<Lists<'_>> = setup.targets.iter().map(Lists::of).collect();
+    let providers = setup.targets.iter().zip(&lists).map(|(facts, lists)| v0_2_types::Provider {
+        name: &facts.name,
+        kind: facts.kind,
+        weight: facts.weight,
+        fallback_only: facts.fallback_only,
+        max_concurrent: facts.max_concurrent,
+        models: &lists.models,
+        price: facts.price.map(|(input, output)| types::Price { input, output }),
+        labels: &lists.labels,
+    });
+    let providers: Vec<_> = providers.collect();
+    call(v0_2_types::Setup { providers: &providers, config: &setup.config })
+}
+
+fn with_providers_v0_1<R>(setup: &Setup, call: impl FnOnce(v0_1_types::Setup<'_>) -> R) -> R {
+    let lists: Vec<Lists<'_>> = setup.targets.iter().map(Lists::of).collect();
+    let providers = setup.targets.iter().zip(&lists).map(|(facts, lists)| v0_1_types::Provider {
+        name: &facts.name,
+        kind: facts.kind,
+        weight: facts.weight,
+        fallback_only: facts.fallback_only,
+        max_concurrent: facts.max_concurrent,
+        models: &lists.models,
+    });
+    let providers: Vec<_> = providers.collect();
+    call(v0_1_types::Setup { providers: &providers, config: &setup.config })
+}
+
+/// Candidates as 0.1 and 0.2 have them.
+fn as_before(candidates: &[Candidate]) -> Vec<v0_2_types::Candidate> {
+    candidates.iter().map(v0_2_types::Candidate::from).collect()
+}
+
+/// The lists of a target's facts, borrowed as the generated code wants them.
 struct Lists<'a> {
     models: Vec<&'a str>,
     labels: Vec<(&'a str, &'a str)>,

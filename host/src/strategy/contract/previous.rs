@@ -1,30 +1,24 @@
-//! Version 0.1 of the contract: without prices, labels and affinity, and otherwise as it is now.
+//! The versions of the contract that are past, and what they have otherwise than today's: each in a module of its own.
+//!
+//! Both know providers where today's knows targets, less of a candidate, and a decision that is an order and a reason.
 
-pub mod types;
+pub mod v0_1;
+pub mod v0_2;
 
+use super::types;
 use crate::routing;
 
-wasmtime::component::bindgen!({
-    path: "../wit/previous/0.1.0",
-    world: "strategy-full",
-    ownership: Borrowing { duplicate_if_necessary: false },
-    with: { "pointsman:strategy/types": types },
-});
+/// Today's decision in place of one of these versions.
+impl From<v0_2::types::Decision> for types::Decision {
+    fn from(decision: v0_2::types::Decision) -> Self {
+        let v0_2::types::Decision { order, reason } = decision;
+        types::Decision { order, reason, reasons: Vec::new(), excluded: Vec::new() }
+    }
+}
 
-pub use self::pointsman::strategy::host_log;
-pub use exports::pointsman::strategy::{feedback, meta, router};
-
-impl<'a> From<&routing::Facts<'a>> for types::Request<'a> {
-    fn from(facts: &routing::Facts<'a>) -> Self {
-        types::Request {
-            seq: facts.seq,
-            entropy: facts.entropy,
-            now_ms: facts.now_ms,
-            tier: facts.tier.into(),
-            attempts: facts.attempts,
-            model: facts.model,
-            streaming: facts.streaming,
-            body_bytes: facts.body_bytes,
-        }
+impl From<&routing::Report> for v0_2::types::Outcome {
+    fn from(report: &routing::Report) -> Self {
+        let types::Outcome { target, kind, first_byte_us, total_us, .. } = report.into();
+        v0_2::types::Outcome { provider: target, kind, first_byte_us, total_us }
     }
 }

@@ -27,15 +27,20 @@ mod unlinked {
 #[derive(Clone, Copy, ComponentType, Lower)]
 #[component(record)]
 pub struct Setup<'a> {
-    pub providers: &'a [Provider<'a>],
+    pub route: &'a str,
+    pub targets: &'a [Target<'a>],
+    pub attributes: &'a [&'a str],
+    pub prompt: bool,
     pub config: &'a str,
 }
 
-/// `provider`
+/// `target`
 #[derive(Clone, Copy, ComponentType, Lower)]
 #[component(record)]
-pub struct Provider<'a> {
+pub struct Target<'a> {
     pub name: &'a str,
+    pub provider: &'a str,
+    pub model: &'a str,
     pub kind: &'a str,
     pub weight: f64,
     #[component(name = "fallback-only")]
@@ -43,6 +48,7 @@ pub struct Provider<'a> {
     #[component(name = "max-concurrent")]
     pub max_concurrent: u32,
     pub models: &'a [&'a str],
+    pub context: u32,
     pub price: Option<Price>,
     pub labels: &'a [(&'a str, &'a str)],
 }
@@ -78,88 +84,113 @@ pub struct Request<'a> {
     pub now_ms: u64,
     pub tier: Tier,
     pub attempts: u32,
+    pub route: &'a str,
+    pub client: &'a str,
     pub model: &'a str,
     pub streaming: bool,
     #[component(name = "body-bytes")]
     pub body_bytes: u32,
+    #[component(name = "prompt-tokens")]
+    pub prompt_tokens: u32,
+    #[component(name = "max-tokens")]
+    pub max_tokens: u32,
     pub affinity: u64,
+    pub attributes: &'a [(&'a str, &'a str)],
+    pub prompt: &'a str,
 }
 
 /// `candidate`
 #[derive(Clone, Copy, ComponentType, Lower)]
 #[component(record)]
 pub struct FieldByField {
-    provider: u32,
+    target: u32,
     #[component(name = "in-flight")]
     in_flight: u32,
     #[component(name = "latency-us")]
     latency_us: u32,
     #[component(name = "failure-permille")]
     failure_permille: u32,
+    #[component(name = "requests-left")]
+    requests_left: u32,
+    #[component(name = "tokens-left")]
+    tokens_left: u32,
 }
 
-/// `candidate`, of which lists are written as bytes. Field by field, as a derived type is, Wasmtime looks up the guest's
-/// memory four times for each candidate, and that was most of what a decision over many candidates cost.
-#[derive(Clone, Copy)]
-pub struct Candidate(crate::routing::Candidate);
+/// `candidate`, of which lists are written as bytes.
+pub use crate::routing::Candidate;
 
-impl From<&crate::routing::Candidate> for Candidate {
-    fn from(candidate: &crate::routing::Candidate) -> Self {
-        Self(*candidate)
-    }
-}
+/// Makes `$type` a record of `$count` `u32`, as `$derived` is, of which a list is written in one piece. Field by field, as a
+/// derived type is, Wasmtime looks up the guest's memory for each field of each candidate, and that was most of what a
+/// decision over many candidates cost. `$record` makes the derived type of it, `$fields` its fields in their order.
+macro_rules! plain_list {
+    ($type:ty as $derived:ty, $count:literal, $record:expr, |$one:ident| $fields:expr) => {
+        #[expect(unsafe_code, reason = "the trait is unsafe; all that it promises is what the derived type promises")]
+        // SAFETY: the layout, the check against the component's type and the flat form are those of the derived type.
+        unsafe impl ComponentType for $type {
+            type Lower = <$derived as ComponentType>::Lower;
+            const ABI: CanonicalAbiInfo = <$derived as ComponentType>::ABI;
 
-impl Candidate {
-    fn field_by_field(self) -> FieldByField {
-        let crate::routing::Candidate { target, in_flight, latency_us, failure_permille, .. } = self.0;
-        FieldByField { provider: target, in_flight, latency_us, failure_permille }
-    }
-}
-
-#[expect(unsafe_code, reason = "the trait is unsafe; all that it promises is what the derived type promises")]
-// SAFETY: the layout, the check against the component's type and the flat form are those of the derived type.
-unsafe impl ComponentType for Candidate {
-    type Lower = <FieldByField as ComponentType>::Lower;
-    const ABI: CanonicalAbiInfo = FieldByField::ABI;
-
-    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        FieldByField::typecheck(ty, types)
-    }
-}
-
-#[expect(unsafe_code, reason = "the trait is unsafe; what is written where is checked like everything in safe code")]
-// SAFETY: everything goes through the derived type but a list, for which exactly its bytes are written: four
-// little-endian `u32` in the order of the fields are the canonical form of a record of four `u32`.
-unsafe impl Lower for Candidate {
-    fn linear_lower_to_flat<T>(
-        &self,
-        cx: &mut LowerContext<'_, T>,
-        ty: InterfaceType,
-        dst: &mut std::mem::MaybeUninit<Self::Lower>,
-    ) -> Result<()> {
-        self.field_by_field().linear_lower_to_flat(cx, ty, dst)
-    }
-
-    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
-        self.field_by_field().linear_lower_to_memory(cx, ty, offset)
-    }
-
-    fn linear_store_list_to_memory<T>(
-        cx: &mut LowerContext<'_, T>,
-        _: InterfaceType,
-        offset: usize,
-        items: &[Self],
-    ) -> Result<()> {
-        let (places, _) = cx.as_slice_mut()[offset..][..items.len() * Self::SIZE32].as_chunks_mut::<16>();
-        for (place, Candidate(candidate)) in places.iter_mut().zip(items) {
-            let fields = [candidate.target, candidate.in_flight, candidate.latency_us, candidate.failure_permille];
-            for (bytes, field) in place.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
-                *bytes = field.to_le_bytes();
+            fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+                <$derived as ComponentType>::typecheck(ty, types)
             }
         }
-        Ok(())
-    }
+
+        #[expect(
+            unsafe_code,
+            reason = "the trait is unsafe; what is written where is checked like everything in safe code"
+        )]
+        // SAFETY: everything goes through the derived type but a list, for which exactly its bytes are written: little-endian
+        // `u32` in the order of the fields are the canonical form of a record of as many `u32`.
+        unsafe impl Lower for $type {
+            fn linear_lower_to_flat<T>(
+                &self,
+                cx: &mut LowerContext<'_, T>,
+                ty: InterfaceType,
+                dst: &mut std::mem::MaybeUninit<Self::Lower>,
+            ) -> Result<()> {
+                ($record)(self).linear_lower_to_flat(cx, ty, dst)
+            }
+
+            fn linear_lower_to_memory<T>(
+                &self,
+                cx: &mut LowerContext<'_, T>,
+                ty: InterfaceType,
+                offset: usize,
+            ) -> Result<()> {
+                ($record)(self).linear_lower_to_memory(cx, ty, offset)
+            }
+
+            fn linear_store_list_to_memory<T>(
+                cx: &mut LowerContext<'_, T>,
+                _: InterfaceType,
+                offset: usize,
+                items: &[Self],
+            ) -> Result<()> {
+                const BYTES: usize = 4 * $count;
+                let (places, _) = cx.as_slice_mut()[offset..][..items.len() * BYTES].as_chunks_mut::<BYTES>();
+                for (place, item) in places.iter_mut().zip(items) {
+                    let $one = ($record)(item);
+                    let fields: [u32; $count] = $fields;
+                    for (bytes, field) in place.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
+                        *bytes = field.to_le_bytes();
+                    }
+                }
+                Ok(())
+            }
+        }
+    };
 }
+pub(in crate::strategy::contract) use plain_list;
+
+plain_list!(
+    Candidate as FieldByField,
+    6,
+    |candidate: &Candidate| {
+        let Candidate { target, in_flight, latency_us, failure_permille, requests_left, tokens_left } = *candidate;
+        FieldByField { target, in_flight, latency_us, failure_permille, requests_left, tokens_left }
+    },
+    |f| [f.target, f.in_flight, f.latency_us, f.failure_permille, f.requests_left, f.tokens_left]
+);
 
 /// `decision`
 #[derive(Clone, ComponentType, Lift)]
@@ -167,6 +198,8 @@ unsafe impl Lower for Candidate {
 pub struct Decision {
     pub order: Vec<u32>,
     pub reason: u32,
+    pub reasons: Vec<u32>,
+    pub excluded: Vec<u32>,
 }
 
 /// `outcome-kind`
@@ -200,10 +233,15 @@ pub enum OutcomeKind {
 #[derive(Clone, Copy, ComponentType, Lower)]
 #[component(record)]
 pub struct Outcome {
-    pub provider: u32,
+    pub target: u32,
     pub kind: OutcomeKind,
     #[component(name = "first-byte-us")]
     pub first_byte_us: u32,
     #[component(name = "total-us")]
     pub total_us: u32,
+    #[component(name = "input-tokens")]
+    pub input_tokens: u32,
+    #[component(name = "output-tokens")]
+    pub output_tokens: u32,
+    pub cost: f64,
 }

@@ -376,6 +376,7 @@ fn aside(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Ended;
     use super::*;
 
     fn lines(path: &Path) -> Vec<Line> {
@@ -393,7 +394,10 @@ mod tests {
             version: String::new(),
             digest: String::new(),
             reasons: Vec::new(),
+            route: String::new(),
             providers: Vec::new(),
+            attributes: Vec::new(),
+            prompt: false,
             config: "{}".to_owned(),
         })
     }
@@ -467,7 +471,8 @@ mod tests {
     fn what_waits_is_bounded_in_bytes_and_what_is_too_much_is_missing() {
         let (lines, received) = sync_channel(WAITING);
         let queue = Queue { lines, bytes: Arc::default(), missing: AtomicU64::new(0) };
-        let long = |instance| Line::Outcomes { instance, outcomes: vec![(0, String::new(), 0, 0); 1 << 14] };
+        let long =
+            |instance| Line::Outcomes { instance, outcomes: vec![Ended::Short(0, String::new(), 0, 0); 1 << 14] };
         let taken = (0..100).take_while(|instance| queue.put(long(*instance))).count();
         assert!((10..40).contains(&taken), "{taken}");
         assert!(queue.bytes.load(Ordering::Relaxed) <= WAITING_BYTES && received.try_iter().count() == taken);

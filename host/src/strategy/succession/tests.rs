@@ -259,7 +259,7 @@ fn the_previous_one_stands_by_with_the_new_providers() {
         second.decide(&facts("do:out_of_range", 0), &candidates(2));
     }
     assert!(second.health().rolled_back.is_some());
-    assert_eq!(second.deciding().setup().providers, providers(2));
+    assert_eq!(second.deciding().setup().targets, providers(2));
     assert_eq!(second.decide(&facts("do:nothing", 0), &candidates(2)).order, [1, 0]);
 }
 

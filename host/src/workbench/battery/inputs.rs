@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::routing::{Candidate, Facts, OutcomeKind, Report, TargetFacts, Tier};
+use crate::routing::{Candidate, Facts, OutcomeKind, Report, Route, TargetFacts, Tier};
 use crate::strategy::instance::OUTCOMES;
 use crate::strategy::probe;
 
 /// Everything that was asked, for the one who has to ask it again.
 pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {
     const SHOWN: usize = 7;
-    let Facts { now_ms, affinity, attempts, body_bytes, .. } = facts;
+    let Facts { now_ms, affinity, attempts, body_bytes, prompt_tokens, max_tokens, attributes, prompt, .. } = facts;
     let candidate = |c: &Candidate| {
         format!("{}: {} in flight, {} us, {} permille", c.target, c.in_flight, c.latency_us, c.failure_permille)
     };
@@ -18,7 +18,8 @@ pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {
         shown.push(format!("and {more} more"));
     }
     format!(
-        "{}, now-ms {now_ms}, affinity {affinity}, attempts {attempts}, body-bytes {body_bytes}; candidates [{}]",
+        "{}, now-ms {now_ms}, affinity {affinity}, attempts {attempts}, body-bytes {body_bytes}, prompt-tokens \
+         {prompt_tokens}, max-tokens {max_tokens}, attributes {attributes:?}, prompt {prompt:?}; candidates [{}]",
         probe::describe(facts, offered.len()),
         shown.join("; ")
     )
@@ -33,6 +34,7 @@ pub(super) fn providers(given: &[TargetFacts], tier: Tier, count: u32) -> Vec<Ta
         max_concurrent: if index.is_multiple_of(2) { 0 } else { index },
         price: (index % 3 != 2).then(|| (f64::from(index % 7), f64::from(index % 11))),
         labels: vec![("region".to_owned(), if index.is_multiple_of(2) { "eu" } else { "us" }.to_owned())],
+        context: index % 4 * 32_000,
         ..TargetFacts::named(format!("p{index}"))
     };
     let there = given.iter().filter(|provider| is_in(tier, provider)).count();
@@ -59,7 +61,8 @@ pub(super) fn candidates(
     let indices = (0..).zip(providers).filter(|(_, provider)| is_in(tier, provider)).map(|(index, _)| index);
     let candidate = |target| {
         let (in_flight, latency_us, failure_permille) = value(target);
-        Candidate { in_flight, latency_us, failure_permille, ..Candidate::idle(target) }
+        let left = 1000 - failure_permille;
+        Candidate { target, in_flight, latency_us, failure_permille, requests_left: left, tokens_left: left }
     };
     indices.take(count as usize).map(candidate).collect()
 }
@@ -78,7 +81,9 @@ pub(super) fn facts(seq: u32) -> Facts<'static> {
         seq,
         entropy: mixed,
         now_ms: 1_767_225_600_000 + u64::from(seq) * 37,
+        route: Route::EVERYTHING,
         model: "gpt-4o-mini",
+        prompt_tokens: 500,
         streaming: seq.is_multiple_of(2),
         body_bytes: 2_000,
         affinity: u64::from(mixed % 50) << 32 | u64::from(mixed % 50),
@@ -90,7 +95,9 @@ pub(super) fn reports(providers: u32, round: u32) -> Vec<Report> {
     let report = |number: u32| {
         let kind = OutcomeKind::ALL[(number + round) as usize % OutcomeKind::ALL.len()];
         let micros = |micros: u32| Duration::from_micros(micros.into());
-        Report::of((number + round) % providers, kind, micros(number * 1_000), micros(number * 3_000))
+        let report = Report::of((number + round) % providers, kind, micros(number * 1_000), micros(number * 3_000));
+        let (input_tokens, output_tokens) = (number * 10, number);
+        Report { input_tokens, output_tokens, cost: f64::from(number) / 1e4, ..report }
     };
     (0..OUTCOMES as u32).map(report).collect()
 }

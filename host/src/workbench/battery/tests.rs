@@ -1,11 +1,13 @@
 //! What the battery claims of good strategies; what it finds in bad ones is in `tests/process/examine.rs`.
 
 use super::*;
+use crate::routing::TargetFacts;
 use crate::strategy::builtin_component;
 
 fn tried(name: &str, config: &str, providers: &[TargetFacts]) -> Vec<Claim> {
     let component = builtin_component(name).expect("it is built in");
-    run(&Subject { component, config, providers }).expect("it is a strategy")
+    let setup = Setup::new(providers.to_vec().into(), false, config.to_owned());
+    run(&Subject { component, setup: &setup }).expect("it is a strategy")
 }
 
 #[test]
@@ -21,7 +23,7 @@ fn a_strategy_that_keeps_the_contract_holds_every_claim() {
 fn one_that_does_not_start_is_asked_nothing() {
     let claims = tried("canary", r#"{"provider": "nobody", "percent": 1}"#, &[]);
     let [starts, configs] = &claims[..] else { panic!("{claims:?}") };
-    assert!(!starts.holds && starts.detail.contains("no provider is named `nobody`"), "{starts:?}");
+    assert!(!starts.holds && starts.detail.contains("no target is named `nobody`"), "{starts:?}");
     assert!(configs.holds, "{configs:?}");
 }
 

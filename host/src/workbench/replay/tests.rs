@@ -123,8 +123,8 @@ fn says_what_is_no_record() {
     assert!(error("hello\n").starts_with("line 1: is not one of a record of decisions: "));
     assert_eq!(error(""), "holds no decision");
     let log = record(&builtin_choice("round_robin"), traffic);
-    let other_format = log.replacen(r#""format":1"#, r#""format":2"#, 1);
-    assert_eq!(error(&other_format), "line 1: is of format 2, this program reads 1");
+    let other_format = log.replacen(r#""format":2"#, r#""format":3"#, 1);
+    assert_eq!(error(&other_format), "line 1: is of format 3, this program reads 1 to 2");
     let other_tier = log.replacen(r#""tier":"primary""#, r#""tier":"best""#, 1);
     assert_eq!(error(&other_tier), "line 2: there is no tier `best`");
     let foreign = log.replacen(r#""candidates":[[0,"#, r#""candidates":[[0,0,0,0],[9,"#, 1);
@@ -141,6 +141,52 @@ fn a_record_holds_what_strategies_know_and_no_more() {
         first["providers"][1].as_object().expect("a provider").keys().map(String::as_str).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["fallback_only", "kind", "labels", "max_concurrent", "models", "name", "price", "weight"]);
+}
+
+#[test]
+fn a_record_of_the_format_before_is_read() {
+    let log = record(&builtin_choice("least_latency"), traffic);
+    let log = log.replacen(r#""format":2"#, r#""format":1"#, 1).replacen(r#""route":"default","#, "", 1);
+    // Nothing of what 2 adds is there where nothing of it is known.
+    let line = log.lines().find(|line| line.contains(r#""record":"decision""#)).expect("a decision");
+    let question: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!(question["candidates"][0].as_array().map(Vec::len), Some(4), "{line}");
+    assert!(question.get("attributes").or(question.get("prompt")).is_none(), "{line}");
+    let comparison = replayed(&log, "least_latency");
+    assert_eq!((comparison.decisions, comparison.same), (2000, 2000), "{comparison:?}");
+}
+
+#[test]
+fn a_record_keeps_what_is_granted_and_who_is_excluded() {
+    let mut choice = choice(json!({}));
+    let attributes = [("tenant", "search")];
+    let asked = Facts { attributes: &attributes, prompt: "hello", prompt_tokens: 7, ..facts("do:exclude", 0) };
+    let mut offered = candidates(3);
+    offered[2].tokens_left = 9;
+    for granted in [false, true] {
+        choice.grants.prompt = granted;
+        let log = record(&choice, |strategy| {
+            let decision = strategy.decide(&asked, &offered);
+            assert_eq!((decision.order, decision.excluded), (vec![2, 1], vec![0]));
+            let report = Report::of(2, OutcomeKind::Succeeded, Duration::ZERO, Duration::ZERO);
+            strategy.learn(Report { input_tokens: 3, output_tokens: 4, cost: 0.5, ..report });
+            strategy.decide(&asked, &offered);
+        });
+        assert_eq!(log.contains(r#""prompt":"hello""#), granted, "{log}");
+        for part in [
+            r#""attributes":[["tenant","search"]]"#,
+            r#""prompt_tokens":7"#,
+            "[2,0,0,0,1000,9]",
+            r#""decided":{"order":[2,1],"reason":1,"excluded":[0]}"#,
+            r#"[2,"succeeded",0,0,3,4,0.5]"#,
+        ] {
+            assert!(log.contains(part), "{part}: {log}");
+        }
+        let component = crate::strategy::tests::component("misbehave");
+        let misbehave = Respondent::strategy("bad", &component, None).expect("loads");
+        let comparison = compare(Cursor::new(&log), [Respondent::Recorded, misbehave]).expect("a record");
+        assert_eq!((comparison.decisions, comparison.same), (2, 2), "{comparison:?}");
+    }
 }
 
 #[test]

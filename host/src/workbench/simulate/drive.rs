@@ -80,8 +80,8 @@ pub fn simulate(
 ) -> Result<Report, SimulationError> {
     let config = scenario.config(strategy, env, crate::strategy::builtins())?;
     // Of the routes, and of everything else.
-    let facts = config.routes.iter().map(|route| (route.strategy.as_ref(), facts::on(route, &config.providers)));
-    let everything = (None, config.providers.iter().map(facts::of).collect());
+    let facts = config.routes.iter().map(|route| (route.strategy.as_ref(), facts::on(route, &config)));
+    let everything = (None, facts::everything(&config));
     let mut deciding = Vec::with_capacity(config.routes.len() + 1);
     for (own, facts) in facts.chain([everything]) {
         let choice = own.unwrap_or(&config.strategy);

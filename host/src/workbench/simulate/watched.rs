@@ -83,6 +83,10 @@ impl Strategy for Watched {
         self.strategy.health()
     }
 
+    fn wants_prompt(&self) -> bool {
+        self.strategy.wants_prompt()
+    }
+
     fn learn(&self, report: Report) {
         self.strategy.learn(report);
     }

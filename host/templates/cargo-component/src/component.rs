@@ -17,18 +17,19 @@ thread_local! {
 
 impl router::Guest for Component {
     fn init(setup: Setup) -> Result<(), String> {
-        let labels: Vec<_> = setup.providers.into_iter().map(|provider| provider.labels).collect();
+        let labels: Vec<_> = setup.targets.into_iter().map(|target| target.labels).collect();
         let strategy = RegionFirst::new(&labels, &setup.config)?;
         STRATEGY.set(Some(strategy));
         Ok(())
     }
 
     fn route(request: Request, candidates: Vec<Candidate>) -> Result<Decision, String> {
-        let candidates = candidates.into_iter().map(|candidate| candidate.provider).collect();
+        let candidates = candidates.into_iter().map(|candidate| candidate.target).collect();
         STRATEGY.with_borrow(|strategy| {
             let strategy = strategy.as_ref().ok_or("route was called before init")?;
             let (order, reason) = strategy.route(request.seq, candidates);
-            Ok(Decision { order, reason })
+            // `reasons` may say why for each of the order, and `excluded` names those that must never be tried.
+            Ok(Decision { order, reason, reasons: Vec::new(), excluded: Vec::new() })
         })
     }
 }

@@ -11,30 +11,30 @@ pub const NOBODY: u32 = 2;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    /// Who goes first: the providers with this value of the label `region`.
+    /// Who goes first: the targets with this value of the label `region`.
     region: String,
 }
 
-/// Remembers, by the index of a provider, whether it is in the region.
+/// Remembers, by the index of a target, whether it is in the region.
 #[derive(Debug)]
 pub struct RegionFirst(Vec<bool>);
 
 impl RegionFirst {
-    /// From the labels of all providers and the config as JSON. The error is a sentence for the operator.
+    /// From the labels of all targets and the config as JSON. The error is a sentence for the operator.
     pub fn new(labels: &[Vec<(String, String)>], config: &str) -> Result<Self, String> {
         let Config { region } = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         let is_here = |(key, value): &(String, String)| key == "region" && *value == region;
         let in_region: Vec<bool> = labels.iter().map(|labels| labels.iter().any(is_here)).collect();
         if !in_region.contains(&true) {
-            return Err(format!("config.region: no provider has the label region: {region}"));
+            return Err(format!("config.region: no target has the label region: {region}"));
         }
         Ok(Self(in_region))
     }
 
-    /// The indices of the providers by preference, and why. At most 15 ms; aim below 5 microseconds.
+    /// The indices of the targets by preference, and why. At most 15 ms; aim below 5 microseconds.
     pub fn route(&self, seq: u32, candidates: Vec<u32>) -> (Vec<u32>, u32) {
         let (mut here, mut others): (Vec<_>, Vec<_>) =
-            candidates.into_iter().partition(|provider| self.0[*provider as usize]);
+            candidates.into_iter().partition(|target| self.0[*target as usize]);
         take_turns(&mut here, seq);
         take_turns(&mut others, seq);
         let reason = if here.is_empty() { NOBODY } else { IN_REGION };
@@ -94,7 +94,7 @@ mod tests {
                 };
                 let seq = step["request"]["seq"].as_u64().unwrap_or(0) as u32;
                 let (order, reason) = strategy.route(seq, offered);
-                let order: Vec<_> = order.into_iter().map(|provider| names[provider as usize]).collect();
+                let order: Vec<_> = order.into_iter().map(|target| names[target as usize]).collect();
                 assert_eq!(Value::from(order), step["expect"]["order"], "{}: {step}", fixture["name"]);
                 if let Some(expected) = step["expect"]["reason"].as_str() {
                     assert_eq!(REASONS[reason as usize], expected, "{}: {step}", fixture["name"]);
@@ -107,7 +107,7 @@ mod tests {
     fn a_wrong_config_is_explained() {
         let labels = [vec![("region".to_owned(), "eu".to_owned())]];
         let error = |config| RegionFirst::new(&labels, config).expect_err("the config is wrong");
-        assert_eq!(error(r#"{"region": "mars"}"#), "config.region: no provider has the label region: mars");
+        assert_eq!(error(r#"{"region": "mars"}"#), "config.region: no target has the label region: mars");
         assert!(error("{}").contains("missing field `region`"), "{}", error("{}"));
         assert!(error("nonsense").starts_with("config: "), "{}", error("nonsense"));
     }

@@ -1,4 +1,4 @@
-// Prefers the providers whose label `region` is the one in the config. They take turns, and so do the others after them.
+// Prefers the targets whose label `region` is the one in the config. They take turns, and so do the others after them.
 //
 // The contract is wit/strategy.wit; names with hyphens there are camelCase here. Its errors are thrown as strings:
 // anything else that is thrown is a fault, after which the host starts the strategy anew.
@@ -7,7 +7,7 @@ const REASONS = ['unspecified', 'in the region', 'nobody of the region can be ch
 const IN_REGION = 1;
 const NOBODY = 2;
 
-/** By the index of a provider: whether it is in the region. */
+/** By the index of a target: whether it is in the region. */
 let inRegion = [];
 
 /** What the operator wrote under `strategies.{{name}}.config`, checked; throws a sentence for the operator. */
@@ -25,27 +25,28 @@ function parse(config) {
   return value;
 }
 
-/** Each comes first once in as many requests as there are providers here. */
-function takingTurns(providers, seq) {
-  const turn = seq % providers.length;
-  return [...providers.slice(turn), ...providers.slice(0, turn)];
+/** Each comes first once in as many requests as there are targets here. */
+function takingTurns(targets, seq) {
+  const turn = seq % targets.length;
+  return [...targets.slice(turn), ...targets.slice(0, turn)];
 }
 
 export const router = {
-  init({ providers, config }) {
+  init({ targets, config }) {
     const { region } = parse(config);
     const isHere = ([key, value]) => key === 'region' && value === region;
-    inRegion = providers.map((provider) => provider.labels.some(isHere));
-    if (!inRegion.includes(true)) throw `config.region: no provider has the label region: ${region}`;
+    inRegion = targets.map((target) => target.labels.some(isHere));
+    if (!inRegion.includes(true)) throw `config.region: no target has the label region: ${region}`;
   },
 
   // At most 15 ms, the collection of garbage included: no work here that `init` can do.
   route(request, candidates) {
-    const providers = candidates.map((candidate) => candidate.provider);
-    const here = providers.filter((provider) => inRegion[provider]);
-    const others = providers.filter((provider) => !inRegion[provider]);
+    const targets = candidates.map((candidate) => candidate.target);
+    const here = targets.filter((target) => inRegion[target]);
+    const others = targets.filter((target) => !inRegion[target]);
     const order = [...takingTurns(here, request.seq), ...takingTurns(others, request.seq)];
-    return { order, reason: here.length > 0 ? IN_REGION : NOBODY };
+    // `reasons` may say why for each of the order, and `excluded` names those that must never be tried.
+    return { order, reason: here.length > 0 ? IN_REGION : NOBODY, reasons: [], excluded: [] };
   },
 };
 
@@ -53,7 +54,7 @@ export const meta = {
   describe: () => ({
     name: '{{name}}',
     version: '0.1.0',
-    description: 'Prefers the providers of a region; the others take turns after them.',
+    description: 'Prefers the targets of a region; the others take turns after them.',
     reasons: REASONS,
     // With true, `feedback.observe` is told how attempts ended.
     observes: false,

@@ -7,18 +7,20 @@ import { meta, router } from '../src/strategy.js';
 
 const fixtures = new URL('../fixtures/', import.meta.url);
 
-/** A provider as the host describes it, from a name or from what a fixture says of it. */
-function provider(given) {
+/** A target as the host describes it, from a name or from what a fixture says of it. */
+function target(given) {
   const { name, labels = {}, ...more } = typeof given === 'string' ? { name: given } : given;
-  const usual = { kind: 'openai', weight: 1, fallbackOnly: false, maxConcurrent: 0, models: [] };
-  return { name, ...usual, ...camelCase(more), labels: Object.entries(labels) };
+  const usual = { kind: 'openai', weight: 1, fallbackOnly: false, maxConcurrent: 0, models: [], context: 0 };
+  return { name, provider: name, model: '', ...usual, ...camelCase(more), labels: Object.entries(labels) };
 }
 
 /** A request as the host describes it. Of 64 bits are BigInts. */
 function request(given) {
   const usual = { seq: 0, entropy: 0, nowMs: 0n, tier: 'primary', attempts: 0, model: 'model', streaming: false };
-  const { nowMs = 0, affinity = 0, ...more } = camelCase(given ?? {});
-  return { ...usual, bodyBytes: 0, ...more, nowMs: BigInt(nowMs), affinity: BigInt(affinity) };
+  const { nowMs = 0, affinity = 0, attributes = {}, ...more } = camelCase(given ?? {});
+  const unknown = { route: 'default', client: '', bodyBytes: 0, promptTokens: 0, maxTokens: 0, prompt: '' };
+  const large = { nowMs: BigInt(nowMs), affinity: BigInt(affinity) };
+  return { ...usual, ...unknown, ...more, ...large, attributes: Object.entries(attributes) };
 }
 
 function camelCase(fields) {
@@ -29,9 +31,10 @@ function camelCase(fields) {
 for (const file of readdirSync(fixtures).filter((file) => file.endsWith('.json'))) {
   const fixture = { steps: [], ...JSON.parse(readFileSync(new URL(file, fixtures), 'utf8')) };
   test(fixture.name, (t) => {
-    const providers = fixture.providers.map(provider);
-    const names = providers.map(({ name }) => name);
-    const init = () => router.init({ providers, config: JSON.stringify(fixture.config ?? {}) });
+    const targets = fixture.providers.map(target);
+    const names = targets.map(({ name }) => name);
+    const config = JSON.stringify(fixture.config ?? {});
+    const init = () => router.init({ route: 'default', targets, attributes: [], prompt: false, config });
     if (fixture.expect_rejected !== undefined) {
       assert.throws(init, (error) => error.includes(fixture.expect_rejected));
       return;
@@ -45,8 +48,8 @@ for (const file of readdirSync(fixtures).filter((file) => file.endsWith('.json')
       }
       const candidates = (step.candidates ?? names).map((given) => {
         const { provider, ...measured } = typeof given === 'string' ? { provider: given } : given;
-        const idle = { inFlight: 0, latencyUs: 0, failurePermille: 0 };
-        return { ...idle, ...camelCase(measured), provider: names.indexOf(provider) };
+        const idle = { inFlight: 0, latencyUs: 0, failurePermille: 0, requestsLeft: 1000, tokensLeft: 1000 };
+        return { ...idle, ...camelCase(measured), target: names.indexOf(provider) };
       });
       const { order, reason } = router.route(request(step.request), candidates);
       assert.deepEqual(order.map((index) => names[index]), step.expect.order);
@@ -57,10 +60,10 @@ for (const file of readdirSync(fixtures).filter((file) => file.endsWith('.json')
 }
 
 test('a wrong config is explained', () => {
-  const providers = [provider({ name: 'a', labels: { region: 'eu' } })];
+  const targets = [target({ name: 'a', labels: { region: 'eu' } })];
   const error = (config) => {
     try {
-      router.init({ providers, config });
+      router.init({ route: 'default', targets, attributes: [], prompt: false, config });
     } catch (thrown) {
       // The contract's own error: a string.
       assert.equal(typeof thrown, 'string');
@@ -68,7 +71,7 @@ test('a wrong config is explained', () => {
     }
     assert.fail(`${config} was accepted`);
   };
-  assert.equal(error('{"region": "mars"}'), 'config.region: no provider has the label region: mars');
+  assert.equal(error('{"region": "mars"}'), 'config.region: no target has the label region: mars');
   assert.match(error('{}'), /^config: `region` must be given/);
   assert.match(error('{"regoin": "eu"}'), /^config: unknown field `regoin`/);
   assert.match(error('nonsense'), /^config: /);

@@ -12,13 +12,16 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 # As componentize-py generates them from wit/strategy.wit, with what a test need not say.
 @dataclass
-class Provider:
+class Target:
     name: str
+    provider: str = ""
+    model: str = ""
     kind: str = "openai"
     weight: float = 1.0
     fallback_only: bool = False
     max_concurrent: int = 0
     models: list = field(default_factory=list)
+    context: int = 0
     price: object = None
     labels: list = field(default_factory=list)
 
@@ -30,29 +33,41 @@ class Request:
     now_ms: int = 0
     tier: str = "primary"
     attempts: int = 0
+    route: str = "default"
+    client: str = ""
     model: str = "model"
     streaming: bool = False
     body_bytes: int = 0
+    prompt_tokens: int = 0
+    max_tokens: int = 0
     affinity: int = 0
+    attributes: list = field(default_factory=list)
+    prompt: str = ""
 
 
 @dataclass
 class Candidate:
-    provider: int
+    target: int
     in_flight: int = 0
     latency_us: int = 0
     failure_permille: int = 0
+    requests_left: int = 1000
+    tokens_left: int = 1000
 
 
-def provider(given):
+def target(given):
     given = {"name": given} if isinstance(given, str) else dict(given)
     given["labels"] = list(given.get("labels", {}).items())
-    return Provider(**given)
+    return Target(**{"provider": given["name"], **given})
+
+
+def request(given):
+    return Request(**{**given, "attributes": list(given.get("attributes", {}).items())})
 
 
 def candidate(given, names):
     given = {"provider": given} if isinstance(given, str) else dict(given)
-    given["provider"] = names.index(given["provider"])
+    given["target"] = names.index(given.pop("provider"))
     return Candidate(**given)
 
 
@@ -60,35 +75,35 @@ class RegionFirstTest(unittest.TestCase):
     def test_fixtures(self):
         for file in sorted(FIXTURES.glob("*.json")):
             fixture = json.loads(file.read_text(encoding="utf-8"))
-            providers = [provider(given) for given in fixture["providers"]]
-            names = [provider.name for provider in providers]
+            targets = [target(given) for given in fixture["providers"]]
+            names = [target.name for target in targets]
             config = json.dumps(fixture.get("config", {}))
             if "expect_rejected" in fixture:
                 with self.subTest(file.name), self.assertRaises(ConfigError) as refused:
-                    RegionFirst(providers, config)
+                    RegionFirst(targets, config)
                 self.assertIn(fixture["expect_rejected"], str(refused.exception))
                 continue
-            strategy = RegionFirst(providers, config)
+            strategy = RegionFirst(targets, config)
             for number, step in enumerate(fixture["steps"]):
                 with self.subTest(file.name, step=number):
                     if "order" not in step.get("expect", {}) or "repeat" in step:
                         self.skipTest("played by `pointsman strategy test` only")  # shares and the like
                     candidates = [candidate(given, names) for given in step.get("candidates", names)]
-                    order, reason = strategy.route(Request(**step.get("request", {})), candidates)
+                    order, reason = strategy.route(request(step.get("request", {})), candidates)
                     self.assertEqual([names[index] for index in order], step["expect"]["order"])
                     if "reason" in step["expect"]:
                         self.assertEqual(REASONS[reason], step["expect"]["reason"])
 
     def test_a_wrong_config_is_explained(self):
-        providers = [provider({"name": "a", "labels": {"region": "eu"}})]
+        targets = [target({"name": "a", "labels": {"region": "eu"}})]
         for config, expected in [
-            ('{"region": "mars"}', "config.region: no provider has the label region: mars"),
+            ('{"region": "mars"}', "config.region: no target has the label region: mars"),
             ("{}", "config: `region` must be given"),
             ('{"regoin": "eu"}', "config: unknown field `regoin`"),
             ("nonsense", "config: "),
         ]:
             with self.subTest(config), self.assertRaises(ConfigError) as refused:
-                RegionFirst(providers, config)
+                RegionFirst(targets, config)
             self.assertTrue(str(refused.exception).startswith(expected), refused.exception)
 
 

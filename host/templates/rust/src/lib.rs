@@ -1,4 +1,4 @@
-//! Prefers the providers whose label `region` is the one in the config. They take turns, and so do the others after them.
+//! Prefers the targets whose label `region` is the one in the config. They take turns, and so do the others after them.
 
 use pointsman_guest::{Candidate, Candidates, Decision, Order, Request, Setup, Strategy};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Who goes first: the providers with this value of the label `region`.
+    /// Who goes first: the targets with this value of the label `region`.
     pub region: String,
 }
 
@@ -27,8 +27,8 @@ impl Strategy for RegionFirst {
 
     fn new(setup: &Setup, Config { region }: Config) -> Result<Self, String> {
         let is_here = |(key, value): &(String, String)| key == "region" && *value == region;
-        if !setup.providers().iter().any(|provider| provider.labels.iter().any(is_here)) {
-            return Err(format!("config.region: no provider has the label region: {region}"));
+        if !setup.targets().iter().any(|target| target.labels.iter().any(is_here)) {
+            return Err(format!("config.region: no target has the label region: {region}"));
         }
         Ok(Self { region })
     }
@@ -55,9 +55,9 @@ pointsman_guest::export!(RegionFirst);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_guest::testing::{Harness, ProviderFixture, fixture, play_fixtures};
+    use pointsman_guest::testing::{Harness, TargetFixture, fixture, play_fixtures};
 
-    fn providers() -> [ProviderFixture; 4] {
+    fn providers() -> [TargetFixture; 4] {
         let (eu, us) = (("region", "eu"), ("region", "us"));
         [
             fixture("a").label(us.0, us.1),
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_wrong_config_is_explained() {
         let error = |config| Harness::<RegionFirst>::start(providers(), config).expect_err("the config is wrong");
-        assert_eq!(error(r#"{"region": "mars"}"#), "config.region: no provider has the label region: mars");
+        assert_eq!(error(r#"{"region": "mars"}"#), "config.region: no target has the label region: mars");
         assert!(error("{}").contains("region"), "{}", error("{}"));
         assert!(error("nonsense").starts_with("config"), "{}", error("nonsense"));
     }

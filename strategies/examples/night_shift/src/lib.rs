@@ -5,7 +5,7 @@
 
 mod time_of_day;
 
-use pointsman_guest::{Candidates, Decision, ProviderIndex, Request, Setup, Strategy};
+use pointsman_guest::{Candidates, Decision, TargetIndex, Request, Setup, Strategy};
 use serde::Deserialize;
 
 use time_of_day::TimeOfDay;
@@ -25,7 +25,7 @@ pub struct Config {
 /// The strategy `night_shift`.
 #[derive(Debug)]
 pub struct NightShift {
-    provider: ProviderIndex,
+    provider: TargetIndex,
     from: TimeOfDay,
     until: TimeOfDay,
 }

@@ -72,7 +72,7 @@ fn a_shift_may_lie_within_one_day() {
 fn a_wrong_config_is_explained() {
     assert_eq!(
         error(r#"{"provider": "gpu", "from": "22:00", "until": "06:00"}"#),
-        "config.provider: no provider is named `gpu`; there are: cloud-a, gpu-server, cloud-b"
+        "config.provider: no target is named `gpu`; there are: cloud-a, gpu-server, cloud-b"
     );
     for time in ["24:00", "6:00", "22:60", "+1:00", "ten", "22"] {
         assert_eq!(

@@ -1,8 +1,8 @@
-//! The interface `types` of version 0.1, as far as it differs from today's.
+//! The interface `types` of version 0.1, as far as it differs from that of 0.2.
 
 use wasmtime::component::{ComponentType, Lower};
 
-pub use super::super::types::{Candidate, Decision, Host, HostWithStore, Outcome, Tier, add_to_linker};
+pub use super::super::v0_2::types::{Candidate, Decision, Host, HostWithStore, Outcome, Tier, add_to_linker};
 
 /// `setup`
 #[derive(Clone, Copy, ComponentType, Lower)]
