@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pointsman::config::{self, StrategySource};
 use pointsman::metrics::Metrics;
 use pointsman::provider::Fleet;
-use pointsman::routing::{ModelKey, Route, Tier};
+use pointsman::routing::{ModelKey, Route, Routes, Tier};
 use pointsman::strategy;
 use tokio::time::Instant;
 
@@ -41,5 +41,26 @@ fn offers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, offers);
+/// Finding the route of a model among many, half of them patterns.
+fn lookups(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("routes");
+    for count in [1, 10, 1000] {
+        let model = |index: usize| if index % 2 == 0 { format!("model-{index}") } else { format!("'m{index}-*'") };
+        let routes: String = (0..count).map(|index| format!("  - {{models: [{}]}}\n", model(index))).collect();
+        let text = format!("providers: [{{name: a, base_url: 'http://a/v1', api_key: k}}]\nroutes:\n{routes}");
+        let config = config::parse(&text, Path::new("bench.yaml"), &|_| None, strategy::builtins()).expect("valid");
+        let facts = pointsman::provider::facts::everything(&config);
+        let strategy: std::sync::Arc<dyn pointsman::routing::Strategy> =
+            strategy::Succession::start(&config.strategy, facts).expect("a built-in strategy loads");
+        let routes = Routes::of_config(&config, &vec![strategy; count + 1], None);
+        for model in ["model-0", "m999-x", "unknown-model-of-some-length"] {
+            group.bench_with_input(BenchmarkId::new(model, count), &routes, |bencher, routes| {
+                bencher.iter(|| black_box(routes.of(black_box(model)).is_some()));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, offers, lookups);
 criterion_main!(benches);

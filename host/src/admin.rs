@@ -180,8 +180,9 @@ async fn metrics(State(operations): State<Arc<Operations>>, request: Request) ->
 
 /// `GET /admin/shadow`: how the shadows compare with the strategy that decides, as JSON or for a browser.
 async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    let health = || operations.proxy.generation().routes.everything().strategy().health();
-    operations.shown(&request, || shadow::answer(&health(), request.headers()))
+    let generation = operations.proxy.generation();
+    let routes = || generation.routes.all().iter().rev().map(|route| route.strategy().health());
+    operations.shown(&request, || shadow::answer(&shadow::together(routes()), request.headers()))
 }
 
 /// `POST /admin/reload`: reads the configuration anew and says what came of it.

@@ -179,8 +179,7 @@ fn run_check(file: &ConfigFile) -> ExitCode {
     };
     use_cache();
     let strategies = app::strategies(&config, &[]);
-    let deciding = strategies.as_ref().ok().and_then(|live| live.last());
-    let advice = deciding.map(|live| app::advice(&config, &live.strategy)).unwrap_or_default();
+    let advice = strategies.as_ref().map(|live| app::advice(&config, live)).unwrap_or_default();
     let problems: Vec<_> = [strategies.err(), app::load_tls(&config).err(), app::check_descriptors(&config).err()]
         .into_iter()
         .flatten()

@@ -14,6 +14,7 @@ mod json;
 mod key;
 mod litellm;
 mod network;
+mod node;
 mod problem;
 mod provider;
 mod read;
@@ -46,11 +47,11 @@ pub use wildcard::Wildcard;
 pub use written::{Change, Written};
 
 pub(crate) use key::is_no_key;
+pub(crate) use node::{Node, NodeKind};
 pub(crate) use problem::{Findings, Place, Reported, nearest};
 pub(crate) use read::{Reader, Section};
 pub(crate) use schema::Schema;
 pub(crate) use wildcard::fits;
-pub(crate) use yaml::{Kind, Node};
 
 /// A file beyond this is not a configuration.
 const MAX_FILE: u64 = 1 << 20;

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::ways::Forward;
+
 /// A certificate that is its own issuer, as `openssl req -x509` makes it, and its key, as PEM.
 fn self_signed(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
     let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
@@ -79,6 +81,41 @@ async fn a_self_signed_certificate_that_is_named_is_trusted_as_itself() {
         assert_eq!(proxy.chat().await.status, 200);
     }
     assert_eq!(a.open_connections(), 1, "it was kept");
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_the_provider_itself_through_the_tunnel_of_a_forward_proxy() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let identity = self_signed("api.example", |_| {});
+    let address = front(&a, &identity, None).await;
+    let forward = Forward::to(address, None).await;
+    // A name that this machine cannot resolve: the forward proxy is asked to.
+    let at = |tls: Value| {
+        let proxy = format!("http://us:pw@{}", forward.address);
+        Proxy::builder().provider(&a, json!({"base_url": "https://api.example/v1", "proxy": proxy, "tls": tls}))
+    };
+    let trusting = at(json!({"ca": "ca.pem"}));
+    write(trusting.folder(), "ca.pem", &identity.0);
+    let proxy = trusting.start().await;
+    for _ in 0..2 {
+        let answer = proxy.chat().await;
+        assert_eq!((answer.status, answer.content().as_str()), (200, "a"));
+    }
+    let mut stream = proxy.stream().await;
+    stream.read_until("a").await;
+    drop(stream);
+    let heads = forward.heads();
+    let tunnel =
+        "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic dXM6cHc=\r\n\r\n";
+    assert_eq!(heads.first().map(String::as_str), Some(tunnel));
+    assert!(heads.iter().all(|head| head == tunnel), "what is for the provider goes through the tunnel: {heads:?}");
+    let seen = a.requests();
+    assert_eq!((seen[0].header("host"), seen[0].header("proxy-authorization")), ("api.example", ""));
+    assert_eq!(seen[0].connection, seen[1].connection, "the tunnel is kept");
+    // Whoever sits at the end of the tunnel must be the provider.
+    let proxy = at(json!({})).start().await;
+    let answer = proxy.chat().await;
+    assert!(answer.status == 502 && answer.message().contains("unknown issuer"), "{}", answer.text());
 }
 
 #[tokio::test]

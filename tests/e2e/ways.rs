@@ -10,16 +10,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 /// A forward proxy that lets all through to one place, and keeps the heads that it was sent.
-struct Forward {
-    address: SocketAddr,
+pub(crate) struct Forward {
+    pub(crate) address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Forward {
     /// Before `mock`; with `refusal` it answers so to `CONNECT`.
     async fn before(mock: &Mock, refusal: Option<&'static str>) -> Self {
+        Self::to(mock.address(), refusal).await
+    }
+
+    /// Before whoever listens at `behind`.
+    pub(crate) async fn to(behind: SocketAddr, refusal: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
-        let (address, behind, heads) = (listener.local_addr().expect("bound"), mock.address(), Arc::default());
+        let (address, heads) = (listener.local_addr().expect("bound"), Arc::default());
         let kept: Arc<Mutex<Vec<String>>> = Arc::clone(&heads);
         spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -51,7 +56,12 @@ impl Forward {
     }
 
     fn first_head(&self) -> String {
-        self.heads.lock().first().cloned().unwrap_or_default()
+        self.heads().into_iter().next().unwrap_or_default()
+    }
+
+    /// The heads of the requests that it has got.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().clone()
     }
 }
 

@@ -11,6 +11,24 @@ use serde_json::{Value, json};
 use crate::html::escaped;
 use crate::routing::{ShadowHealth, StrategyHealth};
 
+/// The strategy of the route of everything, which comes first, with what the shadows of all routes have seen.
+pub fn together(mut routes: impl Iterator<Item = StrategyHealth>) -> StrategyHealth {
+    let mut all = routes.next().unwrap_or_default();
+    for shadow in routes.flat_map(|health| health.shadows) {
+        match all.shadows.iter_mut().find(|known| known.strategy.name == shadow.strategy.name) {
+            Some(known) => {
+                known.decisions += shadow.decisions;
+                known.same_first += shadow.same_first;
+                known.same_order += shadow.same_order;
+                known.seconds += shadow.seconds;
+                known.dropped += shadow.dropped;
+            }
+            None => all.shadows.push(shadow),
+        }
+    }
+    all
+}
+
 /// The page, as whoever asks prefers it.
 pub fn answer(health: &StrategyHealth, headers: &HeaderMap) -> Response {
     let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

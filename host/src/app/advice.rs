@@ -1,32 +1,50 @@
 //! Warnings about what works but surely is not meant, as far as only the strategy can tell: sentences for the log.
 
-use crate::config::{Affinity, Config};
+use std::collections::HashSet;
+
+use super::assemble::Live;
+use crate::config::{Affinity, Config, StrategyChoice};
 use crate::strategy::Succession;
 
-/// The warnings about a configuration and its strategy. Asks the strategy, and so takes milliseconds.
-pub fn advice(config: &Config, strategy: &Succession) -> Vec<String> {
+/// The warnings about a configuration and the strategies of its routes, that of everything last. Asks the strategies, and
+/// so takes milliseconds for each.
+pub fn advice(config: &Config, live: &[Live]) -> Vec<String> {
     let mut advice = Vec::new();
-    let name = &config.strategy.name;
     let place = |line: usize, key: &str| match line {
         0 => format!("{}: {key}", config.file.display()),
         line => format!("{}:{line}: {key}", config.file.display()),
     };
-    let weights: Vec<f64> = config.providers.iter().map(|provider| provider.weight).collect();
-    let differ = weights.iter().any(|weight| Some(weight) != weights.first());
-    if differ && !strategy.heeds_weights() {
-        let at = place(config.strategy.line, "routing.strategy");
-        advice.push(format!(
-            "{at}: the strategy {name} does not look at `weight`, so the weights of the providers have no effect; choose one \
-             that does, or leave them out"
-        ));
+    let mut asked = HashSet::new();
+    let mut about = |choice: &StrategyChoice, key: &str, whose: &str, weights: &[f64], strategy: &Succession| {
+        let differ = weights.iter().any(|weight| Some(weight) != weights.first());
+        let (at, name) = (place(choice.line, key), &choice.name);
+        if differ && !strategy.heeds_weights() {
+            advice.push(format!(
+                "{at}: the strategy {name} does not look at `weight`, so the weights of the {whose} have no effect; choose \
+                 one that does, or leave them out"
+            ));
+        }
+        // It is asked once, however many routes it decides.
+        let is_new = asked.insert(name.clone());
+        if is_new && config.affinity == Affinity::default() && strategy.keeps_together() {
+            advice.push(format!(
+                "{at}: the strategy {name} keeps requests together that belong together, but nothing says which do: set \
+                 routing.affinity"
+            ));
+        }
+    };
+    for (index, (route, live)) in config.routes.iter().zip(live).enumerate() {
+        let weights: Vec<f64> = route.targets.iter().map(|target| target.weight).collect();
+        let key = format!("routes[{index}].strategy");
+        let whose = format!("targets of route {}", route.name);
+        match &route.strategy {
+            Some(choice) => about(choice, &key, &whose, &weights, &live.strategy),
+            None => about(&config.strategy, "routing.strategy", &whose, &weights, &live.strategy),
+        }
     }
-    let known = config.affinity != Affinity::default();
-    if !known && strategy.keeps_together() {
-        let at = place(config.strategy.line, "routing.strategy");
-        advice.push(format!(
-            "{at}: the strategy {name} keeps requests together that belong together, but nothing says which do: set \
-             routing.affinity"
-        ));
+    if let (Some(everything), true) = (live.last(), config.routes.is_empty()) {
+        let weights: Vec<f64> = config.providers.iter().map(|provider| provider.weight).collect();
+        about(&config.strategy, "routing.strategy", "providers", &weights, &everything.strategy);
     }
     advice
 }

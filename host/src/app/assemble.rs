@@ -54,8 +54,7 @@ pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<A
     let tls = load::load_tls(&config)?;
     let drafts = Fleet::drafts(&config, before.map(|before| before.fleet))?;
     let contents = Contents::of(&config.names);
-    let everything = live.last().map(|live| &live.strategy);
-    let advice = everything.map(|strategy| advice(&config, strategy)).unwrap_or_default();
+    let advice = advice(&config, &live);
     let recordings = live.iter().map(|live| load::recording(&config, live)).collect::<Result<Vec<_>, _>>()?;
     Ok(Assembly { config, contents, advice, tls, live, recordings, drafts })
 }
@@ -81,10 +80,15 @@ pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadErr
             Some(choice) => (choice, key.as_str()),
             None => (&config.strategy, "routing.strategy"),
         };
-        let facts = facts::on(route, config);
-        let strategy = one(choice, facts, known(&route.name), Some(&everything.strategy));
+        let (facts, known) = (facts::on(route, config), known(&route.name));
+        // They watch the strategy of all routes that have none of their own.
+        let shadows = match &route.strategy {
+            Some(_) => None,
+            None => load::load_shadows(config, &facts, known.and_then(|live| live.shadows.as_ref()))?,
+        };
+        let strategy = one(choice, facts, known, Some(&everything.strategy));
         let strategy = strategy.map_err(|error| strategy_problem(config, choice, key, &error))?;
-        all.push(Live { route: route.name.clone(), strategy, shadows: None });
+        all.push(Live { route: route.name.clone(), strategy, shadows });
     }
     all.push(everything);
     Ok(all)

@@ -9,6 +9,7 @@ use super::attribute::{self, attributes};
 use super::interpolate::Env;
 use super::litellm;
 use super::network::network;
+use super::node::Node;
 use super::problem::{Findings, Place};
 use super::provider::{Around, providers, required, secret};
 use super::read::{Reader, Section, Zero};
@@ -16,7 +17,6 @@ use super::route::read::routes;
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
 use super::strategy::{Sources, Strategies, choose, known};
 use super::visitors;
-use super::yaml::Node;
 use super::{
     Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server, Timeouts,
     TlsFiles, Written,

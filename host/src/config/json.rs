@@ -2,25 +2,25 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::node::{Key, Meaning, Node, NodeKind};
 use super::problem::Place;
 use super::read::Reader;
-use super::yaml::{Key, Kind, Meaning, Node};
 
 impl Reader<'_> {
     /// A value as JSON, its texts interpolated.
     pub fn json(&mut self, node: &Node, at: &Place) -> Value {
         match &node.kind {
-            Kind::List(items) => {
+            NodeKind::List(items) => {
                 let items = items.iter().enumerate();
                 Value::Array(items.map(|(i, item)| self.json(item, &at.item(i, item.line))).collect())
             }
-            Kind::Map(entries) => {
+            NodeKind::Map(entries) => {
                 let entries = entries.iter();
                 let json =
                     |(key, node): &(Key, Node)| (key.text.clone(), self.json(node, &at.key(&key.text, key.line)));
                 Value::Object(entries.map(json).collect::<Map<_, _>>())
             }
-            Kind::Scalar(scalar) => match scalar.meaning() {
+            NodeKind::Scalar(scalar) => match scalar.meaning() {
                 Meaning::Null => Value::Null,
                 Meaning::Bool(value) => Value::Bool(value),
                 Meaning::Text => self.interpolated(scalar, at).map_or(Value::Null, |text| Value::String(text.text)),

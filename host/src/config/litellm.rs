@@ -1,7 +1,7 @@
 //! A configuration of LiteLLM is recognised as one, and said to be one once, instead of as a list of unknown keys.
 
+use super::node::{Node, NodeKind};
 use super::problem::{Findings, Place, Reported};
-use super::yaml::{Kind, Node};
 
 /// Its keys at top level, the one that all such files have first.
 pub(super) const KEYS: [&str; 5] =
@@ -20,7 +20,7 @@ const REMEDY: &str = "`pointsman import litellm FILE --output proxy_config.yaml`
 
 /// Reports a file that has LiteLLM's keys and none of the providers that every configuration has here.
 pub(super) fn recognise(root: Option<&Node>, findings: &mut Findings) -> Result<(), Reported> {
-    let Some(Node { kind: Kind::Map(entries), .. }) = root else { return Ok(()) };
+    let Some(Node { kind: NodeKind::Map(entries), .. }) = root else { return Ok(()) };
     if entries.iter().any(|(key, _)| key.text == "providers") {
         return Ok(());
     }

@@ -12,10 +12,10 @@ use super::check::{Given, timeouts};
 use super::example::MINIMAL;
 use super::key;
 use super::network::{self, Choice};
+use super::node::Node;
 use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text, Zero, content};
 use super::schema::{PRICE, PROVIDER, PROVIDER_CHECK, TIMEOUTS};
-use super::yaml::Node;
 use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
 use base_url::{base_url, is_azure};
 

@@ -3,29 +3,23 @@
 //! What a value may be is decided here, per kind; which keys there are and what follows from them, in `check` and its
 //! siblings. An absent key and a key with nothing behind it are the same.
 
+mod number;
+
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use super::example;
 use super::file::read_bounded;
 use super::interpolate::{Env, Failure, Form, interpolate};
+use super::node::{Key, Meaning, Node, NodeKind, Scalar};
 use super::problem::{Findings, Place, Reported, nearest, quoted};
 use super::schema::{Schema, TOP, help_for_unknown};
-use super::yaml::{Key, Kind, Meaning, Node, Scalar};
 
-/// The longest duration, ten years: far from overflowing any clock.
-const MAX_SECONDS: f64 = 315_360_000.0;
-
-/// The shortest that is not 0; anything below is a mistake in the unit.
-const MIN_SECONDS: f64 = 0.001;
+pub(crate) use number::Zero;
 
 /// A file that a text names is not larger.
 const MAX_CONTENT: u64 = 64 << 10;
-
-/// Limits on numbers of requests stay below this, which a semaphore can hold on every platform.
-const MAX_COUNT: u64 = 100_000_000;
 
 /// Reads nodes, with the environment at hand and the list of findings open.
 pub(crate) struct Reader<'a> {
@@ -82,13 +76,6 @@ struct Resolved {
     help: Option<String>,
 }
 
-/// Whether a duration may be 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Zero {
-    Legal,
-    Illegal,
-}
-
 impl<'a> Reader<'a> {
     pub fn new(findings: &'a mut Findings, env: &'a Env<'a>) -> Self {
         Self { findings, env }
@@ -107,7 +94,7 @@ impl<'a> Reader<'a> {
         schema: Option<Schema>,
     ) -> Result<Section<'n>, Reported> {
         let entries: &[_] = match node {
-            Some(Node { kind: Kind::Map(entries), .. }) => entries,
+            Some(Node { kind: NodeKind::Map(entries), .. }) => entries,
             Some(node) if !node.is_null() => {
                 let example = example::mapping(&at.key);
                 let keys = schema.map(|schema| format!("the keys here: {}", schema.keys.join(", ")));
@@ -139,7 +126,7 @@ impl<'a> Reader<'a> {
     pub fn list<'n>(&mut self, section: &Section<'n>, key: &str) -> Vec<(Place, &'n Node)> {
         match section.get(key) {
             None => Vec::new(),
-            Some((at, Node { kind: Kind::List(items), .. })) => {
+            Some((at, Node { kind: NodeKind::List(items), .. })) => {
                 items.iter().enumerate().map(|(i, item)| (at.item(i, item.line), item)).collect()
             }
             Some((at, node)) => {
@@ -158,8 +145,8 @@ impl<'a> Reader<'a> {
     /// The text at a place; of a `secret` no problem shows anything.
     pub fn text_at(&mut self, node: &Node, at: Place, secret: bool) -> Result<Text, Reported> {
         let (meaning, text) = match &node.kind {
-            Kind::Scalar(scalar) => (scalar.meaning(), self.interpolated(scalar, &at)?),
-            Kind::List(_) | Kind::Map(_) => return Err(self.not(&at, "a text", node.describe(), None)),
+            NodeKind::Scalar(scalar) => (scalar.meaning(), self.interpolated(scalar, &at)?),
+            NodeKind::List(_) | NodeKind::Map(_) => return Err(self.not(&at, "a text", node.describe(), None)),
         };
         if meaning == Meaning::Text {
             let written = text.form == Form::Literal;
@@ -183,109 +170,6 @@ impl<'a> Reader<'a> {
                 default
             }
         }
-    }
-
-    /// The finite decimal number under `key`, as [`Text`] that parses as one.
-    fn number(&mut self, section: &Section<'_>, key: &str, wanted: &str) -> Result<Option<Text>, Reported> {
-        let Some((at, found)) = self.scalar(section, key, wanted)? else { return Ok(None) };
-        let unsigned = found.text.trim_start_matches(['-', '+']);
-        // 010 is 8 to some parsers and 10 to others; 0x10 and .inf are not for people.
-        let octal = unsigned.len() > 1 && unsigned.starts_with('0') && !unsigned.starts_with("0.");
-        if found.meaning == Meaning::Number && !octal && unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        {
-            return Ok(Some(Text { at, text: found.text, shown: found.shown, written: false, stray: false }));
-        }
-        let help = match found.meaning {
-            Meaning::Number if octal => Some("write it without leading zeros".to_owned()),
-            _ => found.help.or_else(|| example::without_unit(&found.text, wanted)),
-        };
-        Err(self.not(&at, wanted, &found.shown, help))
-    }
-
-    /// The number under `key` that is `wanted`, as `legal` says.
-    pub fn number_that(
-        &mut self,
-        section: &Section<'_>,
-        key: &str,
-        wanted: &str,
-        legal: impl Fn(f64) -> bool,
-    ) -> Option<f64> {
-        let found = self.number(section, key, wanted).ok()??;
-        match found.text.parse() {
-            Ok(value) if legal(value) => Some(value),
-            _ => {
-                self.not(&found.at, wanted, &found.shown, None);
-                None
-            }
-        }
-    }
-
-    /// The positive number under `key`.
-    pub fn positive(&mut self, section: &Section<'_>, key: &str, default: f64) -> f64 {
-        let wanted = "a positive number";
-        let Ok(Some(found)) = self.number(section, key, wanted) else { return default };
-        // The upper bound keeps sums of weights finite.
-        match found.text.parse() {
-            Ok(value) if value > 0.0 && value <= 1e12 => value,
-            Ok(value) if value > 0.0 => {
-                self.not(&found.at, "at most 1000000000000", &found.shown, None);
-                default
-            }
-            _ => {
-                self.not(&found.at, wanted, &found.shown, None);
-                default
-            }
-        }
-    }
-
-    /// The number of 0 or more under `key`, an amount of money.
-    pub fn amount(&mut self, section: &Section<'_>, key: &str) -> Option<f64> {
-        let wanted = "a number, 0 or more";
-        let found = self.number(section, key, wanted).ok()??;
-        let wanted = match found.text.parse::<f64>() {
-            Ok(value) if (0.0..=1e12).contains(&value) => return Some(value),
-            Ok(value) if value > 1e12 => "at most 1000000000000",
-            _ => wanted,
-        };
-        self.not(&found.at, wanted, &found.shown, None);
-        None
-    }
-
-    /// The positive integer under `key`, a number of requests.
-    pub fn count(&mut self, section: &Section<'_>, key: &str) -> Option<u32> {
-        let count = self.integer(section, key, "a positive integer", 1, MAX_COUNT)?;
-        u32::try_from(count).ok()
-    }
-
-    /// The integer from `min` to `max` under `key`.
-    pub fn integer(&mut self, section: &Section<'_>, key: &str, wanted: &str, min: u64, max: u64) -> Option<u64> {
-        let found = self.number(section, key, wanted).ok()??;
-        let wanted = match found.text.parse::<u64>() {
-            Ok(value) if (min..=max).contains(&value) => return Some(value),
-            _ if found.text.parse::<f64>().is_ok_and(|value| value > max as f64) => format!("at most {max}"),
-            _ => wanted.to_owned(),
-        };
-        self.not(&found.at, &wanted, &found.shown, None);
-        None
-    }
-
-    /// The duration under `key`, in seconds.
-    pub fn seconds(&mut self, section: &Section<'_>, key: &str, zero: Zero) -> Option<Duration> {
-        let wanted = match zero {
-            Zero::Legal => "a number of seconds, 0 or more",
-            Zero::Illegal => "a number of seconds above 0",
-        };
-        let found = self.number(section, key, wanted).ok()??;
-        let seconds = found.text.parse::<f64>().unwrap_or(f64::NAN);
-        let wanted = match zero {
-            Zero::Legal if seconds == 0.0 => return Some(Duration::ZERO),
-            _ if (MIN_SECONDS..=MAX_SECONDS).contains(&seconds) => return Duration::try_from_secs_f64(seconds).ok(),
-            _ if seconds > 0.0 && seconds < MIN_SECONDS => "at least 0.001 seconds",
-            _ if seconds > MAX_SECONDS => "at most 315360000 seconds (ten years)",
-            _ => wanted,
-        };
-        self.not(&found.at, wanted, &found.shown, None);
-        None
     }
 
     /// One of `names` under `key`, whatever its case if `any_case`.
@@ -320,7 +204,7 @@ impl<'a> Reader<'a> {
         wanted: &str,
     ) -> Result<Option<(Place, Resolved)>, Reported> {
         let Some((at, node)) = section.get(key) else { return Ok(None) };
-        let Kind::Scalar(scalar) = &node.kind else {
+        let NodeKind::Scalar(scalar) = &node.kind else {
             return Err(self.not(&at, wanted, node.describe(), None));
         };
         let text = self.interpolated(scalar, &at)?;
@@ -351,7 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A scalar's text with its references replaced. Every variable that is missing is a problem of its own.
-    pub fn interpolated(&mut self, scalar: &Scalar, at: &Place) -> Result<Written, Reported> {
+    pub fn interpolated(&mut self, scalar: &Scalar, at: &Place) -> Result<Filled, Reported> {
         let named = RefCell::new(Vec::new());
         let files = |path: &str| {
             named.borrow_mut().push(path.to_owned());
@@ -370,7 +254,7 @@ impl<'a> Reader<'a> {
                     Form::Literal => quoted(&done.text),
                     Form::Reference | Form::Mixed => format!("the value of {}", quoted(&scalar.text)),
                 };
-                Ok(Written { text: done.text, form: done.form, stray: done.stray, shown })
+                Ok(Filled { text: done.text, form: done.form, stray: done.stray, shown })
             }
             Err(failures) => {
                 for failure in failures {
@@ -413,7 +297,7 @@ pub(super) fn content(file: &Path) -> Result<Option<String>, String> {
 }
 
 /// A text with its references replaced.
-pub(crate) struct Written {
+pub(crate) struct Filled {
     pub text: String,
     form: Form,
     stray: bool,

@@ -94,12 +94,12 @@ fn good_files_load_without_a_warning() {
 }
 
 /// The shape and the texts of a file as our reading of the parser's events has it.
-fn ours(node: &yaml::Node) -> String {
+fn ours(node: &node::Node) -> String {
     match &node.kind {
-        yaml::Kind::Scalar(_) if node.is_null() => "null".to_owned(),
-        yaml::Kind::Scalar(scalar) => scalar.text.clone(),
-        yaml::Kind::List(items) => format!("{:?}", items.iter().map(ours).collect::<Vec<_>>()),
-        yaml::Kind::Map(entries) => {
+        node::NodeKind::Scalar(_) if node.is_null() => "null".to_owned(),
+        node::NodeKind::Scalar(scalar) => scalar.text.clone(),
+        node::NodeKind::List(items) => format!("{:?}", items.iter().map(ours).collect::<Vec<_>>()),
+        node::NodeKind::Map(entries) => {
             let entries: BTreeMap<_, _> = entries.iter().map(|(key, value)| (key.text.clone(), ours(value))).collect();
             format!("{entries:?}")
         }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::Secret;
 use super::interpolate::{Env, interpolate};
+use super::node::{Node, NodeKind};
 use super::problem::{Findings, join, quoted};
 use super::read::content;
-use super::yaml::{Kind, Node};
 
 /// Keys whose values are never shown, with all below them.
 const SECRET: [&str; 7] = ["api_key", "api_keys", "config", "headers", "key", "password", "proxy"];
@@ -137,7 +137,7 @@ enum Shown {
 
 fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> String, all: &mut BTreeMap<String, Value>) {
     match &node.kind {
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             for (key, node) in entries {
                 let shown = match shown {
                     Shown::No => Shown::No,
@@ -148,13 +148,13 @@ fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> Stri
                 flatten(node, join(&path, &key.text), shown, value, all);
             }
         }
-        Kind::List(items) => {
+        NodeKind::List(items) => {
             for (index, item) in items.iter().enumerate() {
                 let name = name(item).map_or_else(|| index.to_string(), quote_if_strange);
                 flatten(item, format!("{path}[{name}]"), shown, value, all);
             }
         }
-        Kind::Scalar(scalar) => {
+        NodeKind::Scalar(scalar) => {
             let stands_for = value(&scalar.text);
             // A user and a password may stand in a URL.
             let hidden = shown == Shown::No || scalar.text.contains('@') || stands_for.contains('@');
@@ -167,10 +167,10 @@ fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> Stri
 
 /// The name that an element of a list gives itself.
 fn name(item: &Node) -> Option<&str> {
-    let Kind::Map(entries) = &item.kind else { return None };
+    let NodeKind::Map(entries) = &item.kind else { return None };
     entries.iter().find_map(|(key, node)| match &node.kind {
-        Kind::Scalar(scalar) if key.text == "name" => Some(scalar.text.as_str()),
-        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => None,
+        NodeKind::Scalar(scalar) if key.text == "name" => Some(scalar.text.as_str()),
+        NodeKind::Scalar(_) | NodeKind::List(_) | NodeKind::Map(_) => None,
     })
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
+use super::node::{Key, Node, NodeKind, Scalar};
 use super::problem::{Findings, Place, Reported, join};
 
 /// Values a file may hold once its aliases are resolved; long texts count as several. A thousand routes with ten targets
@@ -23,192 +24,6 @@ const MAX_DEPTH: usize = 64;
 
 /// Bytes to parse, over and over, for a layout that the parser accepts.
 const MAX_LAYOUT: usize = 16 << 20;
-
-/// One value.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    /// Where it begins, from 1.
-    pub line: usize,
-    pub kind: Kind,
-    /// How many values it holds, itself included.
-    cost: usize,
-    /// How many levels it holds, itself included.
-    depth: usize,
-}
-
-/// What a value is.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    Scalar(Scalar),
-    List(Vec<Node>),
-    /// In the order of the file, keys unique.
-    Map(Vec<(Key, Node)>),
-}
-
-/// A scalar as written.
-#[derive(Clone, Debug)]
-pub(crate) struct Scalar {
-    pub text: String,
-    /// Without quotes and without a tag that makes it text, so that it may be a number, a boolean or nothing.
-    pub plain: bool,
-}
-
-/// A key as written, and its line.
-#[derive(Clone, Debug)]
-pub(crate) struct Key {
-    pub text: String,
-    pub line: usize,
-    /// A merge key, `<<` without quotes.
-    merge: bool,
-}
-
-/// What a plain scalar means by YAML's core schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    Null,
-    Bool(bool),
-    /// Any number, infinity and not-a-number included.
-    Number,
-    Text,
-}
-
-impl Node {
-    fn new(line: usize, kind: Kind) -> Self {
-        let inner = |nodes: &mut dyn Iterator<Item = &Node>| {
-            nodes.fold((1_usize, 0), |(cost, depth), node| (cost.saturating_add(node.cost), depth.max(node.depth)))
-        };
-        let (cost, depth) = match &kind {
-            Kind::Scalar(scalar) => (1 + scalar.text.len() / 64, 0),
-            Kind::List(items) => inner(&mut items.iter()),
-            Kind::Map(entries) => {
-                let keys: usize = entries.iter().map(|(key, _)| key.text.len() / 64).sum();
-                let (cost, depth) = inner(&mut entries.iter().map(|(_, node)| node));
-                (cost.saturating_add(keys), depth)
-            }
-        };
-        Self { line, kind, cost, depth: depth + 1 }
-    }
-
-    /// Whether nothing stands here.
-    pub fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar(scalar) if scalar.meaning() == Meaning::Null)
-    }
-
-    /// What stands here, for problems; never the value itself.
-    pub fn describe(&self) -> &'static str {
-        match &self.kind {
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a mapping",
-            Kind::Scalar(scalar) => match scalar.meaning() {
-                Meaning::Null => "nothing",
-                Meaning::Bool(_) => "a boolean",
-                Meaning::Number => "a number",
-                Meaning::Text => "a text",
-            },
-        }
-    }
-}
-
-/// Building and changing a tree, for what is said elsewhere than in the file.
-impl Node {
-    /// A text that stands in no file.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self::new(0, Kind::Scalar(Scalar { text: text.into(), plain: false }))
-    }
-
-    /// The tree of a JSON value.
-    pub fn of_json(value: &serde_json::Value) -> Self {
-        use serde_json::Value;
-        let kind = match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => {
-                Kind::Scalar(Scalar { text: value.to_string(), plain: true })
-            }
-            Value::String(text) => return Self::text(text),
-            Value::Array(items) => Kind::List(items.iter().map(Self::of_json).collect()),
-            Value::Object(entries) => {
-                Kind::Map(entries.iter().map(|(key, value)| (Key::new(key), Self::of_json(value))).collect())
-            }
-        };
-        Self::new(0, kind)
-    }
-
-    /// The text that stands here, as it is written.
-    pub fn as_text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Scalar(scalar) => Some(&scalar.text),
-            Kind::List(_) | Kind::Map(_) => None,
-        }
-    }
-
-    /// The value under a key, if this is a mapping that has the key.
-    pub fn get(&self, key: &str) -> Option<&Node> {
-        let Kind::Map(entries) = &self.kind else { return None };
-        entries.iter().find(|(known, _)| known.text == key).map(|(_, node)| node)
-    }
-
-    /// The value under a key, which is made empty if it is missing; `None` if this is no mapping.
-    pub fn entry(&mut self, key: &str) -> Option<&mut Node> {
-        if self.is_null() {
-            self.kind = Kind::Map(Vec::new());
-        }
-        let line = self.line;
-        let Kind::Map(entries) = &mut self.kind else { return None };
-        let known = entries.iter().position(|(known, _)| known.text == key);
-        let place = known.unwrap_or_else(|| {
-            let nothing = Kind::Scalar(Scalar { text: String::new(), plain: true });
-            entries.push((Key { line, ..Key::new(key) }, Node::new(line, nothing)));
-            entries.len() - 1
-        });
-        entries.get_mut(place).map(|(_, node)| node)
-    }
-}
-
-impl Key {
-    fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), line: 0, merge: false }
-    }
-}
-
-impl Scalar {
-    /// What it means by the core schema.
-    pub fn meaning(&self) -> Meaning {
-        if !self.plain {
-            return Meaning::Text;
-        }
-        match self.text.as_str() {
-            "" | "~" | "null" | "Null" | "NULL" => Meaning::Null,
-            "true" | "True" | "TRUE" => Meaning::Bool(true),
-            "false" | "False" | "FALSE" => Meaning::Bool(false),
-            text if is_number(text) => Meaning::Number,
-            _ => Meaning::Text,
-        }
-    }
-}
-
-/// Whether the core schema takes `text` for a number.
-fn is_number(text: &str) -> bool {
-    let all = |digits: &str, legal: fn(char) -> bool| !digits.is_empty() && digits.chars().all(legal);
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return true;
-    }
-    if let Some(digits) = text.strip_prefix("0x") {
-        return all(digits, |c| c.is_ascii_hexdigit());
-    }
-    if let Some(digits) = text.strip_prefix("0o") {
-        return all(digits, |c| ('0'..='7').contains(&c));
-    }
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    digits(whole)
-        && digits(fraction)
-        && !(whole.is_empty() && fraction.is_empty())
-        && exponent.is_none_or(|text| all(text.strip_prefix(['-', '+']).unwrap_or(text), |c| c.is_ascii_digit()))
-}
 
 /// Reads the one document of `text`; `None` when there is nothing in it.
 ///
@@ -318,15 +133,15 @@ impl Tree<'_> {
                 let forced = tag.as_deref().is_some_and(|tag| self.forces_text(tag, line));
                 let plain = style == ScalarStyle::Plain && !forced;
                 let scalar = Scalar { text: text.into_owned(), plain };
-                self.add(Node::new(line, Kind::Scalar(scalar)), anchor)
+                self.add(Node::new(line, NodeKind::Scalar(scalar)), anchor)
             }
             Event::SequenceStart(anchor, tag) => self.begin(Nodes::List(Vec::new()), anchor, tag.as_deref(), line),
             Event::MappingStart(anchor, tag) => self.begin(Nodes::Map(Vec::new(), None), anchor, tag.as_deref(), line),
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(Open { line, anchor, nodes }) = self.open.pop() else { return Ok(()) };
                 let kind = match nodes {
-                    Nodes::List(items) => Kind::List(items),
-                    Nodes::Map(entries, _) => Kind::Map(self.merge(entries)),
+                    Nodes::List(items) => NodeKind::List(items),
+                    Nodes::Map(entries, _) => NodeKind::Map(self.merge(entries)),
                 };
                 self.add(Node::new(line, kind), anchor)
             }
@@ -381,11 +196,11 @@ impl Tree<'_> {
             Some(Nodes::List(items)) => items.push(node),
             Some(Nodes::Map(_, waiting)) => match (waiting.take(), node.kind) {
                 (Some(key), kind) => self.entry(key, Node { kind, ..node })?,
-                (None, Kind::Scalar(Scalar { text, plain })) => {
+                (None, NodeKind::Scalar(Scalar { text, plain })) => {
                     let merge = plain && text == "<<";
                     *waiting = Some(Key { text, line: node.line, merge });
                 }
-                (None, Kind::List(_) | Kind::Map(_)) => {
+                (None, NodeKind::List(_) | NodeKind::Map(_)) => {
                     let help =
                         "a text that begins with `{` or `[` goes in quotes; a variable is ${NAME}, not {{ NAME }}";
                     return Err(self.findings.problem(&at, "has a key that is not a text", Some(help.to_owned())));
@@ -417,11 +232,11 @@ impl Tree<'_> {
         let (merges, mut all): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key.merge);
         for (key, node) in merges {
             let sources = match node.kind {
-                Kind::List(items) => items,
-                Kind::Map(_) | Kind::Scalar(_) => vec![node],
+                NodeKind::List(items) => items,
+                NodeKind::Map(_) | NodeKind::Scalar(_) => vec![node],
             };
             for source in sources {
-                if let Kind::Map(entries) = source.kind {
+                if let NodeKind::Map(entries) = source.kind {
                     for (key, node) in entries {
                         if !all.iter().any(|(other, _)| other.text == key.text) {
                             all.push((key, node));
@@ -477,9 +292,9 @@ mod tests {
     /// Keys and values with their lines, in order.
     fn flat(node: &Node) -> String {
         match &node.kind {
-            Kind::Scalar(scalar) => format!("{}@{}", scalar.text, node.line),
-            Kind::List(items) => format!("[{}]", items.iter().map(flat).collect::<Vec<_>>().join(" ")),
-            Kind::Map(entries) => {
+            NodeKind::Scalar(scalar) => format!("{}@{}", scalar.text, node.line),
+            NodeKind::List(items) => format!("[{}]", items.iter().map(flat).collect::<Vec<_>>().join(" ")),
+            NodeKind::Map(entries) => {
                 let entries = entries.iter().map(|(key, node)| format!("{}@{}:{}", key.text, key.line, flat(node)));
                 format!("{{{}}}", entries.collect::<Vec<_>>().join(" "))
             }
@@ -508,27 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn plain_scalars_mean_what_the_core_schema_says() {
-        let meaning = |text: &str| Scalar { text: text.into(), plain: true }.meaning();
-        for text in
-            ["0", "-1", "+12", "1.5", ".5", "1.", "1e3", "-2.5E-3", "0x1F", "0o17", ".inf", "-.INF", ".NaN", "007"]
-        {
-            assert_eq!(meaning(text), Meaning::Number, "{text}");
-        }
-        for text in
-            ["-", "+", ".", "e3", "1e", "1_000", "1:30", "0x", "0o8", "1.2.3", "30s", "yes", "inf", "nan", "-.nan"]
-        {
-            assert_eq!(meaning(text), Meaning::Text, "{text}");
-        }
-        assert_eq!((meaning(""), meaning("~"), meaning("null")), (Meaning::Null, Meaning::Null, Meaning::Null));
-        assert_eq!((meaning("True"), meaning("FALSE")), (Meaning::Bool(true), Meaning::Bool(false)));
-        assert_eq!(Scalar { text: "1".into(), plain: false }.meaning(), Meaning::Text);
-    }
-
-    #[test]
     fn tags_of_the_core_schema_are_understood() {
         let root = tree("[!!str 1, ! 2, !!int 3, !!map {}, !<tag:yaml.org,2002:str> 4]");
-        let Kind::List(items) = &root.kind else { panic!("no list") };
+        let NodeKind::List(items) = &root.kind else { panic!("no list") };
         let described: Vec<_> = items.iter().map(Node::describe).collect();
         assert_eq!(described, ["a text", "a text", "a number", "a mapping", "a text"]);
     }

@@ -324,3 +324,70 @@ impl Routes {
         self.routes.iter().find(|route| route.name == name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::{Candidate, Decision, Facts, Origin, StrategyHealth};
+
+    struct Nothing;
+
+    impl Strategy for Nothing {
+        fn name(&self) -> &str {
+            "nothing"
+        }
+
+        fn decide(&self, _: &Facts<'_>, candidates: &[Candidate]) -> Decision {
+            Decision::default_order(candidates, Origin::Abstained)
+        }
+
+        fn reason(&self, _: u32) -> Option<String> {
+            None
+        }
+
+        fn health(&self) -> StrategyHealth {
+            StrategyHealth::default()
+        }
+
+        fn wants_prompt(&self) -> bool {
+            false
+        }
+        fn learn(&self, _: Report) {}
+    }
+
+    fn routes(lists: &[&str]) -> Routes {
+        let routes: String = lists.iter().map(|models| format!("  - {{models: [{models}]}}\n")).collect();
+        let text = format!("providers: [{{name: a, base_url: 'http://a/v1', api_key: k}}]\nroutes:\n{routes}");
+        let config = config::parse(&text, "x.yaml".as_ref(), &|_| None, &["round_robin"]).expect("valid");
+        let strategies = vec![Arc::new(Nothing) as Arc<dyn Strategy>; lists.len() + 1];
+        Routes::of_config(&config, &strategies, None)
+    }
+
+    #[test]
+    fn the_first_route_that_fits_is_taken_whether_by_name_or_by_pattern() {
+        let routes = routes(&["gpt-4o, 'o*-mini'", "'gpt-*'", "'*-instruct'", "llama", "'gpt-5*x'"]);
+        for (model, route) in [
+            ("gpt-4o", Some("gpt-4o")),
+            ("o3-mini", Some("gpt-4o")),
+            ("gpt-4", Some("gpt-*")),
+            ("gpt-4-instruct", Some("gpt-*")),
+            ("llama", Some("llama")),
+            ("llama-instruct", Some("*-instruct")),
+            ("gpt-5-x", Some("gpt-*")),
+            ("o-min", None),
+            ("ö*", None),
+            ("", Some(Route::EVERYTHING)),
+        ] {
+            assert_eq!(routes.of(model).map(|route| route.name.as_str()), route, "{model}");
+        }
+    }
+
+    #[test]
+    fn the_star_takes_what_stood_in_its_place() {
+        let routes = routes(&["plain, 'a*z', 'b-*'"]);
+        let route = &routes.all()[0];
+        for (model, taken) in [("plain", ""), ("a-z", "-"), ("az", ""), ("b-c", "c"), ("other", "")] {
+            assert_eq!(route.taken(model), taken, "{model}");
+        }
+    }
+}

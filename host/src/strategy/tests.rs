@@ -128,6 +128,12 @@ fn answer(strategy: &ComponentStrategy, deed: &str) -> (Result<instance::Answer,
     strategy.ask_instance(&facts(&format!("do:{deed}"), 0), &candidates(3))
 }
 
+/// The answer of a new instance that came in time, for a deed that takes a moment on a machine that does much else.
+fn in_time(deed: &str) -> Option<Result<instance::Answer, Fault>> {
+    let mut answers = (0..20).map(|_| answer(&misbehaving(), deed).0.map_err(|broken| broken.fault));
+    answers.find(|answer| !matches!(answer, Err(Fault::DeadlineExceeded)))
+}
+
 /// The lines of a new instance's call that goes well; it is repeated as in [`unhurried`].
 fn lines(deed: &str) -> Vec<(output::Level, String)> {
     for _ in 0..20 {
@@ -286,10 +292,9 @@ fn a_refusal_is_no_fault_and_its_text_is_cut() {
     assert_eq!(ask(&strategy, "refuse").origin, Origin::Refused);
     assert_eq!(ask(&strategy, "empty").origin, Origin::Abstained);
     assert_eq!(strategy.stats(), Stats { calls: 2, refusals: 1, abstentions: 1, ..Stats::default() });
-    let refused = |text: String| Ok(instance::Answer::Refused(text));
-    assert_eq!(answer(&strategy, "refuse").0.map_err(|broken| broken.fault), refused("I would rather not".to_owned()));
-    let cut = format!("{}…", "x".repeat(1024));
-    assert_eq!(answer(&strategy, "long_error").0.map_err(|broken| broken.fault), refused(cut));
+    let refused = |text: String| Some(Ok(instance::Answer::Refused(text)));
+    assert_eq!(in_time("refuse"), refused("I would rather not".to_owned()));
+    assert_eq!(in_time("long_error"), refused(format!("{}…", "x".repeat(1024))));
 }
 
 #[test]

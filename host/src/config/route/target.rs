@@ -2,11 +2,11 @@
 
 use super::{Target, TargetTier};
 use crate::config::Provider;
+use crate::config::node::{Node, NodeKind};
 use crate::config::problem::{Place, suggest};
 use crate::config::provider::{context, labels, price, several_stars};
 use crate::config::read::{Reader, Section, Text};
 use crate::config::schema::TARGET;
-use crate::config::yaml::{Kind, Node};
 
 /// The providers that targets can name.
 pub(super) struct Among<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Among<'a> {
 impl<'a> Among<'a> {
     pub fn new(top: &Section<'a>, providers: &'a [Provider]) -> Self {
         let items = match top.get("providers") {
-            Some((_, Node { kind: Kind::List(items), .. })) => items.as_slice(),
+            Some((_, Node { kind: NodeKind::List(items), .. })) => items.as_slice(),
             _ => &[],
         };
         let written = items.iter().map(|item| item.get("name").and_then(Node::as_text).unwrap_or_default());
@@ -58,7 +58,7 @@ pub(super) fn targets(reader: &mut Reader<'_>, route: &Section<'_>, among: &Amon
 }
 
 fn target(reader: &mut Reader<'_>, node: &Node, at: &Place, among: &Among<'_>) -> Option<Target> {
-    if matches!(node.kind, Kind::Scalar(_)) {
+    if matches!(node.kind, NodeKind::Scalar(_)) {
         let found = reader.text_at(node, at.clone(), false).ok()?;
         let (index, provider) = named(reader, &found, among)?;
         return Some(of(index, provider, at.line));

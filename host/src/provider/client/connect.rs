@@ -264,3 +264,20 @@ pub(super) fn lack_of(error: &io::Error) -> Option<Lack> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::{socket_keepalive, tcp_keepidle, tcp_keepintvl, tcp_nodelay};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_asks_after_a_minute_of_silence_whether_a_provider_is_still_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = connect_to(listener.local_addr().unwrap()).await.unwrap();
+        assert_eq!((socket_keepalive(&stream), tcp_nodelay(&stream)), (Ok(true), Ok(true)));
+        let asked = (tcp_keepidle(&stream), tcp_keepintvl(&stream));
+        assert_eq!(asked, (Ok(Duration::from_secs(60)), Ok(Duration::from_secs(15))));
+    }
+}

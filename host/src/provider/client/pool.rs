@@ -106,7 +106,8 @@ impl Pool {
     pub fn take(&self) -> Option<Box<Connection>> {
         loop {
             let (since, mut connection) = self.idle.lock().connections.pop()?;
-            if since.elapsed() >= IDLE {
+            let now = Instant::now();
+            if now.duration_since(since) >= IDLE || now >= connection.ends {
                 continue;
             }
             match connection.look() {

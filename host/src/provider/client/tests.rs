@@ -273,6 +273,35 @@ async fn idle_connections_are_closed_after_a_while_and_by_sweeping() {
 }
 
 #[tokio::test]
+async fn a_connection_is_not_used_for_longer_than_five_minutes_however_busy_it_is() {
+    let (listener, client) = provider().await;
+    for _ in 0..3 {
+        let opened = tokio::time::Instant::now();
+        let (answer, mut stream) = tokio::join!(get(&client), answer_one(&listener, ANSWER));
+        assert_eq!(answer.expect("whole"), "ok");
+        let mut used = Duration::ZERO;
+        loop {
+            // Stopped only for the leap, as a clock that leaps by itself would outrun what is on its way.
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_millis(3500)).await;
+            tokio::time::resume();
+            if pool_of(&client).take().map(|connection| pool_of(&client).put(connection)).is_none() {
+                break;
+            }
+            let (answer, ()) = tokio::join!(get(&client), async {
+                hear(&mut stream).await;
+                stream.write_all(ANSWER).await.expect("written");
+            });
+            assert_eq!(answer.expect("whole"), "ok");
+            used = opened.elapsed();
+        }
+        // The next ones live shorter by up to a fifth, so that they do not end together.
+        let life = used.as_secs();
+        assert!((235..300).contains(&life), "{life} s");
+    }
+}
+
+#[tokio::test]
 async fn what_goes_wrong_with_connecting_is_told_apart() {
     let (listener, plain) = provider().await;
     let address = listener.local_addr().expect("bound");

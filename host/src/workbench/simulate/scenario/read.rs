@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Behaviour, Burst, Cache, DEFAULT, Event, MAX_REQUESTS, Script, Spread, Traffic, choose};
-use crate::config::{self, Env, Findings, Kind, Node, Place, Reader, Schema, Section, nearest};
+use crate::config::{self, Env, Findings, Node, NodeKind, Place, Reader, Schema, Section, nearest};
 use crate::strategy::builtins;
 
 /// Longer is a mistake in the unit: ten weeks.
@@ -39,7 +39,7 @@ const AROUND: &str = "a scenario has the configuration under `proxy`, and says b
 /// The scenario and its proxy; `None` exactly when something was reported.
 pub(super) fn read(root: Option<&Node>, file: &Path, env: &Env<'_>, findings: &mut Findings) -> Option<(Script, Node)> {
     if let Some(root) = root
-        && matches!(root.get("providers"), Some(Node { kind: Kind::List(_), .. }))
+        && matches!(root.get("providers"), Some(Node { kind: NodeKind::List(_), .. }))
     {
         findings.problem(&Place::file(), "is the configuration of a proxy, not a scenario", Some(AROUND.to_owned()));
         return None;
@@ -154,7 +154,7 @@ impl Reading<'_> {
 
     fn spread(&mut self, section: &Section<'_>, key: &str, is_time: bool) -> Option<Spread> {
         let (at, node) = section.get(key)?;
-        if let Kind::Scalar(scalar) = &node.kind {
+        if let NodeKind::Scalar(scalar) = &node.kind {
             let help = format!("{key}: {{median: {}, p95: ...}}", scalar.text);
             self.0.findings.problem(&at, "must be a mapping with the median and the 95th percentile", Some(help));
             return None;
@@ -282,12 +282,12 @@ impl Reading<'_> {
             self.missing(top, "proxy", "give the configuration of a proxy: {providers: [{name: a}, {name: b}]}");
             return None;
         };
-        if !matches!(node.kind, Kind::Map(_)) {
+        if !matches!(node.kind, NodeKind::Map(_)) {
             self.0.not(&at, "the configuration of a proxy", node.describe(), None);
             return None;
         }
         let mut proxy = node.clone();
-        if let Some(Node { kind: Kind::List(providers), .. }) = proxy.entry("providers") {
+        if let Some(Node { kind: NodeKind::List(providers), .. }) = proxy.entry("providers") {
             for provider in providers {
                 for (key, value) in [("base_url", "http://simulated.invalid/v1"), ("api_key", "none")] {
                     if let Some(missing) = provider.entry(key).filter(|node| node.is_null()) {
