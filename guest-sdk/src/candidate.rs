@@ -176,6 +176,24 @@ impl<'a> Candidates<'a> {
         Self { targets: self.targets, facts: Cow::Owned(kept), excluded }
     }
 
+    /// Two groups, those for which `first` holds and the others, to put each in an order of its own. Nobody is left out: to be
+    /// joined with [`Order::then`].
+    ///
+    /// ```
+    /// # use pointsman_guest::{Candidates, Decision, Request};
+    /// fn europe_by_weight_and_then_the_others(request: &Request, candidates: &Candidates<'_>) -> Decision {
+    ///     let (europe, others) = candidates.split(|c| c.label("region") == Some("eu"));
+    ///     europe.weighted(request.seq).then(others.weighted(request.seq)).into()
+    /// }
+    /// # let _ = europe_by_weight_and_then_the_others;
+    /// ```
+    #[must_use]
+    pub fn split(&self, mut first: impl FnMut(Candidate<'a>) -> bool) -> (Self, Self) {
+        let (chosen, others): (Vec<_>, Vec<_>) = self.facts.iter().partition(|facts| first(of(self.targets, facts)));
+        let group = |facts| Self { targets: self.targets, facts: Cow::Owned(facts), excluded: self.excluded.clone() };
+        (group(chosen), group(others))
+    }
+
     fn order(&self, candidates: impl IntoIterator<Item = Candidate<'a>>) -> Order<'a> {
         Order::new(candidates.into_iter().collect(), self.excluded.clone())
     }

@@ -3,11 +3,20 @@
 use crate::bindings::pointsman::strategy::types as wit;
 use crate::{Strategy, TargetIndex};
 
+/// Why a decision is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// One of [`Strategy::REASONS`].
+    Declared(&'static str),
+    /// One of [`Strategy::reasons`], by number.
+    Own(usize),
+}
+
 /// An order and a reason for it; or that the strategy abstains, or cannot decide.
 #[derive(Clone, Debug)]
 pub struct Decision {
     pub(crate) order: Result<Vec<TargetIndex>, String>,
-    pub(crate) reason: Option<&'static str>,
+    pub(crate) reason: Option<Reason>,
     /// One for each of `order`, or none.
     pub(crate) reasons: Vec<&'static str>,
     pub(crate) excluded: Vec<TargetIndex>,
@@ -44,7 +53,14 @@ impl Decision {
     /// "unspecified"; the test kit panics at it.
     #[must_use]
     pub fn because(mut self, reason: &'static str) -> Self {
-        self.reason = Some(reason);
+        self.reason = Some(Reason::Declared(reason));
+        self
+    }
+
+    /// States why with one of [`Strategy::reasons`], which the config has made: its number there, from 0.
+    #[must_use]
+    pub fn because_own(mut self, number: usize) -> Self {
+        self.reason = Some(Reason::Own(number));
         self
     }
 
@@ -52,7 +68,11 @@ impl Decision {
     pub(crate) fn into_wit<S: Strategy>(self) -> Result<wit::Decision, String> {
         let number =
             |reason| S::REASONS.iter().zip(1..).find(|(text, _)| **text == reason).map_or(0, |(_, number)| number);
-        let reason = self.reason.map_or(0, number);
+        let reason = match self.reason {
+            None => 0,
+            Some(Reason::Declared(text)) => number(text),
+            Some(Reason::Own(place)) => u32::try_from(S::REASONS.len() + 1 + place).unwrap_or(0),
+        };
         let reasons = self.reasons.into_iter().map(number).collect();
         self.order.map(|order| wit::Decision { order, reason, reasons, excluded: self.excluded })
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::pointsman::strategy::meta::Info;
 use crate::bindings::pointsman::strategy::types as wit;
+use crate::decision::Reason;
 use crate::{Candidates, Outcome, Request, Setup, Strategy, Target, config};
 
 /// The one instance that a component holds, from `init` on. A component has a single thread and the host never calls
@@ -15,17 +16,31 @@ pub struct Running<S>(RefCell<Option<Started<S>>>);
 pub(crate) struct Started<S> {
     strategy: S,
     targets: Vec<Target>,
+    /// What [`Strategy::reasons`] says.
+    pub(crate) own_reasons: Vec<String>,
 }
 
 impl<S: Strategy> Started<S> {
     pub(crate) fn new(setup: wit::Setup) -> Result<Self, String> {
         let (setup, config) = Setup::new(setup);
         let strategy = S::new(&setup, config::parse(&config)?)?;
-        Ok(Self { strategy, targets: setup.into_targets() })
+        let own_reasons = strategy.reasons();
+        Ok(Self { strategy, targets: setup.into_targets(), own_reasons })
     }
 
     pub(crate) fn route(&mut self, request: &Request, facts: &[wit::Candidate]) -> crate::Decision {
         self.strategy.route(request, &Candidates::new(&self.targets, facts))
+    }
+
+    /// The text of a reason; an error about one that nobody has declared.
+    pub(crate) fn text_of(&self, reason: Reason) -> Result<&str, String> {
+        match reason {
+            Reason::Declared(text) if S::REASONS.contains(&text) => Ok(text),
+            Reason::Declared(text) => Err(format!("the reason {text:?} is not one of REASONS: {:?}", S::REASONS)),
+            Reason::Own(number) => self.own_reasons.get(number).map(String::as_str).ok_or_else(|| {
+                format!("the reason {number} is not one of reasons(), which are {}", self.own_reasons.len())
+            }),
+        }
     }
 
     pub(crate) fn observe(&mut self, outcomes: &[Outcome]) {
@@ -62,8 +77,11 @@ impl<S: Strategy> Running<S> {
     }
 
     /// `meta.describe`
-    pub fn describe(name: &str, version: &str, description: &str) -> Info {
-        let reasons = ["unspecified"].iter().chain(S::REASONS).map(|reason| (*reason).to_owned()).collect();
+    pub fn describe(&self, name: &str, version: &str, description: &str) -> Info {
+        let declared = ["unspecified"].iter().chain(S::REASONS).map(|reason| (*reason).to_owned());
+        let started = self.0.borrow();
+        let own = started.iter().flat_map(|started| started.own_reasons.iter().cloned());
+        let reasons = declared.chain(own).collect();
         let (name, version, description) = (name.to_owned(), version.to_owned(), description.to_owned());
         Info { name, version, description, reasons, observes: S::OBSERVES }
     }
@@ -108,11 +126,13 @@ macro_rules! export {
 
             impl $crate::bindings::exports::pointsman::strategy::meta::Guest for PointsmanComponent {
                 fn describe() -> $crate::bindings::exports::pointsman::strategy::meta::Info {
-                    $crate::hidden::Running::<$strategy>::describe(
-                        ::std::env!("CARGO_PKG_NAME"),
-                        ::std::env!("CARGO_PKG_VERSION"),
-                        ::std::env!("CARGO_PKG_DESCRIPTION"),
-                    )
+                    POINTSMAN_RUNNING.with(|running| {
+                        running.describe(
+                            ::std::env!("CARGO_PKG_NAME"),
+                            ::std::env!("CARGO_PKG_VERSION"),
+                            ::std::env!("CARGO_PKG_DESCRIPTION"),
+                        )
+                    })
                 }
             }
 

@@ -25,6 +25,12 @@ pub trait Strategy: Sized + 'static {
     /// A sentence for the operator: the host shows it and refuses to start with this configuration.
     fn new(setup: &Setup, config: Self::Config) -> Result<Self, String>;
 
+    /// Reasons that the config makes, such as one for each of its rules: [`Decision::because_own`] names them by number. They
+    /// are asked for once, after [`new`](Self::new), and stand behind [`REASONS`](Self::REASONS).
+    fn reasons(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Puts the candidates of one request, of which there is at least one, in order of preference. Aim below
     /// 5 microseconds; after about 15 milliseconds the host decides alone. A panic costs the request nothing but the
     /// strategy's opinion, and the strategy its memory.

@@ -37,6 +37,7 @@ pub use fixture::{TargetFixture, fixture};
 pub use played::play_fixtures;
 
 use crate::bindings::pointsman::strategy::types as wit;
+use crate::decision::Reason;
 use crate::export::Started;
 use crate::{Decision, Outcome, Request, Strategy, Tier};
 
@@ -52,7 +53,7 @@ pub struct Harness<S: Strategy> {
     names: Vec<String>,
     facts: Vec<CandidateFacts>,
     offered: Vec<wit::TargetIndex>,
-    reason: Option<&'static str>,
+    reason: Option<String>,
     excluded: Vec<String>,
     /// The next request. [`route`](Self::route) counts `seq` up; the rest stays as it was set. At first all 0, of the
     /// primary tier, for the model `"model"`.
@@ -171,10 +172,10 @@ impl<S: Strategy> Harness<S> {
         let facts: Vec<_> = self.offered.iter().map(|index| self.facts[*index as usize]).collect();
         let decision = self.started.route(&self.request, &facts);
         self.request.seq = self.request.seq.wrapping_add(1);
-        if let Err(illegal) = check_decision::<S>(&decision, &facts) {
+        if let Err(illegal) = check_decision(&self.started, &decision, &facts) {
             panic!("{illegal}");
         }
-        self.reason = decision.reason;
+        self.reason = decision.reason.and_then(|reason| self.started.text_of(reason).ok()).map(str::to_owned);
         self.excluded = decision.excluded.iter().map(|index| self.names[*index as usize].clone()).collect();
         Ok(decision.order?.into_iter().map(|index| self.names[index as usize].clone()).collect())
     }
@@ -185,8 +186,8 @@ impl<S: Strategy> Harness<S> {
     }
 
     /// The reason of the last decision.
-    pub fn reason(&self) -> Option<&'static str> {
-        self.reason
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// Reports outcomes, as the host does if [`Strategy::OBSERVES`].
@@ -267,10 +268,14 @@ pub(crate) fn idle(target: wit::TargetIndex) -> CandidateFacts {
 }
 
 /// Whether the host would take it; else what is wrong with it.
-fn check_decision<S: Strategy>(decision: &Decision, offered: &[CandidateFacts]) -> Result<(), String> {
-    let mut reasons = decision.reason.iter().chain(&decision.reasons);
-    if let Some(reason) = reasons.find(|reason| !S::REASONS.contains(reason)) {
-        return Err(format!("the reason {reason:?} is not one of REASONS: {:?}", S::REASONS));
+fn check_decision<S: Strategy>(
+    started: &Started<S>,
+    decision: &Decision,
+    offered: &[CandidateFacts],
+) -> Result<(), String> {
+    let each = decision.reasons.iter().map(|text| Reason::Declared(text));
+    for reason in decision.reason.into_iter().chain(each) {
+        started.text_of(reason)?;
     }
     let Ok(order) = &decision.order else { return Ok(()) };
     let mut seen = BTreeSet::new();

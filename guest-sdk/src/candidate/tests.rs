@@ -55,6 +55,23 @@ fn preferences_compose_from_the_last_to_the_first() {
 }
 
 #[test]
+fn groups_are_ordered_each_for_itself_and_nobody_is_left_out() {
+    with_candidates(|candidates| {
+        let (azure, others) = candidates.split(|c| c.kind() == "azure");
+        let order = others.rotate(1).then(azure.in_order());
+        assert_eq!(names(&order), "cad");
+        assert!(Decision::from(order).excluded.is_empty());
+        let (many, none) = candidates.filter(|c| c.name() != "a").split(|_| true);
+        let decision = Decision::from(none.weighted(0).then(many.in_order()));
+        assert_eq!(
+            (decision.order, decision.excluded),
+            (Ok(vec![2, 3]), vec![0]),
+            "what was left out before stays out"
+        );
+    });
+}
+
+#[test]
 fn what_is_left_out_stays_out_and_the_others_share_alone() {
     with_candidates(|candidates| {
         let excluded = |decision: Decision| (decision.order, decision.excluded);

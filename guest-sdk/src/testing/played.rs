@@ -123,7 +123,7 @@ impl<S: Strategy> data::Subject for Native<S> {
         });
         let facts: Vec<_> = facts.collect();
         let decision = self.started.route(&request, &facts);
-        if let Err(illegal) = check_decision::<S>(&decision, &facts) {
+        if let Err(illegal) = check_decision(&self.started, &decision, &facts) {
             return data::Answer::Broken(illegal);
         }
         let Decision { order, reason, excluded, .. } = decision;
@@ -135,7 +135,8 @@ impl<S: Strategy> data::Subject for Native<S> {
                 let is_left = |index: &u32| !order.contains(index) && !excluded.contains(index);
                 let left: Vec<_> = facts.iter().map(|facts| facts.target).filter(is_left).collect();
                 order.extend(left);
-                let reason = reason.filter(|_| !abstains).unwrap_or(UNSPECIFIED).to_owned();
+                let reason = reason.filter(|_| !abstains).and_then(|reason| self.started.text_of(reason).ok());
+                let reason = reason.unwrap_or(UNSPECIFIED).to_owned();
                 data::Answer::Decision(data::Decided { order, excluded, reason })
             }
         }

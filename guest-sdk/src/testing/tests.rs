@@ -1,6 +1,7 @@
 //! The test kit, tried on a strategy that does as it is told.
 
 use super::*;
+use crate::export::Running;
 use crate::{Candidates, Decision, NoConfig, OutcomeKind, Setup};
 
 /// Does what the model of the request says, and counts what it observes.
@@ -18,6 +19,10 @@ impl Strategy for Puppet {
         setup.index_of("a").map(|_| Self { observed: 0 })
     }
 
+    fn reasons(&self) -> Vec<String> {
+        vec!["made by the config".to_owned()]
+    }
+
     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision {
         match request.model.as_str() {
             "abstain" => Decision::abstain(),
@@ -28,6 +33,8 @@ impl Strategy for Puppet {
             "nobody" => candidates.filter(|_| false).in_order().because("told"),
             "each" => candidates.in_order().because_each(|c| if c.name() == "a" { "told" } else { "observed" }),
             "not offered" => Decision::of(vec![1]),
+            "own reason" => Decision::from(candidates.in_order()).because_own(0),
+            "unknown own reason" => Decision::from(candidates.in_order()).because_own(1),
             "unknown reason" => candidates.in_order().because("mood"),
             _ if self.observed > 0 => candidates.in_order().because("observed"),
             _ => candidates.in_order().because("told"),
@@ -131,6 +138,27 @@ fn reasons_are_numbered_after_unspecified() {
     assert_eq!(number(Decision::abstain().because("observed")), Ok(2));
     assert_eq!(number(Decision::abstain().because("mood")), Ok(0));
     assert_eq!(number(Decision::error("no")), Err("no".to_owned()));
+    assert_eq!(number(Decision::abstain().because_own(0)), Ok(3), "those that the config makes come after the others");
+}
+
+#[test]
+fn reasons_that_the_config_makes_are_known_by_number() {
+    let mut puppet = puppet("own reason");
+    puppet.route();
+    assert_eq!(puppet.reason(), Some("made by the config"));
+    let info = Running::<Puppet>::new();
+    let setup = crate::testing::fixture("a").into_target();
+    let (route, config) = (String::new(), "{}".to_owned());
+    info.init(wit::Setup { route, targets: vec![setup], attributes: Vec::new(), prompt: false, config })
+        .expect("starts");
+    let described = info.describe("puppet", "1", "");
+    assert_eq!(described.reasons, ["unspecified", "told", "observed", "made by the config"]);
+}
+
+#[test]
+#[should_panic(expected = "the reason 1 is not one of reasons(), which are 1")]
+fn a_reason_that_the_config_has_not_made_panics() {
+    puppet("unknown own reason").route();
 }
 
 /// A file that is gone with the test.
