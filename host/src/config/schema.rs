@@ -60,7 +60,8 @@ pub(super) const HEALTH_CHECK: Schema =
     Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown", "failures"] };
 pub(super) const PROVIDER_CHECK: Schema =
     Schema { path: "`providers[].health_check`", keys: &["enabled", "path", "interval", "timeout"] };
-pub(super) const STRATEGY: Schema = Schema { path: "`strategies.NAME`", keys: &["path", "config", "grants"] };
+pub(super) const STRATEGY: Schema =
+    Schema { path: "`strategies.NAME`", keys: &["path", "built_in", "config", "grants"] };
 pub(super) const STRATEGY_LIMITS: Schema =
     Schema { path: "`strategies.limits`", keys: &["max_bytes", "compile_memory", "compile_timeout"] };
 pub(super) const TIMEOUTS: Schema = Schema { path: "`timeouts`", keys: &["request", "connect", "idle"] };

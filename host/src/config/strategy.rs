@@ -76,7 +76,7 @@ pub(super) fn choose(reader: &mut Reader<'_>, routing: &Section<'_>, known: &Kno
         let Ok(found) = reader.text_at(node, at, false) else { continue };
         if shadows.iter().chain(&chosen).any(|other: &StrategyChoice| other.name == found.text) {
             let help = "each name stands for one strategy; another config of the same one needs a name of its own under \
-                        `strategies`, with a `path`";
+                        `strategies`, with a `path` or `built_in`";
             reader.findings.problem(
                 &found.at,
                 format!("{} decides already, or is a shadow already", found.shown),
@@ -185,14 +185,21 @@ fn declared<'n>(
             declared.push(Declared { name, at, source: None, config: empty(), grants, chosen });
             continue;
         };
-        let source = match reader.text(&section, "path") {
-            Err(Reported) => None,
-            Ok(Some(path)) => file(reader, &path.at, &path.text).ok().map(StrategySource::File),
-            Ok(None) if let Some(source) = by_name(name, found, sources) => Some(source),
-            Ok(None) => {
+        let source = match (reader.text(&section, "path"), reader.text(&section, "built_in")) {
+            (Err(Reported), _) | (_, Err(Reported)) => None,
+            (Ok(Some(_)), Ok(Some(named))) => {
+                let help = "the one is for a file of your own, the other for a strategy that comes with the program";
+                reader.findings.problem(&named.at, "stands beside `path`", Some(help.to_owned()));
+                None
+            }
+            (Ok(Some(path)), Ok(None)) => file(reader, &path.at, &path.text).ok().map(StrategySource::File),
+            (Ok(None), Ok(Some(named))) => built_in(reader, &named, sources),
+            (Ok(None), Ok(None)) if let Some(source) = by_name(name, found, sources) => Some(source),
+            (Ok(None), Ok(None)) => {
                 reader.findings.names(&dropped(Path::new(""), name).to_string_lossy());
                 let built_in = sources.builtins.join(", ");
-                let help = format!("or a file strategies/{name}.wasm beside this one; built in are {built_in}");
+                let help =
+                    format!("or `built_in`, one of {built_in}; or a file strategies/{name}.wasm beside this one");
                 reader.findings.problem(&at, "needs a `path` to its .wasm file", Some(help));
                 None
             }
@@ -205,6 +212,16 @@ fn declared<'n>(
         declared.push(Declared { name, at, source, config, grants, chosen: Cell::new(false) });
     }
     declared
+}
+
+/// `built_in`: the strategy of the program that goes by another name here, so that two routes may each have a config for it.
+fn built_in(reader: &mut Reader<'_>, named: &Text, sources: &Sources<'_>) -> Option<StrategySource> {
+    if sources.builtins.contains(&named.text.as_str()) {
+        return Some(StrategySource::BuiltIn(named.text.clone()));
+    }
+    let help = suggest(&named.text, sources.builtins.iter().copied(), "there is");
+    reader.findings.problem(&named.at, format!("no built-in strategy is called {}", named.shown), help);
+    None
 }
 
 /// `grants`: what a strategy is shown beyond facts.

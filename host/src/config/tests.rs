@@ -323,6 +323,9 @@ fn strategies_are_resolved_in_order() {
     let configured = choose("canary", "strategies: {canary: {config: {a: 1}}}").unwrap();
     assert_eq!(configured.source, wasm("strategies/canary.wasm"));
     assert_eq!(choose("cheapest", "").unwrap().source, StrategySource::BuiltIn("cheapest".into()));
+    let second = choose("two", "strategies: {two: {built_in: canary, config: {a: 2}}}").unwrap();
+    let canary = StrategySource::BuiltIn("canary".into());
+    assert_eq!((second.name.as_str(), second.source), ("two", canary), "whatever the folder has");
     assert_eq!(choose("stem", "").unwrap().source, wasm("strategies/stem.wasm"));
     assert_eq!(choose("own.wasm", "").unwrap().source, wasm("own.wasm"));
     assert!(choose("note", "").is_err());
