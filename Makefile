@@ -9,8 +9,10 @@ TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 ALONE := --test harness --test e2e --test process --test chaos
 FETCHED := --test sdk --test authors
 # What is built for the sandbox.
-GUESTS := -p pointsman-guest -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p weighted \
+GUESTS := -p pointsman-guest -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p rules -p weighted \
 	-p grabby -p misbehave -p needy -p stranger
+# The worked examples of strategies/examples, which stand outside of the workspace.
+EXAMPLES := night_shift office_hours tenants
 
 .PHONY: help setup tools demo run test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
 
@@ -50,7 +52,8 @@ test: setup
 	@tests/tools plan $(TOOLS)
 	$(CARGO) test --workspace --locked --lib --bins $(ALONE)
 	$(CARGO) test --workspace --locked --doc
-	$(CARGO) test --locked --manifest-path strategies/examples/night_shift/Cargo.toml --target-dir target/examples
+	for example in $(EXAMPLES); do \
+		$(CARGO) test --locked --manifest-path strategies/examples/$$example/Cargo.toml --target-dir target/examples || exit 1; done
 	tests/tools get $(TOOLS)
 	$(CARGO) test --workspace --locked $(FETCHED)
 
@@ -68,7 +71,7 @@ lint: setup
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
 	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete"; exit 1; }
 	$(CARGO) fmt --all --check
-	$(CARGO) fmt --check --manifest-path strategies/examples/night_shift/Cargo.toml
+	for example in $(EXAMPLES); do $(CARGO) fmt --check --manifest-path strategies/examples/$$example/Cargo.toml || exit 1; done
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

@@ -34,6 +34,7 @@ mod reload;
 mod retries;
 mod rotation;
 mod routes;
+mod rules;
 mod settings;
 mod shadow;
 mod shutdown;

@@ -140,9 +140,23 @@ fn inspect_says_what_a_strategy_does() {
 
 #[test]
 fn all_built_in_strategies_keep_the_contract() {
-    for name in ["affinity", "canary", "cheapest", "failover", "least_busy", "least_latency", "round_robin", "weighted"]
-    {
-        let config = if name == "canary" { r#"{"provider": "p0", "percent": 10}"# } else { "{}" };
+    let names = [
+        "affinity",
+        "canary",
+        "cheapest",
+        "failover",
+        "least_busy",
+        "least_latency",
+        "round_robin",
+        "rules",
+        "weighted",
+    ];
+    for name in names {
+        let config = match name {
+            "canary" => r#"{"provider": "p0", "percent": 10}"#,
+            "rules" => r#"{"rules": [{"when": {"streaming": true}, "prefer": "p0"}]}"#,
+            _ => "{}",
+        };
         let fixtures = workspace().join("strategies").join(name).join("fixtures");
         let given = ["--config", config, "--fixtures", fixtures.to_str().expect("text")];
         let (code, report) = report("test", Path::new(name), &given);
@@ -154,15 +168,22 @@ fn all_built_in_strategies_keep_the_contract() {
 }
 
 #[test]
-fn the_worked_example_does_what_its_fixtures_say() {
-    let example = workspace().join("strategies/examples/night_shift");
-    let fixtures = example.join("fixtures");
-    let given = ["--fixtures", fixtures.to_str().expect("text")];
-    let (code, stdout, stderr) = strategy("test", &build_component(&example, "examples"), &given);
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
-    // The config and the providers of the fixture that starts served for the claims as well.
-    assert!(stdout.contains("it keeps the contract: 8 claims hold"), "{stdout}");
-    assert!(stdout.contains("shift.json: 105 decisions") && stdout.contains("it does what 2 fixtures say"), "{stdout}");
+fn the_worked_examples_do_what_their_fixtures_say() {
+    let examples = [
+        ("night_shift", "shift.json: 105 decisions"),
+        ("office_hours", "a_day.json: 4 decisions"),
+        ("tenants", "gold.json: 103 decisions"),
+    ];
+    for (name, played) in examples {
+        let example = workspace().join("strategies/examples").join(name);
+        let fixtures = example.join("fixtures");
+        let given = ["--fixtures", fixtures.to_str().expect("text")];
+        let (code, stdout, stderr) = strategy("test", &build_component(&example, "examples"), &given);
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
+        // The config and the targets of the fixture that starts served for the claims as well.
+        assert!(stdout.contains("it keeps the contract: 8 claims hold"), "{stdout}");
+        assert!(stdout.contains(played) && stdout.contains("it does what 2 fixtures say"), "{stdout}");
+    }
 }
 
 #[test]

@@ -67,7 +67,11 @@ fn load(choice: &StrategyChoice, providers: Vec<TargetFacts>) -> Result<Arc<Comp
 
 pub(crate) fn builtin_choice(name: &str) -> StrategyChoice {
     let source = StrategySource::BuiltIn(name.to_owned());
-    let config = if name == "canary" { json!({"provider": "p0", "percent": 10}) } else { json!({}) };
+    let config = match name {
+        "canary" => json!({"provider": "p0", "percent": 10}),
+        "rules" => json!({"rules": [{"when": {"streaming": true}, "prefer": "p0"}]}),
+        _ => json!({}),
+    };
     StrategyChoice { name: name.to_owned(), source, ..choice(config) }
 }
 
