@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_first_route_that_fits_is_taken_whether_by_name_or_by_pattern() {
-        let routes = routes(&["gpt-4o, 'o*-mini'", "'gpt-*'", "'*-instruct'", "llama", "'gpt-5*x'"]);
+        let routes = routes(&["gpt-4o, 'o*-mini'", "'gpt-5*x'", "'gpt-*'", "'*-instruct'", "llama"]);
         for (model, route) in [
             ("gpt-4o", Some("gpt-4o")),
             ("o3-mini", Some("gpt-4o")),
@@ -373,7 +373,8 @@ mod tests {
             ("gpt-4-instruct", Some("gpt-*")),
             ("llama", Some("llama")),
             ("llama-instruct", Some("*-instruct")),
-            ("gpt-5-x", Some("gpt-*")),
+            ("gpt-5-x", Some("gpt-5*x")),
+            ("gpt-5", Some("gpt-*")),
             ("o-min", None),
             ("ö*", None),
             ("", Some(Route::EVERYTHING)),
