@@ -7,22 +7,22 @@
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+mod replacing;
 
 use super::blueprint::Blueprint;
 use super::contract::guest::Info;
 use super::instance::{Answer, Broken, Instance, OUTCOMES, Setup};
 use super::pace::{self, Change, Pace};
 use super::record::{Entry, Line, Recorder, Start};
-use super::recovery::{Next, Recovery, State};
+use super::recovery::{Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
 use crate::wasm::engine::Engine;
 use crate::wasm::fault::{Counters, Fault, Record, Stats};
-use crate::wasm::limits::MEMORY;
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::{Journal, Rate, Said};
 
@@ -204,7 +204,7 @@ impl Strategy for ComponentStrategy {
         });
         let Some(mut slot) = lock else {
             Counters::count(&inner.counters.lock_timeouts);
-            inner.remark(|name| tracing::warn!(strategy = name, "busy for too long: default order"));
+            inner.remark(|name| tracing::warn!(strategy = name, "strategy {name} is busy for too long: default order"));
             return default_order(Origin::Faulted);
         };
         let Some(instance) = slot.as_mut() else {
@@ -244,14 +244,18 @@ impl Strategy for ComponentStrategy {
             }
             Ok(Answer::Refused(text)) => {
                 Counters::count(&inner.counters.refusals);
-                inner.remark(|name| tracing::warn!(strategy = name, "has no order for this request: {text}"));
+                inner.remark(|name| {
+                    tracing::warn!(strategy = name, "strategy {name} has no order for this request: {text}")
+                });
                 default_order(Origin::Refused)
             }
             Err(Broken { fault, .. }) => {
                 inner.note(&fault);
                 match lost {
                     Some(instance) => Inner::replace(inner, &fault, instance.good_calls),
-                    None => inner.remark(|name| tracing::warn!(strategy = name, "{fault}: default order")),
+                    None => {
+                        inner.remark(|name| tracing::warn!(strategy = name, "strategy {name} {fault}: default order"))
+                    }
                 }
                 default_order(Origin::Faulted)
             }
@@ -346,106 +350,11 @@ impl Inner {
         self.record.lock().note(fault);
     }
 
-    /// Says what follows from a fault, and does it.
-    fn replace(inner: &Arc<Self>, fault: &Fault, good_calls: u64) {
-        // Not held over what follows: a successor that is made on the spot takes the lock.
-        let next = inner.recovery.lock().broke(Instant::now(), good_calls);
-        match next {
-            Next::Rebuild => {
-                inner.remark(|name| tracing::error!(strategy = name, "{fault}: default order until it is rebuilt"));
-                Self::rebuild(inner);
-            }
-            Next::Pause(pause) => inner.remark(|name| {
-                tracing::error!(strategy = name, "{fault}, once more: default order for {pause:?}");
-            }),
-        }
-    }
-
-    fn rebuild_if_due(inner: &Arc<Self>) {
-        if inner.recovery.lock().is_due(Instant::now()) {
-            Self::rebuild(inner);
-        }
-    }
-
-    /// Makes a new instance in place of a broken one, at most one at a time.
-    fn rebuild(inner: &Arc<Self>) {
-        Self::make_instance(inner, |inner, made| match made {
-            Ok(instance) => inner.install(instance),
-            Err(error) => inner.give_up(&error),
-        });
-    }
-
-    /// Makes a successor of an instance that goes on answering until then. It marks itself, so there is at most one.
-    fn renew(inner: &Arc<Self>) {
-        Self::make_instance(inner, Self::install_successor);
-    }
-
-    /// Makes an instance and goes on with `then`, on a thread of its own: a strategy may take seconds to start, and there
-    /// may be no Tokio runtime here.
-    fn make_instance(inner: &Arc<Self>, then: fn(&Self, Result<Instance, LoadError>)) {
-        let make = {
-            let inner = Arc::clone(inner);
-            move || {
-                let mut said = Said::default();
-                let started = Instance::start(&inner.engine, &inner.blueprint, &inner.setup, &mut said);
-                inner.journal.write(said);
-                then(&inner, started);
-            }
-        };
-        if inner.at_once {
-            return make();
-        }
-        if let Err(error) = thread::Builder::new().name("strategy-rebuild".to_owned()).spawn(make) {
-            then(inner, Err(LoadError::Engine(error.to_string())));
-        }
-    }
-
-    fn install_successor(&self, made: Result<Instance, LoadError>) {
-        let mut slot = self.slot.lock();
-        // The one to be succeeded may have broken meanwhile, and then what follows from that stands.
-        let Some(old) = slot.as_mut().filter(|old| old.is_being_renewed()) else { return };
-        match made {
-            Ok(mut successor) => {
-                successor.succeeds(old);
-                let old = mem::replace(old, successor);
-                // Giving its memory back takes time.
-                drop(slot);
-                Counters::count(&self.counters.renewals);
-                let (used, limit) = (old.memory() >> 20, MEMORY >> 20);
-                self.remark(|name| tracing::info!(strategy = name, "renewed: had {used} of {limit} MiB of memory"));
-            }
-            Err(error) => {
-                old.stays();
-                drop(slot);
-                self.remark(|name| tracing::warn!(strategy = name, "cannot be renewed: {error}"));
-            }
-        }
-    }
-
-    fn install(&self, instance: Instance) {
-        // The state first: a fault of the new instance must find itself in it, not be overwritten by it.
-        let mut slot = self.slot.lock();
-        self.recovery.lock().rebuilt();
-        *slot = Some(instance);
-        drop(slot);
-        Counters::count(&self.counters.rebuilds);
-        self.remark(|name| tracing::info!(strategy = name, "is back"));
-    }
-
-    /// No instance could be made.
-    fn give_up(&self, error: &LoadError) {
-        if let LoadError::Broke { fault, .. } = error {
-            self.note(fault);
-        }
-        let pause = self.recovery.lock().failed(Instant::now());
-        self.remark(|name| tracing::error!(strategy = name, "{error}: default order for {pause:?}"));
-    }
-
     /// Writes a line of the host's own about the strategy, as far as the rate allows.
     fn remark(&self, write: impl FnOnce(&str)) {
         if let Some(dropped) = self.remarks.admit(Instant::now()) {
             if dropped > 0 {
-                tracing::warn!(strategy = self.name, "{dropped} lines dropped");
+                tracing::warn!(strategy = self.name, "{dropped} lines about strategy {} were dropped", self.name);
             }
             write(&self.name);
         }
