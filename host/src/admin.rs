@@ -1,4 +1,4 @@
-//! What operators and their load balancers ask: `/health`, `/ready`, `/metrics`, `/admin/reload` and
+//! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload` and
 //! `/admin/shadow`.
 
 mod health;
@@ -29,16 +29,16 @@ use crate::telemetry;
 use health::{health, state_word};
 pub use history::{Failure, Status};
 
-/// One path of operators: all that there is to know of it outside its handler.
+/// One path for operators, with its properties outside its handler.
 pub struct Path {
     /// The path.
     pub path: &'static str,
-    /// Whether it may be asked for by whoever reaches a listener, as load balancers do.
+    /// True when everybody who reaches a listener may request it, as load balancers do.
     pub is_open: bool,
     handler: fn() -> MethodRouter<Arc<Operations>>,
 }
 
-/// Where operators go; every other path is a client's.
+/// All paths for operators; every other path is for clients.
 pub const PATHS: [Path; 5] = [
     Path { path: "/metrics", is_open: false, handler: || any(metrics) },
     Path { path: "/admin/reload", is_open: false, handler: || any(reload) },
@@ -47,76 +47,76 @@ pub const PATHS: [Path; 5] = [
     Path { path: "/ready", is_open: true, handler: || any(ready) },
 ];
 
-/// The entry of a path, if it is one of operators.
+/// The entry of a path, if it is for operators.
 pub fn path(asked: &str) -> Option<&'static Path> {
     PATHS.iter().find(|path| path.path == asked)
 }
 
-/// What answers at these paths; on a listener of their own, operators also hear of paths that are not there.
+/// The handlers of these paths; a listener of their own also answers requests for unknown paths.
 pub fn router(operations: Arc<Operations>, of_its_own: bool) -> Router {
     let router = PATHS.iter().fold(Router::new(), |router, path| router.route(path.path, (path.handler)()));
     let router = if of_its_own { router.fallback(unknown).layer(Extension(SecondListener)) } else { router };
     router.with_state(operations)
 }
 
-/// What operators see and do.
+/// The state and the operations behind these paths.
 pub struct Operations {
     proxy: Arc<Proxy>,
     status: Arc<Status>,
     traffic: Arc<Traffic>,
     reloads: mpsc::Sender<ReloadRequest>,
-    /// Still serving, but about to drain.
+    /// True when the server still serves but is about to drain.
     leaving: AtomicBool,
 }
 
-/// Marks requests that came in by the second listener.
+/// Marks requests that came through the second listener.
 #[derive(Clone, Copy, Debug)]
 pub struct SecondListener;
 
-/// Somebody wants a reload.
+/// A request for a reload.
 #[derive(Debug)]
 pub struct ReloadRequest {
-    /// Why, for the log.
+    /// The cause, for the log.
     pub cause: &'static str,
     answer: Option<oneshot::Sender<Result<Reloaded, Failure>>>,
 }
 
-/// A reload that went well.
+/// A successful reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloaded {
     /// The number of the generation that is in force now.
     pub generation: u64,
-    /// How many providers it has.
+    /// The number of its providers.
     pub providers: usize,
     /// The name of its strategy.
     pub strategy: String,
-    /// What deserves attention, one sentence each.
+    /// Warnings, one sentence each.
     pub warnings: Vec<String>,
 }
 
 impl ReloadRequest {
-    /// A request that nobody waits for the outcome of.
+    /// A request whose outcome nobody waits for.
     pub fn because(cause: &'static str) -> Self {
         Self { cause, answer: None }
     }
 
-    /// A request, and where its outcome comes.
+    /// A request, and the receiver of its outcome.
     pub fn awaited(cause: &'static str) -> (Self, oneshot::Receiver<Result<Reloaded, Failure>>) {
         let (answer, outcome) = oneshot::channel();
         (Self { cause, answer: Some(answer) }, outcome)
     }
 
-    /// Tells the outcome to whoever waits for it.
+    /// Sends the outcome to the caller, if there is one.
     pub fn answer(self, outcome: Result<Reloaded, Failure>) {
         if let Some(answer) = self.answer {
-            // Who has left does not want to know.
+            // The caller may have gone; then nobody needs the answer.
             let _ = answer.send(outcome);
         }
     }
 }
 
 impl Operations {
-    /// The operations on `proxy`; `reloads` is where reloads are asked for.
+    /// The operations on `proxy`; requests for reloads go to `reloads`.
     pub fn new(proxy: Arc<Proxy>, traffic: Arc<Traffic>, reloads: mpsc::Sender<ReloadRequest>) -> Self {
         Self { proxy, status: Arc::default(), traffic, reloads, leaving: AtomicBool::new(false) }
     }
@@ -131,17 +131,17 @@ impl Operations {
         self.leaving.load(Relaxed) || self.proxy.is_draining()
     }
 
-    /// How the reloads went.
+    /// The history of reloads.
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status)
     }
 
-    /// Where reloads are asked for.
+    /// The channel for requests for reloads.
     pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
         self.reloads.clone()
     }
 
-    /// Whether a request may see and do what operators may.
+    /// True when a request may see and do everything that operators may.
     fn admits(&self, request: &Request) -> Result<(), ProxyError> {
         let generation = self.proxy.generation();
         let second = request.extensions().get::<SecondListener>().is_some();
@@ -163,7 +163,7 @@ impl Operations {
     }
 }
 
-/// `GET /ready`: whether new requests are welcome.
+/// `GET /ready`: tells whether new requests are welcome.
 async fn ready(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
     let proxy = &operations.proxy;
     if operations.is_leaving() {
@@ -173,7 +173,7 @@ async fn ready(State(operations): State<Arc<Operations>>, method: Method, header
     }
 }
 
-/// `GET /metrics`: everything that is counted, for Prometheus.
+/// `GET /metrics`: all metrics, for Prometheus.
 async fn metrics(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     operations.shown(&request, || ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], operations.metrics()))
 }
@@ -185,7 +185,7 @@ async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> 
     operations.shown(&request, || shadow::answer(&shadow::together(routes()), request.headers()))
 }
 
-/// `POST /admin/reload`: reads the configuration anew and says what came of it.
+/// `POST /admin/reload`: reads the configuration again and reports the outcome.
 async fn reload(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
     let answer = match operations.admits(&request) {
@@ -197,7 +197,7 @@ async fn reload(State(operations): State<Arc<Operations>>, request: Request) -> 
 }
 
 impl Operations {
-    /// What is there to be read, for those who may.
+    /// Answers a path that can be read, if the request may.
     fn shown<R: IntoResponse>(&self, request: &Request, show: impl FnOnce() -> R) -> Response {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         let answer = match self.admits(request) {
@@ -240,7 +240,7 @@ impl Operations {
             return own(ProxyError::Draining);
         }
         match outcome.await {
-            // The task ended with the request still waiting: the server goes down.
+            // The task ended while the request was still waiting, because the server is ending.
             Err(_dropped) => own(ProxyError::Draining),
             Ok(Err(failure)) => {
                 let generation = self.proxy.generation().number;
@@ -264,7 +264,7 @@ impl Operations {
     }
 }
 
-/// What the second listener says to every other path.
+/// The answer of the second listener to every other path.
 async fn unknown(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
     let asked = request.uri().path().to_owned();
@@ -281,12 +281,12 @@ fn reads(proxy: &Proxy, method: &Method, headers: &HeaderMap, status: StatusCode
     named(answer, proxy.request_id(headers))
 }
 
-/// The proxy's own no.
+/// A refusal by the proxy itself.
 pub fn own(error: ProxyError) -> Response {
     error.into_response(Form::OpenAi, "", 0).map(Body::new)
 }
 
-/// An answer with the id of its request.
+/// Adds the id of the request to an answer.
 pub fn named(mut response: Response, id: String) -> Response {
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);

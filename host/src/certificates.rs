@@ -1,6 +1,6 @@
-//! Certificates and keys in PEM files, as both ends of TLS read them: the listener its own, the client a provider's.
+//! Reads certificates and keys from PEM files, for the listener and for the connections to providers.
 //!
-//! No text holds anything of a key.
+//! No error text contains any part of a key.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-/// A file beyond this holds no certificate.
+/// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// A certificate or a key that cannot be used.
@@ -18,7 +18,7 @@ const MAX_FILE: u64 = 1 << 20;
 pub enum CertificateError {
     #[error("{path} cannot be read")]
     CertUnreadable { path: PathBuf, source: io::Error },
-    #[error("{path} is not sound PEM")]
+    #[error("{path} is not valid PEM")]
     CertGarbled { path: PathBuf, source: pem::Error },
     #[error("{path} holds no certificate")]
     NoCertificate { path: PathBuf },
@@ -26,7 +26,7 @@ pub enum CertificateError {
     CertRefused { path: PathBuf, source: rustls::Error },
     #[error("{path} cannot be read")]
     KeyUnreadable { path: PathBuf, source: io::Error },
-    #[error("{path} is not sound PEM")]
+    #[error("{path} is not valid PEM")]
     KeyGarbled { path: PathBuf },
     #[error("{path} holds no private key")]
     NoKey { path: PathBuf },
@@ -39,7 +39,7 @@ pub enum CertificateError {
 }
 
 impl CertificateError {
-    /// The key of the configuration that is to blame, below the section that names the files: `cert` or `key`.
+    /// The key of the configuration that names the bad file, within its section: `cert` or `key`.
     pub fn part(&self) -> &'static str {
         match self {
             Self::CertUnreadable { .. }
@@ -55,22 +55,22 @@ impl CertificateError {
         }
     }
 
-    /// A remedy: what the operator should do instead.
+    /// The remedy for the operator.
     pub fn help(&self) -> &'static str {
         match self {
             Self::CertUnreadable { .. } | Self::KeyUnreadable { .. } => {
-                "the file must be readable for the user that the proxy runs as, and at most 1 MiB"
+                "the user that runs the proxy must be able to read the file, which may have at most 1 MiB"
             }
             Self::CertGarbled { .. } | Self::NoCertificate { .. } => {
-                "a PEM file with the server's certificate first (BEGIN CERTIFICATE), then those of its issuers"
+                "use a PEM file with the server's certificate first (BEGIN CERTIFICATE), then those of its issuers"
             }
             Self::CertRefused { .. } => "an X.509 certificate, version 3, in PEM",
             Self::KeyGarbled { .. } | Self::NoKey { .. } => {
-                "a PEM file with the certificate's private key (BEGIN PRIVATE KEY)"
+                "use a PEM file with the certificate's private key (BEGIN PRIVATE KEY)"
             }
-            Self::KeyEncrypted { .. } => "a key without a passphrase: `openssl pkey -in OLD -out NEW`",
-            Self::KeyRefused { .. } => "an RSA key of 2048 to 8192 bits, ECDSA on P-256 or P-384, or Ed25519",
-            Self::Mismatch { .. } => "the key with which the first certificate of the chain was requested",
+            Self::KeyEncrypted { .. } => "remove the passphrase: `openssl pkey -in OLD -out NEW`",
+            Self::KeyRefused { .. } => "use an RSA key of 2048 to 8192 bits, ECDSA on P-256 or P-384, or Ed25519",
+            Self::Mismatch { .. } => "use the key with which the first certificate of the chain was requested",
         }
     }
 }
@@ -79,7 +79,7 @@ impl CertificateError {
 ///
 /// # Errors
 ///
-/// [`CertificateError`], for the first thing that is wrong.
+/// [`CertificateError`], for the first mistake.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let text = read(path).map_err(|source| CertificateError::CertUnreadable { path: path.to_owned(), source })?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
@@ -94,7 +94,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifi
 ///
 /// # Errors
 ///
-/// [`CertificateError`], for the first thing that is wrong.
+/// [`CertificateError`], for the first mistake.
 pub fn identity(
     cert: &Path,
     key: &Path,
@@ -108,7 +108,7 @@ pub fn identity(
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
             Err(CertificateError::Mismatch { cert: cert.to_owned(), key: key.to_owned() })
         }
-        // Keys that cannot tell are taken at their word, as rustls does.
+        // Some kinds of keys cannot be compared with the certificate; they are accepted, as rustls does.
         Err(rustls::Error::InconsistentKeys(_)) | Ok(()) => Ok((chain, private)),
         Err(source) => Err(CertificateError::CertRefused { path: cert.to_owned(), source }),
     }
@@ -123,7 +123,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> 
             Err(CertificateError::KeyEncrypted { path: path_of() })
         }
         Err(pem::Error::NoItemsFound) => Err(CertificateError::NoKey { path: path_of() }),
-        // The cause is not kept: it may quote the file.
+        // The cause is dropped, because it may quote the file.
         Err(_) => Err(CertificateError::KeyGarbled { path: path_of() }),
     }
 }

@@ -25,9 +25,9 @@ use crate::proxy::request::Approach;
 use crate::{demo, telemetry};
 use signals::{Others, Signals};
 
-/// Wrong arguments or configuration, as clap's own exit code.
+/// The exit code for wrong arguments or a wrong configuration, which is also clap's.
 const WRONG: u8 = 2;
-/// The time that the end of the program waits for the last lines of the log to be written.
+/// The longest time that the program waits at its end for the last lines of the log to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// OpenAI-compatible LLM proxy whose routing strategies are sandboxed WebAssembly components.
@@ -44,26 +44,26 @@ enum Command {
     Serve(Serve),
     /// Check a configuration and its strategy, and list all problems.
     Check(ConfigFile),
-    /// Play a scenario with one strategy or several, on a virtual clock and without providers.
+    /// Simulate a scenario with one strategy or several, on a virtual clock and without providers.
     Simulate(simulate::Simulate),
-    /// Try the proxy without an account or a network: embedded providers, one slow, one that fails now and then.
+    /// Try the proxy without an account or a network: with embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
     /// Translate the configuration of another proxy.
     #[command(subcommand)]
     Import(import::Command),
     /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
     Probe(probe::Probe),
-    /// Write a strategy, and find out what it does: new, check, inspect, test, replay, diff.
+    /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
-    /// The process that compiles a component, which the proxy itself starts.
+    /// Compile a component; the proxy itself starts this as a process of its own.
     #[command(hide = true)]
     CompileComponent(crate::wasm::Compile),
 }
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// The configuration; without it $POINTSMAN_CONFIG, ./proxy_config.yaml, ~/.optillm/proxy_config.yaml.
+    /// The configuration [default: $POINTSMAN_CONFIG, else ./proxy_config.yaml, else ~/.optillm/proxy_config.yaml].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The same as --config FILE.
@@ -81,13 +81,13 @@ impl ConfigFile {
 struct Serve {
     #[command(flatten)]
     file: ConfigFile,
-    /// Address or host name to listen on; wins over server.host [default: 127.0.0.1].
+    /// Address or host name to listen on; overrides server.host [default: 127.0.0.1].
     #[arg(long)]
     host: Option<String>,
-    /// Port to listen on, 0 for any; wins over server.port [default: 8000].
+    /// Port to listen on, 0 for any; overrides server.port [default: 8000].
     #[arg(long)]
     port: Option<u16>,
-    /// Approach for requests that name none: proxy or none, which are the same here.
+    /// Approach for requests that name none: proxy or none, which both just forward the request.
     #[arg(long, default_value = "proxy")]
     approach: String,
 }
@@ -145,15 +145,15 @@ fn run_serve(serve: &Serve) -> ExitCode {
     let logs = start_logs(&config);
     use_cache();
     run(async move {
-        // Before anything slow, so that a signal is never missed.
+        // Set up before anything slow, so that no signal is missed.
         let (mut signals, others) = (Signals::new()?, Others::new()?);
         let notifier = Notifier::to(environment("NOTIFY_SOCKET").as_deref());
         let options = app::Options { approach, source: Some(source), logs, notifier };
         let bound = tokio::select! {
             biased;
-            // A component may take a minute to compile. Nothing has begun that would have to end well.
+            // A component may take a minute to compile. Nothing has started yet that needs a clean end.
             () = signals.next() => {
-                tracing::info!("the server was asked to end while it starts: it ends at once");
+                tracing::info!("the server received a signal while it was starting, and ends at once");
                 return Ok(ExitCode::SUCCESS);
             }
             bound = App::bind_with(config, options) => bound,
@@ -247,7 +247,7 @@ fn routes(config: &Config) -> String {
 
 /// Lets strategies be compiled by processes of their own.
 fn use_compiler() {
-    // This very program, also when the file it was started from has been replaced since.
+    // This names the running program, even if its file has been replaced since.
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() {
         crate::wasm::compile_with(running);
@@ -256,7 +256,7 @@ fn use_compiler() {
     }
 }
 
-/// Lets strategies be compiled by processes of their own, and keeps them on disk, as far as the environment names a place.
+/// Lets strategies be compiled by processes of their own, and caches them on disk if the environment names a folder.
 fn use_cache() {
     use_compiler();
     if let Some(folder) = crate::wasm::cache_folder(&environment) {
@@ -284,12 +284,12 @@ fn start_logs_for_demo() {
     telemetry::start(&monitoring, overrides);
 }
 
-/// Runs the server's future to its end on a runtime of its own.
+/// Runs the server's future to completion on a runtime of its own.
 fn run(server: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(server);
-        // What a drain has given up does not hold up the exit.
+        // Tasks that a drain has given up must not delay the exit.
         runtime.shutdown_background();
         outcome
     });
@@ -306,7 +306,7 @@ fn wrong(text: &str) -> ExitCode {
     ExitCode::from(WRONG)
 }
 
-/// Writes for the user; a reader that has gone away is no reason to panic.
+/// Writes a line to standard output; a closed pipe must not cause a panic.
 pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

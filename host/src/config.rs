@@ -101,7 +101,7 @@ pub fn parse(text: &str, file: &Path, env: &Env<'_>, builtins: &[&str]) -> Resul
 /// The configuration that stands in a file of another kind, under `key`.
 ///
 /// # Errors
-/// Does what [`load`] does, with keys that begin with `key`.
+/// As [`load`]; the keys in problems begin with `key`.
 pub(crate) fn within(
     root: &Node,
     key: &str,
@@ -120,7 +120,7 @@ pub(crate) fn within(
     })
 }
 
-/// The tree of a file of another kind than a configuration, within the same bounds; what is wrong with it as YAML is noted.
+/// The tree of a YAML file that is not a configuration, within the same bounds; YAML errors go to `findings`.
 pub(crate) fn tree(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
     yaml::read(text, findings)
 }
@@ -134,9 +134,9 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// In the order of the file, names unique; empty is one route, of every model to every provider.
     pub routes: Vec<Route>,
-    /// Which strategy routes where a route does not say.
+    /// The strategy of every route that names none.
     pub strategy: StrategyChoice,
-    /// Strategies that see what it sees and decide nothing.
+    /// Strategies that see the same requests as the first one and decide nothing.
     pub shadows: Vec<StrategyChoice>,
     /// All strategies under `strategies`, in the order of the file.
     pub declared: Vec<StrategyChoice>,
@@ -144,23 +144,23 @@ pub struct Config {
     pub health_check: HealthCheck,
     /// Attempts that a request is given after every candidate has failed softly.
     pub retries: u32,
-    /// Which requests belong together.
+    /// The rules for which requests belong together.
     pub affinity: Affinity,
-    /// What strategies are told of each request beside the facts, in the order of the file; names unique, 16 at most.
+    /// Parts of a request that strategies see besides the facts, in the order of the file; at most 16, names unique.
     pub attributes: Vec<Attribute>,
-    /// The side whose name of the model stands in answers.
+    /// Whose name for the model answers carry.
     pub model_names: ModelNames,
     /// The global queue and the wait for a provider's slot.
     pub queue: Queue,
-    /// Logs and what is tracked.
+    /// Logging and measuring.
     pub monitoring: Monitoring,
     /// The listener.
     pub server: Server,
-    /// What is legal but deserves a line in the log at start, one sentence each.
+    /// Settings that are legal but deserve a line in the log at start, one sentence each.
     pub warnings: Vec<String>,
-    /// The files that it names, whatever for.
+    /// Every file that the configuration refers to.
     pub names: Vec<PathBuf>,
-    /// The keys and values as they stand in the file.
+    /// The keys and values exactly as they appear in the file.
     pub written: Written,
 }
 
@@ -185,11 +185,11 @@ pub struct Provider {
     pub wildcards: Vec<Wildcard>,
     /// The models that it serves, each with one `*` at most; empty is any. [`Provider::serves`] knows them all.
     pub models: Vec<String>,
-    /// What it costs, for strategies.
+    /// The price of its tokens, for strategies.
     pub price: Option<Price>,
-    /// The tokens that a request and its answer may have together, for strategies.
+    /// The context window: how many tokens a request and its answer may have together. For strategies.
     pub context: Option<u32>,
-    /// What else strategies may know of it, in the order of the file; keys unique.
+    /// Labels that strategies can read, in the order of the file; keys unique.
     pub labels: Vec<(String, String)>,
     /// Its dialect.
     pub kind: ProviderKind,
@@ -214,7 +214,7 @@ pub struct Provider {
 pub struct ProviderCheck {
     /// True when the provider is checked at all.
     pub enabled: bool,
-    /// The path that is asked for: below the base URL, or below the server's root if it begins with a slash; `None` is
+    /// The path to request: below the base URL, or below the server's root if it begins with a slash; `None` is
     /// the list of models.
     pub path: Option<String>,
     /// Between two checks.
@@ -248,7 +248,7 @@ pub struct ForwardProxy {
 /// The certificates to trust in a provider, and the one to show to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProviderTls {
-    /// Certificates of those whom to trust, in place of the system's.
+    /// Certificates of the authorities to trust, in place of the system's.
     pub ca: Option<PathBuf>,
     /// The chain of a client certificate; with `key` or not at all.
     pub cert: Option<PathBuf>,
@@ -260,7 +260,7 @@ pub struct ProviderTls {
     pub line: usize,
 }
 
-/// What a million tokens cost, in the operator's currency; finite, 0 or more.
+/// The price of a million tokens, in the operator's currency; finite, 0 or more.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
     /// Of a request.
@@ -269,18 +269,18 @@ pub struct Price {
     pub output: f64,
 }
 
-/// How the host knows which requests belong together. Without either it does not.
+/// How the host tells which requests belong together; with no field set, it does not try to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Affinity {
-    /// Requests with the same value of this header do.
+    /// Requests with the same value of this header belong together.
     pub header: Option<HeaderName>,
-    /// Without that header those with the same value of the first of these keys that the body has; dots lead into objects.
+    /// For requests without that header: the first of these keys that the body has. Dots lead into objects.
     pub body: Vec<String>,
-    /// Without either those do whose conversations begin alike; how many bytes of the beginning count.
+    /// For requests without either: conversations that begin with the same bytes belong together; how many bytes count.
     pub prompt_prefix: Option<usize>,
 }
 
-/// The side whose name of the model stands in answers.
+/// Whose name for the model answers carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelNames {
     /// The name that the provider gives.
@@ -298,16 +298,16 @@ pub enum ProviderKind {
     Azure,
 }
 
-/// Which strategy routes, as far as the file system and the configuration can say.
+/// A strategy as the configuration names it, before its component is loaded.
 #[derive(Clone, Debug)]
 pub struct StrategyChoice {
-    /// The name for logs: what stands under `routing.strategy`.
+    /// The name under which the configuration chooses it, also used in logs.
     pub name: String,
-    /// Where the component comes from.
+    /// The origin of the component.
     pub source: StrategySource,
     /// `strategies.NAME.config` as JSON; an empty object when absent.
     pub config: serde_json::Value,
-    /// What it is shown beyond facts.
+    /// The additional data that it may see.
     pub grants: Grants,
     /// The bounds on loading the strategy.
     pub limits: StrategyLimits,
@@ -315,10 +315,10 @@ pub struct StrategyChoice {
     pub line: usize,
 }
 
-/// What a strategy is shown beyond facts, because the configuration says so.
+/// Data beyond the facts that the configuration allows a strategy to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// The last message of the user.
+    /// The last user message.
     pub prompt: bool,
 }
 
@@ -340,7 +340,7 @@ impl Default for StrategyLimits {
     }
 }
 
-/// As problems name it: the file if there is one.
+/// The name used in problems, with the file if there is one.
 impl fmt::Display for StrategyChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
@@ -350,7 +350,7 @@ impl fmt::Display for StrategyChoice {
     }
 }
 
-/// Where a strategy's component comes from.
+/// The origin of a strategy's component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StrategySource {
     /// One of those built into the binary, by its name there.
@@ -362,19 +362,19 @@ pub enum StrategySource {
 /// Active checks and ejection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthCheck {
-    /// Whether active checks are sent at all.
+    /// True when active checks are sent at all.
     pub enabled: bool,
     /// Between two checks of one provider.
     pub interval: Duration,
     /// Bounds one check.
     pub timeout: Duration,
-    /// The longest ejection; a refused key waits for so long at once.
+    /// The longest ejection; a provider that refuses its key is ejected for this long at once.
     pub cooldown: Duration,
     /// The number of soft failures in a row that eject a provider.
     pub failures: u32,
 }
 
-/// What bounds an attempt.
+/// The time limits of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
     /// The whole exchange, or with streaming the time to the first event.
@@ -392,28 +392,28 @@ pub struct Queue {
     pub max_concurrent: usize,
     /// Requests that may wait for their turn; more are turned away at once.
     pub max_waiting: usize,
-    /// How long a request may wait for its turn.
+    /// The longest time that a request may wait for its turn.
     pub timeout: Duration,
-    /// How long it waits for a slot of one provider before it looks at the next.
+    /// The time for which a request waits for a slot of one provider before it tries the next one.
     pub slot_wait: Duration,
 }
 
-/// Logs, and what is tracked.
+/// Logging and measuring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Monitoring {
     /// The lowest level that is logged.
     pub log_level: LogLevel,
-    /// How a line looks.
+    /// The format of a log line.
     pub log_format: LogFormat,
-    /// Whether latency is measured and logged.
+    /// True when latency is measured and logged.
     pub track_latency: bool,
     /// True when failed requests eject their provider.
     pub track_errors: bool,
     /// Between two summaries of latency in the log.
     pub interval: Duration,
-    /// Whether answers name the decision behind them.
+    /// True when answers name the decision behind them.
     pub explain: bool,
-    /// Where decisions are recorded, if they are.
+    /// The record of decisions, if one is kept.
     pub record: Option<Record>,
 }
 
@@ -422,7 +422,7 @@ pub struct Monitoring {
 pub struct Record {
     /// The file.
     pub path: PathBuf,
-    /// How large it becomes before it is put aside as `FILE.1`.
+    /// The size in bytes at which it is renamed to `FILE.1` and a new file begins.
     pub max_bytes: u64,
     /// The line of the configuration that names it, for problems found when opening it.
     pub line: usize,
@@ -439,7 +439,7 @@ pub enum LogLevel {
     Error,
 }
 
-/// How a log line looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -455,33 +455,33 @@ pub struct Server {
     pub host: String,
     /// 0 lets the system choose.
     pub port: u16,
-    /// Keys that clients must show one of; empty lets everyone in.
+    /// A client must send one of these keys; an empty list lets everyone in.
     pub api_keys: Vec<Secret>,
     /// Web pages whose scripts may send requests, as browsers name them; `*` is any.
     pub cors_origins: Vec<String>,
     /// Names of this machine beside `localhost` and its addresses.
     pub hosts: Vec<String>,
-    /// Headers about clients that providers get all the same; none of them carries a credential.
+    /// Headers about clients that are forwarded to providers nevertheless; none of them carries a credential.
     pub forward_headers: Vec<HeaderName>,
     /// Larger request bodies are refused.
     pub max_body_bytes: usize,
-    /// The bodies of all requests together may hold so much; `None` is a quarter of the memory.
+    /// The most bytes that all request bodies together may hold; `None` is a quarter of the memory.
     pub max_buffered_bytes: Option<usize>,
     /// Larger request heads are refused.
     pub max_header_bytes: usize,
-    /// More connections at once are turned away.
+    /// Connections beyond this number are turned away.
     pub max_connections: usize,
     /// The head of a request must come within this time of its first byte, and a TLS handshake within the same.
     pub header_timeout: Duration,
     /// A connection without a request is closed after this time.
     pub idle_timeout: Duration,
-    /// The time for which the server goes on accepting after it was asked to end, not ready any more, before it drains.
+    /// The time between the request to end and the drain: the server goes on accepting, but says that it is not ready.
     pub drain_delay: Duration,
-    /// How long a drain waits for requests in flight.
+    /// The longest time that a drain waits for requests in flight.
     pub drain_timeout: Duration,
-    /// After how long without a byte a stream gets a comment; `None` is never.
+    /// The silence after which a stream gets a comment line, so that it stays open; `None` is never.
     pub keep_alive: Option<Duration>,
-    /// Whether changes of the files are followed by a reload.
+    /// True when a change of the files causes a reload.
     pub watch: bool,
     /// The certificate of the listener; without one it speaks plain HTTP.
     pub tls: Option<TlsFiles>,
@@ -500,14 +500,14 @@ pub struct TlsFiles {
     pub line: usize,
 }
 
-/// The second listener, which serves `/metrics` and `/admin`, and then the first does not.
+/// The second listener. Where it exists, it serves `/metrics` and `/admin` and the first listener does not.
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// Host name or address to bind.
     pub host: String,
     /// 0 lets the system choose.
     pub port: u16,
-    /// The key that its clients must show; without one everybody is let in who can connect.
+    /// The key that its clients must send; without one, everybody who can connect is let in.
     pub api_key: Option<Secret>,
 }
 

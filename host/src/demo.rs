@@ -1,4 +1,4 @@
-//! `pointsman demo`: the real proxy before embedded providers, for a first look without an account or a network.
+//! `pointsman demo`: the real proxy in front of embedded providers, for a first look without an account or a network.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -29,14 +29,14 @@ use crate::listener::socket::Socket;
 use crate::listener::{Listening, Settings};
 use crate::{config, listener, strategy};
 
-/// The port that is tried when none is asked for.
+/// The default port.
 const PORT: u16 = 8000;
-/// A mock reads no larger request.
+/// The largest request body that a mock reads.
 const MAX_BODY: usize = 32 << 20;
-/// Between two words of a streamed answer.
+/// The pause between two words of a streamed answer.
 const WORD: Duration = Duration::from_millis(40);
 
-/// A demo that is bound and not yet running.
+/// A demo that is bound but not yet running.
 pub struct Demo {
     app: App,
     mocks: TaskTracker,
@@ -46,15 +46,15 @@ pub struct Demo {
 /// One embedded provider.
 struct Mock {
     name: &'static str,
-    /// Before each answer.
+    /// The pause before each answer.
     delay: Duration,
-    /// Every so many requests one fails; 0 is never.
+    /// Each request whose number is a multiple of this fails; 0 means none.
     fails_every: u32,
     requests: AtomicU32,
 }
 
 impl Demo {
-    /// Starts the mocks and binds the proxy; without a port it takes 8000 or, when that is taken, any.
+    /// Starts the mocks and binds the proxy. The default port is 8000 or, if that is taken, any free one.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Demo {
         Ok(Self { app, mocks, stop })
     }
 
-    /// What to try, for the terminal.
+    /// A text for the terminal with requests to try.
     pub fn introduction(&self) -> String {
         let base = format!("http://{}", self.app.address());
         format!(

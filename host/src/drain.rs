@@ -1,4 +1,4 @@
-//! Going down without losing anything: what is in flight finishes, within a limit.
+//! The drain at the end of the server: requests in flight may finish, within a time limit.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How often a drain says how far it is.
+/// The pause between two log lines about the progress of a drain.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// How long connections get to send what is left of their last answer.
+/// The time that connections have to send the rest of their last answer.
 const LAST_BYTES: Duration = Duration::from_secs(2);
 
-/// Waits until no request is in flight, at most `limit`, then closes the connections. Whether all finished.
+/// Waits until no request is in flight, at most for `limit`, then closes the connections. Returns true if all finished.
 pub async fn drain(
     requests: &TaskTracker,
     connections: &TaskTracker,
@@ -23,7 +23,7 @@ pub async fn drain(
     let deadline = sleep_until(began + limit);
     tokio::pin!(deadline);
     let mut progress = interval(PROGRESS);
-    tracing::info!(in_flight = requests.len(), "draining: {} requests in flight", requests.len());
+    tracing::info!(in_flight = requests.len(), "the server drains: {} requests in flight", requests.len());
     progress.tick().await;
     let finished = loop {
         tokio::select! {
@@ -31,7 +31,7 @@ pub async fn drain(
             () = requests.wait() => break true,
             () = &mut deadline => break false,
             _ = progress.tick() => {
-                tracing::info!(in_flight = requests.len(), "draining: {} requests still in flight", requests.len());
+                tracing::info!(in_flight = requests.len(), "the server drains: {} requests still in flight", requests.len());
             }
         }
     };
@@ -40,10 +40,13 @@ pub async fn drain(
     if finished {
         // The last answers are complete here, but perhaps not yet on the wire.
         let _ = tokio::time::timeout(LAST_BYTES, connections.wait()).await;
-        tracing::info!(seconds = began.elapsed().as_secs_f64(), "drained: every request in flight has finished");
+        tracing::info!(
+            seconds = began.elapsed().as_secs_f64(),
+            "the server has drained: every request in flight has finished"
+        );
     } else {
         let cut = requests.len();
-        tracing::warn!(cut, "drain timeout: {cut} requests were cut off");
+        tracing::warn!(cut, "the drain timeout has passed: {cut} requests were cut off");
     }
     finished
 }

@@ -1,10 +1,11 @@
-//! The rooms of the house, and which may know which: what `lib.rs` and ARCHITECTURE.md say, checked against the imports.
+//! Tests of the structure: which top-level module (a "room") may import which others, as ARCHITECTURE.md draws it,
+//! which libraries they may name, and how long a file may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// For each room those that it may know; all may know those of the first line.
+/// For each room the rooms that it may import. Every room may import `config`.
 const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("config", &[]),
     ("routing", &[]),
@@ -64,7 +65,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
     ),
 ];
 
-/// Libraries that some rooms alone may name, and where.
+/// Libraries that only these rooms may name.
 const LIBRARIES: [(&str, &[&str]); 2] = [("wasmtime", &["wasm", "strategy"]), ("hyper::client", &["provider", "cli"])];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -79,7 +80,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each file before its tests: its room, its name, its code without comments, and how many lines it has.
+/// For each file its room, its name, its code without comments and tests, and its number of lines before its tests.
 fn rooms() -> Vec<(String, String, String, usize)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -96,7 +97,7 @@ fn rooms() -> Vec<(String, String, String, usize)> {
     files.iter().map(of).filter(|(room, ..)| !matches!(room.as_str(), "lib" | "main" | "house")).collect()
 }
 
-/// The rooms that a text names as `crate::room` or in `crate::{...}`.
+/// The rooms that the code names as `crate::room` or in `crate::{...}`.
 fn known(code: &str) -> BTreeSet<String> {
     let name = |text: &str| text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
     let mut known = BTreeSet::new();

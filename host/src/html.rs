@@ -1,6 +1,6 @@
-//! The little that pages are made of.
+//! Escaping for HTML pages.
 
-/// As text in a page: names are the user's, but whatever they hold must not become markup.
+/// Escapes a text for a page, because a name may contain anything and must not become markup.
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -5,24 +5,24 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`cli`], [`app`] | from arguments to a running server; `app::assemble` makes all that a configuration needs |
-//! | [`config`] | what the user wrote, checked as a whole; plain data that every module may read |
-//! | [`listener`], [`drain`] | connections: accepted, served, let go without loss |
+//! | [`config`] | the user's configuration, checked as a whole; plain data that every module may read |
+//! | [`listener`], [`drain`] | connections: accepting, serving, and ending them without loss |
 //! | [`proxy`] | a request: its body read and spliced, dispatched, answered; [`proxy::dispatch`] is THE loop |
-//! | [`patience`], [`memory`] | deadlines that forgive a pause of the process; how much memory there is for bodies |
-//! | [`queue`], [`slots`] | at most so many requests in flight, the others first come first served |
+//! | [`patience`], [`memory`] | deadlines that tolerate a pause of the process; the memory that bodies may use |
+//! | [`queue`], [`slots`] | limits on requests in flight; requests that wait are served first come, first served |
 //! | [`routing`] | PURE: routes, targets, candidates, decisions, outcomes, tiers; the trait of a strategy |
-//! | [`wasm`], [`strategy`] | the host of WebAssembly guests, and of those that are strategies; the only ones that name wasmtime |
-//! | [`provider`] | who can be called and how they are: client, permits, health; one snapshot behind one `ArcSwap` |
-//! | [`observe`], [`metrics`], [`telemetry`] | the story of a request and who reads it: the log, Prometheus |
-//! | [`workbench`] | for authors of strategies: examine, test, replay, and simulate with a virtual clock and played providers |
+//! | [`wasm`], [`strategy`] | the host of WebAssembly guests, and of strategies; the only modules that name wasmtime |
+//! | [`provider`] | the providers and their health: client, permits, ejection; one snapshot behind one `ArcSwap` |
+//! | [`observe`], [`metrics`], [`telemetry`] | the story of a request and its readers: the log, Prometheus |
+//! | [`workbench`] | for authors of strategies: examine, test, replay, and simulate on a virtual clock |
 //! | [`admin`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow` |
-//! | [`notify`] | the service manager (systemd): told when the server is ready, reloads and ends |
-//! | [`certificates`] | PEM files, as both ends of TLS read them |
-//! | [`html`] | what the pages of [`admin`] and [`workbench::simulate`] share |
-//! | [`demo`] | the whole thing with providers of its own, for a first look |
+//! | [`notify`] | messages to the service manager (systemd) when the server is ready, reloads and ends |
+//! | [`certificates`] | certificates and keys from PEM files |
+//! | [`html`] | escaping for the pages of [`admin`] and [`workbench::simulate`] |
+//! | [`demo`] | the proxy with embedded providers, for a first look |
 //!
-//! Dependencies point one way. `house.rs` lists for each module which others it may know, and is a test of that;
-//! ARCHITECTURE.md draws it, and has what stands below each module.
+//! Dependencies point one way. The tests in `house.rs` list which modules each module may import; ARCHITECTURE.md draws
+//! the picture and describes the submodules.
 
 pub mod admin;
 pub mod app;

@@ -1,8 +1,8 @@
-//! The listener: accepts connections, as many as it may, and has each served by a task of its own.
+//! The listener: accepts connections up to a limit and serves each in a task of its own.
 //!
-//! Own loop instead of axum's, for what axum does not let one set: the listen backlog, limits on connections, heads and
-//! idleness that a reload may change, TLS, and a way for a response body to say that its connection must not be used
-//! again. Nothing in the loop waits for a client.
+//! It has its own accept loop, because axum's does not support all of this: the listen backlog, limits on connections,
+//! heads and idleness that a reload may change, TLS, and response bodies that end their connection. Nothing in the loop
+//! waits for a client.
 
 use std::fmt;
 use std::future::Future;
@@ -38,29 +38,28 @@ use connection::Connection;
 use farewell::Farewells;
 use socket::Socket;
 
-/// How long to wait when the system is out of file descriptors, which only time can mend.
+/// The pause when the system has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// At most one warning about connections that are turned away in this time.
+/// The shortest time between two warnings about connections that are turned away.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// What a listener keeps to. A reload swaps it as a whole; each connection reads it once, when it is accepted.
+/// The settings of a listener. A reload swaps them as a whole; each connection reads them once, when it is accepted.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A larger head is refused with 431; by the way hyper reads, some of up to twice the size get through. At least
-    /// 8 KiB.
+    /// A larger head is refused with 431, but hyper lets some heads of up to twice the size through. At least 8 KiB.
     pub max_header_bytes: usize,
-    /// More connections at once are turned away.
+    /// Connections beyond this number are turned away.
     pub max_connections: usize,
     /// From the first byte of a head to its end, and for a TLS handshake.
     pub header_timeout: Duration,
-    /// How long a connection may be without a request.
+    /// The longest time that a connection may be without a request.
     pub idle_timeout: Duration,
-    /// With it the listener speaks TLS alone.
+    /// If set, the listener accepts TLS only.
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Settings {
-    /// The settings of a configuration; `tls` is what [`tls::load`] made of its files.
+    /// The settings of a configuration; `tls` is the result of [`tls::load`].
     pub fn new(server: &config::Server, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         Self {
             max_header_bytes: server.max_header_bytes,
@@ -72,7 +71,7 @@ impl Settings {
     }
 }
 
-/// What a listener counts.
+/// The counters of a listener.
 #[derive(Debug, Default)]
 pub struct Traffic {
     open: AtomicUsize,
@@ -85,13 +84,13 @@ impl Traffic {
         self.open.load(Relaxed)
     }
 
-    /// Connections refused since the start, as there were too many.
+    /// Connections refused since the start because there were too many.
     pub fn turned_away(&self) -> u64 {
         self.turned_away.load(Relaxed)
     }
 }
 
-/// One connection among those that are counted.
+/// One counted connection.
 #[derive(Debug)]
 struct Admitted(Arc<Traffic>);
 
@@ -119,12 +118,12 @@ impl Closer {
     }
 }
 
-/// The other end of the connection; one without an address came to a socket in the file system.
+/// The other end of the connection; it has no address if it came through a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub Option<SocketAddr>);
 
 impl Peer {
-    /// Whether it is a process of this machine, as far as the address tells.
+    /// True when the address shows that it is a process on this machine.
     pub fn is_loopback(self) -> bool {
         self.0.is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
@@ -140,12 +139,12 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What answers the requests of a listener.
+/// The service that answers the requests of a listener.
 pub trait Site: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static;
 
-    /// Answers a request that came from `peer`; `closer` ends the connection that it came by.
+    /// Answers a request from `peer`; `closer` ends its connection.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -167,27 +166,27 @@ impl Site for Router {
     }
 }
 
-/// A bound socket, with all that serving its connections takes.
+/// A bound socket, with everything that is needed to serve its connections.
 #[derive(Debug)]
 pub struct Listening<S> {
     /// The socket.
     pub socket: Socket,
-    /// What answers requests.
+    /// The service that answers requests.
     pub site: S,
-    /// What a reload may change.
+    /// The settings, which a reload may change.
     pub settings: Arc<ArcSwap<Settings>>,
-    /// What is counted.
+    /// The counters.
     pub traffic: Arc<Traffic>,
     /// Tracks the connections, those being turned away included.
     pub connections: TaskTracker,
-    /// Ends the accepting.
+    /// Stops accepting connections.
     pub stop: CancellationToken,
-    /// Has the connections finish what they are doing, and then end.
+    /// Lets the connections finish their current request, and then ends them.
     pub close: CancellationToken,
 }
 
-/// Accepts connections until `stop` is cancelled; those accepted go on, tracked by `connections`, and finish what they
-/// are doing when `close` is cancelled.
+/// Accepts connections until `stop` is cancelled. Accepted connections go on, tracked by `connections`, until `close`
+/// is cancelled and their current request has finished.
 pub async fn serve<S: Site>(listening: Listening<S>) {
     let Listening { socket, site, settings, traffic, connections, stop, close } = listening;
     let farewells = Farewells::new(connections.clone(), close.clone());
@@ -200,11 +199,13 @@ pub async fn serve<S: Site>(listening: Listening<S>) {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // A connection that broke before it was accepted is nothing; a lack of descriptors passes.
+                // A connection that broke before it was accepted does not matter; a lack of descriptors is temporary.
                 if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) && starved.is_due() {
-                    tracing::warn!("no file descriptors are left: new connections wait; raise the limit (ulimit -n)");
+                    tracing::warn!(
+                        "the process has no file descriptors left: new connections wait; raise the limit (ulimit -n)"
+                    );
                 }
-                tracing::debug!(%error, "accept failed");
+                tracing::debug!(%error, "a connection could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -234,7 +235,7 @@ pub async fn serve<S: Site>(listening: Listening<S>) {
             farewells: farewells.clone(),
             admitted: Admitted::new(&traffic),
         };
-        // Two calls, so that a plain connection does not take the room of a TLS one.
+        // Two separate calls, so that the future of a plain connection is not as large as that of a TLS connection.
         if let Some(tls) = &now.tls {
             connections.spawn(connection.serve_tls(stream, Arc::clone(tls)));
         } else {
@@ -243,7 +244,7 @@ pub async fn serve<S: Site>(listening: Listening<S>) {
     }
 }
 
-/// Keeps what happens often from filling the log.
+/// Limits how often a frequent event is logged.
 #[derive(Debug, Default)]
 struct Seldom(Option<Instant>);
 

@@ -1,13 +1,13 @@
-//! The memory that this process has: the machine's, or less where its cgroup says so.
+//! The memory that this process may use: the machine's, or less if its cgroup has a limit.
 
 use std::path::Path;
 
-/// The memory assumed where nothing can be found out, in bytes.
+/// The memory that is assumed when the system does not report any, in bytes.
 const ASSUMED: u64 = 4 << 30;
-/// The least that is given to bodies, in bytes: two of the usual largest size.
+/// The least memory for bodies, in bytes: two bodies of the default largest size.
 const LEAST: u64 = 64 << 20;
 
-/// A quarter of the memory, in bytes: what all bodies may take where the configuration does not say.
+/// A quarter of the memory, in bytes: the default limit for all bodies together.
 pub fn quarter() -> usize {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let all = [machine(&read), cgroup(&read)].into_iter().flatten().min().unwrap_or(ASSUMED);
@@ -24,8 +24,8 @@ fn machine(read: &Files<'_>) -> Option<u64> {
     kib.checked_mul(1 << 10)
 }
 
-/// The least limit of the process's cgroup and those around it (the kernel's cgroup-v2 documentation; the older
-/// hierarchy has one file that counts for a container).
+/// The smallest limit of the process's cgroup and its ancestors (see the kernel's cgroup-v2 documentation). In the
+/// older hierarchy, a container has one file for it.
 fn cgroup(read: &Files<'_>) -> Option<u64> {
     let own = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default().to_owned();

@@ -1,24 +1,24 @@
 //! Messages to the service manager: systemd's protocol for services of `Type=notify` (sd_notify(3)).
 //!
-//! A datagram to the socket that `NOTIFY_SOCKET` names, of lines `KEY=value`. Where there is no such socket nothing is
-//! sent; where it does not take a message, the message is lost, since no request must wait for it.
+//! A message is a datagram of lines `KEY=value` to the socket that `NOTIFY_SOCKET` names. Without such a socket nothing
+//! is sent. If the socket does not accept a message, the message is lost, because no request must wait for it.
 
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 
-/// Tells the service manager, if there is one.
+/// Sends messages to the service manager, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Notifier(Option<Arc<(UnixDatagram, SocketAddr)>>);
 
 impl Notifier {
-    /// One that sends to `socket`, the value of `NOTIFY_SOCKET`: a path, or a name of the abstract namespace after `@`.
+    /// A notifier for `socket`, the value of `NOTIFY_SOCKET`: a path, or `@` and a name of the abstract namespace.
     pub fn to(socket: Option<&str>) -> Self {
         let Some(name) = socket.filter(|name| !name.is_empty()) else { return Self::default() };
         match Self::connect(name) {
             Ok(connected) => Self(Some(Arc::new(connected))),
             Err(error) => {
-                tracing::warn!(%error, "the service manager cannot be told anything, as NOTIFY_SOCKET cannot be used: {error}");
+                tracing::warn!(%error, "the service manager gets no messages, because NOTIFY_SOCKET cannot be used: {error}");
                 Self::default()
             }
         }
@@ -34,27 +34,27 @@ impl Notifier {
         Ok((socket, address))
     }
 
-    /// Requests are served; `status` is for `systemctl status`.
+    /// Reports that requests are served; `status` is for `systemctl status`.
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
-    /// A reload has begun, which ends with [`Notifier::ready`], whatever becomes of it.
+    /// Reports that a reload has begun. Every reload, successful or not, ends with [`Notifier::ready`].
     pub fn reloading(&self) {
         let since = monotonic_micros().map_or_else(String::new, |micros| format!("MONOTONIC_USEC={micros}\n"));
         self.send(&format!("RELOADING=1\n{since}STATUS=reloading the configuration"));
     }
 
-    /// The server goes down.
+    /// Reports that the server is ending.
     pub fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=draining");
     }
 
     fn send(&self, message: &str) {
         if let Some((socket, address)) = self.0.as_deref() {
-            // Nobody can be told of what goes wrong here but the log, and it is no trouble of the server's.
+            // A failure here does not affect the server, so it is only logged.
             if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
-                tracing::debug!(%error, "the service manager did not take a message: {error}");
+                tracing::debug!(%error, "the service manager did not accept a message: {error}");
             }
         }
     }
@@ -68,12 +68,12 @@ fn abstract_address(name: &str) -> io::Result<SocketAddr> {
 
 #[cfg(not(target_os = "linux"))]
 fn abstract_address(_: &str) -> io::Result<SocketAddr> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "abstract sockets are Linux's own"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has abstract sockets"))
 }
 
 /// The kernel's monotonic clock, which no safe function of the standard library reads: the time since the machine was
-/// started, to 10 ms. The next step of it counts, since a reload that seems to begin before it was asked for is another one
-/// to the service manager.
+/// started, in steps of 10 ms, rounded up. If a reload seemed to begin before it was requested, the service manager
+/// would take it for another one.
 fn monotonic_micros() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/uptime").ok()?;
     let (seconds, hundredths) = text.split_whitespace().next()?.split_once('.')?;

@@ -1,4 +1,4 @@
-//! What is known of a request when it is over, and where that goes.
+//! The story of a request, which is told to sinks when the request is over.
 //!
 //! A [`Story`] is data: it is filled while the request runs, and told once, at its end, to sinks that know nothing of each
 //! other: `log` writes its line, `count` counts it.

@@ -1,17 +1,17 @@
-//! Deadlines that look at what has arrived before they decide, and forgive the time in which this process did not run.
+//! Deadlines that first check what has arrived, and do not count the time in which this process did not run.
 //!
-//! After a pause of the process (SIGSTOP, `docker pause`, a machine that sleeps) all timers are due at once, and those that
-//! go off first would take an answer that lies in the kernel for one that never came. A timer that goes off late is itself
-//! the sign of such a pause.
+//! After a pause of the process (SIGSTOP, `docker pause`, a machine that sleeps) all timers are due at once, and the
+//! first ones would fire although the answer is already in the kernel's buffers. A timer that fires late is the sign of
+//! such a pause.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A timer that goes off so late says that the process was paused. A machine that is merely busy is well below.
+/// A timer that fires this late means that the process was paused. On a machine that is merely busy it is far less.
 const LATE: Duration = Duration::from_millis(500);
-/// A longer pause is forgiven up to this.
+/// The longest time of a pause that is not counted.
 const MOST: Duration = Duration::from_secs(30);
 
 /// The deadline has passed.
@@ -22,7 +22,7 @@ pub struct Elapsed;
 ///
 /// # Errors
 ///
-/// [`Elapsed`] when it is not ready by then, though the process was there to see it.
+/// [`Elapsed`] when it is not ready by then, although the process was running.
 pub async fn until<F: Future>(mut deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     loop {
@@ -36,7 +36,7 @@ pub async fn until<F: Future>(mut deadline: Instant, future: F) -> Result<F::Out
     }
 }
 
-/// The deadline in place of `due`, whose timer has gone off at `now`: `None` where it counts.
+/// The deadline that replaces `due`, whose timer has fired at `now`; `None` if `due` counts.
 pub fn forgiven(due: Instant, now: Instant) -> Option<Instant> {
     let late = now.saturating_duration_since(due);
     (late >= LATE).then(|| now + late.min(MOST))
@@ -59,7 +59,7 @@ mod tests {
         let began = Instant::now();
         let mut waiting = Box::pin(until(began + Duration::from_secs(3), std::future::pending::<()>()));
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        // The clock goes on while nothing runs.
+        // The clock advances while nothing runs.
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(waiting.await, Err(Elapsed));
         assert_eq!(began.elapsed(), Duration::from_secs(7));

@@ -23,17 +23,17 @@ pub struct QueuePermit {
     _slot: Slot,
 }
 
-/// Why a request got no slot.
+/// The reason why a request got no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSlot {
-    /// None came free in time.
+    /// No slot became free in time.
     TimedOut,
-    /// As many wait already as may.
+    /// The queue is full.
     Full,
 }
 
 impl Queue {
-    /// A queue with these limits.
+    /// A queue with the given limits.
     pub fn new(limits: &config::Queue) -> Self {
         Self {
             slots: Slots::new(Some(limits.max_concurrent)),
@@ -42,7 +42,7 @@ impl Queue {
         }
     }
 
-    /// Changes the limits. Nobody who has a slot or waits for one loses it.
+    /// Changes the limits. Requests that have a slot keep it, and requests that wait go on waiting.
     pub fn resize(&self, limits: &config::Queue) {
         self.slots.resize(Some(limits.max_concurrent));
         self.max_waiting.store(limits.max_waiting, Relaxed);
@@ -74,23 +74,23 @@ impl Queue {
         self.slots.taken()
     }
 
-    /// How many may be in flight.
+    /// The most requests in flight.
     pub fn capacity(&self) -> usize {
         self.slots.limit()
     }
 
-    /// How many may wait.
+    /// The most requests that may wait.
     pub fn max_waiting(&self) -> usize {
         self.max_waiting.load(Relaxed)
     }
 
-    /// Requests that wait.
+    /// The number of requests that wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
     }
 }
 
-/// Counts a waiter for as long as it waits, however it stops.
+/// Counts a waiting request until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

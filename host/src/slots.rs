@@ -1,7 +1,7 @@
-//! A limit on how much goes on at once, which a reload may change while it does.
+//! A limit on concurrency, which a reload may change at any time.
 //!
-//! Slots go to waiters first come first served. When the limit is lowered below what is taken, nothing is interrupted:
-//! the excess is owed, and slots that come back are not handed out again until it is paid.
+//! Waiters get slots first come, first served. When the limit is lowered below the number of taken slots, nothing is
+//! interrupted: the excess is owed, and slots that are returned are not handed out again until it is paid.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,13 +16,13 @@ pub struct Slots {
     /// Tokio's semaphore is fair: permits go to waiters in the order in which they came.
     semaphore: Arc<Semaphore>,
     taken: AtomicUsize,
-    /// Slots that are to disappear when they come back.
+    /// The number of slots to remove when they are returned.
     owed: AtomicUsize,
-    /// The limit; locked by whoever changes it.
+    /// The limit; locked while it is changed.
     limit: Mutex<usize>,
 }
 
-/// A slot, free again when it is dropped.
+/// A slot, which is returned when it is dropped.
 #[derive(Debug)]
 pub struct Slot {
     slots: Arc<Slots>,
@@ -30,7 +30,7 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// As many slots as `limit`; `None` is without limit.
+    /// Makes `limit` slots; `None` means no limit.
     pub fn new(limit: Option<usize>) -> Arc<Self> {
         let limit = bounded(limit);
         let semaphore = Arc::new(Semaphore::new(limit));
@@ -46,7 +46,7 @@ impl Slots {
     /// Waits for a slot. Dropping the future leaves the queue.
     pub async fn take(self: &Arc<Self>) -> Slot {
         loop {
-            // The semaphore is never closed, so this comes back with a permit.
+            // The semaphore is never closed, so this returns a permit.
             if let Ok(permit) = Arc::clone(&self.semaphore).acquire_owned().await {
                 return self.slot(permit);
             }
@@ -58,12 +58,12 @@ impl Slots {
         Slot { slots: Arc::clone(self), permit: Some(permit) }
     }
 
-    /// Whether a slot is free right now.
+    /// True when a slot is free right now.
     pub fn has_free(&self) -> bool {
         self.semaphore.available_permits() > 0
     }
 
-    /// Slots that are taken.
+    /// The number of taken slots.
     pub fn taken(&self) -> usize {
         self.taken.load(Relaxed)
     }
@@ -74,7 +74,7 @@ impl Slots {
         let mut limit = self.limit.lock();
         let old = std::mem::replace(&mut *limit, new);
         if new >= old {
-            // What is owed comes first: those slots still exist, in the hands of requests.
+            // First cancel the debt: those slots still exist, and requests hold them.
             let mut more = new - old;
             while more > 0 && self.pay_one() {
                 more -= 1;
@@ -88,17 +88,17 @@ impl Slots {
         }
     }
 
-    /// The limit; as large as the semaphore can be when there is none.
+    /// The limit; without one, the largest size of the semaphore.
     pub fn limit(&self) -> usize {
         *self.limit.lock()
     }
 
-    /// Whether one slot was owed, and now is no more.
+    /// Pays one owed slot; false if none was owed.
     fn pay_one(&self) -> bool {
         self.owed.fetch_update(SeqCst, SeqCst, |owed| owed.checked_sub(1)).is_ok()
     }
 
-    /// Pays with slots that are free.
+    /// Pays owed slots with free ones.
     fn settle(&self) {
         while self.owed.load(SeqCst) > 0 && self.pay_one() {
             if self.semaphore.forget_permits(1) == 0 {
@@ -117,7 +117,7 @@ impl Drop for Slot {
             return permit.forget();
         }
         drop(permit);
-        // The limit may have been lowered between the look and the return.
+        // The limit may have been lowered between the check and the return.
         self.slots.settle();
     }
 }

@@ -1,4 +1,4 @@
-//! Logs: where they go, which are written, and the one line that always is.
+//! Logging: its destination, its filter, and the one line that is always written.
 
 mod lines;
 mod plain;
@@ -16,24 +16,24 @@ use crate::config::{LogFormat, LogLevel, Monitoring};
 use lines::Lines;
 use plain::Notation;
 
-/// The target of the line that says where the server listens; scripts wait for it, so it is written at every level.
+/// The target of the line with the server's address. Scripts wait for it, so it is written at every level.
 pub const LISTENING: &str = "pointsman::listening";
 
 /// Variables that override the configured level.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `RUST_LOG`: full directives, first of all.
+    /// `RUST_LOG`: full directives, which override everything else.
     pub rust_log: Option<String>,
     /// `OPTILLM_LOG_LEVEL`: a level.
     pub optillm_log_level: Option<String>,
 }
 
-/// Changes the level while logs are written.
+/// Changes the level at run time.
 #[derive(Clone, Default)]
 pub struct Handle(Option<Arc<dyn Fn(LogLevel) + Send + Sync>>);
 
 impl Handle {
-    /// From now on `level` is the lowest that is logged, unless a variable of the start says otherwise.
+    /// Sets the lowest level that is logged, unless a variable overrode it at the start.
     pub fn set_level(&self, level: LogLevel) {
         if let Some(set) = &self.0 {
             set(level);
@@ -41,7 +41,7 @@ impl Handle {
     }
 }
 
-/// The log of this process, once it has begun.
+/// The log of this process, once it has started.
 static LOG: OnceLock<Lines> = OnceLock::new();
 
 /// Starts logging to stderr. Called once; a second call is ignored.
@@ -64,54 +64,54 @@ pub fn start(monitoring: &Monitoring, overrides: Overrides) -> Handle {
     if started.is_err() {
         return Handle::default();
     }
-    // The standard library's own hook writes to stderr, and waits where nobody reads.
+    // The standard library's own hook writes to stderr, and blocks if nobody reads it.
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("without a name");
-        tracing::error!(thread, "the thread {thread} panicked, which is a mistake in pointsman: {panic}");
+        tracing::error!(thread, "the thread {thread} panicked, which is a bug in pointsman: {panic}");
     }));
     if let Some(ignored) = ignored {
         tracing::warn!("{ignored}");
     }
     Handle(Some(Arc::new(move |level| {
-        // An error means that the subscriber is gone, and with it the logs.
+        // An error means that the subscriber no longer exists, and so neither do the logs.
         let _ = filter_of.reload(self::filter(level, &overrides).0);
     })))
 }
 
 fn tell_of_loss(lines: u64) {
     let plural = if lines == 1 { " was" } else { "s were" };
-    tracing::warn!(lines, "the log could not be written for a while: {lines} line{plural} dropped");
+    tracing::warn!(lines, "the log could not be written for a while, and {lines} line{plural} dropped");
 }
 
-/// True when a line of the log is for programs, which look for each thing under its name.
+/// True when log lines are JSON for programs, which look up each value by its name.
 pub fn is_structured() -> bool {
     LOG.get().is_some_and(|log| log.notation() == Notation::Json)
 }
 
-/// Lines of the log that were dropped because nobody took them.
+/// The number of log lines that were dropped because stderr was not read in time.
 pub fn dropped_lines() -> u64 {
     LOG.get().map_or(0, Lines::dropped)
 }
 
-/// Waits until the log is written, at most for `limit`: nobody may be reading it.
+/// Waits until the log is written, but at most for `limit`, because nobody may be reading it.
 pub fn flush(limit: Duration) {
     if let Some(log) = LOG.get() {
         log.flush(limit);
     }
 }
 
-/// Writes a text for the user to stderr: behind the log, if there is one, and like it without waiting for a reader that
-/// does not read.
+/// Writes a text for the user to stderr: after the lines of the log, if there is one, and without blocking on a reader
+/// that does not read.
 pub fn say(text: &str) {
     match LOG.get() {
         Some(log) => log.put(format!("{text}\n").as_bytes()),
-        // A reader that has gone away is no reason to panic.
+        // A closed pipe must not cause a panic.
         None => drop(writeln!(std::io::stderr(), "{text}")),
     }
 }
 
-/// The filter, and what was ignored in making it.
+/// The filter, and a sentence about a variable that was ignored.
 fn filter(configured: LogLevel, overrides: &Overrides) -> (EnvFilter, Option<String>) {
     let mut ignored = None;
     let mut level = match configured {
@@ -129,18 +129,17 @@ fn filter(configured: LogLevel, overrides: &Overrides) -> (EnvFilter, Option<Str
             "warning" | "warn" => level = "warn",
             "error" | "critical" => level = "error",
             _ => {
-                ignored = Some(format!(
-                    "OPTILLM_LOG_LEVEL is '{wanted}', which is none of DEBUG, INFO, WARNING, ERROR: ignored"
-                ));
+                ignored =
+                    Some(format!("OPTILLM_LOG_LEVEL is ignored: '{wanted}' is none of DEBUG, INFO, WARNING, ERROR"));
             }
         }
     }
-    // Of the libraries only what went wrong; asked for by name, all of it.
+    // Dependencies log at `warn` unless the user's filter names them.
     let configured = || EnvFilter::new(format!("warn,pointsman={level}"));
     let filter = match overrides.rust_log.as_deref().filter(|directives| !directives.is_empty()) {
         None => configured(),
         Some(directives) => EnvFilter::try_new(directives).unwrap_or_else(|error| {
-            ignored = Some(format!("RUST_LOG is '{directives}', which cannot be read ({error}): ignored"));
+            ignored = Some(format!("RUST_LOG is ignored: '{directives}' cannot be read ({error})"));
             configured()
         }),
     };

@@ -1,9 +1,9 @@
-//! The substrate of all guests: components are read, compiled, kept and bounded here, whatever contract they speak.
+//! The host of all WebAssembly guests: it reads, compiles, caches and limits components, whatever contract they speak.
 //!
-//! `artifact` reads the file of a component and tells what it is; `compile` lets a process of its own work on bytes of
-//! strangers; `cache` keeps compiled code, under a component's `digest`; `engine` is the compiler and the clock of
-//! deadlines. A guest finds itself in a `sandbox`, within `limits` and `overtime`; `output` takes what it prints, `fault`
-//! tells how it broke, `load_error` and `remedy` why it did not load and what can be done about it.
+//! `artifact` reads the file of a component and identifies it; `compile` compiles untrusted components in a process of
+//! their own; `cache` keeps compiled code under a component's `digest`; `engine` has the compiler and the clock of
+//! deadlines. A guest runs in a `sandbox`, within `limits` and `overtime`; `output` collects its log lines, `fault`
+//! classifies its failures, `load_error` and `remedy` explain why it did not load and what to do about it.
 
 pub(crate) mod artifact;
 pub(crate) mod cache;

@@ -89,7 +89,10 @@ fn limits_is_no_name_for_a_strategy() {
         "providers:\n  - {name: a, base_url: 'http://a/v1', api_key: k}\nstrategies:\n  limits: {path: x.wasm}\n",
     );
     let (code, _, stderr) = run(check(&file));
-    assert!(code == Some(2) && stderr.contains("strategies.limits: is no name for a strategy"), "{stderr}");
+    assert!(
+        code == Some(2) && stderr.contains("strategies.limits: is reserved and cannot name a strategy"),
+        "{stderr}"
+    );
 }
 
 /// `ulimit -v` is common on shared machines; there a memory of 4 GiB cannot be reserved.

@@ -255,7 +255,10 @@ fn what_only_shows_when_it_runs_has_its_code_too() {
 fn a_strategy_that_wants_a_config_passes_check_and_says_how_it_is_given_one() {
     let (code, stdout, _) = strategy("check", Path::new("canary"), &[]);
     assert_eq!(code, Some(0), "{stdout}");
-    assert!(stdout.contains("none was given, and it wants one") && stdout.contains("--proxy-config"), "{stdout}");
+    assert!(
+        stdout.contains("none was given, but the strategy needs one") && stdout.contains("--proxy-config"),
+        "{stdout}"
+    );
     let (code, report) = report("inspect", Path::new("canary"), &[]);
     assert_eq!((code, &report["problems"][0]["code"]), (Some(1), &"rejects-config".into()), "{report}");
     let remedy = report["problems"][0]["remedy"].as_str().expect("a text");

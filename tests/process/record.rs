@@ -94,7 +94,7 @@ async fn wrong_arguments_say_what_would_be_right() {
     };
     let stderr = said(&["replay", "--strategy", "fastest"], &log);
     assert!(
-        stderr.contains("fastest is neither a file nor a built-in strategy; those are affinity, canary"),
+        stderr.contains("fastest is neither a file nor a built-in strategy; built-in strategies: affinity, canary"),
         "{stderr}"
     );
     let stderr = said(&["replay", "--strategy", "failover"], Path::new("/no/such/record"));

@@ -107,7 +107,7 @@ fn a_file_is_where_one_is_and_has_the_config_that_is_given() {
     }
     let (code, _, stderr) = play(&["--strategy", "weighted", "--config", "{}"]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("say whose it is, --config NAME="), "{stderr}");
+    assert!(stderr.contains("name the strategy, as in --config NAME="), "{stderr}");
 }
 
 #[test]

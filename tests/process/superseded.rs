@@ -155,7 +155,7 @@ async fn a_signal_ends_a_server_that_compiles_at_its_start_at_once() {
         process.signal(signal);
         assert_eq!(process.exit_code().await, Some(0));
         assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-        assert!(process.stderr().contains("asked to end while it starts"), "{}", process.stderr());
+        assert!(process.stderr().contains("received a signal while it was starting"), "{}", process.stderr());
     }
 }
 

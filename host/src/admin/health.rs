@@ -13,8 +13,8 @@ use crate::provider::ejection::{Health, Standing};
 use crate::provider::{Fleet, Provider};
 use crate::routing::{Route, StrategyHealth};
 
-/// `GET /health`: the state of everything, without keys and addresses. Always 200: a proxy whose providers are all ill
-/// is alive, and restarting it would not help.
+/// `GET /health`: the state of everything, without keys and addresses. The status is always 200: if all providers are
+/// unhealthy, the proxy itself is alive, and restarting it would not help.
 pub(super) async fn health(State(operations): State<Arc<Operations>>, method: Method, headers: HeaderMap) -> Response {
     let proxy = &operations.proxy;
     let generation = proxy.generation();
@@ -71,7 +71,7 @@ fn state_of_strategy(strategy: StrategyHealth) -> Value {
     strategy_state
 }
 
-/// A route's state: what it is for, among whom it chooses, and what decides.
+/// A route's state: its models, its targets and its strategy.
 fn state_of_route(route: &Route) -> Value {
     let targets: Vec<&str> = route.targets().iter().map(|target| target.name.as_str()).collect();
     json!({

@@ -1,4 +1,4 @@
-//! The history of reloads, for `/health`: what each changed, or why it changed nothing.
+//! The history of reloads, for `/health`: the changes that each made, or the reason why it failed.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -8,31 +8,31 @@ use serde_json::{Value, json};
 
 use crate::config::{Change, LoadError, Problem};
 
-/// Reloads that are remembered.
+/// The number of reloads that are remembered.
 const REMEMBERED: usize = 20;
 
-/// Lines that are remembered of each.
+/// The number of lines that are remembered of each.
 const LINES: usize = 50;
 
-/// The place of what went wrong beside the configuration.
+/// The place of a problem that is not in the configuration.
 const ELSEWHERE: &str = "not in the configuration";
 
-/// Where more is said than `/health` says to everybody.
+/// Tells where the details are that `/health` does not show to everybody.
 const DETAILS: &str = "The log and the answer to POST /admin/reload say what is wrong there.";
 
 /// A reload that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// When.
+    /// The time of the failure.
     pub at: SystemTime,
     /// Every problem, as the log has it.
     pub text: String,
-    /// Where each problem is, and no more: what the configuration holds, or a strategy says, is not for everybody.
+    /// The place of each problem only: values of the configuration and words of a strategy are not for everybody.
     pub places: Vec<String>,
 }
 
 impl Failure {
-    /// A failure that has just happened, with what went wrong.
+    /// A failure that has just happened, with its problems.
     pub fn of(error: &anyhow::Error) -> Self {
         let places = match error.downcast_ref::<LoadError>() {
             Some(error) => error.problems.iter().map(Problem::place).collect(),
@@ -50,14 +50,14 @@ pub struct Status(Mutex<History>);
 struct History {
     succeeded: u64,
     failed: u64,
-    /// The latest, if it failed.
+    /// The latest reload, if it failed.
     failure: Option<Failure>,
-    /// The latest last.
+    /// The successful reloads, the latest last.
     latest: VecDeque<Value>,
 }
 
 impl Status {
-    /// Notes a reload that went well, and what it changed.
+    /// Notes a successful reload, and its changes.
     pub fn succeeded(&self, cause: &str, generation: u64, changes: &[Change]) {
         let mut history = self.0.lock();
         history.succeeded += 1;
@@ -67,7 +67,7 @@ impl Status {
         history.remember(SystemTime::now(), cause, generation, result, ("changes", lines));
     }
 
-    /// Notes one that did not; `generation` is the one that stays in force.
+    /// Notes a failed reload; `generation` stays in force.
     pub fn failed(&self, cause: &str, generation: u64, failure: Failure) {
         let mut history = self.0.lock();
         history.failed += 1;
@@ -75,17 +75,17 @@ impl Status {
         history.failure = Some(failure);
     }
 
-    /// Notes one that a newer one took the place of before anything of it was in force.
+    /// Notes a reload that a newer one superseded before it took effect.
     pub fn superseded(&self, cause: &str, generation: u64) {
         self.0.lock().remember(SystemTime::now(), cause, generation, "superseded", ("changes", Vec::new()));
     }
 
-    /// True when the latest reload, if there was any, went well.
+    /// True unless the latest reload failed.
     pub fn is_well(&self) -> bool {
         self.0.lock().failure.is_none()
     }
 
-    /// All of it for `/health`.
+    /// The history as JSON for `/health`.
     pub fn shown(&self) -> Value {
         let history = self.0.lock();
         let mut shown = json!({

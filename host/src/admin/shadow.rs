@@ -1,4 +1,4 @@
-//! The page about the shadows.
+//! The page that compares the shadows with the strategy that decides.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub fn together(mut routes: impl Iterator<Item = StrategyHealth>) -> StrategyHea
     all
 }
 
-/// The page, as whoever asks prefers it.
+/// The page, as JSON or HTML, depending on the request's `Accept` header.
 pub fn answer(health: &StrategyHealth, headers: &HeaderMap) -> Response {
     let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if accepts.contains("text/html") {

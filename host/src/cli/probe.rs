@@ -1,7 +1,7 @@
-//! `pointsman probe`: asks a running server whether it is well, for health checks of containers that have no curl.
+//! `pointsman probe`: asks a running server whether it is ready, for health checks of containers that have no curl.
 //!
-//! Exit code 0 or 1 and nothing else: Docker reserves 2. A certificate is not checked, since nothing secret is sent or
-//! learned, and the listener's own need not name the address that is asked.
+//! The exit code is always 0 or 1, because Docker reserves 2. The server's certificate is not verified, because nothing
+//! secret is sent or received, and it need not name the address that is asked.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use super::{load, say, say_error};
 use crate::config::Config;
 
-/// An answer longer than this is not read on.
+/// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 1 << 20;
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) struct Probe {
     /// The URL to ask; without a path it is /ready [default: the listener of the configuration].
     #[arg(long)]
     url: Option<String>,
-    /// The configuration whose listener to ask; without it as for `serve`.
+    /// The configuration whose listener to ask [default: as for `serve`].
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     config: Option<std::path::PathBuf>,
     /// Seconds to wait for the answer.
@@ -63,7 +63,7 @@ fn ask(probe: &Probe) -> anyhow::Result<String> {
     let uri = target(&url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(async { tokio::time::timeout(limit, get(&uri)).await });
-    // A name that is still being resolved does not hold up the exit.
+    // A name resolution that is still running must not delay the exit.
     runtime.shutdown_background();
     let answer = answer.map_err(|_elapsed| anyhow::anyhow!("{uri} did not answer within {} s", limit.as_secs_f64()))?;
     let status = answer.with_context(|| format!("{uri} does not answer"))?;
@@ -74,7 +74,7 @@ fn configuration(file: Option<&Path>) -> anyhow::Result<Config> {
     load(file).map_err(|problems| anyhow::anyhow!("{problems}\nor name the server with --url"))
 }
 
-/// The listener of a configuration, as it can be reached from this machine.
+/// The address at which this machine can reach the listener of a configuration.
 fn url_of(config: &Config) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let host = &config.server.host;
@@ -89,7 +89,7 @@ fn url_of(config: &Config) -> String {
 
 fn target(url: &str) -> anyhow::Result<Uri> {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = url.parse().map_err(|error| anyhow::anyhow!("{url} is no URL: {error}"))?;
+    let uri: Uri = url.parse().map_err(|error| anyhow::anyhow!("{url} is not a URL: {error}"))?;
     anyhow::ensure!(matches!(uri.scheme_str(), Some("http" | "https")), "{url} must begin with http:// or https://");
     if uri.path().trim_matches('/').is_empty() {
         let mut parts = uri.into_parts();
@@ -133,7 +133,7 @@ async fn exchange(
     let answered = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
-        // Read to its end, so that the server does not see a client that leaves.
+        // Read to its end, so that the server does not log a client that left.
         let _ = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         anyhow::Ok(status)
     };
@@ -151,7 +151,7 @@ async fn exchange(
     }
 }
 
-/// Takes any certificate.
+/// Accepts any certificate.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! The signals that a server obeys, and those that it only survives.
+//! The signals that the server obeys, and those that it ignores.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -7,7 +7,7 @@ use super::LAST_LINES;
 use crate::admin::ReloadRequest;
 use crate::telemetry;
 
-/// Ended by a second signal: 128 + SIGINT, as shells count it.
+/// The exit code after a second signal: 128 + SIGINT, as in shells.
 const INTERRUPTED: i32 = 130;
 
 /// SIGTERM and SIGINT.
@@ -27,7 +27,7 @@ impl Signals {
         #[expect(clippy::disallowed_methods, reason = "ends with the process, which is its purpose")]
         tokio::spawn(async move {
             self.next().await;
-            tracing::warn!("a second signal came: the server ends at once");
+            tracing::warn!("the server received a second signal, and ends at once");
             telemetry::flush(LAST_LINES);
             std::process::exit(INTERRUPTED);
         });
@@ -42,7 +42,7 @@ impl Signals {
     }
 }
 
-/// SIGHUP, which asks for a reload, and the signals whose habit it is to end a process that has not heard of them.
+/// SIGHUP, which asks for a reload, and signals that would end the process if they were not handled.
 pub(super) struct Others {
     hangup: Signal,
     first_of_users: Signal,
@@ -65,14 +65,14 @@ impl Others {
         loop {
             tokio::select! {
                 Some(()) = self.hangup.recv() => {
-                    // Full means that one is about to happen, closed that the server goes down.
+                    // A full channel means that a reload is about to happen, a closed one that the server ends.
                     let _ = reloads.try_send(ReloadRequest::because("SIGHUP"));
                 }
                 Some(()) = self.first_of_users.recv() => {
-                    tracing::info!("SIGUSR1 is ignored: the log goes to stderr, and there is no file to open again");
+                    tracing::info!("the server ignores SIGUSR1: the log goes to stderr, so there is no file to reopen");
                 }
-                Some(()) = self.second_of_users.recv() => tracing::debug!("SIGUSR2 is ignored"),
-                // A reader that has gone shows as an error of the write.
+                Some(()) = self.second_of_users.recv() => tracing::debug!("the server ignores SIGUSR2"),
+                // A closed pipe shows as an error of the write.
                 Some(()) = self.pipe.recv() => {}
                 else => std::future::pending().await,
             }

@@ -1,6 +1,6 @@
-//! `pointsman simulate`: a scenario, and what strategies make of it.
+//! `pointsman simulate`: plays a scenario with one or several strategies.
 //!
-//! Exit codes: 0 played, 2 the arguments or the scenario are wrong.
+//! Exit codes: 0 the simulation has run, 2 the arguments or the scenario are wrong.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,26 +16,28 @@ use crate::workbench::simulate::{Scenario, ScenarioError, SimulationError, page,
 
 #[derive(Debug, Args)]
 pub struct Simulate {
-    /// What happens: traffic, a proxy, and how its providers behave.
+    /// The scenario: traffic, a proxy's configuration, and the behaviour of its providers.
     scenario: PathBuf,
-    /// A built-in strategy, a name under `strategies` of the scenario's proxy, or a file ending in .wasm; may be given more than
-    /// once [default: the one that the scenario's proxy names, or round_robin].
+    /// A built-in strategy, a name under `strategies` of the scenario's proxy, or a file ending in .wasm; may be
+    /// repeated
+    /// [default: the strategy of the scenario's proxy, or round_robin].
     #[arg(long, value_name = "NAME|FILE")]
     strategy: Vec<String>,
-    /// The config of a strategy, as JSON or as @FILE, instead of what the scenario says; of several strategies each by its name,
-    /// or the stem of its file: --config eu-first='{"region": "eu"}'.
+    /// The config of a strategy, as JSON or as @FILE, instead of the scenario's; with several strategies, prefix it
+    /// with the
+    /// name or the stem of the file: --config eu-first='{"region": "eu"}'.
     #[arg(long, value_name = "[NAME=]JSON|@FILE")]
     config: Vec<String>,
-    /// As many requests, for however long they take to come, instead of the scenario's duration.
+    /// Simulate this many requests, instead of the scenario's duration.
     #[arg(long)]
     requests: Option<u64>,
-    /// Another seed than the scenario's.
+    /// The seed, instead of the scenario's.
     #[arg(long)]
     seed: Option<u64>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
-    /// Write a page with charts as well.
+    /// Also write an HTML page with charts to this file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -80,13 +82,13 @@ pub fn run(arguments: &Simulate) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The sentence for what is wrong, which names the scenario or the strategy that was asked for beside it.
+/// The text of an error, which names the scenario or the strategy.
 fn complaint(scenario: &Scenario, strategy: &str, error: &SimulationError) -> String {
     match error {
         SimulationError::Scenario(ScenarioError::Strategy { .. }) => format!("--strategy {strategy}: {error}"),
         SimulationError::Scenario(ScenarioError::Invalid(_)) => error.to_string(),
         SimulationError::Strategy { error: LoadError::Rejected(_), .. } => format!(
-            "{}: {error}\n  help: what it wants of its config is given with --config, or under `proxy.strategies` of the scenario; \
+            "{}: {error}\n  help: give its config with --config, or under `proxy.strategies` of the scenario; \
              what it wants of the providers, under `proxy.providers`",
             scenario.file.display()
         ),
@@ -97,7 +99,7 @@ fn complaint(scenario: &Scenario, strategy: &str, error: &SimulationError) -> St
     }
 }
 
-/// Tells the scenario where the files are, and which configs were given.
+/// Adds the files and configs from the command line to the scenario.
 fn declare(scenario: &mut Scenario, strategies: &[String], configs: &[String]) -> Result<(), String> {
     let mut given: Vec<Option<Value>> = vec![None; strategies.len()];
     for text in configs {
@@ -106,13 +108,16 @@ fn declare(scenario: &mut Scenario, strategies: &[String], configs: &[String]) -
             None => ((strategies.len() == 1).then_some(0), text.as_str()),
         };
         let place = place.ok_or_else(|| {
-            format!("--config {text}: say whose it is, --config NAME=...; the strategies are {}", strategies.join(", "))
+            format!(
+                "--config {text}: name the strategy, as in --config NAME=...; the strategies are {}",
+                strategies.join(", ")
+            )
         })?;
         let config = serde_json::from_str(&read_config(config)?).map_err(|error| error.to_string())?;
         given[place] = Some(config);
     }
     for (strategy, config) in strategies.iter().zip(given) {
-        // As every path on a command line, relative to where one is; what a scenario says is relative to the scenario.
+        // Paths on the command line are relative to the current folder, paths in a scenario to the scenario.
         let file = std::path::absolute(strategy).ok().filter(|file| strategy.ends_with(".wasm") && file.is_file());
         if file.is_some() || config.is_some() {
             scenario.declare(strategy, file.as_deref(), config);
@@ -121,7 +126,7 @@ fn declare(scenario: &mut Scenario, strategies: &[String], configs: &[String]) -
     Ok(())
 }
 
-/// By its name, or the stem of its file.
+/// The strategy with this name, or with this file stem.
 fn is_called(strategy: &str, name: &str) -> bool {
     let stem = Path::new(strategy).file_stem().filter(|_| strategy.ends_with(".wasm"));
     strategy == name || stem.is_some_and(|stem| stem == name)

@@ -1,5 +1,5 @@
-//! `pointsman strategy`: the commands of those who write strategies. They need no configuration and serve nothing, which
-//! is why they stand apart from the others.
+//! `pointsman strategy`: the commands for authors of strategies. They stand apart from the other commands because they
+//! need no configuration and serve nothing.
 
 mod examine;
 mod new;
@@ -12,21 +12,21 @@ use clap::Subcommand;
 
 pub(super) use replay::read_config;
 
-/// What can be done with a strategy.
+/// The commands for authors of strategies.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Begin a strategy: a folder with all that it takes, a policy that works, its test and how to go on.
+    /// Create a project for a strategy: a folder with a working policy, its tests and a README.
     New(new::New),
-    /// Say what a file is and whether a proxy would take it: what it imports, whether it fits the contract, accepts a config, and
-    /// breaks when it is tried.
+    /// Check whether a proxy would accept a file: its imports, whether it fits the contract and accepts a config, and
+    /// whether it breaks when it is tried.
     Check(examine::Target),
-    /// Say what a strategy does: what it says of itself, how long it takes to compile and to decide, what memory it needs.
+    /// Describe a strategy: its metadata, the time that it takes to compile and to decide, and its memory.
     Inspect(examine::Target),
-    /// Try whether a strategy keeps the contract, whatever it is asked, and whether it does what fixtures say.
+    /// Test whether a strategy keeps the contract for any input, and whether it decides as fixtures expect.
     Test(test::Test),
-    /// Ask a strategy once more what was recorded, and say whether it answers the same.
+    /// Replay recorded requests to a strategy, and report whether it makes the recorded decisions.
     Replay(replay::Replay),
-    /// Ask two strategies what was recorded, and say where they differ.
+    /// Replay recorded requests to two strategies, and report where their decisions differ.
     Diff(replay::Diff),
 }
 

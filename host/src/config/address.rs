@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// The host to bind: `text` itself, or an IPv6 address without its brackets.
 ///
 /// # Errors
-/// The host, or why it is none (to stand after the key) and, if that is known, what would be right.
+/// A message that follows the key and, if one is known, the remedy.
 pub fn listening_host(text: &str) -> Result<&str, (&'static str, Option<&'static str>)> {
     let is_v6 = |text: &str| text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     // A socket in the file system is no host, and its path may be anything.
@@ -13,7 +13,7 @@ pub fn listening_host(text: &str) -> Result<&str, (&'static str, Option<&'static
         return Ok(text);
     }
     if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        let help = Some("brackets stand around IPv6 addresses alone, such as [::1]");
+        let help = Some("only IPv6 addresses have brackets, such as [::1]");
         return if is_v6(inner) { Ok(inner) } else { Err(("must be a host name or address", help)) };
     }
     if text.is_empty() || text.contains(char::is_whitespace) {

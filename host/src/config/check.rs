@@ -1,4 +1,4 @@
-//! The sections of the file, their defaults, and how they become a [`Config`].
+//! The sections of the file and their defaults; the checked sections become a [`Config`].
 
 use std::cell::Cell;
 use std::path::Path;
@@ -26,19 +26,19 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Soft failures in a row that eject.
+/// The number of soft failures in a row that ejects a provider.
 const FAILURES: u32 = 3;
-/// The most failures in a row that can be asked for: as many attempts are remembered.
+/// The largest legal value of `failures`, because only that many attempts are remembered.
 const MAX_FAILURES: u64 = 20;
 const RETRIES: u64 = 2;
-/// More of them only keep a client waiting.
+/// More retries would only keep a client waiting.
 const MAX_RETRIES: u64 = 10;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 const QUEUE_SLOTS: u32 = 100;
 const MAX_WAITING: u64 = 1000;
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than the 60 s for which common load balancers keep their connections: they, not we, close them.
+/// Longer than the 60 s for which common load balancers keep their connections, so that they close them and not we.
 const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 const MAX_CONNECTIONS: u32 = 20_000;
 const MAX_HEADER_BYTES: u64 = 32 << 10;
@@ -54,10 +54,10 @@ const PORT: u16 = 8000;
 /// A body limit beyond this is a mistake in the unit.
 const LARGEST_BODY: u64 = 1 << 40;
 
-/// Headers that are the client's and the proxy's own affair.
+/// Headers that carry credentials: neither strategies nor providers get them from a client.
 pub(super) const SECRET_HEADERS: [&str; 5] = ["api-key", "authorization", "cookie", "x-api-key", "x-goog-api-key"];
 
-/// Checks the whole tree; without a value exactly when something was reported.
+/// Checks the whole tree; returns `None` exactly when a problem was reported.
 pub(super) fn check(
     root: Option<&Node>,
     file: &Path,
@@ -111,7 +111,7 @@ pub(super) fn check(
     })
 }
 
-/// The timeouts somebody wrote, before any default.
+/// The timeouts that the file sets, before any default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Given {
     request: Option<Duration>,
@@ -120,7 +120,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// These where given, else `other`.
+    /// These timeouts where they are set, otherwise those in `other`.
     pub fn over(self, other: &Self) -> Self {
         Self {
             request: self.request.or(other.request),
@@ -129,20 +129,20 @@ impl Given {
         }
     }
 
-    /// Their names.
+    /// The names of the timeouts that are set.
     pub fn names(&self) -> Vec<&'static str> {
         let given = [("request", self.request), ("connect", self.connect), ("idle", self.idle)];
         given.into_iter().filter_map(|(name, given)| given.map(|_| name)).collect()
     }
 
-    /// With the defaults; `idle` follows `request`.
+    /// All timeouts, with defaults for the missing ones; the default of `idle` is `request`.
     pub fn resolve(self) -> Timeouts {
         let request = self.request.unwrap_or(REQUEST_TIMEOUT);
         Timeouts { request, connect: self.connect.unwrap_or(CONNECT_TIMEOUT), idle: self.idle.unwrap_or(request) }
     }
 }
 
-/// The timeouts of one section, the global or a provider's.
+/// The timeouts of one section, either the global one or a provider's.
 pub(super) fn timeouts(reader: &mut Reader<'_>, section: &Section<'_>) -> Given {
     Given {
         request: reader.seconds(section, "request", Zero::Illegal),
@@ -215,7 +215,7 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Moni
     }
 }
 
-/// The file of the record; whether it can be written is found out when it is opened.
+/// The file of the record. Whether it can be written is only known when it is opened.
 fn record(reader: &mut Reader<'_>, monitoring: &Section<'_>, folder: &Path) -> Option<Record> {
     let wanted = "a number of bytes from 1048576 to 1099511627776";
     let max_bytes = reader.integer(monitoring, "record_max_bytes", wanted, 1 << 20, 1 << 40).unwrap_or(RECORD_BYTES);
@@ -275,7 +275,7 @@ fn address(reader: &mut Reader<'_>, section: &Section<'_>) -> (Option<String>, O
     (host, port)
 }
 
-/// The files of `server.tls`; their content is the listener's business.
+/// The files of `server.tls`; the listener checks their content.
 fn tls(reader: &mut Reader<'_>, server: &Section<'_>) -> Option<TlsFiles> {
     server.get("tls")?;
     let section = reader.section(server, "tls", Some(TLS));

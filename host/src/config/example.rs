@@ -1,10 +1,10 @@
-//! Examples of values of the right shape, for problems with those of the wrong one.
+//! Examples of correct values, for the help text of problems.
 
-/// The least that works.
-pub(super) const MINIMAL: &str = "the least that works:\n\
+/// A minimal configuration.
+pub(super) const MINIMAL: &str = "a minimal configuration:\n\
     providers:\n  - name: openai\n    base_url: https://api.openai.com/v1\n    api_key: ${OPENAI_API_KEY}";
 
-/// A mapping under the key whose path ends so; `None` where the list of its keys says enough.
+/// An example of a mapping under `path`; `None` where the list of its keys is help enough.
 pub(super) fn mapping(path: &str) -> Option<String> {
     let key = path.rsplit('.').next().unwrap_or_default();
     let example = match key {
@@ -36,7 +36,7 @@ pub(super) fn mapping(path: &str) -> Option<String> {
     Some(format!("such as\n{example}"))
 }
 
-/// A list under `key`.
+/// An example of a list under `key`.
 pub(super) fn list(key: &str) -> String {
     match key {
         "providers" => MINIMAL.to_owned(),
@@ -59,9 +59,9 @@ pub(super) fn without_unit(text: &str, wanted: &str) -> Option<String> {
     } else if wanted.contains("bytes") {
         (in_bytes(unit.trim())?, "sizes are bytes")
     } else {
-        (unit.trim().is_empty().then_some(1.0)?, "numbers have digits alone")
+        (unit.trim().is_empty().then_some(1.0)?, "a number consists of digits only")
     };
-    // Written in the shortest way, and a fraction of a second to the microsecond.
+    // Rounded to the microsecond, and without trailing zeros.
     Some(format!("write {}; {what}", (number * factor * 1e6).round() / 1e6))
 }
 
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(bytes("32 parsecs"), "");
         assert_eq!(
             without_unit("1,000", "a positive integer").as_deref(),
-            Some("write 1000; numbers have digits alone")
+            Some("write 1000; a number consists of digits only")
         );
         assert_eq!(without_unit("5s", "a positive number"), None);
     }

@@ -1,4 +1,4 @@
-//! Reading a file that somebody names: a regular one, of bounded size, without ever waiting for whoever writes it.
+//! Reads a file that the user names: only a regular one, of bounded size, and without ever waiting for a writer.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 
-/// The content of a file, at most one byte more than `limit`. A FIFO, a device or a folder is an error: to open a FIFO
-/// waits until somebody writes to it, which may be never.
+/// The content of a file, at most one byte more than `limit`. A FIFO, a device or a folder is an error: opening a FIFO
+/// blocks until somebody writes to it, which may be never.
 ///
 /// # Errors
 /// When it cannot be read, or is no regular file.

@@ -1,13 +1,13 @@
-//! Which file is the configuration, when several places may hold one.
+//! Finds the configuration file among the places where it may be.
 
 use std::path::{Path, PathBuf};
 
 use super::interpolate::Env;
 
-/// Names the file when no flag does.
+/// The variable that names the file when no flag does.
 const VARIABLE: &str = "POINTSMAN_CONFIG";
 
-/// What the file is called, the first before the second in each folder.
+/// The names of the file; in each folder the first one is preferred.
 const NAMES: [&str; 2] = ["proxy_config.yaml", "proxy_config.yml"];
 
 /// There is no configuration.
@@ -21,10 +21,10 @@ pub enum FindError {
         /// Who asked for it: a flag or a variable.
         by: &'static str,
     },
-    /// Nobody asked for a file, and none is where one is looked for.
+    /// No file was asked for, and none is in the usual places.
     #[error("{}", nowhere(looked))]
     Nowhere {
-        /// Every place, in the order it was looked at.
+        /// Every place that was searched, in order.
         looked: Vec<PathBuf>,
     },
 }
@@ -32,16 +32,16 @@ pub enum FindError {
 fn nowhere(looked: &[PathBuf]) -> String {
     let places: String = looked.iter().map(|place| format!("  {}\n", place.display())).collect();
     format!(
-        "no configuration file; looked for --config, ${VARIABLE} and\n{places}  help: the least that works:\n    \
+        "no configuration file; looked for --config, ${VARIABLE} and\n{places}  help: a minimal configuration:\n    \
          providers:\n      - name: openai\n        base_url: https://api.openai.com/v1\n        \
          api_key: ${{OPENAI_API_KEY}}\n    `pointsman demo` needs no configuration and no account"
     )
 }
 
-/// The configuration file: `explicit` (from a flag), else `$POINTSMAN_CONFIG`, else the first that is there of
+/// The configuration file: `explicit` (from a flag), else `$POINTSMAN_CONFIG`, else the first that exists of
 /// `proxy_config.yaml` and `.yml` in `cwd` and in `.optillm` below `home`.
 ///
-/// A file that is asked for and missing is an error; the search does not go on behind the user's back. An empty `cwd`
+/// If a file is asked for and does not exist, that is an error and the search ends there. An empty `cwd`
 /// gives names relative to the current folder.
 ///
 /// # Errors

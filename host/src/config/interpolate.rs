@@ -2,17 +2,17 @@
 //!
 //! The grammar is the shell's, cut down: a name is `[A-Za-z_][A-Za-z0-9_]*`; a default runs to the `}` that closes its
 //! `${`, counting nested `${` only, and may hold further references; a variable that is set but empty counts as unset
-//! for `:-`. What a variable holds is never looked at again, so a text with a literal `${NAME}` in it has to come from a
-//! variable. A path may hold references itself; a file that is missing or empty counts as unset for `:-`, and what it
-//! holds is taken without the newlines at its end. Every other `$` stays as it is, in `$${NAME}` too.
+//! for `:-`. The value of a variable is not interpolated again, so a text with a literal `${NAME}` in it has to come
+//! from a variable. A path may hold references itself; a file that is missing or empty counts as unset for `:-`, and
+//! newlines at the end of a file are dropped. Every other `$` stays as it is, in `$${NAME}` too.
 
-/// The environment, as whoever loads a configuration gives it.
+/// The environment from which a configuration is loaded: a variable's value by its name.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Reads the file that a text names: `None` when there is no such file, an error when it cannot be read.
+/// Reads a file by its path: `None` when there is no such file, an error when it cannot be read.
 pub(super) type Files<'a> = dyn Fn(&str) -> Result<Option<String>, String> + 'a;
 
-/// Defaults within defaults; nobody needs more than two, and recursion must end before the stack does.
+/// The most levels of defaults within defaults. Nobody needs more than two, and the recursion must be bounded.
 const MAX_DEPTH: usize = 32;
 
 /// A text with more than this after interpolation is a mistake, such as a variable that holds a whole file.
@@ -29,13 +29,13 @@ pub fn environment(name: &str) -> Option<String> {
 pub(super) struct Interpolated {
     /// The result.
     pub text: String,
-    /// What the text as written consisted of.
+    /// The form of the text as written.
     pub form: Form,
-    /// It holds a `${` that begins no reference, which may be meant as one.
+    /// True when the text holds a `${` that does not begin a reference but may have been meant to.
     pub stray: bool,
 }
 
-/// How a text was written.
+/// The form in which a text was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// Without any reference.
@@ -46,7 +46,7 @@ pub(super) enum Form {
     Mixed,
 }
 
-/// Why a text could not be interpolated.
+/// The reason why a text could not be interpolated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// This variable is not set, and there is no default.
@@ -57,11 +57,11 @@ pub(super) enum Failure {
     Unreadable(String, String),
     /// Defaults are nested more than [`MAX_DEPTH`] deep.
     TooDeep,
-    /// More than [`MAX_LENGTH`] bytes.
+    /// The result has more than [`MAX_LENGTH`] bytes.
     TooLong,
 }
 
-/// Replaces the references in `text`, or says everything that is in the way.
+/// Replaces the references in `text`, or returns every reason why it cannot.
 pub(super) fn interpolate(text: &str, env: &Env<'_>, files: &Files<'_>) -> Result<Interpolated, Vec<Failure>> {
     let closes = closing_braces(text);
     let mut run =
@@ -92,7 +92,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Appends `text[from..to]`, interpolated. Linear: a default is looked at only when it is used, and then once.
+    /// Appends `text[from..to]`, interpolated. Takes linear time: a default is expanded only when it is used.
     fn expand(&mut self, from: usize, to: usize, depth: usize) {
         if depth > MAX_DEPTH {
             return self.fail(Failure::TooDeep);
@@ -106,7 +106,7 @@ impl Run<'_> {
             };
             self.out.push_str(self.text.get(at..open).unwrap_or_default());
             at = self.reference_at(open, depth).unwrap_or_else(|| {
-                // `${}` is nobody's attempt at a reference.
+                // `${}` was certainly not meant as a reference.
                 self.stray |= !rest.get(open - at..).unwrap_or_default().starts_with("${}");
                 self.out.push_str("${");
                 open + 2
@@ -117,7 +117,7 @@ impl Run<'_> {
         }
     }
 
-    /// Appends what the reference that begins at `open` stands for and says where it ends, or `None` if it is none.
+    /// Appends the value of the reference that begins at `open` and returns its end; `None` if it is no reference.
     fn reference_at(&mut self, open: usize, depth: usize) -> Option<usize> {
         let index = self.closes.binary_search_by_key(&open, |&(open, _)| open).ok()?;
         let close = self.closes.get(index)?.1;
@@ -161,11 +161,11 @@ impl Run<'_> {
     }
 }
 
-/// The place that a reference takes its value from.
+/// The source of a reference's value.
 #[derive(Clone, Copy, Debug)]
 enum Source<'t> {
     Variable(&'t str),
-    /// A file, by its path, in which there may be references.
+    /// A file, by its path, which may contain references.
     File(&'t str),
 }
 
@@ -201,7 +201,7 @@ fn default_of(text: &str) -> usize {
     text.len()
 }
 
-/// Where each `${` is closed, sorted by its opening; those never closed are left out.
+/// The positions of each `${` and its `}`, sorted by the opening; a `${` that is never closed is left out.
 fn closing_braces(text: &str) -> Vec<(usize, usize)> {
     let (mut open, mut pairs) = (Vec::new(), Vec::new());
     let mut before = 0;

@@ -1,4 +1,4 @@
-//! Values of any shape as JSON, for what a strategy is configured with: which keys there are is its own affair.
+//! Values of any shape as JSON: a strategy's config has no schema here, because only the strategy knows its keys.
 
 use serde_json::{Map, Number, Value};
 

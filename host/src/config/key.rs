@@ -1,17 +1,17 @@
-//! Texts that are plainly no key, although a header would carry them: another tool's way to name a variable, a whole
-//! header, quotes that somebody's tool has left in place.
+//! Detects texts that are clearly not an API key: another tool's notation for a variable, a whole header, or a text in
+//! quotes.
 //!
-//! A provider would answer 401 to them, hours later. What a key looks like is nobody's business here; only what no key
-//! looks like. No text that is returned shows what was written, but for names of variables in capital letters.
+//! A header could carry them, and a provider would answer 401, perhaps hours later. Nothing here assumes what a real
+//! key looks like. The messages never show the text, except for names of variables in capital letters.
 
-/// A mistake in a key, and what would be right.
+/// A mistake in a key, and its remedy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub message: &'static str,
     pub help: String,
 }
 
-/// True when a text that stands in a file is plainly no key, but a placeholder for one.
+/// True when a text in a file is clearly not a key, but a placeholder for one.
 pub(crate) fn is_no_key(text: &str) -> bool {
     mistake(text, true).is_some()
 }
@@ -36,32 +36,32 @@ const HEADERS: [&str; 7] = ["Bearer ", "Bearer:", "Basic ", "Token ", "Authoriza
 
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
-/// The reason why `text` is no key, if it plainly is none. `written` is true when it stands so in the file: what a
-/// variable holds may begin with a `$`.
+/// The mistake in `text`, if it is clearly not a key. `written` is true when the text itself is in the file: the value
+/// of a variable may begin with a `$`.
 pub(super) fn mistake(text: &str, written: bool) -> Option<Mistake> {
     let lower = text.to_ascii_lowercase();
     if let Some(header) = HEADERS.iter().find(|header| lower.starts_with(&header.to_ascii_lowercase())) {
         let message = "must be the key alone, without the header that carries it";
         let part = header.trim_end();
-        return Some(Mistake { message, help: format!("leave out `{part}`: the header is made here") });
+        return Some(Mistake { message, help: format!("leave out `{part}`: the proxy adds the header itself") });
     }
     if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
         let message = "must not begin or end with a quote";
-        let help = "quotes are no part of a key; a tool that reads the variable's file may not take them off";
+        let help = "quotes are not part of a key; the tool that set the variable may have kept them";
         return Some(Mistake { message, help: help.to_owned() });
     }
     if lower.starts_with("file:") || (written && lower.starts_with('@')) {
-        let message = "names a file, which is not read here";
+        let message = "names a file, but this key does not read files";
         let help = "write the path under `api_key_file`, or ${file:PATH}";
         return Some(Mistake { message, help: help.to_owned() });
     }
     is_reference(text, &lower, written).then(|| Mistake {
-        message: "is another tool's way to name a variable, and would be sent as it stands",
+        message: "is another tool's notation for a variable, and would be sent unchanged",
         help: format!("write ${{{}}}", variable(text)),
     })
 }
 
-/// True when `text` names a variable in a way that means nothing here.
+/// True when `text` names a variable in a notation that is not supported here.
 pub(super) fn is_reference(text: &str, lower: &str, written: bool) -> bool {
     let between = |begin: &str, end: &str| text.len() > 2 && text.starts_with(begin) && text.ends_with(end);
     let is_name = |text: &str| {
@@ -74,7 +74,7 @@ pub(super) fn is_reference(text: &str, lower: &str, written: bool) -> bool {
         || [("$(", ")"), ("%", "%"), ("<", ">"), ("{", "}")].iter().any(|(begin, end)| between(begin, end))
 }
 
-/// The last name in capital letters, as most variables have it; else a word for any.
+/// The last word in capital letters, which is most likely the variable's name; otherwise `NAME`.
 fn variable(text: &str) -> &str {
     let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let capital = |word: &&str| {

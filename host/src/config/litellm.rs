@@ -1,14 +1,14 @@
-//! A configuration of LiteLLM is recognised as one, and said to be one once, instead of as a list of unknown keys.
+//! Recognises a LiteLLM configuration and reports that as one problem, instead of a list of unknown keys.
 
 use super::node::{Node, NodeKind};
 use super::problem::{Findings, Place, Reported};
 
-/// Its keys at top level, the one that all such files have first.
+/// The top-level keys of a LiteLLM configuration; the first one is in every such file.
 pub(super) const KEYS: [&str; 5] =
     ["model_list", "litellm_settings", "router_settings", "general_settings", "environment_variables"];
 
-/// The importer, and where the same things stand here.
-const REMEDY: &str = "`pointsman import litellm FILE --output proxy_config.yaml` translates it, and says what became of each key:\n\
+/// Names the importer, and the keys that mean the same here.
+const REMEDY: &str = "`pointsman import litellm FILE --output proxy_config.yaml` translates it, and reports what became of each key:\n\
     model_list[].model_name       routes[].models\n\
     litellm_params.model          routes[].targets[].model, without `openai/` and the like\n\
     litellm_params.api_base       providers[].base_url\n\
@@ -18,7 +18,7 @@ const REMEDY: &str = "`pointsman import litellm FILE --output proxy_config.yaml`
     router_settings               routing.strategy, timeouts\n\
     general_settings.master_key   server.api_keys";
 
-/// Reports a file that has LiteLLM's keys and none of the providers that every configuration has here.
+/// Reports a file that has LiteLLM's keys and no `providers`, which every configuration of Pointsman has.
 pub(super) fn recognise(root: Option<&Node>, findings: &mut Findings) -> Result<(), Reported> {
     let Some(Node { kind: NodeKind::Map(entries), .. }) = root else { return Ok(()) };
     if entries.iter().any(|(key, _)| key.text == "providers") {
@@ -27,5 +27,9 @@ pub(super) fn recognise(root: Option<&Node>, findings: &mut Findings) -> Result<
     let found = entries.iter().find(|(key, _)| KEYS.contains(&key.text.as_str()));
     let Some((key, _)) = found else { return Ok(()) };
     let at = Place::file().key(&key.text, key.line);
-    Err(findings.problem(&at, "this is a LiteLLM configuration, which is not read here", Some(REMEDY.to_owned())))
+    Err(findings.problem(
+        &at,
+        "this is a LiteLLM configuration, which Pointsman does not read directly",
+        Some(REMEDY.to_owned()),
+    ))
 }

@@ -1,4 +1,4 @@
-//! The way to a provider: straight, through a forward proxy, or to a socket in the file system; and whom to trust there.
+//! How a provider is reached: directly, through a forward proxy, or by a Unix socket; and which certificates to trust.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::read::{Reader, Section, Text};
 use super::schema::{NETWORK, PROVIDER_TLS};
 use super::{ForwardProxy, ProviderTls, Secret, Way};
 
-/// The longest path that a socket's address holds on every system.
+/// The longest path of a Unix socket that every system accepts.
 const MAX_SOCKET: usize = 103;
 
 /// The values that `proxy` can have.
@@ -32,7 +32,7 @@ pub(super) fn network(reader: &mut Reader<'_>, top: &Section<'_>) -> Option<Choi
     choice(reader, &section)
 }
 
-/// Reads `proxy` in `section`, if it stands there.
+/// Reads the key `proxy` of `section`.
 fn choice(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Choice> {
     let (at, node) = section.get("proxy")?;
     // It may hold a password.
@@ -62,14 +62,14 @@ pub(super) fn way(reader: &mut Reader<'_>, section: &Section<'_>, url: &Url, aro
             Some((name, text)) => match forward_proxy(&text) {
                 Ok(proxy) => Way::Proxy(proxy),
                 Err(wrong) => {
-                    let message = format!("the environment variable {name} names no proxy that can be used: {wrong}");
+                    let message = format!("the environment variable {name} does not name a usable proxy: {wrong}");
                     reader.findings.problem(&section.place("proxy"), message, None);
                     Way::Direct
                 }
             },
         },
         None => {
-            // A problem with the key has been reported, and is not said twice.
+            // The problem with the key has been reported already.
             if section.get("proxy").is_none()
                 && !around.warned.get()
                 && let Some((name, _)) = of_environment(&|name| reader.variable(name), url)
@@ -92,16 +92,16 @@ fn forward_proxy(text: &str) -> Result<ForwardProxy, &'static str> {
     let url = match text.split_once("://") {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => Url::parse(text),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-            return Err("the connection to the proxy itself is plain, so the URL begins with http://");
+            return Err("the connection to the proxy itself is plain, so the URL must begin with http://");
         }
-        Some((scheme, _)) if scheme.to_ascii_lowercase().starts_with("socks") => return Err("SOCKS is not spoken"),
-        Some(_) => return Err("the URL begins with http://"),
+        Some((scheme, _)) if scheme.to_ascii_lowercase().starts_with("socks") => return Err("SOCKS is not supported"),
+        Some(_) => return Err("the URL must begin with http://"),
         None => Url::parse(&format!("http://{text}")),
     };
-    let Ok(url) = url else { return Err("it is no URL") };
+    let Ok(url) = url else { return Err("it is not a URL") };
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return Err("it names no host") };
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err("nothing follows the host and port of a proxy");
+        return Err("nothing may follow the host and port of a proxy");
     }
     let named = !url.username().is_empty() || url.password().is_some();
     let authorization = named.then(|| {
@@ -213,19 +213,19 @@ pub(super) fn socket(text: &str) -> Option<Result<(Url, PathBuf), &'static str>>
     let rest = if rest.starts_with("///") { rest.get(2..).unwrap_or_default() } else { rest };
     let (path, base) = rest.split_once(':').unwrap_or((rest, ""));
     if !path.starts_with('/') || path.starts_with("//") {
-        return Some(Err("must name a socket by its whole path"));
+        return Some(Err("must name a socket by its absolute path"));
     }
     if path.len() > MAX_SOCKET {
-        return Some(Err("names a socket whose path is longer than 103 bytes, which systems do not take"));
+        return Some(Err("names a socket whose path is longer than 103 bytes, which not every system accepts"));
     }
     if !base.is_empty() && !base.starts_with('/') || base.contains(['?', '#', '\\']) {
-        return Some(Err("must have nothing but the API's path after the socket's"));
+        return Some(Err("must have nothing but the API's path after the socket's path"));
     }
     let url = Url::parse(&format!("http://localhost{}", base.trim_end_matches('/')));
-    Some(url.map(|url| (url, PathBuf::from(path))).map_err(|_error| "must have a path after the socket's"))
+    Some(url.map(|url| (url, PathBuf::from(path))).map_err(|_error| "must have a path after the socket's path"))
 }
 
-/// The certificates to trust in the provider of `section`, and the one to show to it.
+/// The certificates to trust for the provider in `section`, and the client certificate to present.
 pub(super) fn tls(reader: &mut Reader<'_>, section: &Section<'_>, url: Option<&Url>) -> ProviderTls {
     let Some((at, _)) = section.get("tls") else { return ProviderTls::default() };
     let tls = reader.section(section, "tls", Some(PROVIDER_TLS));

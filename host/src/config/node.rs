@@ -1,20 +1,20 @@
-//! A value of the file, with its line: what the parser builds, and everything else reads.
+//! The values of a file, each with its line. The parser in `yaml` builds them, and all other modules only read them.
 //!
 //! Scalars stay as written: what `007` or `yes` means depends on the key.
 
 /// One value.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where it begins, from 1.
+    /// The line on which it begins, from 1.
     pub line: usize,
     pub kind: NodeKind,
-    /// How many values it holds, itself included.
+    /// The number of values in it, itself included.
     pub(super) cost: usize,
-    /// How many levels it holds, itself included.
+    /// The number of levels in it, itself included.
     pub(super) depth: usize,
 }
 
-/// What a value is.
+/// The three kinds of YAML values.
 #[derive(Clone, Debug)]
 pub(crate) enum NodeKind {
     Scalar(Scalar),
@@ -40,7 +40,7 @@ pub(crate) struct Key {
     pub(super) merge: bool,
 }
 
-/// What a plain scalar means by YAML's core schema.
+/// The meaning of a plain scalar in YAML's core schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Null,
@@ -67,12 +67,12 @@ impl Node {
         Self { line, kind, cost, depth: depth + 1 }
     }
 
-    /// Whether nothing stands here.
+    /// True for an empty value, `~` and `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, NodeKind::Scalar(scalar) if scalar.meaning() == Meaning::Null)
     }
 
-    /// What stands here, for problems; never the value itself.
+    /// The type of the value in words, for problems; never the value itself.
     pub fn describe(&self) -> &'static str {
         match &self.kind {
             NodeKind::List(_) => "a list",
@@ -87,9 +87,9 @@ impl Node {
     }
 }
 
-/// Building and changing a tree, for what is said elsewhere than in the file.
+/// Building and changing a tree, for values that come from outside the file.
 impl Node {
-    /// A text that stands in no file.
+    /// A text that comes from no file.
     pub fn text(text: impl Into<String>) -> Self {
         Self::new(0, NodeKind::Scalar(Scalar { text: text.into(), plain: false }))
     }
@@ -110,7 +110,7 @@ impl Node {
         Self::new(0, kind)
     }
 
-    /// The text that stands here, as it is written.
+    /// The text of a scalar, as written.
     pub fn as_text(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Scalar(scalar) => Some(&scalar.text),
@@ -124,7 +124,7 @@ impl Node {
         entries.iter().find(|(known, _)| known.text == key).map(|(_, node)| node)
     }
 
-    /// The value under a key, which is made empty if it is missing; `None` if this is no mapping.
+    /// The value under a key, inserted as an empty one if missing; `None` if this is not a mapping.
     pub fn entry(&mut self, key: &str) -> Option<&mut Node> {
         if self.is_null() {
             self.kind = NodeKind::Map(Vec::new());
@@ -148,7 +148,7 @@ impl Key {
 }
 
 impl Scalar {
-    /// What it means by the core schema.
+    /// Its meaning in the core schema.
     pub fn meaning(&self) -> Meaning {
         if !self.plain {
             return Meaning::Text;
@@ -163,7 +163,7 @@ impl Scalar {
     }
 }
 
-/// Whether the core schema takes `text` for a number.
+/// True when the core schema takes `text` for a number.
 fn is_number(text: &str) -> bool {
     let all = |digits: &str, legal: fn(char) -> bool| !digits.is_empty() && digits.chars().all(legal);
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);

@@ -1,12 +1,12 @@
-//! What is wrong with a configuration: where, what, and what would be right.
+//! The problems of a configuration: each with its place, a message and a remedy.
 //!
 //! Nobody fixes a file one error per run, so problems are collected, and [`LoadError`] carries all of them. The
-//! strategy loader reports in the same shape. What a key holds is shown only by [`quoted`], and never for a secret.
+//! strategy loader reports in the same form. Values are shown only through [`quoted`], and secrets never.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One thing that is wrong.
+/// One mistake in a configuration.
 ///
 /// Displayed as `FILE:LINE: KEY: MESSAGE`, and the help, if any, indented on lines of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +17,14 @@ pub struct Problem {
     pub line: usize,
     /// The path of the key, such as `providers[1].weight`; empty when it is about the whole file.
     pub key: String,
-    /// What is wrong, and with which value.
+    /// The mistake, with the value if it may be shown.
     pub message: String,
-    /// What would be right.
+    /// The remedy.
     pub help: Option<String>,
 }
 
 impl Problem {
-    /// Where it is, without what is there: `NAME:LINE: KEY`, with the file's name alone.
+    /// Its place without any value: `NAME:LINE: KEY`, where `NAME` is the file's name without its folder.
     pub fn place(&self) -> String {
         let mut place = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if self.line > 0 {
@@ -51,7 +51,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A configuration that must not be used, with everything that is wrong with it.
+/// A configuration that must not be used, with all of its problems.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct LoadError {
@@ -59,12 +59,12 @@ pub struct LoadError {
     pub file: PathBuf,
     /// In the order of the file; never empty.
     pub problems: Vec<Problem>,
-    /// Files that it names and that were there or should have been: when one of them changes, it may be right.
+    /// Files that the configuration refers to, existing or not: when one of them changes, loading may succeed.
     pub names: Vec<PathBuf>,
 }
 
 impl LoadError {
-    /// The one thing that is wrong with a configuration that is right in itself.
+    /// A single problem that was found after the configuration itself had passed its checks.
     pub fn one(config: &super::Config, line: usize, key: &str, message: String, help: Option<String>) -> Self {
         let (file, key) = (config.file.clone(), key.to_owned());
         let problem = Problem { file: file.clone(), line, key, message, help };
@@ -72,11 +72,11 @@ impl LoadError {
     }
 }
 
-/// Proof that a problem has been put on the list, so that whoever holds it can go on with any value.
+/// Proof that a problem has been reported, so that the caller may go on with any value.
 #[derive(Debug)]
 pub(crate) struct Reported;
 
-/// Where a value stands: what every problem about it begins with.
+/// The place of a value in the file, with which every problem about it begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// Its key path.
@@ -109,7 +109,7 @@ pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
-/// A value as problems show it: quoted, escaped, cut when long.
+/// A value as problems show it: in quotes, escaped, and cut when long.
 pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     match text.char_indices().nth(SHOWN) {
@@ -118,19 +118,19 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// The list being collected while a file is checked, problems and warnings.
+/// The problems and warnings that are collected while a file is checked.
 #[derive(Debug)]
 pub(crate) struct Findings {
     file: PathBuf,
     problems: Vec<Problem>,
     /// Legal, but worth a line in the log.
     pub warnings: Vec<String>,
-    /// Files that the configuration names.
+    /// Files that the configuration refers to.
     pub names: Vec<PathBuf>,
 }
 
 impl Findings {
-    /// None yet.
+    /// An empty list of findings about `file`.
     pub fn new(file: &Path) -> Self {
         Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), names: Vec::new() }
     }
@@ -140,7 +140,7 @@ impl Findings {
         self.file.parent().unwrap_or(Path::new(""))
     }
 
-    /// The path of a file that the configuration names, relative to its folder; noted, so that changes of it are seen.
+    /// The path of a file that the configuration refers to, relative to its folder. The file is watched from then on.
     pub fn names(&mut self, path: &str) -> PathBuf {
         let full = self.folder().join(path);
         if !self.names.contains(&full) {
@@ -161,7 +161,7 @@ impl Findings {
         Reported
     }
 
-    /// Takes over what is wrong with a part.
+    /// Takes over the problems of a part.
     pub fn adopt(&mut self, part: LoadError) {
         self.problems.extend(part.problems);
     }
@@ -171,13 +171,13 @@ impl Findings {
         self.warnings.push(format!("{}:{}: {}: {message}", self.file.display(), at.line, at.key));
     }
 
-    /// The value if nothing is wrong, else everything that is, in the order of the file.
+    /// The value if there are no problems, otherwise all problems in the order of the file.
     pub fn conclude<T>(mut self, value: impl FnOnce(Vec<String>) -> Option<T>) -> Result<T, LoadError> {
         if self.problems.is_empty() {
             if let Some(value) = value(std::mem::take(&mut self.warnings)) {
                 return Ok(value);
             }
-            // Without a value and without a problem a check would have forgotten to report: still no panic.
+            // A check that returns neither a value nor a problem is a bug, but must not panic.
             self.problem(&Place::file(), "cannot be used", None);
         }
         self.problems.sort_by_key(|problem| problem.line);
@@ -185,7 +185,7 @@ impl Findings {
     }
 }
 
-/// `did you mean ...?` when one of `names` is near, else what there is to choose from.
+/// `did you mean ...?` when one of `names` is similar, otherwise the whole list.
 pub(crate) fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, kind: &str) -> Option<String> {
     let names: Vec<&str> = names.into_iter().collect();
     if let Some(near) = nearest(wrong, &names) {
@@ -194,7 +194,7 @@ pub(crate) fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>,
     (!names.is_empty()).then(|| format!("{kind}: {}", names.join(", ")))
 }
 
-/// The name that was probably meant: few letters away, or one that contains the other.
+/// The name that was probably meant: it differs in few letters, or one contains the other.
 pub(crate) fn nearest<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
     // The distance is quadratic in the length; nothing this long is a typing error.
     if wrong.len() > 100 {

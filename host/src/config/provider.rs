@@ -1,4 +1,4 @@
-//! `providers[]`: what each must have, and what is legal on the wire.
+//! `providers[]`: the keys that each must have, and the values that are legal on the wire.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ pub(super) struct Around<'a> {
     pub checks: &'a HealthCheck,
     /// `network.proxy`.
     pub proxy: Option<Choice>,
-    /// True once it has been said that the environment's forward proxy is not used.
+    /// True once the log has been warned that the environment's forward proxy is not used.
     pub warned: Cell<bool>,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, around: &Aro
     let at = top.place("providers");
     let items = reader.list(top, "providers");
     if items.is_empty() {
-        // Anything that is neither nothing nor a list has been reported as such.
+        // A value of another type has been reported already.
         if top.get("providers").is_none_or(|(_, node)| node.describe() == "a list") {
             reader.findings.problem(&at, "at least one provider is required", Some(MINIMAL.to_owned()));
         }
@@ -83,7 +83,7 @@ pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, around: &Aro
     providers
 }
 
-/// The provider at `section`, still without its name; `None` only after a problem.
+/// The provider in `section`, still without its name; `None` only after a problem.
 fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>) -> Option<Provider> {
     let base = required(reader, section, "base_url").ok().and_then(|text| base_url(reader, &text).ok());
     let (base_url, socket) = base.unzip();
@@ -156,9 +156,9 @@ fn health_check(reader: &mut Reader<'_>, section: &Section<'_>, global: &HealthC
     }
 }
 
-/// The key itself, or what the file holds that is named instead.
+/// The key itself, or the content of the file that is named instead.
 fn api_key(reader: &mut Reader<'_>, section: &Section<'_>) -> Result<Secret, Reported> {
-    let empty = "a server that wants no key accepts any, such as `none`";
+    let empty = "if the server needs no key, any text will do, such as `none`";
     let Some(found) = reader.text(section, "api_key_file")? else {
         return match section.get("api_key") {
             Some((at, node)) => secret(reader, node, at, Some(empty)),
@@ -224,7 +224,7 @@ fn name(
     Some(name)
 }
 
-/// Why a provider or a route cannot be called so, if it cannot.
+/// The reason why `name` cannot be the name of a provider or a route, if there is one.
 pub(super) fn illegal_name(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("must not be empty")
@@ -239,13 +239,13 @@ pub(super) fn illegal_name(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A key that can be sent in a header. No problem shows it; `empty` is the help when it is.
+/// A key that can be sent in a header. No problem shows it; `empty` is the help text for an empty key.
 pub(super) fn secret(reader: &mut Reader<'_>, node: &Node, at: Place, empty: Option<&str>) -> Result<Secret, Reported> {
     let found = reader.text_at(node, at, true)?;
     sendable(reader, found, empty)
 }
 
-/// Does what [`secret`] does, with a text that has been read.
+/// As [`secret`], for a text that has been read already.
 fn sendable(reader: &mut Reader<'_>, found: Text, empty: Option<&str>) -> Result<Secret, Reported> {
     let Text { at, text, written, stray, .. } = found;
     let (message, help) = if text.is_empty() {
@@ -254,12 +254,12 @@ fn sendable(reader: &mut Reader<'_>, found: Text, empty: Option<&str>) -> Result
         let help = "it may have been read from a file with a trailing newline";
         ("must not begin or end with white space", Some(help.to_owned()))
     } else if !text.chars().all(|c| (' '..='~').contains(&c)) {
-        let help = "every provider's keys do; it may be cut or pasted wrong";
+        let help = "the keys of every provider do; this one may have been damaged by copy and paste";
         ("must consist of printable ASCII characters", Some(help.to_owned()))
     } else if let Some(mistake) = key::mistake(&text, written) {
         (mistake.message, Some(mistake.help))
     } else if stray {
-        let help = "a reference is ${NAME} or ${NAME:-default}; a key with `${` in it has to come from a variable";
+        let help = "a reference has the form ${NAME} or ${NAME:-default}; put a key that contains `${` into a variable";
         ("holds a `${` that is no reference to a variable", Some(help.to_owned()))
     } else {
         return Ok(Secret::new(text));
@@ -277,8 +277,8 @@ fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> (HashMap<String,
             (0, 0) => drop(models.insert(from.to_owned(), to)),
             (1, 0 | 1) => wildcards.extend(Wildcard::new(from, to)),
             (0, _) => {
-                let help = "`gpt-*: vendor/*` puts what the first `*` stands for in the place of the second".to_owned();
-                reader.findings.problem(&at, "has a `*` and no wildcard before the colon", Some(help));
+                let help = "with `gpt-*: vendor/*`, the text that the first `*` matches replaces the second".to_owned();
+                reader.findings.problem(&at, "has a `*`, but its key before the colon has none", Some(help));
             }
             _ => drop(several_stars(reader, &at)),
         }
@@ -313,11 +313,7 @@ pub(super) fn price(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Pr
     let section = reader.section(section, "price", Some(PRICE));
     let mut side = |key| {
         if section.get(key).is_none() {
-            reader.findings.problem(
-                &section.place(key),
-                "is required",
-                Some("0 when nothing is asked for it".to_owned()),
-            );
+            reader.findings.problem(&section.place(key), "is required", Some("write 0 if it is free".to_owned()));
         }
         reader.amount(&section, key)
     };
@@ -373,7 +369,7 @@ fn headers(reader: &mut Reader<'_>, section: &Section<'_>, kind: ProviderKind) -
             Ok(name) if RESERVED_HEADERS.contains(&name) => Some("is a header that belongs to the connection"),
             Ok(name) if name == key_header => Some("is the header that carries `api_key`"),
             Ok(name) if headers.iter().any(|(other, _)| other == name) => {
-                Some("stands here twice; header names are the same in upper and lower case")
+                Some("is given twice; header names ignore upper and lower case")
             }
             Ok(_) => None,
         };

@@ -1,7 +1,7 @@
-//! Typed reading of the tree: one getter per kind of value, each of which reports what it cannot accept and goes on.
+//! Typed reading of the tree: one getter per kind of value. A getter reports a value that it cannot accept and goes on.
 //!
-//! What a value may be is decided here, per kind; which keys there are and what follows from them, in `check` and its
-//! siblings. An absent key and a key with nothing behind it are the same.
+//! This module decides which values are legal for a kind; `check` and its siblings know the keys and their
+//! consequences. An absent key and a key without a value are the same.
 
 mod number;
 
@@ -18,10 +18,10 @@ use super::schema::{Schema, TOP, help_for_unknown};
 
 pub(crate) use number::Zero;
 
-/// A file that a text names is not larger.
+/// The largest file that a `${file:PATH}` or an `api_key_file` may name.
 const MAX_CONTENT: u64 = 64 << 10;
 
-/// Reads nodes, with the environment at hand and the list of findings open.
+/// Reads nodes: interpolates the environment into them, and reports problems to `findings`.
 pub(crate) struct Reader<'a> {
     pub findings: &'a mut Findings,
     env: &'a Env<'a>,
@@ -46,31 +46,31 @@ impl<'n> Section<'n> {
         self.entries.iter().map(|(key, node)| (self.at.key(&key.text, key.line), key.text.as_str(), node))
     }
 
-    /// Where `key` stands or would stand.
+    /// The place of `key`, whether it is there or not.
     pub fn place(&self, key: &str) -> Place {
         let found = self.entries.iter().find(|(k, _)| k.text == key);
         self.at.key(key, found.map_or(self.at.line, |(k, _)| k.line))
     }
 }
 
-/// A text that was found.
+/// A text from the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
     pub at: Place,
     pub text: String,
-    /// How a problem may show it: what a variable held may be a secret in the wrong place, so only the reference.
+    /// The form in which problems may show it: of a variable only the reference, because its value may be a secret.
     pub shown: String,
-    /// It stands in the file as it is, without any reference.
+    /// True when the file holds the text itself, without any reference.
     pub written: bool,
-    /// The file has a `${` in it that is no reference.
+    /// True when it contains a `${` that is not a reference.
     pub stray: bool,
 }
 
-/// A scalar after interpolation, with what it may be taken for.
+/// A scalar after interpolation, with the types that it may have.
 struct Resolved {
     text: String,
     meaning: Meaning,
-    /// Without quotes, or one reference: may be a boolean by its older spellings.
+    /// True when it is without quotes, or a single reference: then `yes` and `no` are booleans.
     plain: bool,
     shown: String,
     help: Option<String>,
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         (self.env)(name)
     }
 
-    /// The mapping at `at`, empty when there is nothing; with a schema, its unknown keys are problems.
+    /// The mapping at `at`, empty when there is none; with a schema, unknown keys are problems.
     pub fn mapping<'n>(
         &mut self,
         node: Option<&'n Node>,
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
             Some(Node { kind: NodeKind::Map(entries), .. }) => entries,
             Some(node) if !node.is_null() => {
                 let example = example::mapping(&at.key);
-                let keys = schema.map(|schema| format!("the keys here: {}", schema.keys.join(", ")));
+                let keys = schema.map(|schema| format!("known keys: {}", schema.keys.join(", ")));
                 let help: Vec<String> = example.into_iter().chain(keys).collect();
                 let help = (!help.is_empty()).then(|| help.join("\n"));
                 return Err(self.not(&at, "a mapping", node.describe(), help));
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         };
         let section = Section { at, entries };
         if let Some(schema) = schema {
-            // Keys for anchors, as in other tools' files.
+            // Other tools use such keys as a place for anchors.
             let is_own = |key: &str| schema == TOP && key.starts_with("x-");
             for (at, key, _) in section.entries().filter(|(_, key, _)| !schema.keys.contains(key) && !is_own(key)) {
                 self.findings.problem(&at, "is not a known key", Some(help_for_unknown(key, schema)));
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         section.get(key).map(|(at, node)| self.text_at(node, at, false)).transpose()
     }
 
-    /// The text at a place; of a `secret` no problem shows anything.
+    /// The text at a place; if it is a `secret`, problems do not show it.
     pub fn text_at(&mut self, node: &Node, at: Place, secret: bool) -> Result<Text, Reported> {
         let (meaning, text) = match &node.kind {
             NodeKind::Scalar(scalar) => (scalar.meaning(), self.interpolated(scalar, &at)?),
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
         let Ok(Some((at, found))) = self.scalar(section, key, "true or false") else { return default };
         match (found.meaning, found.text.to_lowercase().as_str()) {
             (Meaning::Bool(value), _) => value,
-            // YAML 1.1, which the original's parser speaks.
+            // YAML 1.1, which OptiLLM's parser follows.
             (Meaning::Text, "yes" | "on") if found.plain => true,
             (Meaning::Text, "no" | "off") if found.plain => false,
             _ => {
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
                 Resolved { text: text.text, meaning, plain: scalar.plain, shown, help }
             }
             Form::Reference => {
-                // As YAML would read it if it stood here: white space around it does not matter, nothing is no value.
+                // Read like a plain YAML scalar, without the white space around it; but an empty text is not null.
                 let value = Scalar { text: text.text.trim().to_owned(), plain: true };
                 let meaning = match value.meaning() {
                     Meaning::Null => Meaning::Text,
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
         Ok(Some((at, resolved)))
     }
 
-    /// A scalar's text with its references replaced. Every variable that is missing is a problem of its own.
+    /// A scalar's text with its references replaced. Each missing variable is a problem of its own.
     pub fn interpolated(&mut self, scalar: &Scalar, at: &Place) -> Result<Filled, Reported> {
         let named = RefCell::new(Vec::new());
         let files = |path: &str| {
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
         match interpolated {
             Ok(done) => {
                 if done.stray {
-                    self.findings.warn(at, "holds a `${` that is no reference to a variable and stays as it is");
+                    self.findings.warn(at, "holds a `${` that is not a reference to a variable and is kept as it is");
                 }
                 let shown = match done.form {
                     Form::Literal => quoted(&done.text),
@@ -271,7 +271,7 @@ impl<'a> Reader<'a> {
                             format!("the file {} cannot be read: {why}", self.findings.folder().join(path).display()),
                             None,
                         ),
-                        Failure::TooDeep => ("has defaults nested too deep".to_owned(), None),
+                        Failure::TooDeep => ("has defaults that are nested too deeply".to_owned(), None),
                         Failure::TooLong => ("is longer than 1 MiB with its variables filled in".to_owned(), None),
                     };
                     self.findings.problem(at, message, help);
@@ -292,7 +292,7 @@ pub(super) fn content(file: &Path) -> Result<Option<String>, String> {
     if bytes.len() as u64 > MAX_CONTENT {
         return Err("it is larger than 64 KiB".to_owned());
     }
-    // No bytes of it in the message: it is a secret, as a rule.
+    // The message holds no bytes of the file, which is usually a secret.
     String::from_utf8(bytes).map(Some).map_err(|_not_text| "it is not UTF-8".to_owned())
 }
 

@@ -1,7 +1,7 @@
-//! `routes[]`: which targets may serve which models, and how.
+//! `routes[]`: the targets that may serve a model, and the rules for it.
 //!
-//! The types here are plain data. [`read`] makes them from the file, `target` each of their targets, and `served` checks
-//! what only all routes together can show: names that two of them claim, fallbacks that lead nowhere or in a circle.
+//! The types here are plain data. [`read`] makes them from the file, `target` makes their targets, and `served` checks
+//! all routes together: no two may claim the same name, and fallbacks may not lead nowhere or in a cycle.
 
 pub(super) mod read;
 mod served;
@@ -15,62 +15,62 @@ use std::time::Duration;
 use super::wildcard::{fits, star};
 use super::{Price, StrategyChoice};
 
-/// The models that are routed alike.
+/// A group of models with common targets, strategy, timeouts and fallbacks.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Unique among routes; without one of its own, the first of `models`. Legal as the bytes of a header value.
+    /// Unique among routes; by default the first of `models`. Legal as a header value.
     pub name: String,
-    /// The line of the file that begins it.
+    /// The line of the file on which it begins.
     pub line: usize,
     /// The names that clients ask for, each exact or with one `*`; never empty. The first route that fits is taken.
     pub models: Vec<String>,
-    /// Who may serve them, in the order of the file; empty is every provider that serves the model.
+    /// The targets, in the order of the file; an empty list is every provider that serves the model.
     pub targets: Vec<Target>,
-    /// What decides among the targets; `None` is `routing.strategy`.
+    /// The strategy that chooses among the targets; `None` is `routing.strategy`.
     pub strategy: Option<StrategyChoice>,
-    /// The timeouts of the route's own, which go before those of a provider.
+    /// The route's own timeouts, which override the provider's.
     pub timeouts: RouteTimeouts,
-    /// The models to ask for when no target could serve the request.
+    /// The models to use instead when no target could serve the request.
     pub fallbacks: Fallbacks,
-    /// When a second attempt starts beside the first, if ever.
+    /// The rule for starting a second attempt beside the first, if there is one.
     pub hedge: Option<Hedge>,
 }
 
-/// A provider, and the model that it is asked for.
+/// A provider and the model that is requested from it.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The provider's place in the list of providers.
+    /// The index of the provider in the list of providers.
     pub provider: usize,
-    /// The provider's own name for the model, whatever its `model_map` says; a `*` in it takes what the `*` of the
-    /// route's models stood for. `None` is what the provider's `model_map` says.
+    /// The provider's own name for the model, whatever its `model_map` says; a `*` in it is replaced by the text
+    /// that the `*` of the route's models matched. `None` means that `model_map` decides.
     pub model: Option<String>,
-    /// Finite, above 0; the provider's unless the target has its own.
+    /// Finite, above 0; by default the provider's weight.
     pub weight: f64,
-    /// When it is offered.
+    /// The tier in which it is offered.
     pub tier: TargetTier,
-    /// The provider's labels with the target's own laid over them; keys unique.
+    /// The provider's labels, overridden by the target's own; keys unique.
     pub labels: Vec<(String, String)>,
-    /// The provider's price unless the target has its own.
+    /// The price of its tokens; by default the provider's.
     pub price: Option<Price>,
-    /// The tokens that request and answer may have together, where the target or its provider says so.
+    /// The context window in tokens, request and answer together, if the target or its provider names one.
     pub context: Option<u32>,
     /// The line of the file that begins it.
     pub line: usize,
 }
 
-/// When a target is offered to the strategy.
+/// The tier in which a target is offered to the strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetTier {
-    /// At once.
+    /// Offered first.
     Primary,
-    /// When no primary target could serve the request.
+    /// Offered when no primary target could serve the request.
     Fallback,
 }
 
-/// The timeouts of a route; what is `None` holds as without the route.
+/// The timeouts of a route; `None` leaves the provider's timeout in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RouteTimeouts {
-    /// The whole exchange with one provider, or up to the first event of a stream.
+    /// The whole exchange with one provider, or for a stream the time to its first event.
     pub request: Option<Duration>,
     /// Connecting, TLS included.
     pub connect: Option<Duration>,
@@ -80,17 +80,17 @@ pub struct RouteTimeouts {
     pub idle: Option<Duration>,
 }
 
-/// Models to ask for in place of the one that could not be served, by the reason; exact names that a route serves.
-/// Those for one reason lead in no circle; through several reasons they may.
+/// Models to use in place of one that could not be served, by the reason of the failure. Each is an exact name that a
+/// route serves. The fallbacks for one reason form no cycle; those for different reasons may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallbacks {
-    /// When every target has failed.
+    /// Used when every target has failed.
     pub on_failure: Vec<String>,
-    /// When the request is too long for the model.
+    /// Used when the request is too long for the model.
     pub on_context_window: Vec<String>,
-    /// When a provider's filter refuses the request.
+    /// Used when a provider's content filter refuses the request.
     pub on_content_policy: Vec<String>,
-    /// How many of them one request may go through; at least 1.
+    /// The most fallbacks that one request may go through; at least 1.
     pub max: u32,
 }
 
@@ -100,39 +100,39 @@ impl Default for Fallbacks {
     }
 }
 
-/// A second attempt beside one that is slow to begin its answer (Dean and Barroso, The Tail at Scale, 2013).
+/// Hedging: a second attempt beside one that is slow to begin its answer (Dean and Barroso, The Tail at Scale, 2013).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hedge {
-    /// How long the first attempt is waited for.
+    /// The wait for the first attempt.
     pub after: HedgeAfter,
     /// The share of requests that may have a second attempt; above 0, at most 1.
     pub at_most: f64,
 }
 
-/// How long the first attempt is waited for before a second starts.
+/// The time for which the first attempt is waited for before a second one starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HedgeAfter {
-    /// As long as 95 of 100 requests take to their first content.
+    /// The 95th percentile of the time to the first content.
     P95,
-    /// So long.
+    /// A fixed time.
     Fixed(Duration),
 }
 
 impl Route {
-    /// True when the route is for the model that a client asks for.
+    /// True when the route serves the model that a client asks for.
     pub fn fits(&self, asked: &str) -> bool {
         self.models.iter().any(|name| fits(name, asked))
     }
 
-    /// What a `*` of the route's models stands for in the model that a client asks for: that of the first that fits.
+    /// The part of the client's model name that a `*` matches, in the first of the route's models that fits.
     pub fn star<'m>(&self, asked: &'m str) -> Option<&'m str> {
         self.models.iter().find_map(|name| star(name, asked))
     }
 }
 
 impl Target {
-    /// The provider's own name for the model that a client asks for, where the target says one. `star` is what
-    /// [`Route::star`] found.
+    /// The provider's own name for the model that a client asks for, if the target names one. `star` is the result of
+    /// [`Route::star`].
     pub fn model_for(&self, star: Option<&str>) -> Option<Cow<'_, str>> {
         let model = self.model.as_deref()?;
         Some(match star {

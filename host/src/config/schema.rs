@@ -1,11 +1,11 @@
-//! Every key there is, by section: what is not listed here is a problem.
+//! Every known key, by section; any other key is a problem.
 
 use super::problem::nearest;
 
 /// The legal keys of one mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schema {
-    /// Its key path in general, for help.
+    /// Its key path, for help texts.
     pub path: &'static str,
     pub keys: &'static [&'static str],
 }
@@ -137,14 +137,14 @@ pub(super) const ALL: [Schema; 24] = [
     PROVIDER_TLS,
 ];
 
-/// What was probably meant by a key that `schema` does not have: a similar key, another section, or else the whole list.
+/// Help for a key that `schema` does not have: a similar key, the section where it belongs, or the whole list.
 pub(super) fn help_for_unknown(key: &str, schema: Schema) -> String {
     if let Some(near) = nearest(key, schema.keys) {
         return format!("did you mean `{near}`?");
     }
     let homes: Vec<&str> = ALL.iter().filter(|other| other.keys.contains(&key)).map(|other| other.path).collect();
     if homes.is_empty() {
-        format!("the keys here: {}", schema.keys.join(", "))
+        format!("known keys: {}", schema.keys.join(", "))
     } else {
         format!("it belongs to {}", homes.join(" or "))
     }
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(help_for_unknown("max_concurrent", TOP), "it belongs to `providers[]` or `queue`");
         assert_eq!(
             help_for_unknown("colour", ROUTING),
-            "the keys here: strategy, health_check, retries, affinity, attributes, shadow, model_names"
+            "known keys: strategy, health_check, retries, affinity, attributes, shadow, model_names"
         );
     }
 }

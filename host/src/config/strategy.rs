@@ -1,6 +1,6 @@
-//! `routing.strategy` and `strategies`: which components route, as far as names and files can say.
+//! `routing.strategy` and `strategies`: the strategies that the configuration names, and where their components are.
 //!
-//! Whether a file holds a component of the right world is for the strategy loader to find out.
+//! The strategy loader checks whether a file holds a component of the right world.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -11,13 +11,13 @@ use super::read::{Reader, Section, Text, Zero};
 use super::schema::{STRATEGY, STRATEGY_LIMITS};
 use super::{Grants, StrategyChoice, StrategyLimits, StrategySource};
 
-/// What routes when nothing is said.
+/// The strategy to use when none is named.
 const DEFAULT: &str = "round_robin";
 
-/// The strategies of the specification.
+/// The strategies that OptiLLM's documentation names.
 const SPECIFIED: [&str; 3] = ["failover", "round_robin", "weighted"];
 
-/// Where things named in the configuration are looked for.
+/// The places in which a named strategy is looked for.
 pub(super) struct Sources<'a> {
     /// The folder of the configuration file; empty for the current one.
     pub folder: &'a Path,
@@ -32,11 +32,11 @@ struct Declared<'n> {
     source: Option<StrategySource>,
     config: serde_json::Value,
     grants: Grants,
-    /// True once something has chosen it.
+    /// True once a route or `routing` uses it.
     chosen: Cell<bool>,
 }
 
-/// Everything that the name of a strategy can stand for.
+/// All strategies that a name can refer to.
 pub(super) struct Known<'n> {
     declared: Vec<Declared<'n>>,
     /// The stems of the files in the folder `strategies/`.
@@ -45,13 +45,13 @@ pub(super) struct Known<'n> {
     limits: StrategyLimits,
 }
 
-/// The key under `strategies` that names no strategy.
+/// The key under `strategies` that does not name a strategy.
 const LIMITS: &str = "limits";
 
-/// More shadows than this are a mistake.
+/// The most shadows; more are a mistake.
 const MAX_SHADOWS: usize = 8;
 
-/// Reads `strategies`; every entry is checked, chosen or not.
+/// Reads `strategies`; every entry is checked, used or not.
 pub(super) fn known<'n>(reader: &mut Reader<'_>, top: &Section<'n>, sources: Sources<'n>) -> Known<'n> {
     let found = in_folder(sources.folder);
     let strategies = reader.section(top, "strategies", None);
@@ -70,16 +70,16 @@ pub(super) fn choose(reader: &mut Reader<'_>, routing: &Section<'_>, known: &Kno
     let mut shadows = Vec::new();
     let listed = reader.list(routing, "shadow");
     if let Some((at, _)) = listed.get(MAX_SHADOWS) {
-        reader.findings.problem(at, format!("is one too many: {MAX_SHADOWS} shadows are the most"), None);
+        reader.findings.problem(at, format!("is one too many: at most {MAX_SHADOWS} shadows are allowed"), None);
     }
     for (at, node) in listed {
         let Ok(found) = reader.text_at(node, at, false) else { continue };
         if shadows.iter().chain(&chosen).any(|other: &StrategyChoice| other.name == found.text) {
-            let help = "each name stands for one strategy; another config of the same one needs a name of its own under \
+            let help = "each name stands for one strategy; to try another config of the same one, give it its own name under \
                         `strategies`, with a `path` or `built_in`";
             reader.findings.problem(
                 &found.at,
-                format!("{} decides already, or is a shadow already", found.shown),
+                format!("{} is already in use, as the strategy or as a shadow", found.shown),
                 Some(help.to_owned()),
             );
         } else {
@@ -94,7 +94,7 @@ pub(super) fn choose(reader: &mut Reader<'_>, routing: &Section<'_>, known: &Kno
     Some(Strategies { declared: declared.collect(), chosen: chosen?, shadows })
 }
 
-/// What a configuration says about strategies.
+/// The strategies of a configuration.
 pub(super) struct Strategies {
     pub chosen: StrategyChoice,
     pub shadows: Vec<StrategyChoice>,
@@ -103,7 +103,7 @@ pub(super) struct Strategies {
 }
 
 impl Known<'_> {
-    /// The strategy that a name stands for.
+    /// The strategy that a name refers to.
     pub fn resolve(&self, reader: &mut Reader<'_>, named: Text) -> Option<StrategyChoice> {
         let Text { at, text: name, shown, .. } = named;
         let (limits, line) = (self.limits, at.line);
@@ -120,13 +120,13 @@ impl Known<'_> {
         } else if name.ends_with(".wasm") {
             StrategySource::File(file(reader, &at, &name).ok()?)
         } else {
-            // Somebody may be about to put it there.
+            // The file may be put there later, so it is watched.
             reader.findings.names(&dropped(Path::new(""), &name).to_string_lossy());
             let names = self.declared.iter().map(|entry| entry.name).chain(self.sources.builtins.iter().copied());
             let names: BTreeSet<&str> = names.chain(self.found.iter().map(String::as_str)).collect();
-            let mut help = suggest(&name, names.iter().copied(), "there is").unwrap_or_default();
+            let mut help = suggest(&name, names.iter().copied(), "available").unwrap_or_default();
             if help.starts_with("did") {
-                help = format!("{help} there is: {}", names.into_iter().collect::<Vec<_>>().join(", "));
+                help = format!("{help} available: {}", names.into_iter().collect::<Vec<_>>().join(", "));
             }
             reader.findings.problem(&at, format!("no strategy is called {shown}"), Some(help));
             return None;
@@ -137,8 +137,8 @@ impl Known<'_> {
 
 /// A built-in strategy, or the file in the folder `strategies/`.
 ///
-/// The names of the specification stand for what is built in. All others yield to a file: a strategy that comes with a new
-/// version must not take the place of one that somebody has dropped there before.
+/// The names of OptiLLM's documentation always mean the built-in strategies. For all other names a file wins: a
+/// strategy that a new version brings must not replace one that is already in the folder.
 fn by_name(name: &str, found: &BTreeSet<String>, sources: &Sources<'_>) -> Option<StrategySource> {
     let is_found = found.contains(name);
     if sources.builtins.contains(&name) && (!is_found || SPECIFIED.contains(&name)) {
@@ -147,15 +147,15 @@ fn by_name(name: &str, found: &BTreeSet<String>, sources: &Sources<'_>) -> Optio
     is_found.then(|| StrategySource::File(dropped(sources.folder, name)))
 }
 
-/// `strategies.limits`, which is therefore no name for a strategy.
+/// `strategies.limits`; for this reason no strategy can be called `limits`.
 fn limits(reader: &mut Reader<'_>, strategies: &Section<'_>) -> StrategyLimits {
     let usual = StrategyLimits::default();
     let given = strategies.get(LIMITS);
     if let Some((at, node)) = &given
         && (node.get("path").is_some() || node.get("config").is_some())
     {
-        let help = "`limits` says what loading strategies may take; give the strategy another name";
-        reader.findings.problem(at, "is no name for a strategy", Some(help.to_owned()));
+        let help = "`limits` bounds the loading of strategies; give the strategy another name";
+        reader.findings.problem(at, "is reserved and cannot name a strategy", Some(help.to_owned()));
         return usual;
     }
     let section = reader.section(strategies, LIMITS, Some(STRATEGY_LIMITS));
@@ -188,8 +188,8 @@ fn declared<'n>(
         let source = match (reader.text(&section, "path"), reader.text(&section, "built_in")) {
             (Err(Reported), _) | (_, Err(Reported)) => None,
             (Ok(Some(_)), Ok(Some(named))) => {
-                let help = "the one is for a file of your own, the other for a strategy that comes with the program";
-                reader.findings.problem(&named.at, "stands beside `path`", Some(help.to_owned()));
+                let help = "`path` is for a file of your own, `built_in` for a strategy inside the program";
+                reader.findings.problem(&named.at, "cannot be combined with `path`", Some(help.to_owned()));
                 None
             }
             (Ok(Some(path)), Ok(None)) => file(reader, &path.at, &path.text).ok().map(StrategySource::File),
@@ -214,17 +214,17 @@ fn declared<'n>(
     declared
 }
 
-/// `built_in`: the strategy of the program that goes by another name here, so that two routes may each have a config for it.
+/// `built_in`: a built-in strategy under another name, so that two routes can use it with different configs.
 fn built_in(reader: &mut Reader<'_>, named: &Text, sources: &Sources<'_>) -> Option<StrategySource> {
     if sources.builtins.contains(&named.text.as_str()) {
         return Some(StrategySource::BuiltIn(named.text.clone()));
     }
-    let help = suggest(&named.text, sources.builtins.iter().copied(), "there is");
+    let help = suggest(&named.text, sources.builtins.iter().copied(), "available");
     reader.findings.problem(&named.at, format!("no built-in strategy is called {}", named.shown), help);
     None
 }
 
-/// `grants`: what a strategy is shown beyond facts.
+/// `grants`: the data beyond the facts that a strategy may see.
 fn grants(reader: &mut Reader<'_>, section: &Section<'_>) -> Grants {
     let mut grants = Grants::default();
     for (at, node) in reader.list(section, "grants") {
@@ -239,7 +239,7 @@ fn grants(reader: &mut Reader<'_>, section: &Section<'_>) -> Grants {
     grants
 }
 
-/// The file at `path`, relative to the configuration; that it exists is checked.
+/// The file at `path`, relative to the configuration; it must exist.
 fn file(reader: &mut Reader<'_>, at: &Place, path: &str) -> Result<PathBuf, Reported> {
     if path.is_empty() {
         return Err(reader.findings.problem(at, "must not be empty", None));

@@ -93,7 +93,7 @@ fn good_files_load_without_a_warning() {
     }
 }
 
-/// The shape and the texts of a file as our reading of the parser's events has it.
+/// The structure and the texts of a file, as our own code reads it.
 fn ours(node: &node::Node) -> String {
     match &node.kind {
         node::NodeKind::Scalar(_) if node.is_null() => "null".to_owned(),
@@ -106,7 +106,7 @@ fn ours(node: &node::Node) -> String {
     }
 }
 
-/// The same as a well-known library has it.
+/// The same, as a well-known library reads it.
 fn theirs(value: &serde_yaml::Value) -> String {
     use serde_yaml::Value;
     match value {
@@ -127,7 +127,7 @@ fn theirs(value: &serde_yaml::Value) -> String {
 fn yaml_is_read_as_others_read_it() {
     for file in files(&cases().join("valid"), "yaml") {
         let text = fs::read_to_string(&file).unwrap();
-        // Strict about closing brackets in a place that PyYAML, and so OptiLLM, does not mind.
+        // The library rejects closing brackets in places that PyYAML, and so OptiLLM, accepts.
         let Ok(mut value) = serde_yaml::from_str::<serde_yaml::Value>(&text) else { continue };
         value.apply_merge().unwrap();
         let mut findings = problem::Findings::new(&file);
@@ -265,7 +265,7 @@ fn what_is_legal_but_strange_is_a_warning() {
         [
             "x.yaml:2: providers[0]: has no name and is called provider_0",
             "x.yaml:2: providers[0].base_url: lacks a part of the path: the API of api.openai.com is at /v1",
-            "x.yaml:2: providers[0].labels.a: holds a `${` that is no reference to a variable and stays as it is",
+            "x.yaml:2: providers[0].labels.a: holds a `${` that is not a reference to a variable and is kept as it is",
             "x.yaml:1: providers: all are `fallback_only`, so there is no primary provider",
         ]
     );

@@ -1,7 +1,7 @@
-//! The paths of well-known vendors' OpenAI-compatible APIs, to warn of a base URL that misses them.
+//! The paths of well-known vendors' OpenAI-compatible APIs, to warn of a base URL that lacks them.
 //!
-//! Each path is what the vendor's documentation gives as the base URL for OpenAI's SDKs. A vendor that answers with and
-//! without `/v1` alike, as DeepSeek and Perplexity do, is not in the list.
+//! Each path comes from the base URL that the vendor documents for OpenAI's SDKs. Vendors that accept requests both
+//! with and without `/v1`, such as DeepSeek and Perplexity, are not in the list.
 
 use url::Url;
 
@@ -34,7 +34,7 @@ const VENDORS: [(&str, &str); 22] = [
 /// Ollama's port, on any host.
 const OLLAMA: u16 = 11434;
 
-/// The path that the base URL should have at a host that is known, if it stops short of it.
+/// The path that the base URL should have at a known host, if it is missing.
 pub(super) fn missing_path(url: &Url) -> Option<&'static str> {
     let host = url.host_str()?.trim_end_matches('.');
     let known = VENDORS.iter().find(|(vendor, _)| *vendor == host).map(|(_, path)| *path);

@@ -1,13 +1,13 @@
-//! Names of models with one `*` in them, which stands for any text, also for none.
+//! Names of models with one `*` in them, which stands for any text, even an empty one.
 //!
-//! An exact name goes before every such; of those that fit, the one with the most text before its `*` goes first, then
-//! the one with the most behind it, so that the order in the file does not matter.
+//! An exact name has priority over every pattern. Of the patterns that fit, the one with the most text before its `*`
+//! has priority, then the one with the most text behind it, so that the order in the file does not matter.
 
 use std::borrow::Cow;
 
 use super::Provider;
 
-/// A key of `model_map` with a `*`, and what it is mapped to.
+/// A key of `model_map` with a `*`, and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wildcard {
     before: String,
@@ -16,13 +16,13 @@ pub struct Wildcard {
 }
 
 impl Wildcard {
-    /// `from` with its one `*`; in `to` a `*` takes what that of `from` stood for.
+    /// Maps `from`, which has one `*`, to `to`; a `*` in `to` is replaced by the text that the `*` of `from` matched.
     pub(super) fn new(from: &str, to: String) -> Option<Self> {
         let (before, after) = from.split_once('*')?;
         Some(Self { before: before.to_owned(), after: after.to_owned(), to })
     }
 
-    /// The most special first.
+    /// Sorts the most specific pattern first.
     pub(super) fn sort(wildcards: &mut [Self]) {
         wildcards.sort_by_key(|wildcard| std::cmp::Reverse((wildcard.before.len(), wildcard.after.len())));
     }
@@ -33,7 +33,7 @@ impl Wildcard {
     }
 }
 
-/// True when a name of `providers[].models` stands for `model`.
+/// True when `name`, an entry of `providers[].models`, is or matches `model`.
 pub(crate) fn fits(name: &str, model: &str) -> bool {
     match name.split_once('*') {
         None => name == model,
@@ -41,13 +41,13 @@ pub(crate) fn fits(name: &str, model: &str) -> bool {
     }
 }
 
-/// What the `*` of `name` stands for in `model`; `None` without a `*`, or where the name does not stand for the model.
+/// The text that the `*` of `name` matches in `model`; `None` without a `*`, or when the name does not match.
 pub(super) fn star<'m>(name: &str, model: &'m str) -> Option<&'m str> {
     let (before, after) = name.split_once('*')?;
     model.strip_prefix(before)?.strip_suffix(after)
 }
 
-/// True when `name` stands for all that `other` stands for, either of them exact or with one `*`.
+/// True when `name` matches every model that `other` matches; both are exact or have one `*`.
 pub(super) fn covers(name: &str, other: &str) -> bool {
     match (name.split_once('*'), other.split_once('*')) {
         (Some((before, after)), Some((other_before, other_after))) => {
@@ -59,7 +59,7 @@ pub(super) fn covers(name: &str, other: &str) -> bool {
 }
 
 impl Provider {
-    /// Its own name for the model that a client asks for; an empty one is none, and is mapped to nothing.
+    /// The provider's own name for the model that a client asks for. An empty name is not mapped.
     pub fn model_for<'m>(&'m self, asked: &'m str) -> Cow<'m, str> {
         if let Some(exact) = self.model_map.get(asked) {
             return Cow::Borrowed(exact);
@@ -69,7 +69,7 @@ impl Provider {
         mapped.map_or(Cow::Borrowed(asked), Cow::Owned)
     }
 
-    /// True when the provider's list of models, if it has one, or its map holds the model that a client asks for.
+    /// True when the provider has no list of models, or when its list or its map has the model that a client asks for.
     pub fn serves(&self, asked: &str) -> bool {
         self.models.is_empty()
             || self.model_map.contains_key(asked)
@@ -77,12 +77,12 @@ impl Provider {
             || self.wildcards.iter().any(|wildcard| wildcard.mapped(asked).is_some())
     }
 
-    /// True when the models that the provider serves cannot be counted.
+    /// True when the provider's models cannot be listed, because some are patterns.
     pub fn has_wildcards(&self) -> bool {
         !self.models.is_empty() && (!self.wildcards.is_empty() || self.models.iter().any(|name| name.contains('*')))
     }
 
-    /// The names, without any `*`, of the models that its list and its map hold; sorted and each once.
+    /// The exact names in its list and its map of models; sorted, without duplicates.
     pub fn named_models(&self) -> Vec<&str> {
         let names = self.model_map.keys().chain(&self.models).map(String::as_str);
         let mut names: Vec<&str> = names.filter(|name| !name.contains('*')).collect();

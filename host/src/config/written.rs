@@ -1,7 +1,7 @@
-//! The file's keys and values as they were written, to say after a reload what is different now.
+//! The keys and values of the file as they were written, so that a reload can list what has changed.
 //!
-//! Values are shown as they were written: what a variable or a file held may be a secret. Whether they are the same is
-//! judged by what they stand for.
+//! Values are shown as they were written, because the value of a variable or the content of a file may be a secret.
+//! They are compared by their resolved values.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use super::node::{Node, NodeKind};
 use super::problem::{Findings, join, quoted};
 use super::read::content;
 
-/// Keys whose values are never shown, with all below them.
+/// Keys whose values are never shown, including all keys below them.
 const SECRET: [&str; 7] = ["api_key", "api_keys", "config", "headers", "key", "password", "proxy"];
 
-/// Keys whose values are for the log, and not for everybody who may ask how the server is.
+/// Keys whose values appear in the log only, and not in `/health`, which everybody may read.
 const PRIVATE: [&str; 3] = ["base_url", "proxy", "path"];
 
 /// All keys of a file with their values.
@@ -29,19 +29,19 @@ struct Value {
     stands_for: Secret,
 }
 
-/// One key that is different.
+/// One key that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Its path; providers by their names.
+    /// Its path, in which providers and routes appear by name.
     pub key: String,
     /// The kind of change, such as `1 -> 3`, `changed`, `added`.
     pub what: String,
-    /// True when the change is not for everybody who may ask how the server is.
+    /// True when the values must not appear in `/health`, which everybody may read.
     private: bool,
 }
 
 impl Change {
-    /// A change that has no values to show.
+    /// A change without values.
     pub fn of(key: String, what: &str) -> Self {
         Self { key, what: what.to_owned(), private: false }
     }
@@ -51,14 +51,14 @@ impl Change {
         format!("{}: {}", self.key, self.what)
     }
 
-    /// A line for everybody.
+    /// A line for `/health`, which everybody may read.
     pub fn public_line(&self) -> String {
         if self.private { format!("{}: changed", self.key) } else { self.line() }
     }
 }
 
 impl Written {
-    /// The keys and values of a file; `findings` knows its folder.
+    /// The keys and values of a file; `findings` is used for its folder only.
     pub(super) fn of(root: Option<&Node>, env: &Env<'_>, findings: &Findings) -> Self {
         let mut all = BTreeMap::new();
         if let Some(root) = root {
@@ -71,7 +71,7 @@ impl Written {
         Self(all)
     }
 
-    /// The differences from `after`, in the order of the keys; something new or gone as a whole is one change.
+    /// The changes from `self` to `after`, sorted by key. A whole provider, route or strategy is one change.
     pub fn changes(&self, after: &Self) -> Vec<Change> {
         let mut changes: Vec<Change> = Vec::new();
         let mut keys: Vec<&String> = self.0.keys().chain(after.0.keys()).collect();
@@ -127,7 +127,7 @@ fn what(old: Option<&Value>, new: Option<&Value>) -> String {
     if old == new { format!("{new} stands for something else now") } else { format!("{old} -> {new}") }
 }
 
-/// The degree to which values may be shown.
+/// Who may see a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Yes,
@@ -156,7 +156,7 @@ fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> Stri
         }
         NodeKind::Scalar(scalar) => {
             let stands_for = value(&scalar.text);
-            // A user and a password may stand in a URL.
+            // A URL may contain a user and a password.
             let hidden = shown == Shown::No || scalar.text.contains('@') || stands_for.contains('@');
             let text = if scalar.plain && scalar.text.len() < 60 { scalar.text.clone() } else { quoted(&scalar.text) };
             let private = shown == Shown::Privately;
@@ -165,7 +165,7 @@ fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> Stri
     }
 }
 
-/// The name that an element of a list gives itself.
+/// The value of `name` in an element of a list.
 fn name(item: &Node) -> Option<&str> {
     let NodeKind::Map(entries) = &item.kind else { return None };
     entries.iter().find_map(|(key, node)| match &node.kind {

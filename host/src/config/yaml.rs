@@ -1,8 +1,8 @@
-//! The file as a tree in which every value knows its line.
+//! Parses the file into a tree in which every value knows its line.
 //!
-//! Built straight from the parser's events, because the usual value types of YAML libraries carry no lines, and a second
-//! parse to find them can disagree with the first. Aliases and merge keys (`<<`) are resolved here, within bounds that a
-//! small file of nested aliases cannot exceed. Scalars stay as written: what `007` or `yes` means depends on the key.
+//! The tree is built from the parser's events, because the value types of YAML libraries carry no lines, and a second
+//! parse to find the lines could disagree with the first. Aliases and merge keys (`<<`) are resolved here, within
+//! bounds that protect against small files with deeply nested aliases.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,26 +12,26 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use super::node::{Key, Node, NodeKind, Scalar};
 use super::problem::{Findings, Place, Reported, join};
 
-/// Values a file may hold once its aliases are resolved; long texts count as several. A thousand routes with ten targets
-/// each fit.
+/// The most values in a file once its aliases are resolved; a long text counts as several. A thousand routes with ten
+/// targets each fit.
 const MAX_COST: usize = 200_000;
 
-/// Keys that one mapping may have: each is compared with all others.
+/// The most keys in one mapping, since each is compared with all others.
 const MAX_KEYS: usize = 5_000;
 
-/// Levels of nesting, so that recursion over the tree is safe.
+/// The most levels of nesting, so that recursion over the tree is safe.
 const MAX_DEPTH: usize = 64;
 
-/// Bytes to parse, over and over, for a layout that the parser accepts.
+/// The most bytes to parse, in repeated attempts to repair the layout.
 const MAX_LAYOUT: usize = 16 << 20;
 
-/// Reads the one document of `text`; `None` when there is nothing in it.
+/// Reads the only document of `text`; `None` when it is empty.
 ///
-/// What the parser stumbles over ends the reading; duplicate keys and foreign tags are noted and passed over.
+/// A syntax error ends the reading; duplicate keys and unknown tags are reported and skipped.
 pub(crate) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
     let mut tree = Tree { findings, open: Vec::new(), anchors: HashMap::new(), root: None, cost: 0 };
     let mut documents = 0;
-    // At the end of a last line that nothing ends, the parser counts one more.
+    // If the last line has no line break, the parser counts one line too many.
     let last = 1 + text.matches(['\n', '\r']).count();
     for event in Parser::new_from_str(&with_legal_layout(text.strip_prefix('\u{feff}').unwrap_or(text))) {
         let (event, span) = match event {
@@ -57,10 +57,10 @@ pub(crate) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, 
     Ok(tree.root.filter(|root| !root.is_null()))
 }
 
-/// The place of a mistake, which is not always where the parser noticed it, and the remedy.
+/// The line and column of a mistake, which may be before the place where the parser noticed it, and the remedy.
 fn remedy(text: &str, info: &str, line: usize, column: usize) -> (usize, usize, Option<&'static str>) {
     if info.contains("tab") {
-        // The parser names the line before, or a column behind it.
+        // The parser names the line before the tab, or a column behind it.
         let tab_in_indent = |line: &str| {
             let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
             line.get(..indent).and_then(|indent| indent.find('\t'))
@@ -68,25 +68,25 @@ fn remedy(text: &str, info: &str, line: usize, column: usize) -> (usize, usize, 
         let found = (line..).zip(text.lines().skip(line.saturating_sub(1)));
         let found = found.filter_map(|(line, text)| Some((line, tab_in_indent(text)? + 1))).next();
         let (line, column) = found.unwrap_or((line, column));
-        return (line, column, Some("use spaces: YAML is indented with spaces alone, never with tabs"));
+        return (line, column, Some("use spaces; YAML does not allow tabs for indentation"));
     }
     let help = if info.contains("did not find expected '-' indicator") || info.contains("did not find expected key") {
-        Some("this line stands further left or right than those it belongs to")
+        Some("this line is not indented like the lines that it belongs to")
     } else if info.contains("unexpected end of stream") {
         Some("a quote or a bracket that begins here is not closed")
     } else if info.contains("cannot start any token") {
-        Some("a text that begins with this character goes in quotes")
+        Some("a text that begins with this character needs quotes")
     } else {
         None
     };
     (line, column, help)
 }
 
-/// The text with every line of a `[...]` or `{...}` that stands too far left moved to the right.
+/// The text, in which lines inside `[...]` or `{...}` that are indented too little are moved to the right.
 ///
-/// The parser goes by the letter of YAML 1.2, in which such lines, often a lone `]`, must be indented more than the block
-/// around them. Most parsers, the original's among them, do not care, and between brackets white space means nothing, so
-/// neither does this one. Lines keep their numbers.
+/// YAML 1.2 strictly requires such lines, often a lone `]`, to be indented more than the block around them, and this
+/// parser insists on it. Most parsers, OptiLLM's among them, do not, and white space between brackets has no meaning,
+/// so such files are accepted here. Lines keep their numbers.
 fn with_legal_layout(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     let mut parsed = 0;
@@ -105,7 +105,7 @@ fn with_legal_layout(text: &str) -> Cow<'_, str> {
     text
 }
 
-/// A list or mapping whose end has not come yet.
+/// A list or mapping that is still being read.
 struct Open {
     line: usize,
     anchor: usize,
@@ -114,7 +114,7 @@ struct Open {
 
 enum Nodes {
     List(Vec<Node>),
-    /// The last is a key that waits for its value.
+    /// The second field is a key that waits for its value.
     Map(Vec<(Key, Node)>, Option<Key>),
 }
 
@@ -174,14 +174,14 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Puts a complete node where it belongs: under the key that waits for it, or as a key itself.
+    /// Adds a complete node to the tree: to a list, under the key that waits for it, or as a key itself.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Reported> {
         self.cost = self.cost.saturating_add(1);
         let at = Place { line: node.line, ..Place::file() };
         if self.cost.max(node.cost) > MAX_COST {
             return Err(self.findings.problem(
                 &at,
-                format!("holds more than {MAX_COST} values, aliases resolved"),
+                format!("holds more than {MAX_COST} values once its aliases are resolved"),
                 None,
             ));
         }
@@ -201,8 +201,7 @@ impl Tree<'_> {
                     *waiting = Some(Key { text, line: node.line, merge });
                 }
                 (None, NodeKind::List(_) | NodeKind::Map(_)) => {
-                    let help =
-                        "a text that begins with `{` or `[` goes in quotes; a variable is ${NAME}, not {{ NAME }}";
+                    let help = "a text that begins with `{` or `[` needs quotes; a variable is written ${NAME}, not {{ NAME }}";
                     return Err(self.findings.problem(&at, "has a key that is not a text", Some(help.to_owned())));
                 }
             },
@@ -219,7 +218,7 @@ impl Tree<'_> {
         }
         match entries.iter().find(|(other, _)| other.text == key.text) {
             Some((first, _)) => {
-                let message = format!("stands here twice, first on line {}", first.line);
+                let message = format!("is given twice, first on line {}", first.line);
                 self.findings.problem(&at.key(&key.text, key.line), message, None);
             }
             None => entries.push((key, node)),
@@ -227,7 +226,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Replaces `<<` by the entries of the mappings it names; keys that are there already win.
+    /// Replaces `<<` by the entries of the mappings that it names; existing keys win.
     fn merge(&mut self, entries: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
         let (merges, mut all): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key.merge);
         for (key, node) in merges {
@@ -244,28 +243,28 @@ impl Tree<'_> {
                     }
                 } else {
                     let at = self.place(0).key("<<", key.line);
-                    self.findings.problem(&at, "must be an alias of a mapping, or a list of such", None);
+                    self.findings.problem(&at, "must be an alias of a mapping, or a list of such aliases", None);
                 }
             }
         }
         all
     }
 
-    /// Whether `tag` makes its scalar a text. Tags of other languages are problems: nobody would execute them.
+    /// True when `tag` makes its scalar a text. Tags that call for code of another language are problems.
     fn forces_text(&mut self, tag: &Tag, line: usize) -> bool {
         match (tag.handle.as_str(), tag.suffix.as_str()) {
             ("tag:yaml.org,2002:", "str") | ("", "tag:yaml.org,2002:str") | ("" | "!", "" | "!") => true,
             ("tag:yaml.org,2002:", "null" | "bool" | "int" | "float" | "seq" | "map") => false,
             _ => {
                 let at = self.place(line);
-                let help = "for a variable of the environment write ${NAME}".to_owned();
-                self.findings.problem(&at, "has a tag that means nothing here", Some(help));
+                let help = "to use an environment variable, write ${NAME}".to_owned();
+                self.findings.problem(&at, "has a YAML tag that is not supported", Some(help));
                 false
             }
         }
     }
 
-    /// The key path of what is open, at `line`.
+    /// The key path of the value that is being read, at `line`.
     fn place(&self, line: usize) -> Place {
         let key = self.open.iter().fold(String::new(), |path, open| match &open.nodes {
             Nodes::List(items) => format!("{path}[{}]", items.len()),

@@ -1,9 +1,9 @@
-//! What a connection is doing, and how long it may go on doing so: pure state and time, no sockets.
+//! The phases of a connection and their deadlines: pure state and time, no sockets.
 //!
-//! A connection is idle (no request), receives a head, or is busy with a request; the first two have a deadline, and so
-//! has an answer that the client does not read, which holds slots and a provider's connection. The
-//! phase is told by those who see it change: [`super::watched::Watched`] sees bytes, [`InProgress`] lives as long as a
-//! request. All run in the connection's one task, so that whoever polls it sees the phase as it is.
+//! A connection is idle (no request), receives a head, or is busy with a request. The first two phases have a deadline.
+//! So does an answer that the client does not read, because it holds slots and a provider's connection. The phase is
+//! set by the code that sees it change: [`super::watched::Watched`] sees bytes, and [`InProgress`] lives as long as a
+//! request. All of it runs in the connection's single task, so the phase is never out of date.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -17,17 +17,17 @@ use tokio::time::{Instant, Sleep};
 /// The bit of `Activity::mark` that says that a head has begun.
 const HEAD: u64 = 1;
 
-/// What one connection is doing.
+/// The present phase of one connection.
 #[derive(Debug)]
 pub struct Activity {
     opened: Instant,
     /// Requests in progress; HTTP/1.1 has one at a time, but the body of one may be dropped after the next has begun.
     busy: AtomicU32,
-    /// Since when it is idle or receives a head: milliseconds from `opened`, shifted left by one, and [`HEAD`].
+    /// The start of an idle phase or of a head: milliseconds from `opened`, shifted left by one, and [`HEAD`].
     mark: AtomicU64,
-    /// That is, since now: whoever looks next reads the clock, once for all that has happened.
+    /// True when `mark` is to be set to now. The next reader does so, and reads the clock only once.
     marks_now: AtomicBool,
-    /// Since when the client takes no bytes that wait for it: milliseconds from `opened` and one more; 0 when it does.
+    /// The moment since which the client has not taken waiting bytes: milliseconds from `opened`, plus one; else 0.
     stalled: AtomicU64,
 }
 
@@ -35,23 +35,23 @@ pub struct Activity {
 #[derive(Debug)]
 pub struct InProgress(Arc<Activity>);
 
-/// Which deadline has passed.
+/// The deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// No request came.
+    /// No request came in time.
     Idle,
-    /// A head did not end.
+    /// A head was not complete in time.
     Head,
-    /// An answer was not read.
+    /// An answer was not read in time.
     Unread,
 }
 
-/// How long each phase may last.
+/// The time limit of each phase.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct PhaseLimits {
     /// From the first byte of a head to its end.
     pub head: Duration,
-    /// Without a request, and without reading an answer that waits.
+    /// The time without a request, and the time without reading an answer that waits.
     pub idle: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Activity {
         })
     }
 
-    /// Bytes came from the client. Those of a body, and those of a next request that comes early, change nothing.
+    /// Bytes came from the client. Bytes of a body, or of a next request that comes early, change nothing.
     pub fn received(&self) {
         if !self.is_busy() && self.mark.load(Relaxed) & HEAD == 0 {
             self.mark.store(HEAD, Relaxed);
@@ -75,14 +75,14 @@ impl Activity {
         }
     }
 
-    /// Bytes wait for the client, which does not take them.
+    /// Bytes wait for the client, and it does not take them.
     pub fn stalled(&self) {
         if self.stalled.load(Relaxed) == 0 {
             self.stalled.store((self.now() >> 1) + 1, Relaxed);
         }
     }
 
-    /// Bytes went to the client: what is left of an answer whose body has ended is not idleness.
+    /// Bytes went to the client. A connection that sends the rest of an answer is not idle.
     pub fn sent(&self) {
         if self.stalled.load(Relaxed) != 0 {
             self.stalled.store(0, Relaxed);
@@ -103,18 +103,18 @@ impl Activity {
         !self.is_busy() && self.mark.load(Relaxed) & HEAD != 0
     }
 
-    /// Whether a request is in progress.
+    /// True while a request is in progress.
     pub fn is_busy(&self) -> bool {
         self.busy.load(Relaxed) > 0
     }
 
     fn now(&self) -> u64 {
-        // A connection that is open for 292 million years may be closed.
+        // Overflows after 292 million years, and then the connection may be closed.
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX >> 1) << 1
     }
 
-    /// When the present phase must be over; `None` while a request is in progress and its answer is read.
-    fn deadline(&self, limits: &Limits) -> Option<(Instant, Overdue)> {
+    /// The deadline of the present phase; `None` while a request is in progress and its answer is read.
+    fn deadline(&self, limits: &PhaseLimits) -> Option<(Instant, Overdue)> {
         if let Some(since) = self.stalled.load(Relaxed).checked_sub(1) {
             return Some((self.opened + Duration::from_millis(since) + limits.idle, Overdue::Unread));
         }
@@ -130,13 +130,13 @@ impl Activity {
         Some(if mark & HEAD == 0 { (since + limits.idle, Overdue::Idle) } else { (since + limits.head, Overdue::Head) })
     }
 
-    /// Ready when the present phase has lasted too long. To be polled whenever the connection has been.
+    /// Ready when the present phase has lasted too long. Must be polled after each poll of the connection.
     ///
-    /// The timer is set anew only when it is later than the deadline, or has fired: a connection that carries one
-    /// request after the other, each of whose heads comes at once, sets it once per `limits.idle`.
+    /// The timer is set again only when it is later than the deadline, or has fired. A connection that carries one
+    /// request after another, each with its whole head at once, sets it once per `limits.idle`.
     pub fn poll_overdue(
         &self,
-        limits: &Limits,
+        limits: &PhaseLimits,
         mut timer: Pin<&mut Sleep>,
         context: &mut Context<'_>,
     ) -> Poll<Overdue> {
@@ -169,9 +169,9 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
+    const LIMITS: PhaseLimits = PhaseLimits { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
-    /// The deadline, in seconds from `began`, that passes when nothing more happens.
+    /// The deadline, in seconds from `began`, if nothing more happens.
     async fn overdue(activity: &Activity, timer: Pin<&mut Sleep>, began: Instant) -> (Overdue, u64) {
         let mut timer = timer;
         let overdue = poll_fn(|context| activity.poll_overdue(&LIMITS, timer.as_mut(), context)).await;

@@ -1,7 +1,7 @@
 //! One connection, from its first byte to its end.
 //!
-//! Nothing is set up before there is something to serve: hyper takes 16 KiB of buffers for a connection, which one that
-//! merely stands open does not need.
+//! Nothing is set up before the first byte arrives: hyper takes 16 KiB of buffers for a connection, which an idle one
+//! does not need.
 
 use std::io::{self, BufRead as _};
 use std::pin::Pin;
@@ -18,17 +18,17 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Activity, Limits, Overdue};
+use super::activity::{Activity, Overdue, PhaseLimits};
 use super::farewell::{Farewells, WANTS_TLS};
 use super::socket::Stream;
 use super::watched::{Answering, Watched};
 use super::{Admitted, Closer, Peer, Settings, Site};
 
-/// What a TLS connection begins with: the type of a handshake record (RFC 8446, 5.1).
+/// The first byte of a TLS connection: the type of a handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-/// The most headers of a request; with more it is too large.
+/// The most headers that a request may have.
 const MAX_HEADERS: usize = 256;
-/// What a connection that has been idle for too long gets to say goodbye.
+/// The time that a connection has to close cleanly after it has been idle for too long.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// A connection that has been accepted.
@@ -39,7 +39,7 @@ pub(super) struct Connection<T> {
     pub settings: Arc<Settings>,
     pub close: CancellationToken,
     pub farewells: Farewells,
-    /// Held to the end.
+    /// Counts the connection for as long as it lives.
     pub admitted: Admitted,
 }
 
@@ -69,22 +69,22 @@ impl<T: Site> Connection<T> {
         match shaken {
             Ok(mut stream) => {
                 timer.as_mut().reset(Instant::now() + self.settings.idle_timeout);
-                // What came in one piece with the end of the handshake has been read from the socket already.
+                // The bytes that came together with the end of the handshake have been read from the socket already.
                 let holds_bytes = stream.get_mut().1.reader().fill_buf().is_ok();
                 if holds_bytes || self.first_byte(stream.get_ref().0, timer.as_mut()).await.is_some() {
                     self.serve_http(stream, timer).await;
                 } else {
-                    // Without a close_notify some clients take an end for an attack.
+                    // Without a close_notify some clients take the end of the connection for an attack.
                     let _ = timeout(CLOSING, stream.shutdown()).await;
                 }
             }
-            Err(error) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
+            Err(error) => tracing::debug!(peer = %self.peer, %error, "a TLS handshake failed: {error}"),
         }
     }
 
     /// Waits for the first byte, which stays unread; `None` when none comes in time.
     ///
-    /// Not by `readable`, which is ready at once for a socket of which nothing is known yet.
+    /// It does not use `readable`, which is ready at once for a socket that has not been polled before.
     async fn first_byte(&self, stream: &Stream, timer: Pin<&mut Sleep>) -> Option<u8> {
         stream.hurry();
         let mut first = [0];
@@ -102,19 +102,19 @@ impl<T: Site> Connection<T> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { peer, site, settings, close, farewells: _, admitted: _admitted } = self;
-        let limits = Limits { head: settings.header_timeout, idle: settings.idle_timeout };
+        let limits = PhaseLimits { head: settings.header_timeout, idle: settings.idle_timeout };
         let max_head = settings.max_header_bytes;
-        // What a reload has replaced is not kept in memory by connections that live on.
+        // A connection must not keep settings in memory that a reload has replaced.
         drop(settings);
         let (activity, closer) = (Activity::new(), Closer::default());
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let in_progress = activity.begin();
-            // Boxed: the HTTP library keeps room for it as long as the connection lasts, also while a stream runs.
+            // Boxed, because hyper reserves room for it for the whole life of the connection, even while a stream runs.
             let answer = Box::pin(site.answer(request, peer, &closer));
             async move { Ok::<_, std::convert::Infallible>(answer.await.map(|body| Answering::new(body, in_progress))) }
         });
         let connection = http1::Builder::new()
-            // The deadlines here are finer, and take no timer per request.
+            // The deadlines here are finer than hyper's, and need no timer per request.
             .header_read_timeout(None)
             .max_buf_size(max_head)
             .max_headers(MAX_HEADERS)
@@ -133,18 +133,18 @@ impl<T: Site> Connection<T> {
                 ended = driven => match ended {
                     Ok(ended) => return log_end(peer, ended),
                     Err(Overdue::Head) => {
-                        tracing::debug!(peer = %peer, "closed: the head of a request took too long");
+                        tracing::debug!(peer = %peer, "a connection was closed: the head of its request took too long");
                         return;
                     }
                     Err(Overdue::Unread) => {
-                        tracing::debug!(peer = %peer, "closed: the client does not read its answer");
+                        tracing::debug!(peer = %peer, "a connection was closed: the client does not read its answer");
                         return;
                     }
                     Err(Overdue::Idle) => {
                         connection.as_mut().graceful_shutdown();
                         match timeout(CLOSING, connection.as_mut()).await {
                             Ok(ended) => log_end(peer, ended),
-                            // A request that came in the last moment is not cut off.
+                            // A request that came at the last moment is not cut off.
                             Err(_) if activity.is_busy() => log_end(peer, connection.await),
                             Err(_) => {}
                         }
@@ -163,6 +163,6 @@ impl<T: Site> Connection<T> {
 
 fn log_end(peer: Peer, ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection ended");
+        tracing::debug!(%peer, %error, "a connection ended: {error}");
     }
 }

@@ -1,21 +1,21 @@
-//! File descriptors: each connection takes one, and clients and providers get half of them each.
+//! File descriptors: each connection takes one. Connections of clients get half of them, and providers the other half.
 //!
-//! A request has one connection of either kind, so more for one side than for the other would help nobody; and neither
-//! side may leave the other without any.
+//! A request needs one connection of either kind, so an uneven share would help nobody, and neither side may leave the
+//! other without descriptors.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Beyond the connections of clients and to providers: files, the runtime's own, and connections being turned away. Of a
-/// low limit no more than a quarter.
+/// Descriptors that are reserved for files, the runtime, and connections that are being turned away. If the limit is
+/// low, at most a quarter of it is reserved.
 const RESERVE: usize = super::farewell::MOST + 128;
 
-/// The least that either side needs.
+/// The fewest descriptors that either side needs.
 pub const LEAST: usize = 64;
 
-/// What a limit that leaves fewer connections than this deserves: a warning.
+/// A limit that leaves fewer connections than this causes a warning.
 const FEW: usize = 4096;
 
-/// Raises this process's limit of open files as far as it may.
+/// Raises this process's limit of open files as far as possible.
 pub fn provide() {
     raise();
 }
@@ -30,15 +30,18 @@ pub fn affordable(wanted: usize) -> usize {
     if share < FEW {
         tracing::warn!(
             limit,
-            "the system allows {limit} open files, so {share} connections of clients: raise it (ulimit -n)"
+            "the system allows {limit} open files, which is enough for {share} connections of clients: raise the limit (ulimit -n)"
         );
     } else {
-        tracing::debug!(limit, "the system allows {limit} open files, so {share} connections of clients");
+        tracing::debug!(
+            limit,
+            "the system allows {limit} open files, which is enough for {share} connections of clients"
+        );
     }
     share
 }
 
-/// The limit of open files, where it leaves too few for either side.
+/// The limit of open files, if it leaves too few for either side.
 pub fn too_few() -> Option<usize> {
     limit().filter(|limit| share(*limit) < LEAST)
 }
@@ -47,7 +50,7 @@ fn limit() -> Option<usize> {
     getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
 }
 
-/// The share of either side in so many files.
+/// The number of descriptors that either side gets under a limit.
 fn share(limit: usize) -> usize {
     (limit - RESERVE.min(limit / 4)) / 2
 }
@@ -61,8 +64,8 @@ fn raise() -> Option<u64> {
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
         Err(error) => {
-            // Some systems name a hard limit that they do not grant.
-            tracing::debug!(%error, "the limit of open files stays at {current:?}");
+            // Some systems report a hard limit but do not grant it.
+            tracing::debug!(%error, "the limit of open files cannot be raised and stays at {current:?}: {error}");
             current
         }
     }

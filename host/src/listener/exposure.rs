@@ -1,10 +1,10 @@
-//! Who can reach the listener, and whether anything keeps them out.
+//! Warns when others can reach a listener and no key keeps them out.
 
 use std::net::SocketAddr;
 
 use super::socket::Address;
 
-/// Which of the listeners.
+/// One of the two listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// The one for clients, `server`.
@@ -13,9 +13,9 @@ pub enum Door {
     Operators,
 }
 
-/// Warns when others than this machine can reach `address` and no key is asked for.
+/// Warns when other machines can reach `address` and no key is required.
 ///
-/// Warns when nothing keeps others out. A socket in the file system is exempt: its permissions say who may reach it.
+/// Warns when nothing keeps others out. A Unix socket is exempt, because its permissions control the access.
 pub fn warn_if_open(door: Door, address: &Address, has_keys: bool) {
     let Address::Tcp(address) = *address else { return };
     if let Some(warning) = warning(door, address, has_keys) {
@@ -35,7 +35,7 @@ fn warning(door: Door, address: SocketAddr, has_keys: bool) -> Option<String> {
     };
     let scope = if address.ip().is_unspecified() { ", on every network of this machine," } else { "" };
     Some(format!(
-        "ANYONE WHO CAN REACH {address}{scope} CAN {consequence}: no key is asked for. Set {key}, or {host}.host to \
+        "ANYONE WHO CAN REACH {address}{scope} CAN {consequence}: no key is required. Set {key}, or {host}.host to \
          127.0.0.1 when only this machine needs it"
     ))
 }

@@ -1,7 +1,7 @@
-//! Last words to connections that are not served: a canned answer, bounded in number and time.
+//! Fixed answers to connections that are not served, bounded in number and time.
 //!
-//! A socket that is closed while bytes lie unread in it resets the connection, and the client never sees the answer; so
-//! the client's request is awaited, and read until the client closes, which takes a task but hardly any memory.
+//! Closing a socket that holds unread bytes resets the connection, and the client never sees the answer. So the
+//! client's request is read until the client closes, which takes a task but hardly any memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use super::socket::Stream;
 
-/// More at once are closed without a word.
+/// Beyond this many at once, connections are closed without a response.
 pub(super) const MOST: usize = 256;
-/// How long the client gets to send its request, and then to take the answer.
+/// The time that the client has to send its request, and again to take the answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How much of what the client sends is read.
+/// The number of the client's bytes that are read.
 const MOST_READ: usize = 1 << 20;
 
-/// To a client that came when there were `server.max_connections` of them.
+/// The answer to a client that came when `server.max_connections` were open.
 pub(super) const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/json\r\n\
     content-length: 152\r\n\
@@ -30,14 +30,14 @@ pub(super) const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     {\"error\":{\"message\":\"The proxy is at its limit of connections. Try again in a moment.\",\
     \"type\":\"proxy_error\",\"param\":null,\"code\":\"too_many_connections\"}}";
 
-/// To a client that speaks plain HTTP where TLS is spoken.
+/// The answer to a client that speaks plain HTTP to a TLS listener.
 pub(super) const WANTS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain; charset=utf-8\r\n\
     content-length: 58\r\n\
     connection: close\r\n\r\n\
     This port speaks HTTPS: begin the URL with https:// here.\n";
 
-/// The answer to a client whose head is too large, in place of the HTTP library's empty one.
+/// The answer to a request whose head is too large, in place of the HTTP library's empty answer.
 pub(super) const HEAD_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
     content-type: application/json\r\n\
     content-length: 198\r\n\
@@ -45,7 +45,7 @@ pub(super) const HEAD_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields To
     {\"error\":{\"message\":\"The request's headers are too large: see server.max_header_bytes of the proxy, and at most \
     256 headers.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"headers_too_large\"}}";
 
-/// The same for a URL.
+/// The answer to a request whose URL is too long.
 pub(super) const URL_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\n\
     content-type: application/json\r\n\
     content-length: 120\r\n\
@@ -53,7 +53,7 @@ pub(super) const URL_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\n\
     {\"error\":{\"message\":\"The request's URL is too long.\",\"type\":\"invalid_request_error\",\"param\":null,\
     \"code\":\"url_too_long\"}}";
 
-/// The same for what is no HTTP.
+/// The answer to bytes that are not HTTP.
 pub(super) const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: application/json\r\n\
     content-length: 129\r\n\
@@ -61,7 +61,7 @@ pub(super) const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     {\"error\":{\"message\":\"The request is not valid HTTP/1.1.\",\"type\":\"invalid_request_error\",\"param\":null,\
     \"code\":\"malformed_request\"}}";
 
-/// Says last words.
+/// Sends the fixed answers.
 #[derive(Clone, Debug)]
 pub(super) struct Farewells {
     room: Arc<Semaphore>,
@@ -70,12 +70,12 @@ pub(super) struct Farewells {
 }
 
 impl Farewells {
-    /// Its tasks end with `close` at the latest.
+    /// Ends all its tasks when it is cancelled.
     pub fn new(tasks: TaskTracker, close: CancellationToken) -> Self {
         Self { room: Arc::new(Semaphore::new(MOST)), tasks, close }
     }
 
-    /// Answers whatever comes with `words` and closes the connection, without making the caller wait.
+    /// Answers the connection's request with `words` and closes it, without making the caller wait.
     pub fn say(&self, stream: Stream, words: &'static [u8]) {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else { return };
         let close = self.close.clone();
@@ -90,7 +90,7 @@ impl Farewells {
 }
 
 async fn say(mut stream: Stream, words: &[u8]) {
-    // An answer before the request would confuse some clients.
+    // Some clients would be confused by an answer before their request.
     let _ = timeout(PATIENCE, stream.peek(&mut [0])).await;
     let said = timeout(PATIENCE, async {
         stream.write_all(words).await?;

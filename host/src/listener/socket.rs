@@ -1,6 +1,6 @@
-//! The two kinds of sockets that clients come to: TCP, and one in the file system.
+//! The two kinds of sockets that a listener can have: TCP and Unix sockets.
 //!
-//! Only this file knows the difference; whoever serves a connection does not know which kind it is.
+//! Only this file knows the difference; the rest of the listener works with either kind.
 
 use std::fmt;
 use std::fs;
@@ -19,20 +19,20 @@ use tokio::time::timeout;
 
 use super::Peer;
 
-/// Enough for a burst of connections: with fewer the kernel drops some, and their clients try again after a second.
+/// The backlog, enough for a burst: with less the kernel drops connections, and their clients retry after a second.
 const BACKLOG: u32 = 4096;
 
-/// The permissions of a socket in the file system: for the user that the proxy runs as, and that user's group, in which
-/// a web server before it can be.
+/// The permissions of a Unix socket: for the user that runs the proxy and for its group, which a web server in front of
+/// the proxy can belong to.
 const MODE: u32 = 0o660;
 
-/// The time that a socket which is there already gets to say that somebody listens.
+/// The time in which an existing Unix socket must accept a connection to count as in use.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// The prefix in the configuration that marks a socket in the file system.
+/// The prefix in the configuration that marks a Unix socket.
 const IN_FILE_SYSTEM: &str = "unix:";
 
-/// The place that a listener is bound to.
+/// The address that a listener is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An address and a port.
@@ -41,7 +41,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// The beginning of URLs: `http://ADDRESS`, or what the configuration says of a socket in the file system.
+/// The beginning of URLs: `http://ADDRESS`, or `unix:PATH` for a Unix socket.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,12 +60,12 @@ pub enum Socket {
     Unix(UnixSocket),
 }
 
-/// A socket in the file system, which goes when its owner does.
+/// A Unix socket, whose file is removed when this is dropped.
 #[derive(Debug)]
 pub struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and inode: another process may have put its own in the place.
+    /// Device and inode, to notice when another process has put its own socket at the path.
     identity: Option<(u64, u64)>,
 }
 
@@ -74,17 +74,17 @@ pub struct UnixSocket {
 pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
-    /// A connection to a socket in the file system.
+    /// A connection to a Unix socket.
     Unix(UnixStream),
 }
 
 impl Socket {
-    /// Binds a listener; port 0 lets the system choose, and `unix:PATH` as the host is a socket in the file system.
+    /// Binds a listener; port 0 lets the system choose, and `unix:PATH` as the host means a Unix socket.
     ///
     /// # Errors
     ///
-    /// When the name does not resolve or none of its addresses can be bound; when somebody listens at the path, or
-    /// something else than a socket is there.
+    /// When the name does not resolve or none of its addresses can be bound; when another process listens at the path,
+    /// or the path is not a socket.
     pub async fn bind(host: &str, port: u16) -> io::Result<Self> {
         if let Some(path) = host.strip_prefix(IN_FILE_SYSTEM) {
             return UnixSocket::bind(Path::new(path)).await.map(Self::Unix);
@@ -103,7 +103,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// When the system does not know.
+    /// When the system cannot tell.
     pub fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
@@ -115,7 +115,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// When it broke before, or the system lacks something.
+    /// When the connection broke before it was accepted, or the system lacks resources.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
@@ -138,14 +138,14 @@ impl UnixSocket {
     async fn bind(path: &Path) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(found) if found.file_type().is_socket() => {
-                // Left behind by a process that was killed, unless somebody answers.
+                // If nobody answers, a process that was killed has left it behind.
                 match timeout(ANSWERS, UnixStream::connect(path)).await {
                     Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
                     Ok(Err(error)) => return Err(error),
                     Ok(Ok(_)) | Err(_) => return Err(io::ErrorKind::AddrInUse.into()),
                 }
             }
-            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a socket is there")),
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -162,14 +162,14 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
-            // Whoever took it away meanwhile did what was to be done.
+            // Another process may have removed it meanwhile, which is just as good.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 impl Stream {
-    /// Small pieces go out at once. A socket that refuses the option is one that has just been closed.
+    /// Sends small pieces at once. Only a socket that has just been closed refuses the option.
     pub fn hurry(&self) {
         if let Self::Tcp(stream) = self {
             let _ = stream.set_nodelay(true);
@@ -254,7 +254,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("p.sock");
         let host = format!("unix:{}", path.display());
-        // A listener of the standard library leaves its socket behind.
+        // A listener of the standard library does not remove its socket.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let socket = Socket::bind(&host, 0).await.unwrap();
         assert_eq!(socket.address().unwrap().to_string(), host);

@@ -1,7 +1,6 @@
-//! The listener's certificate: from two PEM files to what a handshake needs.
+//! Loads the listener's certificate and key from two PEM files.
 //!
-//! Whoever loads it puts it into [`super::Settings`]; the handshakes that follow use it, and connections that stand are
-//! not touched.
+//! The result goes into [`super::Settings`]. It applies to later handshakes; existing connections are not affected.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::config::TlsFiles;
 ///
 /// # Errors
 ///
-/// [`CertificateError`], for the first thing that is wrong.
+/// [`CertificateError`], for the first mistake.
 pub fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
     let (chain, key) = identity(&files.cert, &files.key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -33,13 +32,13 @@ mod tests {
     use super::*;
     use crate::proxy::respond::chain as whole_text;
 
-    /// Certificate and key as PEM.
+    /// A certificate and its key as PEM.
     fn issue() -> (String, String) {
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         (issued.cert.pem(), issued.signing_key.serialize_pem())
     }
 
-    /// What is wrong with these two texts, without the folder's name; empty when nothing is.
+    /// The error for these two texts, without the folder's name; empty when there is none.
     fn wrong(cert: &[u8], key: &[u8]) -> String {
         let folder = TempDir::new().unwrap();
         let at = |name| folder.path().join(name);
@@ -79,7 +78,7 @@ mod tests {
             (cert, cert, "server.tls.key: key.pem holds no private key"),
             (cert, encrypted, "server.tls.key: key.pem holds an encrypted private key"),
             (cert, empty_key, "server.tls.key: key.pem holds a private key that cannot be used"),
-            (cert, garbled, "server.tls.key: key.pem is not sound PEM"),
+            (cert, garbled, "server.tls.key: key.pem is not valid PEM"),
             (cert, issue().1.as_bytes(), "server.tls.key: key.pem does not match the certificate in cert.pem"),
         ] {
             assert_eq!(wrong(cert, key), text);
@@ -90,7 +89,7 @@ mod tests {
             "{refused}"
         );
         let garbled = wrong(unended, key);
-        assert!(garbled.starts_with("server.tls.cert: cert.pem is not sound PEM: "), "{garbled}");
+        assert!(garbled.starts_with("server.tls.cert: cert.pem is not valid PEM: "), "{garbled}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The two wrappers that tell an [`Activity`] what happens: one around the socket, one around the response's body.
+//! Two wrappers that report to an [`Activity`]: one around the socket, one around the response's body.
 //!
-//! A head that the HTTP library does not understand it answers by itself, without a body, and closes; what it says there
-//! is exchanged here for an answer with one.
+//! The HTTP library itself answers a head that it does not understand, without a body, and closes the connection. That
+//! answer is replaced here by one with a body.
 //!
-//! Apart from [`super::activity`], which knows phases and time but neither sockets nor HTTP.
+//! This file stands apart from [`super::activity`], which knows phases and time but neither sockets nor HTTP.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -21,14 +21,14 @@ use super::farewell::{HEAD_TOO_LARGE, NOT_HTTP, URL_TOO_LONG};
 pub struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
-    /// The answer still to be sent in the library's place, once it has refused a head.
+    /// The rest of the answer that is sent in the library's place, once it has refused a head.
     instead: Option<&'static [u8]>,
     /// The number of bytes that may still be read and thrown away once nothing more is said.
     to_discard: usize,
 }
 
-/// The bytes that a client may still send after its head was refused, so that it reads why: a socket that is closed
-/// while bytes lie unread in it resets the connection.
+/// The bytes that a client may still send after its head was refused, so that it can read the answer: closing a socket
+/// that holds unread bytes resets the connection.
 const MOST_DISCARDED: usize = 1 << 20;
 
 impl<S> Watched<S> {
@@ -64,14 +64,14 @@ fn instead_of(bytes: &[u8]) -> Option<&'static [u8]> {
         b"400" => NOT_HTTP,
         _ => return None,
     };
-    // Each answer of the proxy's own has a body, or names its request.
+    // Every answer of the proxy has a body or names its request, so this one is the library's.
     let empty = memchr::memmem::find(bytes, b"content-length: 0\r\n").is_some();
     let ours = memchr::memmem::find(bytes, b"x-request-id").is_some();
     (empty && !ours).then_some(answer)
 }
 
 impl<S: AsyncWrite + Unpin> Watched<S> {
-    /// Says what is left of the answer in the library's place; then `in_place_of` bytes count as written.
+    /// Sends the rest of the replacing answer; when it is complete, `in_place_of` bytes count as written.
     fn poll_instead(
         &mut self,
         mut rest: &'static [u8],
@@ -92,7 +92,7 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Reads what still comes and throws it away, to the end or as much as is bearable.
+    /// Reads and discards what still comes, up to its end or a limit.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut sink = [0; 4096];
         while self.to_discard > 0 {
@@ -155,12 +155,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
-        // In the time that a head has; see `Activity`.
+        // Within the time limit of a head; see `Activity`.
         self.poll_discard(context).map(Ok)
     }
 }
 
-/// A response's body that holds its request in progress until the HTTP library has let go of it.
+/// A response's body that keeps its request in progress until the HTTP library drops it.
 #[derive(Debug)]
 pub struct Answering<B> {
     body: B,

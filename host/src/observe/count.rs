@@ -6,7 +6,7 @@ use super::Story;
 use crate::metrics::Metrics;
 use crate::routing::OutcomeKind;
 
-/// Counts a request that took so long.
+/// Counts a request and its duration.
 pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
     metrics.request_took(story.endpoint, duration);
     let Some(last) = story.attempts.last() else {

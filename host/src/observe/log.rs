@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Story;
 use crate::telemetry;
 
-/// Writes the line of a request that took so long.
+/// Writes the line of a request with its duration.
 pub fn write(story: &Story, duration: Duration) {
     if !tracing::enabled!(tracing::Level::INFO) {
         return;
@@ -16,7 +16,7 @@ pub fn write(story: &Story, duration: Duration) {
     let usage = story.usage.unwrap_or_default();
     let route = story.route.as_ref();
     let mapped = story.mapped().filter(|mapped| *mapped != story.model);
-    // In a line for people they stand at its end.
+    // In the text format they come last.
     let structured = telemetry::is_structured();
     tracing::info!(
         request_id = story.id,
@@ -48,7 +48,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// As logged: microseconds are enough.
+/// Rounds to microseconds, which is precise enough for the log.
 fn rounded(duration: Duration) -> f64 {
     (millis(duration) * 1000.0).round() / 1000.0
 }

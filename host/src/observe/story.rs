@@ -22,54 +22,54 @@ pub struct Story {
     pub method: http::Method,
     /// The client's path.
     pub path: String,
-    /// The place of its endpoint among the labels of metrics.
+    /// The index of its endpoint among the labels of metrics.
     pub endpoint: usize,
     /// The model that the client asked for, cut and without control characters.
     pub model: String,
-    /// The model that was asked for in its place, where a route fell back to one.
+    /// The model that was requested instead, if a route fell back to one.
     pub instead: Option<String>,
-    /// Whether a stream was asked for.
+    /// True when a stream was requested.
     pub streaming: bool,
     /// The client's address, unless it has none.
     pub client: Option<IpAddr>,
-    /// The route that it took, if it came to that.
+    /// The route that it took, if it got that far.
     pub route: Option<Arc<Route>>,
-    /// All attempts; the one that the answer comes from is the last.
+    /// All attempts; the answer comes from the last one.
     pub attempts: Vec<Attempt>,
-    /// `None` until the answer's head was made: a client that left before it.
+    /// The status of the answer; `None` if the client left before the answer's head was made.
     pub status: Option<u16>,
     /// The code of the proxy's own error.
     pub error: Option<&'static str>,
-    /// What others took: the client with its body, the queue, slots, providers.
+    /// The time spent waiting for others: the client with its body, the queue, slots, providers.
     pub waited: Duration,
-    /// Of that, the queue.
+    /// The part of it spent in the queue.
     pub queued: Option<Duration>,
-    /// Until the head of the answer.
+    /// The time until the head of the answer.
     pub first_byte: Option<Duration>,
-    /// Of that, what the proxy itself took.
+    /// The part of it that the proxy itself took.
     pub overhead: Option<Duration>,
-    /// What the answer says that it took of tokens.
+    /// The tokens that the answer reports.
     pub usage: Option<Usage>,
-    /// The decision, where answers name it.
+    /// The decision, if answers name it.
     pub decision: Option<String>,
 }
 
 /// One try at one provider.
 #[derive(Debug)]
 pub struct Attempt {
-    /// Who was tried.
+    /// The provider.
     pub provider: Arc<Provider>,
-    /// Among the targets of the route.
+    /// The index among the targets of the route.
     pub target: u32,
-    /// How it ended; cancelled, until that is known.
+    /// Its outcome; cancelled until it is known.
     pub kind: OutcomeKind,
-    /// When it began.
+    /// Its start.
     pub began: Instant,
-    /// How long it took, once it has ended.
+    /// Its duration, once it has ended.
     pub took: Duration,
 }
 
-/// The figures of one answer.
+/// The token counts of one answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt.
@@ -79,7 +79,7 @@ pub struct Usage {
 }
 
 impl Story {
-    /// Begins the story of a request; `endpoint` is the label of those that are none.
+    /// Begins the story of a request; `endpoint` is the label of unknown endpoints.
     pub fn new(id: String, method: http::Method, path: String, endpoint: usize) -> Self {
         Self {
             id,
@@ -104,7 +104,7 @@ impl Story {
         }
     }
 
-    /// Notes who asks.
+    /// Notes the client.
     pub fn came_from(&mut self, client: IpAddr) {
         self.client = Some(client.to_canonical());
     }
@@ -117,22 +117,22 @@ impl Story {
     /// Notes the model that was asked for, and whether as a stream.
     pub fn asked_for(&mut self, model: &str, streaming: bool) {
         self.streaming = streaming;
-        // A client's text: bounded, and without anything that could break a line.
+        // The text comes from a client, so it is cut and stripped of characters that could break a line.
         self.model = model.chars().filter(|c| !c.is_control()).take(200).collect();
     }
 
-    /// Notes that another model is asked for, on its own route.
+    /// Notes that another model is requested, on its own route.
     pub fn fell_back(&mut self, model: &str, route: &Arc<Route>) {
         self.routed(route);
         self.instead = Some(model.to_owned());
     }
 
-    /// Notes that somebody else was waited for.
+    /// Notes a wait for somebody else.
     pub fn waited(&mut self, wait: Duration) {
         self.waited += wait;
     }
 
-    /// Notes that an attempt began at `began`, and gives its place among the attempts; its outcome is noted by
+    /// Notes that an attempt began at `began`, and returns its index among the attempts; its outcome is noted by
     /// [`Story::ended`].
     pub fn attempted(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
         if !self.attempts.is_empty() {
@@ -153,7 +153,7 @@ impl Story {
         self.attempts.len() - 1
     }
 
-    /// Notes how the attempt in this place ended.
+    /// Notes the outcome of the attempt with this index.
     pub fn attempt_ended(&mut self, at: usize, outcome: Outcome, now: Instant) {
         if let Some(attempt) = self.attempts.get_mut(at) {
             attempt.kind = outcome.kind();
@@ -161,12 +161,12 @@ impl Story {
         }
     }
 
-    /// Notes how the latest attempt ended.
+    /// Notes the outcome of the latest attempt.
     pub fn ended(&mut self, outcome: Outcome, now: Instant) {
         self.attempt_ended(self.attempts.len().wrapping_sub(1), outcome, now);
     }
 
-    /// Puts the attempt in this place behind the others: it is what the answer comes from.
+    /// Moves the attempt with this index behind the others, because the answer comes from it.
     pub fn won(&mut self, at: usize) {
         if at + 1 == self.attempts.len() {
             return;
@@ -175,7 +175,7 @@ impl Story {
         self.attempts.push(attempt);
     }
 
-    /// The name of the provider of the attempt in this place.
+    /// The name of the provider of the attempt with this index.
     pub fn provider_of(&self, at: usize) -> Option<&str> {
         self.attempts.get(at).map(|attempt| attempt.provider.config.name.as_str())
     }
@@ -190,7 +190,7 @@ impl Story {
         Some(self.route.as_ref()?.target(self.attempts.last()?.target))
     }
 
-    /// The name by which the latest provider was asked for the model.
+    /// The model name that was sent to the latest provider.
     pub fn mapped(&self) -> Option<Cow<'_, str>> {
         let (route, last) = (self.route.as_ref()?, self.attempts.last()?);
         let asked = self.instead.as_deref().unwrap_or(&self.model);

@@ -1,8 +1,8 @@
-//! The way of the log's lines: into memory, from which a thread of its own writes them.
+//! Log lines go into a buffer in memory, from which a separate thread writes them.
 //!
-//! stderr may be a pipe that nobody reads, and then a write never ends; whoever logged would wait, which is everybody.
-//! Lines that have not been written are bounded; those beyond are counted and dropped. Lines that come while the thread
-//! writes go out together, with one system call.
+//! stderr may be a pipe that nobody reads, and then a write blocks forever; without the buffer, every task that logs
+//! would block too. The buffer is bounded; lines beyond it are counted and dropped. Lines that come while the thread
+//! writes are written together, with one system call.
 
 use std::io;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use parking_lot::{Condvar, Mutex};
 
 use super::plain;
 
-/// Bytes that may wait to be written: some thousand lines.
+/// The most bytes that may wait to be written: some thousand lines.
 const WAITING: usize = 1 << 20;
-/// Memory that is kept for the next lines; a burst's is given back.
+/// The capacity that is kept for the next lines; after a burst, the rest is freed.
 const KEPT: usize = 64 << 10;
-/// The time to wait for a terminal or pipe that somebody has made non-blocking.
+/// The pause before another attempt when stderr is a non-blocking terminal or pipe.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// A log that takes lines without waiting.
+/// A log that takes lines without blocking.
 #[derive(Clone)]
 pub struct Lines {
     shared: Arc<Shared>,
@@ -28,30 +28,31 @@ pub struct Lines {
 }
 
 struct Shared {
-    state: Mutex<State>,
-    /// Tells the thread that there is something to write.
+    state: Mutex<Buffer>,
+    /// Wakes the thread when there is something to write.
     more: Condvar,
-    /// Tells whoever waits that all is written.
+    /// Wakes the callers of `flush` when everything is written.
     empty: Condvar,
     dropped: AtomicU64,
 }
 
 #[derive(Default)]
-struct State {
+struct Buffer {
     waiting: Vec<u8>,
     /// True while the thread writes what it has taken.
     writing: bool,
-    /// The thread sleeps.
+    /// True while the thread sleeps.
     idle: bool,
 }
 
 impl Lines {
-    /// Starts the thread that writes to `sink`. `after_loss` is called by it with the number of lines that were dropped
-    /// when it can write again.
+    /// Starts the thread that writes to `sink`. When it can write again after a loss, it calls `after_loss` with the
+    /// number
+    /// of lines that were dropped.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
+    /// When no thread can be started.
     pub fn start(
         notation: plain::Notation,
         sink: impl io::Write + Send + 'static,
@@ -68,7 +69,7 @@ impl Lines {
         Ok(Self { shared, notation })
     }
 
-    /// Takes what is to be written: one line or several, whole.
+    /// Takes one or several complete lines.
     pub fn put(&self, lines: &[u8]) {
         let mut state = self.shared.state.lock();
         if state.waiting.len() + lines.len() > WAITING {
@@ -82,19 +83,19 @@ impl Lines {
         }
     }
 
-    /// Waits until all is written, at most for `limit`.
+    /// Waits until everything is written, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
         let mut state = self.shared.state.lock();
-        let unwritten = |state: &mut State| state.writing || !state.waiting.is_empty();
+        let unwritten = |state: &mut Buffer| state.writing || !state.waiting.is_empty();
         self.shared.empty.wait_while_for(&mut state, unwritten, limit);
     }
 
-    /// The notation of escapes that lines use.
+    /// The notation for escapes in lines.
     pub fn notation(&self) -> plain::Notation {
         self.notation
     }
 
-    /// Lines dropped so far.
+    /// The number of lines dropped so far.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Relaxed)
     }
@@ -115,7 +116,7 @@ impl Shared {
             std::mem::swap(&mut state.waiting, &mut batch);
             (state.writing, state.idle) = (true, false);
             drop(state);
-            // Where nothing can be written, to a pipe whose reader has gone, there is nobody to tell.
+            // If the reader of the pipe has gone, nothing can be written and nobody can be told.
             let written = write_whole(&mut sink, &batch).is_ok();
             if batch.capacity() > KEPT {
                 batch = Vec::new();
@@ -143,7 +144,7 @@ fn write_whole(sink: &mut impl io::Write, mut bytes: &[u8]) -> io::Result<()> {
     sink.flush()
 }
 
-/// One event is one call of `write`, as the formatting layer makes it.
+/// The formatting layer makes one call of `write` per event.
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.put(bytes);
@@ -155,8 +156,8 @@ impl io::Write for Lines {
     }
 }
 
-/// stderr without the lock that the standard library's has: a write that hangs must not hold up those who say something
-/// last before they end.
+/// stderr without the standard library's lock: a write that hangs must not block a program that writes a last message
+/// before it ends.
 pub fn stderr() -> io::Result<std::fs::File> {
     use std::os::fd::AsFd as _;
     Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
@@ -192,7 +193,7 @@ mod tests {
         let sink = Gate(gate, Arc::clone(&written));
         let lines = Lines::start(plain::Notation::Text, sink, move |lost| tell.send(lost).unwrap_or_default()).unwrap();
         let line = [b'x'; 1024];
-        // One batch may be with the thread, and one waits.
+        // The thread may hold one batch while another one waits.
         for _ in 0..3 * WAITING / line.len() {
             lines.put(&line);
         }

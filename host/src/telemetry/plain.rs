@@ -1,7 +1,7 @@
-//! Characters that would make a terminal or an editor show a log as something that it is not, written as escapes.
+//! Escapes characters that would make a terminal or an editor display a falsified log.
 //!
-//! The formatting layers escape what ASCII has of them. Left are the C1 controls, which some terminals obey as they do
-//! ESC, those that change the direction of what follows (CVE-2021-42574), and Unicode's own ends of lines.
+//! The formatting layers escape those in ASCII. This module escapes the others: the C1 controls, which some terminals
+//! obey like ESC, characters that change the direction of text (CVE-2021-42574), and Unicode's line separators.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use std::io::Write as _;
 pub enum Notation {
     /// Rust's notation: `\u{9b}`.
     Text,
-    /// JSON's notation, for a text in which the whole line stands when it is not ASCII: `\u009b`.
+    /// JSON's notation: `\u009b`.
     Json,
 }
 

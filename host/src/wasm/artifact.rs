@@ -1,4 +1,4 @@
-//! The file of a component: read within bounds, and told apart from everything else that it might be.
+//! Reads the file of a component, within bounds, and rejects files of other kinds.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::path::Path;
 use super::load_error::LoadError;
 use super::output::one_line;
 
-/// Reads a component's file, of at most so many bytes.
+/// Reads a component's file, if it has at most `most` bytes.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub fn check_format(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// The whole story of an error, on one line.
+/// An error with all its causes, on one line.
 pub fn chain(error: &wasmtime::Error) -> String {
     one_line(&format!("{error:#}"))
 }

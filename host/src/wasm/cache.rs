@@ -1,9 +1,10 @@
-//! Compiled code on disk: a component of an interpreted language compiles for tens of seconds, and loads in a fraction.
+//! Compiled code on disk: a component in an interpreted language takes tens of seconds to compile, but loads in less
+//! than a second.
 //!
-//! What lies here is machine code that runs with the rights of this process, so where it comes from matters more than
-//! anything else about it. It is never a user's: the folder and each file must be this process's own and writable by
-//! nobody else, and a digest binds the code to the component and the engine that it was made from. A cache that is
-//! missing, full, damaged or not ours only means compiling.
+//! The cache holds machine code that runs with the rights of this process, so its origin matters most. The folder and
+//! each file must belong to the user of this process and be writable by nobody else, and a digest binds the code to the
+//! component and the engine that it was made from. If the cache is missing, full, damaged or not ours, components are
+//! compiled instead.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -25,30 +26,30 @@ use super::load_error::LoadError;
 /// The variable that names the folder, or says `off`.
 const VARIABLE: &str = "POINTSMAN_CACHE";
 
-/// What a file begins with. Another layout gets another number.
+/// The first bytes of a file. Every change of the layout must change the number.
 const MAGIC: &[u8; 16] = b"pointsman-code 1";
 
 /// Bytes before the code: [`MAGIC`] and a digest.
 const HEADER: usize = MAGIC.len() + 32;
 
-/// How the name of a file with code ends.
+/// The suffix of a file with code.
 const CODE: &str = ".code";
 
-/// How the name of a file begins that is still being written.
+/// The prefix of a file that is still being written.
 const TEMPORARY: &str = ".pointsman-";
 
-/// Files kept; of more, those not used for longest go.
+/// The most files kept; beyond it, the least recently used ones are removed.
 const FILES: usize = 64;
 
-/// Bytes kept in all files together; one file may have as many.
+/// The most bytes kept in all files together, and the largest single file.
 const BYTES: u64 = 1 << 30;
 
-/// A temporary file as old as this was left behind by a process that has ended.
+/// The age at which a temporary file must have been left behind by a process that has ended.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 static SHARED: OnceLock<Cache> = OnceLock::new();
 
-/// The folder for compiled code: `$POINTSMAN_CACHE`, of which `off` and nothing mean none; else `pointsman` in
+/// The folder for compiled code: `$POINTSMAN_CACHE`, where `off` and an empty text mean none; else `pointsman` in
 /// `$XDG_CACHE_HOME` or in `~/.cache`. `None` too when none of the variables is set.
 ///
 /// Reads the environment through `variable`.
@@ -62,25 +63,27 @@ pub fn cache_folder(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf
     caches.map(|caches| caches.join("pointsman"))
 }
 
-/// Keeps compiled code in `folder`, which is made if need be, for the rest of this process. To be called once, before
-/// the first strategy is loaded; a second call changes nothing.
+/// Keeps compiled code in `folder`, which is created if it is missing, for the rest of this process. Call this once,
+/// before the first strategy is loaded; a second call changes nothing.
 ///
-/// Where the folder cannot be used, one warning in the log says why, and strategies are compiled at each start.
+/// If the folder cannot be used, one warning in the log says why, and strategies are compiled at each start.
 pub fn use_cache(folder: &Path) {
     match Cache::open(folder) {
         Ok(cache) => drop(SHARED.set(cache)),
         Err(unusable) => {
             let folder = folder.display();
-            tracing::warn!("strategies are compiled at each start, as the cache {folder} cannot be used: {unusable}");
+            tracing::warn!(
+                "strategies are compiled at each start, because the cache {folder} cannot be used: {unusable}"
+            );
         }
     }
 }
 
-/// Compiles a component, or finds what was compiled before.
+/// Compiles a component, or loads it from the cache.
 ///
 /// # Errors
 ///
-/// Why it cannot be compiled.
+/// The reason why it cannot be compiled.
 pub fn compiled(engine: &Engine, order: &Order<'_>) -> Result<Component, LoadError> {
     let (wasm, cache) = (engine.wasm(), SHARED.get());
     if let Some(component) = cache.and_then(|cache| cache.load(wasm, order.digest)) {
@@ -107,12 +110,12 @@ pub fn compiled(engine: &Engine, order: &Order<'_>) -> Result<Component, LoadErr
     Ok(component)
 }
 
-/// The sealed code of another process, and the component that it is.
+/// The sealed code that another process has made, and the component loaded from it.
 type Made = (Arc<[u8]>, Component);
 
-/// The code that another process has made; `None` where the component is to be compiled in this one.
+/// The code that another process has made; `None` if the component has to be compiled in this process.
 fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<Made>, LoadError> {
-    // What is in this binary can be trusted, and is small.
+    // Components inside this binary are trusted and small.
     if order.trusted {
         return Ok(None);
     }
@@ -124,9 +127,9 @@ fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<Made>, LoadErr
         sealed.map(load).transpose()
     });
     match made {
-        // Where no process can be started, a strategy that is meant shall be used all the same.
+        // If no process can be started, the strategy that the operator chose is still used.
         Err(LoadError::Uncompiled(why)) => {
-            tracing::warn!("{} is compiled in this process, without limits: {why}", order.source);
+            tracing::warn!("{} is compiled in the process of the server, without limits: {why}", order.source);
             Ok(None)
         }
         made => made,
@@ -138,7 +141,7 @@ fn code_in(sealed: &[u8]) -> &[u8] {
     sealed.get(HEADER..).unwrap_or_default()
 }
 
-/// The header that stands before a component's code where it is kept, or handed from one process to the other.
+/// The header before a component's code, in a file and between processes.
 pub fn header(engine: &wasmtime::Engine, component: &[u8], code: &[u8]) -> Vec<u8> {
     [&MAGIC[..], seal(engine, &Digest::of([component]), code).bytes()].concat()
 }
@@ -158,7 +161,7 @@ fn loaded(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, String> {
     component.map_err(|error| format!("{error:#}"))
 }
 
-/// Why a folder cannot hold the cache.
+/// The reason why a folder cannot hold the cache.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error("{0}")]
@@ -171,17 +174,17 @@ enum Unusable {
     Open { mode: u32 },
 }
 
-/// A folder that was found to be ours alone.
+/// A folder that was checked to be ours alone.
 struct Cache {
     folder: PathBuf,
-    /// The user that files of ours belong to.
+    /// The user who must own the files.
     us: u32,
 }
 
 impl Cache {
     fn open(folder: &Path) -> Result<Self, Unusable> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // Links on the way are the user's business; from here on only the real folder counts.
+        // The user may have links on the path; from here on only the real folder counts.
         let folder = folder.canonicalize()?;
         let found = fs::symlink_metadata(&folder)?;
         if !found.is_dir() {
@@ -190,7 +193,7 @@ impl Cache {
         if others_may_write(&found) {
             return Err(Unusable::Open { mode: found.mode() & 0o777 });
         }
-        // What a file of ours belongs to is by definition who we are, and that we can make one is worth knowing too.
+        // The owner of a new file tells which user we are, and shows that we can write here.
         let (path, file) = create_temporary(&folder)?;
         let us = file.metadata().map(|made| made.uid());
         fs::remove_file(path)?;
@@ -201,14 +204,14 @@ impl Cache {
         Ok(Self { folder, us })
     }
 
-    /// The code of a component, if it lies here and is sound. A file that is not is removed.
+    /// The code of a component, if it is cached and intact. A damaged file is removed.
     fn load(&self, engine: &wasmtime::Engine, digest: &Digest) -> Option<Component> {
         let path = self.path(engine, digest);
         let content = match self.read(&path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!("compiled code in {} is not used: {error}", path.display());
+                tracing::warn!("the compiled code in {} is not used: {error}", path.display());
                 return None;
             }
         };
@@ -216,7 +219,7 @@ impl Cache {
         match component {
             Ok(component) => Some(component),
             Err(reason) => {
-                tracing::warn!("compiled code in {} is discarded: {reason}", path.display());
+                tracing::warn!("the compiled code in {} is discarded: {reason}", path.display());
                 drop(fs::remove_file(path));
                 None
             }
@@ -226,7 +229,7 @@ impl Cache {
     /// Reads a file that is regular, ours, and writable by nobody else.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let refused = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-        // Before it is opened, as opening a pipe would wait for a writer; and afterwards, as only that is certain.
+        // Checked before opening, because opening a pipe would block; and afterwards, because only that is certain.
         if !fs::symlink_metadata(path)?.is_file() {
             return refused("it is not a regular file");
         }
@@ -236,14 +239,14 @@ impl Cache {
             return refused("it is not a regular file");
         }
         if found.uid() != self.us || others_may_write(&found) {
-            return refused("it is not this user's alone");
+            return refused("it does not belong to this user, or others may write to it");
         }
         if found.len() > BYTES {
             return refused("it is too large");
         }
         let mut content = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
         (&file).take(BYTES).read_to_end(&mut content)?;
-        // What was used last is kept longest. If this fails it is merely forgotten earlier.
+        // The most recently used files are kept longest. If this fails, the file is merely removed earlier.
         drop(file.set_modified(SystemTime::now()));
         Ok(content)
     }
@@ -265,7 +268,7 @@ impl Cache {
                 .write_all(MAGIC)
                 .and_then(|()| file.write_all(seal(engine, digest, code).bytes()))
                 .and_then(|()| file.write_all(code))
-                // Whoever finds the name finds all of it, also after the power has failed.
+                // The name appears only when the file is complete, even after a power failure.
                 .and_then(|()| file.sync_all())
                 .and_then(|()| fs::rename(&temporary, &path));
             if written.is_err() {
@@ -279,28 +282,28 @@ impl Cache {
         }
     }
 
-    /// Where the code of a component lies: named by the component and by all that its compilation depends on.
+    /// The path of a component's code. Its name has the digests of the component and of the engine.
     fn path(&self, engine: &wasmtime::Engine, digest: &Digest) -> PathBuf {
         self.folder.join(format!("{digest}-{:.16}{CODE}", engine_digest(engine)))
     }
 
-    /// Removes what was used least recently beyond so many files and bytes, and what was left half written.
+    /// Removes the least recently used files beyond the limits, and files that were left half written.
     fn prune(&self, files: usize, bytes: u64) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let now = SystemTime::now();
         let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for entry in entries.flatten() {
-            // The folder is the user's choice, and may hold other things.
+            // The user chose the folder, and it may hold other files.
             let name = entry.file_name();
             let Some(kind) = name.to_str().and_then(kind_of) else { continue };
             let Ok(found) = entry.metadata() else { continue };
             let Ok(used) = found.modified() else { continue };
             match kind {
-                Kind::Code => kept.push((used, found.len(), entry.path())),
-                Kind::Temporary if now.duration_since(used).is_ok_and(|age| age > ABANDONED) => {
+                FileKind::Code => kept.push((used, found.len(), entry.path())),
+                FileKind::Temporary if now.duration_since(used).is_ok_and(|age| age > ABANDONED) => {
                     drop(fs::remove_file(entry.path()));
                 }
-                Kind::Temporary => {}
+                FileKind::Temporary => {}
             }
         }
         kept.sort_unstable_by(|one, two| two.cmp(one));
@@ -314,20 +317,20 @@ impl Cache {
     }
 }
 
-/// What a file of ours is.
-enum Kind {
+/// The kinds of files that the cache makes.
+enum FileKind {
     Code,
     Temporary,
 }
 
-/// Tells by its name whether a file is ours.
-fn kind_of(name: &str) -> Option<Kind> {
+/// The kind of a file by its name; `None` if the cache did not make it.
+fn kind_of(name: &str) -> Option<FileKind> {
     if name.starts_with(TEMPORARY) {
-        return Some(Kind::Temporary);
+        return Some(FileKind::Temporary);
     }
     let (component, engine) = name.strip_suffix(CODE)?.split_once('-')?;
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (component.len() == 64 && engine.len() == 16 && is_hex(component) && is_hex(engine)).then_some(Kind::Code)
+    (component.len() == 64 && engine.len() == 16 && is_hex(component) && is_hex(engine)).then_some(FileKind::Code)
 }
 
 fn others_may_write(found: &fs::Metadata) -> bool {
@@ -340,7 +343,7 @@ fn create_temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
-        // A process of the same number may have left it behind, and in a container all have the same.
+        // A process with the same id may have left it behind; in a container all have the same id.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map(|file| (path, file)),
@@ -348,18 +351,18 @@ fn create_temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
     }
 }
 
-/// All that the machine code depends on besides the component.
+/// Everything besides the component that the machine code depends on.
 fn engine_digest(engine: &wasmtime::Engine) -> Digest {
     let compatible = Digest::of_value(&engine.precompile_compatibility_hash());
     Digest::of([&compatible.bytes()[..], env!("CARGO_PKG_VERSION").as_bytes()])
 }
 
-/// Binds code to what it was made from.
+/// The digest that binds code to its origin.
 fn seal(engine: &wasmtime::Engine, digest: &Digest, code: &[u8]) -> Digest {
     Digest::of([&digest.bytes()[..], engine_digest(engine).bytes(), code])
 }
 
-/// The code in a file's content, or what is wrong with it.
+/// The code in a file's content, or the reason why it cannot be used.
 fn check<'c>(engine: &wasmtime::Engine, digest: &Digest, content: &'c [u8]) -> Result<&'c [u8], String> {
     let (header, code) = content.split_at_checked(HEADER).ok_or("it is cut off")?;
     let sealed = header.strip_prefix(MAGIC).ok_or("it begins with something else")?;

@@ -1,13 +1,13 @@
-//! Compiling a component in a process of its own.
+//! Compiles a component in a process of its own.
 //!
-//! The compiler works on bytes that somebody has dropped into a folder, and what it takes to compile them is theirs to
-//! choose: a few megabytes can be made to cost minutes and gigabytes. A process has limits of memory and time that the
-//! system enforces, and can be ended when nobody waits for it any more; a thread has neither. So the command line names
-//! the program that compiles, itself, and this module starts it once per component. It is given the component on its
-//! input and nothing else: no environment, in which keys are. What it prints is code that is loaded into this process, so
-//! it must be the same program; see `cache`.
+//! Whoever writes a component decides how expensive its compilation is: a few megabytes can cost minutes and gigabytes.
+//! The system enforces limits of memory and time on a process, and a process can be ended when nobody waits for it
+//! any more; neither is true of a thread. So this module starts the running program once more per component, as a
+//! compiler.
+//! It gets the component on its standard input and nothing else, in particular no environment, which may hold keys. Its
+//! output is loaded into this process as machine code, so it must be the same program; see `cache`.
 //!
-//! In tests, or when no program can be started, components are compiled in this process; built-in strategies always
+//! In tests, or when no program can be started, components are compiled in this process. Built-in strategies always
 //! are.
 
 use std::collections::HashMap;
@@ -39,22 +39,22 @@ pub use errand::Errand;
 /// The program that compiles.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// The pause after which whoever waits looks again whether it should go on.
+/// The pause between two checks whether the wait for the compiler should go on.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Between two lines of the log about a component that takes its time.
+/// The time between two log lines about a slow compilation.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// The time that the program has beyond its own bound before it is ended from here.
+/// The time beyond its own limit after which the compiler is killed from here.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Machine code beyond this is none that anybody needs.
+/// The most bytes of machine code that are accepted.
 const CODE_BYTES: u64 = 1 << 30;
 
-/// The bytes that are kept of what the program says about its end.
+/// The most bytes that are kept of the compiler's error output.
 const WORDS: u64 = 16 << 10;
 
-/// Lets components be compiled by this program, which must be the running one, for the rest of this process.
+/// Sets the program that compiles components for the rest of this process. It must be the running program itself.
 pub fn compile_with(program: PathBuf) {
     // A second call changes nothing.
     let _ = PROGRAM.set(program);
@@ -68,22 +68,22 @@ pub struct Order<'a> {
     pub bytes: &'a [u8],
     /// Their digest.
     pub digest: &'a Digest,
-    /// True for what is in this binary, which is small and needs no process of its own.
+    /// True for a component inside this binary, which is small and needs no process of its own.
     pub trusted: bool,
-    /// The bounds on it.
+    /// The limits of its compilation.
     pub limits: StrategyLimits,
 }
 
-/// The reason why there is no code. It is cheap to copy, as many may wait for it.
+/// The reason why there is no code. It is cheap to clone, because several threads may wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refused {
-    /// It is no component.
+    /// The bytes are not a component.
     Invalid(String),
-    /// It takes more than it may.
+    /// The compilation takes more time or memory than it may.
     Costly(String),
-    /// Another one has come.
+    /// A newer component of the same source has come.
     Superseded,
-    /// The program could not do its work.
+    /// The compiler could not do its work.
     Broke(String),
 }
 
@@ -98,15 +98,15 @@ impl From<Refused> for LoadError {
     }
 }
 
-/// The result of the program: sealed code, as `cache` checks it.
+/// The result of the compiler: sealed code, which `cache` checks.
 type Outcome = Result<Arc<[u8]>, Refused>;
 
-/// One compilation, for all who wait for it.
+/// One compilation, shared by all threads that wait for it.
 struct Job {
     digest: Digest,
-    /// They; changed only while [`JOBS`] is locked.
+    /// The number of waiting threads; changed only while [`JOBS`] is locked.
     waiting: AtomicUsize,
-    /// Another one has come, or nobody waits any more.
+    /// True when a newer component has come, or nobody waits any more.
     is_superseded: AtomicBool,
     outcome: Mutex<Option<Outcome>>,
     ended: Condvar,
@@ -115,17 +115,17 @@ struct Job {
 /// The compilations under way, by source.
 static JOBS: LazyLock<Mutex<HashMap<String, Arc<Job>>>> = LazyLock::new(Mutex::default);
 
-/// Sealed code from a process of its own; `None` where there is no program for it.
+/// Sealed code from a process of its own; `None` if no program was set.
 ///
 /// # Errors
 ///
-/// Why there is none, which may be that the [`Errand`] of this thread is over.
+/// The reason why there is no code; one reason is that the [`Errand`] of this thread is over.
 pub fn code(engine: &Engine, order: &Order<'_>) -> Result<Option<Arc<[u8]>>, LoadError> {
     let Some(program) = PROGRAM.get() else { return Ok(None) };
     let errand = Errand::current();
     let Some((job, is_ours)) = enter(order, &errand) else { return Err(LoadError::Superseded) };
     if is_ours {
-        // On a thread of its own, as this one may have to leave while others go on waiting.
+        // On a thread of its own, because this thread may give up while others go on waiting.
         let (source, bytes, limits) = (order.source.to_owned(), order.bytes.to_vec(), order.limits);
         let (arguments, begun) = (Compile::of(engine, &limits).arguments(), Arc::clone(&job));
         let work = move || {
@@ -140,7 +140,7 @@ pub fn code(engine: &Engine, order: &Order<'_>) -> Result<Option<Arc<[u8]>>, Loa
     Ok(Some(wait(order.source, &job, &errand)?))
 }
 
-/// The job of an order, and whether the caller is the one who begins it; one of the same source for other bytes is ended.
+/// The job of an order, and whether the caller has to start it. A job of the same source for other bytes is ended.
 /// `None` when the errand is over.
 fn enter(order: &Order<'_>, errand: &Errand) -> Option<(Arc<Job>, bool)> {
     let mut jobs = JOBS.lock();
@@ -165,7 +165,7 @@ fn enter(order: &Order<'_>, errand: &Errand) -> Option<(Arc<Job>, bool)> {
         jobs.insert(order.source.to_owned(), Arc::clone(&job));
         (job, true)
     };
-    // Now those before it may let go of the job without ending it.
+    // From here on the older errands can leave the job without ending it.
     errand.replace();
     Some(entered)
 }
@@ -186,7 +186,7 @@ fn wait(source: &str, job: &Arc<Job>, errand: &Errand) -> Outcome {
     }
 }
 
-/// One who waits no more; the last one ends the job.
+/// Stops waiting for a job; the last one to leave ends it.
 fn give_up(source: &str, job: &Arc<Job>) {
     let mut jobs = JOBS.lock();
     if job.waiting.fetch_sub(1, Ordering::Relaxed) > 1 {
@@ -208,7 +208,7 @@ fn leave(source: &str, job: &Arc<Job>, outcome: Outcome) {
     job.ended.notify_all();
 }
 
-/// Starts the program, and waits for its end or ends it.
+/// Starts the compiler, and waits for its end or kills it.
 fn run(
     program: &Path,
     arguments: &[String],
@@ -222,7 +222,7 @@ fn run(
     let (done, wait) = channel();
     let read = thread::scope(|scope| {
         scope.spawn(move || {
-            // It may have ended before it has read all; why says its exit.
+            // It may have ended before it has read everything; its exit code says why.
             let _ = input.map(|mut input| input.write_all(bytes));
         });
         let words = scope.spawn(move || errors.map(|errors| taken(errors, WORDS)).unwrap_or_default());
@@ -244,7 +244,7 @@ fn run(
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if began.elapsed() >= said {
-                tracing::info!("{source} has been compiling for {} s", said.as_secs());
+                tracing::info!("{source} is still being compiled after {} s", said.as_secs());
                 said += PROGRESS;
             }
         };
@@ -273,7 +273,7 @@ fn start(program: &Path, arguments: &[String]) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// Up to `most` bytes; the rest is read and forgotten, so that nobody waits to write it.
+/// Reads up to `most` bytes; the rest is read and discarded, so that the writer does not block.
 fn taken(mut from: impl Read, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = from.by_ref().take(most).read_to_end(&mut bytes);
@@ -285,7 +285,7 @@ fn out_of_time(limits: &StrategyLimits) -> Refused {
     Refused::Costly(format!("takes longer than {} s to compile", limits.compile_timeout.as_secs_f64()))
 }
 
-/// The verdict that follows from the program's end.
+/// Turns the exit status of the compiler into a result.
 fn verdict(status: ExitStatus, code: Vec<u8>, words: &str, limits: &StrategyLimits) -> Outcome {
     use std::os::unix::process::ExitStatusExt as _;
     let words = one_line(words.trim());
@@ -294,20 +294,22 @@ fn verdict(status: ExitStatus, code: Vec<u8>, words: &str, limits: &StrategyLimi
         Some(child::INVALID) => return Err(Refused::Invalid(words)),
         Some(child::OUT_OF_TIME) => return Err(out_of_time(limits)),
         Some(child::OUT_OF_MEMORY) => return Err(out_of_memory(limits)),
-        // Whatever made it panic is in the component.
-        Some(101) => return Err(Refused::Costly(format!("brings the compiler down: {words}"))),
+        // The cause of a panic is in the component.
+        Some(101) => return Err(Refused::Costly(format!("crashes the compiler: {words}"))),
         Some(_) | None => {}
     }
-    // Rust and the system say it so.
+    // The words of Rust and of the system.
     let lacks_memory = ["memory allocation of", "Cannot allocate memory", "out of memory"];
     if lacks_memory.iter().any(|sign| words.contains(sign)) {
         return Err(out_of_memory(limits));
     }
     Err(match status.signal() {
         Some(signal) if signal == child::OUT_OF_PROCESSOR_TIME => out_of_time(limits),
-        // What the system sends to the one that takes the most memory when there is none left.
-        Some(9) => Refused::Costly("takes more memory to compile than there is: the compiler was killed".to_owned()),
-        Some(signal) => Refused::Costly(format!("brings the compiler down (signal {signal}): {words}")),
+        // The signal that the system sends to the largest process when memory runs out.
+        Some(9) => {
+            Refused::Costly("takes more memory to compile than the machine has: the compiler was killed".to_owned())
+        }
+        Some(signal) => Refused::Costly(format!("crashes the compiler (signal {signal}): {words}")),
         None => Refused::Broke(format!("the compiler failed ({status}): {words}")),
     })
 }
@@ -376,7 +378,7 @@ mod tests {
         assert_eq!(end(child::OUT_OF_MEMORY << 8, ""), memory);
         assert_eq!(end(24, ""), Err("takes longer than 300 s to compile".to_owned()));
         assert_eq!(end(child::OUT_OF_TIME << 8, ""), Err("takes longer than 300 s to compile".to_owned()));
-        assert!(end(9, "").is_err_and(|error| error.contains("than there is")));
+        assert!(end(9, "").is_err_and(|error| error.contains("than the machine has")));
         assert!(end(11, "").is_err_and(|error| error.contains("signal 11")));
         assert!(end(1 << 8, "panicked").is_err_and(|error| error.contains("could not be compiled")));
     }

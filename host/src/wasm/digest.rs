@@ -1,4 +1,4 @@
-//! The identity of a component: the SHA-256 of its bytes. Two files with the same one are the same strategy.
+//! The identity of a component: the SHA-256 of its bytes. Two files with the same digest are the same strategy.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// Of one text after the other.
+    /// The digest of several texts, one after the other.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -18,14 +18,14 @@ impl Digest {
         Self(hash.finalize().into())
     }
 
-    /// Of a value, by way of its `Hash`.
+    /// The digest of a value, computed through its `Hash`.
     pub fn of_value(value: &impl std::hash::Hash) -> Self {
         struct Feed(Sha256);
         impl std::hash::Hasher for Feed {
             fn write(&mut self, bytes: &[u8]) {
                 self.0.update(bytes);
             }
-            /// Not asked for: the whole digest is wanted.
+            /// Never called: the whole digest is used instead.
             fn finish(&self) -> u64 {
                 0
             }

@@ -1,9 +1,9 @@
 //! The WebAssembly engine, and the clock that bounds how long a guest may run.
 //!
-//! There is one engine per process: it owns the compiler's settings and the epoch, a counter that compiled code looks
-//! at on every loop and every call. A thread of ours moves it on; a guest that is still running when the counter has
-//! passed its deadline traps. The thread is an ordinary one because a Tokio task cannot move the epoch on while the
-//! guest occupies the only worker.
+//! There is one engine per process: it owns the compiler's settings and the epoch, a counter that compiled code checks
+//! on every loop and every call. A thread increments it; a guest that is still running when the counter has passed its
+//! deadline traps. It is a thread because a Tokio task could not increment the epoch while the guest occupies the only
+//! worker.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,14 +17,14 @@ use wasmtime::{Config, EngineWeak, Memory, MemoryType, OptLevel, Store};
 use super::limits::MEMORY;
 use super::load_error::LoadError;
 
-/// How long one step of the epoch takes.
+/// The length of one step of the epoch.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Address space that is reserved for each memory of a guest: as much as its code can name, so that it need not look whether
-/// it stays within, or less where there is less, beginning with what a memory may come to.
+/// The address space to reserve for each memory of a guest. With as much as its code can address, no bounds checks are
+/// needed; if the system has less, smaller sizes are tried, down to the memory limit.
 const RESERVATIONS: [Option<u64>; 3] = [None, Some(MEMORY as u64), Some(1 << 20)];
 
-/// Memories that there must be room for: of the live instance, of its successor, of a trial, of shadows.
+/// The number of memories that must fit: of the live instance, its successor, a trial and shadows.
 const ROOMS: usize = 8;
 
 /// The clock sleeps after this many ticks without a call: about a second.
@@ -32,16 +32,16 @@ const IDLE_TICKS: u32 = 200;
 
 /// A deadline in ticks of the epoch.
 ///
-/// It falls somewhere within its last tick, so `n` ticks are more than `n - 1` and at most `n` times 5 ms; a deadline
-/// of a single tick could pass at once. When it has passed, `overtime` says whether the call gets a [`Deadline::GRACE`]: a
-/// thread that the system preempts in the middle of an innocent call finds its deadline gone when it comes back.
+/// A deadline of `n` ticks is more than `n - 1` and at most `n` times 5 ms away, because it falls within a tick; a
+/// deadline of a single tick could pass at once. When it has passed, `overtime` decides whether the call gets a
+/// [`Deadline::GRACE`], because the system may have preempted the thread in the middle of a harmless call.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(u64);
 
 impl Deadline {
     /// For `route` and `observe`: 5 to 10 ms, hence 10 to 15 ms with the grace.
     pub const CALL: Deadline = Deadline(2);
-    /// What is given at a time after each of the others.
+    /// The extension after one of the other deadlines has passed.
     pub const GRACE: Deadline = Deadline(1);
     /// For calls whose answer matters more than their time, in the battery of `strategy test`: 1 s.
     pub const PATIENT: Deadline = Deadline(200);
@@ -64,16 +64,16 @@ pub struct Engine {
     thread: Thread,
 }
 
-/// What the clock's thread and the calls share.
+/// The state that the clock's thread and the calls share.
 #[derive(Default)]
 struct Clock {
-    /// Calls that run now.
+    /// The number of calls that run now.
     running: AtomicU32,
-    /// Whether a call began since the last tick.
+    /// True when a call began since the last tick.
     touched: AtomicBool,
-    /// Whether the thread sleeps until it is unparked.
+    /// True while the thread sleeps until it is unparked.
     parked: AtomicBool,
-    /// Whether the engine is gone.
+    /// True when the engine is gone.
     closed: AtomicBool,
 }
 
@@ -104,12 +104,12 @@ impl Engine {
         &self.wasm
     }
 
-    /// The address space reserved for each memory, if not the usual; code depends on it.
+    /// The address space reserved for each memory, if not the usual amount; compiled code depends on it.
     pub fn reservation(&self) -> Option<u64> {
         self.reservation
     }
 
-    /// Keeps the clock going while the guard lives. Every entry into a guest needs one, or its deadline never comes.
+    /// Keeps the clock running while the guard lives. Every call into a guest needs one, or its deadline never comes.
     pub fn running(&self) -> Running<'_> {
         // Sequentially consistent, as in `Clock::park`: either the clock sees this call, or this call sees it parked.
         self.clock.running.fetch_add(1, Ordering::SeqCst);
@@ -156,7 +156,7 @@ impl Clock {
 
     fn park(&self) {
         self.parked.store(true, Ordering::SeqCst);
-        // A call that has ended by now counts too: at a few calls a second, not each of them should wake a thread.
+        // A call that has ended by now counts too, so that a few calls per second do not each wake the thread.
         while self.running.load(Ordering::SeqCst) == 0
             && !self.touched.load(Ordering::Relaxed)
             && !self.closed.load(Ordering::SeqCst)
@@ -167,16 +167,16 @@ impl Clock {
     }
 }
 
-/// A compiler alone, for code that runs where this much is reserved for each memory.
+/// A compiler without a clock, for code that runs with this much address space reserved for each memory.
 ///
 /// # Errors
 ///
-/// Why nothing can be compiled here.
+/// The reason why nothing can be compiled here.
 pub fn compiler(reservation: Option<u64>) -> Result<wasmtime::Engine, String> {
     wasmtime::Engine::new(&config(reservation)).map_err(|error| format!("{error:#}"))
 }
 
-/// An engine whose memories this process has address space for, and what it reserves for each.
+/// An engine whose memories fit into this process's address space, and the size that it reserves for each.
 fn fitting() -> Result<(wasmtime::Engine, Option<u64>), String> {
     let mut lacking = String::new();
     for reservation in RESERVATIONS {
@@ -185,7 +185,7 @@ fn fitting() -> Result<(wasmtime::Engine, Option<u64>), String> {
             Ok(()) => {
                 if let Some(bytes) = reservation {
                     tracing::warn!(
-                        "strategies run slower than they could: there is no address space for 4 GiB a memory, so {} MiB are \
+                        "strategies run slower than they could: there is no address space for 4 GiB per memory, so {} MiB are \
                          reserved for each{}",
                         bytes >> 20,
                         address_space()
@@ -199,7 +199,7 @@ fn fitting() -> Result<(wasmtime::Engine, Option<u64>), String> {
     Err(format!("there is no address space for the memory of a strategy: {lacking}{}", address_space()))
 }
 
-/// Tries whether a few memories can be had at once.
+/// True when a few memories can be allocated at once.
 fn has_room(engine: &wasmtime::Engine) -> Result<(), String> {
     let mut store = Store::new(engine, ());
     for _ in 0..ROOMS {
@@ -208,7 +208,7 @@ fn has_room(engine: &wasmtime::Engine) -> Result<(), String> {
     Ok(())
 }
 
-/// A clause about what limits this process, if anything does, to be put behind a sentence.
+/// A clause about the limit on this process's address space, if there is one, to append to a sentence.
 pub fn address_space() -> String {
     let limit = getrlimit(Resource::As).current;
     limit.map_or_else(String::new, |bytes| format!(" (`ulimit -v` allows {} MiB; raise it)", bytes >> 20))
@@ -221,16 +221,16 @@ fn config(reservation: Option<u64>) -> Config {
     }
     config
         .wasm_component_model(true)
-        // Guests are synchronous. Left on, as a feature of another crate could have it, a call costs 2 to 3 times more.
+        // Guests are synchronous. Another crate's feature may turn this on, and then a call costs 2 to 3 times more.
         .concurrency_support(false)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
-        // A guest runs on the stack of the calling thread, of which a Tokio worker has 2 MiB.
+        // A guest runs on the stack of the calling thread, and a Tokio worker has 2 MiB.
         .max_wasm_stack(256 << 10)
-        // A decision can be replayed on another machine.
+        // Makes decisions reproducible on another machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
-        // Capturing the whole of a runaway recursion would take longer than its deadline.
+        // The backtrace of a runaway recursion would take longer than its deadline.
         .wasm_backtrace_max_frames(NonZeroUsize::new(16));
     config
 }

@@ -1,4 +1,4 @@
-//! How a strategy breaks: the kinds, how they are told apart, and how often they happened.
+//! The faults of a strategy: their kinds, how they are told apart, and their counters.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::routing::{IllegalDecision, StrategyCounters};
 /// The strategy broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It panicked, aborted, overflowed its stack, or called what it may not; with its last words.
+    /// It panicked, aborted, overflowed its stack, or called a forbidden function; with its last message.
     #[error("trapped: {0}")]
     Trapped(String),
     /// It was still running when its time was up.
@@ -21,14 +21,14 @@ pub enum Fault {
     /// It wanted more memory than it may have.
     #[error("wanted more memory than it may have")]
     OutOfMemory,
-    /// It answered with something that is no order of its candidates.
+    /// Its answer is not an order of its candidates.
     #[error("made an illegal decision: {0}")]
     IllegalDecision(String),
 }
 
-/// [`Fault`] without its particulars: the label of metrics.
+/// [`Fault`] without details: the label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the words are those of `Fault`, which documents them")]
+#[expect(missing_docs, reason = "the names are those of `Fault`, which documents them")]
 pub enum FaultKind {
     Trapped,
     DeadlineExceeded,
@@ -69,7 +69,7 @@ impl Fault {
         }
     }
 
-    /// What the error of a typed call means. `said` gives up the message of a panic.
+    /// The fault behind the error of a typed call. The message of a panic is taken from `said`.
     pub fn of(error: &wasmtime::Error, said: &mut Said) -> Self {
         let trap = error.downcast_ref::<Trap>();
         if trap == Some(&Trap::Interrupt) {
@@ -78,8 +78,8 @@ impl Fault {
         if error.downcast_ref::<OutOfMemory>().is_some() {
             return Fault::OutOfMemory;
         }
-        // An error from within the guest carries the guest's frames. One without them came up after the guest had
-        // returned, while its answer was read: a pointer out of bounds, a text that is not UTF-8, too much of it.
+        // An error from within the guest carries the guest's frames. One without them occurred while its answer was
+        // read: a pointer out of bounds, a text that is not UTF-8, an answer that is too long.
         let returned = trap.is_none() && error.downcast_ref::<WasmBacktrace>().is_none();
         if returned {
             return Fault::IllegalDecision(one_line(&error.root_cause().to_string()));
@@ -89,7 +89,7 @@ impl Fault {
             None => one_line(&error.root_cause().to_string()),
         };
         Fault::Trapped(match said.take_last_words() {
-            // How Rust ends a panic, which has said all there is to say.
+            // Rust ends a panic this way; the message of the panic says everything.
             Some(words) if trap == Some(&Trap::UnreachableCodeReached) => words,
             Some(words) => format!("{cause}: {words}"),
             None => cause,
@@ -97,9 +97,9 @@ impl Fault {
     }
 }
 
-/// True when it is the machine that has no memory left, rather than the guest.
+/// True when the machine, rather than the guest, has no memory left.
 pub fn lacks_memory(error: &wasmtime::Error) -> bool {
-    // ENOMEM, however often it was wrapped.
+    // ENOMEM, possibly wrapped several times.
     error.root_cause().to_string().ends_with("(os error 12)")
 }
 
@@ -109,7 +109,7 @@ impl From<IllegalDecision> for Fault {
     }
 }
 
-/// What has happened under a strategy's name since the start, in all components and instances.
+/// The counters of a strategy's name since the start, over all components and instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Decisions asked for.
@@ -122,7 +122,7 @@ pub struct Stats {
     pub faults: [u64; 4],
     /// Decisions that found the instance locked.
     pub lock_waits: u64,
-    /// Decisions that were not waited for, because another call held the instance for too long.
+    /// Decisions that gave up waiting, because another call held the instance for too long.
     pub lock_timeouts: u64,
     /// Instances made to replace a broken one.
     pub rebuilds: u64,
@@ -148,8 +148,8 @@ impl From<Stats> for StrategyCounters {
     }
 }
 
-/// [`Stats`], being counted. Successors of the same name count on: `/metrics` labels them by name, and a counter does
-/// not fall.
+/// The live counters behind [`Stats`]. A successor of the same name goes on counting in them, because `/metrics` labels
+/// them by name and a counter must not fall.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub calls: AtomicU64,
@@ -187,28 +187,28 @@ impl Counters {
         }
     }
 }
-/// The faults of one component with one configuration, however many share its name.
+/// The faults of one component with one configuration, even if others share its name.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// In the order of [`FaultKind::ALL`].
     faults: [u64; 4],
-    /// The last one, in words.
+    /// The last fault, in words.
     pub last: String,
 }
 
 impl Record {
-    /// Notes one.
+    /// Notes a fault.
     pub fn note(&mut self, fault: &Fault) {
         self.faults[fault.kind() as usize] += 1;
         self.last = fault.to_string();
     }
 
-    /// How many there were.
+    /// The number of faults.
     pub fn total(&self) -> u64 {
         self.faults.iter().sum()
     }
 
-    /// The kinds that there were, without particulars: those may be for the log alone.
+    /// The kinds of faults that happened, without their details, which may be for the log only.
     pub fn kinds(&self) -> String {
         let kinds = FaultKind::ALL.into_iter().zip(self.faults).filter(|(_, count)| *count > 0);
         kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")

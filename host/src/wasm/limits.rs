@@ -1,43 +1,43 @@
-//! How much memory a guest may take.
+//! The limits on a guest's memory.
 //!
-//! One bulk write, such as `memory.fill`, is not interrupted by a deadline; this bounds it too.
+//! They also bound the time of a bulk write such as `memory.fill`, which a deadline does not interrupt.
 
 use wasmtime::ResourceLimiter;
 
-/// All linear memories and tables of one instance together.
+/// The most bytes of all linear memories and tables of one instance together.
 pub const MEMORY: usize = 64 << 20;
 
-/// Elements of one table; interpreters need tens of thousands.
+/// The most elements of one table; interpreters need tens of thousands.
 const TABLE_ELEMENTS: usize = 200_000;
 
-/// Bytes of an element.
+/// The bytes of one element.
 const ELEMENT: usize = size_of::<usize>();
 
-/// A guest wanted more memory than it may have.
+/// A guest asked for more memory than it may have.
 #[derive(Debug, thiserror::Error)]
 #[error("wanted more than {} MiB of memory", MEMORY >> 20)]
 pub struct OutOfMemory;
 
-/// The meter of one store.
+/// The limits of one store, and what it uses.
 ///
-/// Wasmtime's own bounds each memory alone, and answers a refused growth with an error that cannot be told from other
+/// Wasmtime's own limiter bounds each memory separately, and its error for a refused growth cannot be told from other
 /// traps.
 #[derive(Debug, Default)]
-pub struct Limits {
+pub struct MemoryLimits {
     used: usize,
 }
 
-impl Limits {
-    /// Bytes of memories and tables, of which a guest never gives any back.
+impl MemoryLimits {
+    /// The bytes of memories and tables. A guest never gives any back.
     pub fn used(&self) -> usize {
         self.used
     }
 
-    /// Takes more bytes, if there are as many.
+    /// Takes more bytes, unless the limit is reached.
     fn take(&mut self, more: usize) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(more);
         if used > MEMORY {
-            // An error traps. A mere refusal would become an abort within the guest, or a null pointer.
+            // An error traps. A refusal would become an abort within the guest, or a null pointer.
             return Err(OutOfMemory.into());
         }
         self.used = used;
@@ -45,7 +45,7 @@ impl Limits {
     }
 }
 
-impl ResourceLimiter for Limits {
+impl ResourceLimiter for MemoryLimits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.take(desired.saturating_sub(current))
     }
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_are_bounded_together() {
-        let mut limits = Limits::default();
+        let mut limits = MemoryLimits::default();
         assert!(limits.memory_growing(0, MEMORY - 100_000 * ELEMENT, None).is_ok());
         assert!(limits.table_growing(0, 60_000, None).is_ok());
         assert!(limits.table_growing(0, 60_000, None).is_err(), "it would be too much with the other one");

@@ -1,4 +1,4 @@
-//! The reasons why a component does not load, as its operator and its author read them.
+//! The reasons why a component does not load, in words for operators and authors.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use super::fault::Fault;
 use super::output::one_line;
 
-/// Why a strategy could not be loaded. Lower case, to stand after the strategy's name.
+/// The reason why a strategy could not be loaded. Lower case, because it follows the strategy's name.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No such strategy is built in.
-    #[error("no strategy `{name}` is built in; there are {}", builtins.join(", "))]
+    #[error("no strategy `{name}` is built in; available: {}", builtins.join(", "))]
     NotBuiltIn {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The names of the built-in strategies.
         builtins: &'static [&'static str],
     },
     /// The file cannot be read.
@@ -25,59 +25,59 @@ pub enum LoadError {
         /// Why.
         source: io::Error,
     },
-    /// It is larger than any strategy has to be.
-    #[error("is larger than {} MiB, as `strategies.limits.max_bytes` has it", mebibytes(.0))]
+    /// It is larger than the limit.
+    #[error("is larger than {} MiB, the limit set by `strategies.limits.max_bytes`", mebibytes(.0))]
     TooLarge(u64),
-    /// It is machine code that Wasmtime has compiled before, which cannot be checked.
-    #[error("is precompiled machine code (`.cwasm`), which is not accepted; give the `.wasm` component it was made of")]
+    /// It is machine code that Wasmtime has precompiled, which cannot be checked.
+    #[error("is precompiled machine code (`.cwasm`), which is not accepted; use the `.wasm` component it was made of")]
     Precompiled,
     /// It is WebAssembly, but not a component.
     #[error(
         "is a core WebAssembly module, not a component; build it with `cargo build --target wasm32-wasip2 --release`"
     )]
     CoreModule,
-    /// It is something else.
+    /// It is not WebAssembly.
     #[error("is not WebAssembly")]
     NotWebAssembly,
-    /// It is damaged, or uses proposals that this host does not have.
+    /// It is damaged, or uses proposals that this host does not support.
     #[error("is not a valid component: {0}")]
     Invalid(String),
-    /// Compiling it takes more time or memory than it may.
+    /// Its compilation takes more time or memory than it may.
     #[error("{0}")]
     Costly(String),
-    /// Another file has taken its place before it was compiled.
-    #[error("is not compiled any further, as a newer one has taken its place")]
+    /// A newer file replaced it before it was compiled.
+    #[error("was not compiled to the end, because a newer one has replaced it")]
     Superseded,
-    /// It was not compiled, for reasons that are not its own.
+    /// It could not be compiled, for reasons outside the component.
     #[error("could not be compiled: {0}")]
     Uncompiled(String),
-    /// It is a component for something else.
+    /// It is a component, but not a strategy.
     #[error("is not a strategy: it does not export `pointsman:strategy/router`, but {}", list(exports))]
     NotAStrategy {
-        /// What it exports.
+        /// The names of its exports.
         exports: Vec<String>,
     },
     /// It is a strategy for another version of Pointsman.
-    #[error("speaks version {found} of pointsman:strategy, this host speaks {spoken}")]
+    #[error("speaks version {found} of pointsman:strategy, but this host speaks {spoken}")]
     Version {
         /// The version that it exports.
         found: String,
         /// The versions that this host speaks, in words.
         spoken: String,
     },
-    /// It needs what strategies do not have.
+    /// It imports interfaces that strategies do not get.
     #[error("imports what strategies do not have: {}", list(imports))]
     Forbidden {
         /// The names of the imports.
         imports: Vec<String>,
     },
-    /// Its imports or exports are not as the contract has them.
+    /// Its imports or exports do not match the contract.
     #[error("does not fit the contract: {0}")]
     Mismatch(String),
-    /// It said no to its configuration.
+    /// It rejected its configuration.
     #[error("rejects its configuration: {0}")]
     Rejected(String),
-    /// It broke before it could answer.
+    /// It broke while it started.
     #[error("broke in {during}: {fault}")]
     Broke {
         /// Where: `start`, `init` or `describe`.
@@ -85,12 +85,12 @@ pub enum LoadError {
         /// How.
         fault: Fault,
     },
-    /// It started, and broke when it was tried with requests that nobody had sent.
+    /// It started, but broke when it was tried with made-up requests.
     #[error("fails when it is tried before use: {fault} (in {request})")]
     Unfit {
-        /// What it was asked.
+        /// The request on which it broke.
         request: String,
-        /// How it broke.
+        /// The fault.
         fault: Fault,
     },
     /// WebAssembly cannot be run on this machine.
@@ -102,7 +102,7 @@ fn mebibytes(bytes: &u64) -> f64 {
     *bytes as f64 / f64::from(1 << 20)
 }
 
-/// The first of many names; they are the author's.
+/// The first of many names, which the author chose.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 10;
     if names.is_empty() {

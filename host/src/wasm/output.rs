@@ -1,7 +1,7 @@
-//! What a guest says: lines for the operator's log.
+//! A guest's output: lines for the operator's log.
 //!
-//! Collected while the guest runs, in bounded space, and written when the call has ended and the lock is open again:
-//! logging costs other requests nothing, and the text of a panic can be told together with the fault it announces.
+//! They are collected in bounded space while the guest runs, and written after the call has ended and its lock is free.
+//! So logging does not delay other requests, and the message of a panic can be logged together with its fault.
 
 use std::mem;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub const LINE_BYTES: usize = 1024;
 /// Lines kept of one call, and lines logged per second.
 const LINES: usize = 10;
 
-/// How much a line matters.
+/// The level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Debug,
@@ -27,24 +27,24 @@ pub enum Level {
 /// One line, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// How much it matters.
+    /// Its level.
     pub level: Level,
     /// At most [`LINE_BYTES`] and an ellipsis.
     pub text: String,
-    /// Whether it was printed to standard error.
+    /// True when it was printed to standard error.
     pub stderr: bool,
 }
 
-/// What one call has said.
+/// The output of one call.
 #[derive(Debug, Default)]
 pub struct Said {
     /// The first lines.
     pub lines: Vec<Line>,
-    /// How many more there were.
+    /// The number of further lines.
     pub dropped: u64,
 }
 
-/// Collects what a guest says during a call.
+/// Collects a guest's output during a call.
 #[derive(Debug, Default)]
 pub struct Output {
     said: Said,
@@ -58,19 +58,19 @@ impl Output {
         self.said.add(|| Line { level, text: one_line(text), stderr: false });
     }
 
-    /// Takes what is printed to standard output; it becomes lines of level info.
+    /// Takes bytes from standard output, which become lines of level info.
     pub fn stdout(&mut self, bytes: &[u8]) {
         print(&mut self.said, stdout_line, &mut self.stdout, bytes);
     }
 
-    /// Takes what is printed to standard error; it becomes lines of level warn.
+    /// Takes bytes from standard error, which become lines of level warn.
     pub fn stderr(&mut self, bytes: &[u8]) {
         print(&mut self.said, stderr_line, &mut self.stderr, bytes);
     }
 
-    /// Ends the call: what has been said since the last time, lines without an end included.
+    /// Ends the call and returns its output, including unfinished lines.
     pub fn take(&mut self) -> Said {
-        // As if both streams had ended their lines.
+        // Ends the unfinished lines of both streams.
         if !self.stdout.is_empty() {
             self.stdout(b"\n");
         }
@@ -89,7 +89,7 @@ fn stderr_line(text: &[u8]) -> Line {
     Line { level: Level::Warn, text: one_line(&String::from_utf8_lossy(text)), stderr: true }
 }
 
-/// Cuts what is printed into lines; `partial` is the line that has not ended yet.
+/// Splits output into lines; `partial` is the unfinished line.
 fn print(said: &mut Said, line: fn(&[u8]) -> Line, partial: &mut Vec<u8>, bytes: &[u8]) {
     let mut rest = bytes;
     while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -103,14 +103,14 @@ fn print(said: &mut Said, line: fn(&[u8]) -> Line, partial: &mut Vec<u8>, bytes:
     append(partial, rest);
 }
 
-/// Adds to a line, up to one more byte than it may have, so that the cut shows.
+/// Adds to a line, up to one byte beyond the limit, so that it can be marked as cut.
 fn append(partial: &mut Vec<u8>, bytes: &[u8]) {
     let room = (LINE_BYTES + 1).saturating_sub(partial.len());
     partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 impl Said {
-    /// Adds a line. A flood must cost no more than counting it.
+    /// Adds a line. Lines beyond the limit are only counted.
     fn add(&mut self, line: impl FnOnce() -> Line) {
         if self.lines.len() < LINES {
             self.lines.push(line());
@@ -119,17 +119,17 @@ impl Said {
         }
     }
 
-    /// Takes out what was printed to standard error, joined: the message of a panic, if the call has trapped.
+    /// Takes the lines from standard error out and joins them: the message of a panic, if the call has trapped.
     pub fn take_last_words(&mut self) -> Option<String> {
         let words: Vec<Line> = self.lines.extract_if(.., |line| line.stderr).collect();
         let texts = words.iter().map(|line| line.text.as_str());
-        // A hint for people with a terminal.
+        // Rust's hint about RUST_BACKTRACE, which is of no use here.
         let texts: Vec<&str> = texts.filter(|text| !text.starts_with("note: run with `RUST_BACKTRACE=")).collect();
         (!texts.is_empty()).then(|| one_line(&texts.join(" ")))
     }
 }
 
-/// A foreign text as one line: control characters escaped, so that it cannot pass for another line, and cut.
+/// A text of the guest as one line: cut, and with control characters escaped, so that it cannot forge another line.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(LINE_BYTES + 4));
     for char in text.trim_end().chars() {
@@ -142,7 +142,7 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// Lets a number of lines per second through and counts the others.
+/// Lets a limited number of lines per second through and counts the others.
 #[derive(Debug, Default)]
 pub struct Rate(Mutex<Window>);
 
@@ -154,7 +154,7 @@ struct Window {
 }
 
 impl Rate {
-    /// Whether a line may be written now, and if so how many were held back since the last one that was.
+    /// Returns `None` if a line must not be written now, otherwise the number of lines dropped since the last one.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut window = self.0.lock();
         if window.began.is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1)) {
@@ -183,12 +183,12 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The journal of the strategy of this name.
+    /// The journal of the strategy with this name.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), rate: Rate::default() }
     }
 
-    /// Writes what a call has said, as far as the rate allows.
+    /// Writes the output of a call, as far as the rate allows.
     pub fn write(&self, said: Said) {
         if said.lines.is_empty() && said.dropped == 0 {
             return;
@@ -199,7 +199,7 @@ impl Journal {
             let Some(dropped) = self.rate.admit(now) else { continue };
             let strategy = self.name.as_str();
             if dropped > 0 {
-                tracing::warn!(strategy, "{dropped} lines dropped");
+                tracing::warn!(strategy, "{dropped} lines of strategy {strategy} were dropped");
             }
             match level {
                 Level::Debug => tracing::debug!(strategy, "{text}"),

@@ -1,28 +1,28 @@
-//! What a call may have beyond its deadline: time that it did not get when it was due.
+//! Extra time for a call beyond its deadline, for time in which the system did not run it.
 //!
-//! Deadlines are kept by the clock on the wall, which goes on while the system has something better to do than to run
-//! our thread. On a busy machine an innocent call of a microsecond is now and then preempted for longer than its whole
-//! deadline, and were that a fault, three of them would silence a strategy just when there is much to route. So once
-//! the deadline has passed, what counts is the time that the processor has spent on the thread.
+//! Deadlines use wall-clock time, which goes on while the system does not run our thread. On a busy machine a harmless
+//! call of a microsecond is sometimes preempted for longer than its whole deadline. If that were a fault, three of them
+//! would silence a strategy just when there is much to route. So once the deadline has passed, the CPU time of the
+//! thread counts.
 
 use std::time::Duration;
 
-/// Time on the processor after the deadline.
+/// The CPU time that a call may use after its deadline.
 const PROCESSOR_TIME: Duration = Duration::from_millis(4);
 
-/// Graces of 5 ms: a thread that gets no processor for so long has been waited for long enough.
+/// The most graces of 5 ms: beyond them, a thread that gets no processor is not waited for any longer.
 const GRACES: u32 = 40;
 
 /// The overtime of one call.
 #[derive(Debug, Default)]
 pub struct Overtime {
     graces: u32,
-    /// What the processor had spent on the thread when the deadline passed.
+    /// The thread's CPU time when the deadline passed.
     spent: Option<Duration>,
 }
 
 impl Overtime {
-    /// Whether the call, whose time is up, gets a grace.
+    /// Decides whether the call, whose time is up, gets a grace.
     pub fn goes_on(&mut self) -> bool {
         self.goes_on_having(processor_time())
     }
@@ -33,13 +33,13 @@ impl Overtime {
             self.spent = spent;
             return true;
         }
-        // Where the system does not tell, there is one grace.
+        // If the system does not report CPU time, there is one grace.
         let since = spent.zip(self.spent).map(|(now, then)| now.saturating_sub(then));
         since.is_some_and(|since| since < PROCESSOR_TIME) && self.graces <= GRACES
     }
 }
 
-/// What the processor has spent on this thread: the first figure of its `schedstat`, in nanoseconds. Linux only.
+/// The CPU time of this thread in nanoseconds: the first figure of its `schedstat`. Linux only.
 pub fn processor_time() -> Option<Duration> {
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     schedstat.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)

@@ -1,4 +1,4 @@
-//! For each reason why a strategy does not load: a code that never changes, and what to do.
+//! For each reason why a strategy does not load: a stable code, and a remedy.
 
 use super::load_error::LoadError;
 
@@ -27,13 +27,13 @@ impl LoadError {
         }
     }
 
-    /// What to do about it, in a sentence or two.
+    /// The remedy, in a sentence or two.
     pub fn remedy(&self) -> String {
         let text = match self {
-            LoadError::NotBuiltIn { .. } => "choose one of those, or give the path of a .wasm file",
+            LoadError::NotBuiltIn { .. } => "choose a built-in strategy, or give the path of a .wasm file",
             LoadError::Unreadable { .. } => "give the path of a .wasm file that this user may read",
             LoadError::TooLarge(_) => {
-                "leave out what is not needed: strip debug information, and check what was packed into it"
+                "make it smaller: strip debug information, and check which files were packed into it"
             }
             LoadError::Precompiled => "give the .wasm file that it was compiled from",
             LoadError::CoreModule => {
@@ -42,31 +42,33 @@ impl LoadError {
             }
             LoadError::NotWebAssembly => "give the .wasm file that the build has written; text formats are not read",
             LoadError::Invalid(_) => {
-                "build it anew with a current toolchain; if it was copied, see that the copy is whole and binary"
+                "rebuild it with a current toolchain; if it was copied, check that the copy is complete and was made in binary mode"
             }
             LoadError::Costly(_) => {
-                "leave out of it what is not needed; if it must be so large, raise `strategies.limits` of the proxy's configuration"
+                "make the component smaller; if it must be so large, raise `strategies.limits` in the proxy's configuration"
             }
-            LoadError::Superseded => "nothing: the newer one is being loaded",
+            LoadError::Superseded => "nothing to do: the newer one is being loaded",
             LoadError::Uncompiled(_) => {
-                "see that this user may start processes, and that there is memory for one; the text says what the system said"
+                "make sure that this user may start processes and that there is memory for one; the message quotes the system's error"
             }
             LoadError::NotAStrategy { .. } => {
                 "export `router` of the contract: in Rust by `pointsman_guest::export!(...)`; else build for the world `strategy` of \
                  the WIT that `pointsman strategy new` puts into a project"
             }
             LoadError::Version { .. } => {
-                "build it against a version of the contract that this program speaks, or take a program that speaks its own"
+                "build it against a version of the contract that this program speaks, or use a program that speaks its version"
             }
             LoadError::Forbidden { imports } => return forbidden(imports),
             LoadError::Mismatch(_) => {
-                "build it anew against the WIT of this program, unchanged: `pointsman strategy new` writes it"
+                "rebuild it against the unchanged WIT of this program, which `pointsman strategy new` writes"
             }
-            LoadError::Rejected(_) => "correct `strategies.NAME.config` as the text says",
+            LoadError::Rejected(_) => "correct `strategies.NAME.config` as the message says",
             LoadError::Broke { .. } => {
-                "see that it neither panics nor loops where it starts; an error is for what an operator can correct"
+                "make sure that it neither panics nor loops while it starts; for mistakes that an operator can correct, return an error"
             }
-            LoadError::Unfit { .. } => "call it with that very request in a test of your own, and see why it breaks",
+            LoadError::Unfit { .. } => {
+                "call it with the same request in a test of your own, and find out why it breaks"
+            }
             LoadError::Engine(_) => {
                 "run it on a machine on which Wasmtime can compile, x86-64 or aarch64, with memory that may be executed, and with \
                  address space for it (`ulimit -v`)"
@@ -76,10 +78,10 @@ impl LoadError {
     }
 }
 
-/// What to do about imports that nobody grants.
+/// The remedy for imports that are not granted.
 fn forbidden(imports: &[String]) -> String {
     let any = |start: &str| imports.iter().any(|import| import.starts_with(start));
-    let mut text = "strategies have neither network nor files of their own: take out what needs it".to_owned();
+    let mut text = "strategies have no access to the network or to files: remove the code that needs it".to_owned();
     if any("wasi:http") {
         text.push_str("; with componentize-js, `disableFeatures` must include `http` and `fetch-event`");
     }
@@ -87,7 +89,7 @@ fn forbidden(imports: &[String]) -> String {
         text.push_str("; with componentize-py, give `--stub-wasi`");
     }
     if imports.iter().any(|import| import.starts_with("wasi:") && import.contains("@0.3")) {
-        text.push_str("; WASI 0.3 is not granted, build for 0.2");
+        text.push_str("; WASI 0.3 is not supported, so build for WASI 0.2");
     }
     text
 }

@@ -1,14 +1,14 @@
-//! The world a guest finds itself in: WASI 0.2, inert.
+//! The sandbox of a guest: a version of WASI 0.2 without any effect on the outside.
 //!
-//! A guest compiled for `wasm32-wasip2` imports WASI even when it never uses it, so it cannot simply be refused. What
-//! can do no harm answers as on an empty machine: no arguments, no environment, no files, closed input, output that
-//! becomes log lines, a clock that stands at the request's `now-ms`, random numbers that follow from its `entropy`.
-//! Whatever else those interfaces have is a trap that names the function. Sockets and HTTP are not there at all.
+//! A guest compiled for `wasm32-wasip2` imports WASI even when it never uses it, so the imports cannot be refused.
+//! Harmless functions answer as on an empty machine: no arguments, no environment, no files, closed input, output that
+//! becomes log lines, a clock that stands at the request's `now-ms`, and random numbers that follow from its `entropy`.
+//! All other functions of those interfaces trap with their name. Sockets and HTTP do not exist at all.
 //!
-//! Written by hand because the `wasmtime-wasi` crate waits for a Tokio runtime within a call, and a guest that prints
-//! the message of a panic would so bring down the Tokio worker that called it. Nothing here waits.
+//! It is written by hand because the `wasmtime-wasi` crate blocks on a Tokio runtime within a call, so a guest that
+//! prints the message of a panic would crash the Tokio worker that called it. Nothing here blocks.
 //!
-//! It is made for each component from what it imports, under the very versions that it asks for.
+//! It is made for each component from its imports, under exactly the versions that it asks for.
 
 use std::mem;
 
@@ -18,23 +18,23 @@ use wasmtime::component::{
     Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
 };
 
-use super::limits::Limits;
+use super::limits::MemoryLimits;
 use super::output::Output;
 use super::overtime::Overtime;
 
-/// The packages whose interfaces are inert here.
+/// The packages whose interfaces are provided without effect.
 const INERT: [&str; 5] = ["wasi:cli", "wasi:io", "wasi:clocks", "wasi:random", "wasi:filesystem"];
 
-/// What one write may carry, by `check-write`.
+/// The most bytes of one write, as `check-write` tells the guest.
 const WRITE_BYTES: u64 = 4096;
 
-/// What a guest may ask for at once.
+/// The most random bytes that a guest may ask for at once.
 const RANDOM_BYTES: u64 = 64 << 10;
 
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 
-/// Stands for every resource: streams, pollables, descriptors. Only streams exist, told apart by their number.
+/// The type of every resource: streams, pollables, descriptors. Only streams exist, told apart by their number.
 pub struct Handle;
 
 /// `wasi:clocks/wall-clock.datetime`.
@@ -58,11 +58,11 @@ pub enum StreamError {
 /// The host's side of one instance.
 #[derive(Default)]
 pub struct Sandbox {
-    /// Bounds its memory.
-    pub limits: Limits,
-    /// What it has printed and logged.
+    /// The limits on its memory.
+    pub limits: MemoryLimits,
+    /// Its output.
     pub output: Output,
-    /// What the call has had beyond its deadline.
+    /// The extra time that the call has had beyond its deadline.
     pub overtime: Overtime,
     now_ms: u64,
     random: u64,
@@ -98,7 +98,7 @@ impl Sandbox {
     }
 }
 
-/// Takes what a guest prints. Reads it where it stands, in the guest's memory: of a flood only a few lines are kept.
+/// Takes a guest's output. Reads it in place, in the guest's memory, because most of a flood is not kept.
 fn write(mut store: StoreContextMut<'_, Sandbox>, stream: &Resource<Handle>, bytes: &WasmList<u8>) {
     let mut output = mem::take(&mut store.data_mut().output);
     match stream.rep() {
@@ -108,14 +108,14 @@ fn write(mut store: StoreContextMut<'_, Sandbox>, stream: &Resource<Handle>, byt
     store.data_mut().output = output;
 }
 
-/// Whether an import of this name is inert.
+/// True when the import of this name is one of WASI's that the sandbox provides.
 pub fn is_inert(import: &str) -> bool {
     let Some((interface, version)) = import.split_once('@') else { return false };
     let Some((package, _)) = interface.split_once('/') else { return false };
     INERT.contains(&package) && version.starts_with("0.2.")
 }
 
-/// Links what `component` imports of WASI.
+/// Links the WASI imports of `component`.
 pub fn link(linker: &mut Linker<Sandbox>, component: &Component) -> wasmtime::Result<()> {
     let engine = component.engine();
     for (name, import) in component.component_type().imports(engine) {
@@ -176,7 +176,7 @@ fn define(instance: &mut LinkerInstance<'_, Sandbox>, interface: &str, function:
             instance.func_wrap(function, |_, (_,): (Stream,)| Ok((Stream::new_own(0),)))
         }
         ("wasi:io/poll", "[method]pollable.ready") => instance.func_wrap(function, |_, (_,): (Stream,)| Ok((true,))),
-        // Waiting, which is `block` and `poll`, traps: a strategy has no time to sleep.
+        // `block` and `poll` trap, because a strategy has no time to sleep.
         ("wasi:clocks/monotonic-clock", "subscribe-instant" | "subscribe-duration") => {
             instance.func_wrap(function, |_, (_,): (u64,)| Ok((Stream::new_own(0),)))
         }
@@ -197,7 +197,7 @@ fn define(instance: &mut LinkerInstance<'_, Sandbox>, interface: &str, function:
         ("wasi:random/random", "get-random-u64") | ("wasi:random/insecure", "get-insecure-random-u64") => {
             instance.func_wrap(function, |mut store, ()| Ok((store.data_mut().random(),)))
         }
-        // The same for every instance, so that what a hash map's order decides can be replayed.
+        // The same for every instance, so that decisions that depend on a hash map's order can be replayed.
         ("wasi:random/insecure-seed", "insecure-seed") => {
             instance.func_wrap(function, |_, ()| Ok(((0x706f_696e_7473_6d61_u64, 0x6e5f_7374_7261_7465_u64),)))
         }

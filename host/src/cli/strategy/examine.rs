@@ -1,4 +1,4 @@
-//! `pointsman strategy check` and `inspect`: what a file is, and what it does.
+//! `pointsman strategy check` and `inspect`: whether a file is a usable strategy, and what it does.
 //!
 //! Exit codes: 0 nothing is wrong, 1 something is wrong with the strategy, 2 the arguments are wrong.
 
@@ -18,7 +18,7 @@ use crate::strategy::{Setup, builtin_component, builtins, read_component, try_co
 use crate::wasm::LoadError;
 use crate::workbench::{Class, Examined, Inspection, Subject, Timing, examine, inspect};
 
-/// The remedy for a strategy that wants a config and was given none.
+/// The remedy for a strategy that needs a config and was given none.
 const WANTED: &str = "give `--config` with JSON or @FILE, or `--proxy-config` with the configuration of a proxy that has it \
     under `strategies.NAME.config`";
 
@@ -29,7 +29,7 @@ pub struct Target {
     /// Try it with this config, as JSON or as @FILE.
     #[arg(long, value_name = "JSON|@FILE")]
     config: Option<String>,
-    /// Try it with the providers of this configuration, and with what stands there under `strategies.NAME.config`.
+    /// Try it with the providers of this proxy configuration, and with its `strategies.NAME.config`.
     #[arg(long, value_name = "FILE")]
     proxy_config: Option<PathBuf>,
     /// Print the report as JSON.
@@ -37,15 +37,15 @@ pub struct Target {
     pub(super) json: bool,
 }
 
-/// What was asked for, read.
+/// The parsed arguments.
 pub(super) struct Case {
     pub shown: String,
     pub component: Result<Vec<u8>, LoadError>,
     pub config: Value,
     pub route: RouteFacts,
-    /// Whether it is granted the prompt.
+    /// True when it is granted the prompt.
     pub prompt: bool,
-    /// Whether somebody gave a config or providers.
+    /// True when a config or providers were given.
     pub is_given: bool,
 }
 
@@ -119,7 +119,7 @@ pub fn run_inspect(target: &Target) -> ExitCode {
         Ok(case) => case,
         Err(problem) => return wrong(&problem),
     };
-    // Without a cache: how long it compiles is to be seen.
+    // Without the cache, because the time of compilation is measured.
     use_compiler();
     let (examined, tried, inspection) = inspect_it(&case);
     let failed = !problems(&examined, &tried).is_empty();
@@ -139,7 +139,7 @@ pub fn run_inspect(target: &Target) -> ExitCode {
     ExitCode::from(u8::from(failed))
 }
 
-/// Examines the file, tries it, and asks it what it is like.
+/// Examines the file, tries it, and measures it.
 fn inspect_it(case: &Case) -> (Result<Examined, &LoadError>, Tried, Option<Inspection>) {
     let component = match &case.component {
         Ok(component) => component,
@@ -157,11 +157,11 @@ fn inspect_it(case: &Case) -> (Result<Examined, &LoadError>, Tried, Option<Inspe
 
 /// The result of a trial.
 enum Tried {
-    /// The file could not be tried: what it is says why.
+    /// The file could not be tried, for a reason that its examination found.
     Not,
-    /// A proxy would take it, with the config that was given, or with none.
+    /// A proxy would accept it, with the config that was given, or with none.
     Accepted,
-    /// No config was given, and it wants one.
+    /// No config was given, and it needs one.
     Wants(String),
     /// A proxy would refuse it.
     Refused(LoadError),
@@ -176,7 +176,7 @@ impl Tried {
     }
 }
 
-/// Examines the file, and tries whether a proxy would take it.
+/// Examines the file, and tries whether a proxy would accept it.
 fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Tried) {
     let component = match &case.component {
         Ok(component) => component,
@@ -262,7 +262,7 @@ fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, tried: &Tried)
         Tried::Accepted if case.is_given => line("config", "accepted"),
         Tried::Refused(_) if case.is_given => line("config", "not accepted"),
         Tried::Wants(text) => {
-            line("config", &format!("none was given, and it wants one: {text}\n{:12}help: {WANTED}", ""))
+            line("config", &format!("none was given, but the strategy needs one: {text}\n{:12}help: {WANTED}", ""))
         }
         Tried::Not | Tried::Accepted | Tried::Refused(_) => {}
     }
@@ -277,7 +277,7 @@ pub(super) fn complaint(error: &LoadError) -> String {
 /// The remedy for an error, in terms of a command line.
 fn remedy(error: &LoadError) -> String {
     match error {
-        LoadError::Rejected(_) => format!("correct it as the text says: {WANTED}"),
+        LoadError::Rejected(_) => format!("correct it as the message says: {WANTED}"),
         error => error.remedy(),
     }
 }
@@ -292,10 +292,10 @@ fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -
     line("says", description);
     let has = |interface| examined.as_ref().is_ok_and(|examined| examined.has(interface));
     let hooks = match (has("meta"), has("feedback"), observes) {
-        (_, true, true) => "meta, feedback: it is told how attempts end",
-        (true, true, false) => "meta, feedback, which it does not want",
+        (_, true, true) => "meta, feedback: it is told the outcome of every attempt",
+        (true, true, false) => "meta, feedback; but `meta` does not request `feedback`, so it is never called",
         (true, false, _) => "meta",
-        (false, true, _) => "feedback, which it does not want, as nothing says so",
+        (false, true, _) => "feedback; but without `meta` nothing requests `feedback`, so it is never called",
         (false, false, _) => "none",
     };
     line("hooks", hooks);
@@ -303,7 +303,7 @@ fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -
         line(if number == 0 { "reasons" } else { "" }, &format!("{number}  {reason}"));
     }
     line("compile", &format!("{compile_ms:.0} ms"));
-    line("memory", &format!("{} KiB after its start", memory >> 10));
+    line("memory", &format!("{} KiB after start", memory >> 10));
     for (number, Timing { candidates, p50_us, p99_us, max_us }) in calls.iter().enumerate() {
         let words =
             format!("{candidates:>4} candidates: {p50_us:.2} us, 99 of 100 below {p99_us:.2}, at most {max_us:.1}");

@@ -1,7 +1,7 @@
-//! `pointsman strategy new`: a project of the user's own from what is embedded in the binary, without a network.
+//! `pointsman strategy new`: makes a project from templates in the binary, without a network.
 //!
-//! Which texts there are is written by `host/build/templates.rs`; what a name may be says `new/name.rs`; here they become
-//! files, all of them or none.
+//! `host/build/templates.rs` embeds the templates and `new/name.rs` checks the name; here they become files, either all
+//! of them or none.
 
 mod name;
 
@@ -17,14 +17,14 @@ use name::Name;
 
 include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
-/// Stands for the name of the strategy, in templates and their files' names.
+/// The placeholder for the strategy's name, in templates and in the names of their files.
 const NAME: &str = "{{name}}";
-/// Stands for the name as Rust's compiler writes it into the names of files.
+/// The placeholder for the name as Rust's compiler writes it in file names.
 const STEM: &str = "{{stem}}";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct New {
-    /// What it is called: lower-case letters, digits, _ and -, a letter first, at most 64.
+    /// The name: at most 64 lower-case letters, digits, _ and -, beginning with a letter.
     name: String,
     /// The language to write it in.
     #[arg(long, value_enum)]
@@ -46,7 +46,7 @@ enum Language {
     Python,
 }
 
-/// Why there is no project.
+/// The reason why no project was made.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -59,7 +59,7 @@ enum Error {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Makes the project and says how to go on.
+/// Makes the project and prints the next steps.
 pub(super) fn run(new: &New) -> ExitCode {
     let made = Name::parse(&new.name).map_err(Error::from).and_then(|name| {
         let folder = new.path.clone().unwrap_or_else(|| PathBuf::from(name.as_str()));
@@ -85,7 +85,7 @@ fn project(language: Language, name: &Name) -> Vec<(String, String)> {
     let fill = |text: &str| text.replace(NAME, name.as_str()).replace(STEM, &name.stem());
     let mut files: Vec<_> = COMMON.iter().chain(own).map(|(path, text)| (fill(path), fill(text))).collect();
     match language {
-        // The contract is a part of the SDK.
+        // The contract is part of the SDK.
         Language::Rust => {
             files.extend(SDK.iter().map(|(path, text)| (format!("sdk/{path}"), (*text).to_owned())));
         }
@@ -96,7 +96,7 @@ fn project(language: Language, name: &Name) -> Vec<(String, String)> {
     files
 }
 
-/// Writes `files` into `folder`. When one cannot be written, nothing of them stays.
+/// Writes `files` into `folder`. If one cannot be written, all are removed again.
 fn create(folder: &Path, files: &[(String, String)]) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -117,7 +117,7 @@ fn create(folder: &Path, files: &[(String, String)]) -> Result<(), Error> {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(failed(parent))?;
             }
-            // Not over what someone else has put there in the meantime.
+            // Does not overwrite a file that somebody else has put there meanwhile.
             let file =
                 fs::File::create_new(&path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
             file.map_err(failed(&path))
@@ -129,14 +129,14 @@ fn create(folder: &Path, files: &[(String, String)]) -> Result<(), Error> {
     written
 }
 
-/// Takes back what was begun. That it fails as well changes nothing for the user, who is told of the first failure.
+/// Removes the files that were written. If that fails too, the user is still told of the first failure only.
 fn undo(folder: &Path, existed: bool, files: &[(String, String)]) {
     if !existed {
         let _ = fs::remove_dir_all(folder);
         return;
     }
-    // The folder was empty, so whatever is called as ours is ours; the folder itself stays, it may be a mount or the
-    // shell's own.
+    // The folder was empty, so files with these names are ours. The folder itself stays, because it may be a mount or
+    // the shell's current folder.
     let mut tops: Vec<_> = files.iter().filter_map(|(name, _)| name.split('/').next()).collect();
     tops.dedup();
     for top in tops {
@@ -145,7 +145,7 @@ fn undo(folder: &Path, existed: bool, files: &[(String, String)]) {
     }
 }
 
-/// What was made, the next three commands, and where the result goes.
+/// Describes the project, the next three commands, and where to put the result.
 fn farewell(language: Language, name: &Name, folder: &Path) -> String {
     let stem = name.stem();
     let (test, build, component) = match language {
@@ -177,7 +177,7 @@ fn farewell(language: Language, name: &Name, folder: &Path) -> String {
     )
 }
 
-/// As a shell reads it.
+/// Quotes a path for a shell.
 fn quoted(path: &str) -> String {
     let plain = |char: char| char.is_alphanumeric() || "/._-+@%:,".contains(char);
     if path.chars().all(plain) && !path.starts_with('-') {

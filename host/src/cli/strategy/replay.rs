@@ -1,6 +1,7 @@
-//! `pointsman strategy replay` and `diff`: recorded decisions, asked once more.
+//! `pointsman strategy replay` and `diff`: replay recorded requests to strategies and compare the decisions.
 //!
-//! Exit codes: 0 all the same (or, of `diff`, compared), 1 not the same, 2 the arguments or the record are wrong.
+//! Exit codes: 0 all decisions are the same (for `diff`: they were compared), 1 some differ, 2 the arguments or the
+//! record are wrong.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,24 +19,24 @@ use crate::strategy::{builtin_component, builtins, chosen_component, read_compon
 use crate::wasm::LoadError;
 use crate::workbench::{Comparison, ReplayError, Respondent, Skipped, compare};
 
-/// The remedy for a strategy that wants a config and was given none.
-const GIVE: &str = "give it one with --config (of `diff`, --config-a and --config-b), or with --proxy-config the configuration \
+/// The remedy for a strategy that needs a config and was given none.
+const GIVE: &str = "give it one with --config (for `diff`, --config-a and --config-b), or with --proxy-config the configuration \
     of a proxy that has it";
 
-/// Moves that a report shows.
+/// The most kinds of change that a report lists.
 const MOVES: usize = 12;
 
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// The record that `monitoring.record` has written; - is the standard input.
+    /// The record that `monitoring.record` has written; - is standard input.
     log: PathBuf,
-    /// A built-in strategy, the file of a component, or with --proxy-config a name there.
+    /// A built-in strategy, the file of a component, or with --proxy-config a strategy of that configuration.
     #[arg(long, value_name = "NAME|FILE")]
     strategy: String,
-    /// Take strategies and their configs from this configuration of a proxy, as far as it has them.
+    /// Take strategies and their configs from this proxy configuration, as far as it has them.
     #[arg(long, value_name = "FILE")]
     proxy_config: Option<PathBuf>,
-    /// Its config, as JSON or as @FILE; without it the recorded one, or none for another strategy than the recorded one.
+    /// Its config, as JSON or as @FILE [default: the recorded one, or none for a strategy that was not recorded].
     #[arg(long, value_name = "JSON|@FILE")]
     config: Option<String>,
     /// Print the report as JSON.
@@ -45,21 +46,21 @@ pub struct Replay {
 
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// A built-in strategy, the file of a component, or with --proxy-config a name there.
+    /// A built-in strategy, the file of a component, or with --proxy-config a strategy of that configuration.
     #[arg(value_name = "A")]
     left: String,
-    /// Another one, or the same with another config.
+    /// Another strategy, or the same one with another config.
     #[arg(value_name = "B")]
     right: String,
-    /// The record that `monitoring.record` has written; - is the standard input.
+    /// The record that `monitoring.record` has written; - is standard input.
     log: PathBuf,
-    /// The config of A, as JSON or as @FILE; without it the recorded one, or none for another strategy than the recorded one.
+    /// The config of A, as JSON or as @FILE [default: the recorded one, or none for a strategy that was not recorded].
     #[arg(long, value_name = "JSON|@FILE")]
     config_a: Option<String>,
-    /// Likewise of B.
+    /// The config of B, likewise.
     #[arg(long, value_name = "JSON|@FILE")]
     config_b: Option<String>,
-    /// Take strategies and their configs from this configuration of a proxy, as far as it has them.
+    /// Take strategies and their configs from this proxy configuration, as far as it has them.
     #[arg(long, value_name = "FILE")]
     proxy_config: Option<PathBuf>,
     /// Print the report as JSON.
@@ -144,16 +145,18 @@ fn respondent(strategy: &str, config: Option<&str>, proxy: Option<&Config>) -> R
         let names = builtins().join(", ");
         let more = match proxy {
             Some(_) => "",
-            None => "; for a name under `strategies` of a proxy's configuration, give that with --proxy-config",
+            None => "; to use a name under `strategies` of a proxy's configuration, add --proxy-config",
         };
-        return Err(format!("{strategy} is neither a file nor a built-in strategy; those are {names}{more}"));
+        return Err(format!(
+            "{strategy} is neither a file nor a built-in strategy; built-in strategies: {names}{more}"
+        ));
     }
     let component = read_component(path).map_err(fails)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     Respondent::strategy(&name, &component, config).map_err(fails)
 }
 
-/// A config given as JSON, or as a file of it.
+/// A config that is given as JSON or as @FILE.
 pub(in crate::cli) fn read_config(given: &str) -> Result<String, String> {
     let text = match given.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file).map_err(|error| format!("{file}: cannot be read: {error}"))?,
@@ -188,15 +191,15 @@ fn in_words(comparison: &Comparison) -> String {
     };
     if *uncertain > 0 {
         line(format!(
-            "{uncertain} more differ where the record has a gap before them, or does not begin with the instance: they prove nothing"
+            "{uncertain} more decisions differ, but prove nothing: the record has a gap before them, or begins after the start of the instance"
         ));
     }
     if *missing > 0 {
         line(format!("{missing} lines are missing from the record"));
     }
     if let Some(Skipped { line: from, recorded, strategy, why }) = &comparison.skipped_from {
-        line(format!("{} decisions were left out, from line {from} on, where {recorded} decided:", comparison.skipped));
-        line(format!("{strategy} rejects the config that it would have there: {why}"));
+        line(format!("{} decisions of {recorded} were left out, from line {from} on:", comparison.skipped));
+        line(format!("{strategy} rejects the config that was recorded there: {why}"));
         line(format!("help: {GIVE}"));
     }
     for (name, faults) in comparison.names.iter().zip(comparison.faults).filter(|(_, faults)| *faults > 0) {
@@ -213,7 +216,7 @@ fn in_words(comparison: &Comparison) -> String {
     moves.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     if !moves.is_empty() {
         line(String::new());
-        line("moves of the first choice".to_owned());
+        line("changes of the first choice".to_owned());
         for (path, count) in moves.iter().take(MOVES) {
             line(format!("{count:>10}  {path}"));
         }

@@ -1,6 +1,6 @@
-//! `pointsman strategy test`: whether a strategy keeps the contract, and does what its author's fixtures say.
+//! `pointsman strategy test`: whether a strategy keeps the contract, and decides as its author's fixtures expect.
 //!
-//! Exit codes: 0 all of it holds, 1 something does not, 2 the arguments are wrong.
+//! Exit codes: 0 every claim holds, 1 some do not, 2 the arguments are wrong.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -20,8 +20,9 @@ use crate::workbench::{Claim, Played, Subject, facts_of, play_fixtures, try_out}
 pub struct Test {
     #[command(flatten)]
     target: Target,
-    /// Play the fixtures in this folder (*.json), or the one in this file; without --config and --proxy-config the first
-    /// one's providers and config serve for the claims as well.
+    /// Play the fixtures in this folder (*.json), or the one in this file; without --config and --proxy-config, the
+    /// claims
+    /// are tried with the providers and the config of the first fixture.
     #[arg(long, value_name = "DIR|FILE")]
     fixtures: Option<PathBuf>,
 }
@@ -59,7 +60,7 @@ pub fn run(test: &Test) -> ExitCode {
 
 type Tried<'a> = Result<(Vec<Claim>, Vec<Played>), Problem<'a>>;
 
-/// Why there was nothing to try.
+/// The reason why nothing could be tried.
 enum Problem<'a> {
     Unread(&'a LoadError),
     Unloaded(LoadError),
@@ -92,7 +93,7 @@ fn report(case: &Case, holds: bool, tried: &Tried<'_>) -> Value {
 fn in_words(case: &Case, tried: &Tried<'_>) -> String {
     let (claims, fixtures) = match tried {
         Ok(tried) => tried,
-        Err(error) => return format!("{}{}\nthere is nothing to try", case.shown, complaint(error.error())),
+        Err(error) => return format!("{}{}\nnothing could be tried", case.shown, complaint(error.error())),
     };
     let mut report = case.shown.clone();
     claims.iter().for_each(|claim| report.push_str(&claimed(claim)));

@@ -8,7 +8,7 @@ use super::super::problem::Reported;
 use super::super::read::{Reader, Text};
 use super::super::{network, vendor};
 
-/// Ends of the hosts that want Azure's dialect.
+/// The suffixes of hosts that speak Azure's dialect.
 const AZURE_HOSTS: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
 
 /// Endpoints that are appended to a base URL and must not be part of it; the longer ones first.
@@ -28,7 +28,7 @@ const ENDPOINTS: [&str; 11] = [
 
 /// An http(s) URL to which paths can be appended. No problem shows what a variable held, nor a password.
 ///
-/// Beside it the socket in the file system, where it names one.
+/// The second value is the Unix socket, where the URL names one.
 pub(super) fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<(Url, Option<PathBuf>), Reported> {
     let Text { at, text, shown, .. } = found;
     let mut problem =
@@ -51,7 +51,7 @@ pub(super) fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<(Url, Op
         let message = format!("must be a URL that begins with http:// or https://{not}");
         return problem(message, Some("such as https://api.openai.com/v1"));
     }
-    // A browser repairs these, and so does the parser; here they are mistakes.
+    // Browsers and the parser silently repair these; here they are mistakes.
     if text.contains(":///") || text.contains('\\') {
         return problem(format!("must be a URL{not}"), Some("such as https://api.openai.com/v1"));
     }
@@ -63,11 +63,11 @@ pub(super) fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<(Url, Op
         return problem("must not contain a user or password".to_owned(), Some("the key goes under `api_key`"));
     }
     if url.query().is_some() {
-        let help = "what follows the `?` cannot stay; Azure's `api-version` goes under `api_version`";
+        let help = "remove the `?` and everything after it; Azure's `api-version` goes under `api_version`";
         return problem("must not contain a query".to_owned(), Some(help));
     }
     if url.fragment().is_some() {
-        return problem("must not contain a fragment".to_owned(), Some("leave out what follows the `#`"));
+        return problem("must not contain a fragment".to_owned(), Some("remove the `#` and everything after it"));
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
@@ -76,7 +76,7 @@ pub(super) fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<(Url, Op
         let message = format!("must not end in {endpoint}, which is appended to each request");
         let right = path.get(..path.len() - endpoint.len()).unwrap_or_default();
         let right = format!("{}{right}", url.origin().ascii_serialization());
-        let help = if found.written { format!("write {right}") } else { "leave that out".to_owned() };
+        let help = if found.written { format!("write {right}") } else { "remove it".to_owned() };
         return Err(reader.findings.problem(at, message, Some(help)));
     }
     if let Some(right) = vendor::missing_path(&url) {
@@ -86,7 +86,7 @@ pub(super) fn base_url(reader: &mut Reader<'_>, found: &Text) -> Result<(Url, Op
     Ok((url, None))
 }
 
-/// Whether the host speaks Azure's dialect. `Url` has lower-cased it; a trailing dot is the same host.
+/// True when the host speaks Azure's dialect. `Url` has lower-cased it, and a trailing dot means the same host.
 pub(super) fn is_azure(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     AZURE_HOSTS.iter().any(|suffix| host.ends_with(suffix))

@@ -1,4 +1,4 @@
-//! Numbers of the file: each getter reports a number that is out of its bounds, or in another unit, and goes on.
+//! The getters for numbers: each reports a number that is out of bounds or has a unit, and goes on.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::config::problem::Reported;
 /// The longest duration, ten years: far from overflowing any clock.
 const MAX_SECONDS: f64 = 315_360_000.0;
 
-/// The shortest that is not 0; anything below is a mistake in the unit.
+/// The shortest duration above 0; anything below is a mistake in the unit.
 const MIN_SECONDS: f64 = 0.001;
 
 /// Limits on numbers of requests stay below this, which a semaphore can hold on every platform.
@@ -28,7 +28,7 @@ impl Reader<'_> {
     fn number(&mut self, section: &Section<'_>, key: &str, wanted: &str) -> Result<Option<Text>, Reported> {
         let Some((at, found)) = self.scalar(section, key, wanted)? else { return Ok(None) };
         let unsigned = found.text.trim_start_matches(['-', '+']);
-        // 010 is 8 to some parsers and 10 to others; 0x10 and .inf are not for people.
+        // 010 is 8 for some parsers and 10 for others; nobody writes 0x10 or .inf in a configuration on purpose.
         let octal = unsigned.len() > 1 && unsigned.starts_with('0') && !unsigned.starts_with("0.");
         if found.meaning == Meaning::Number && !octal && unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         {
@@ -41,7 +41,7 @@ impl Reader<'_> {
         Err(self.not(&at, wanted, &found.shown, help))
     }
 
-    /// The number under `key` that is `wanted`, as `legal` says.
+    /// The number under `key`, if `legal` accepts it; `wanted` describes the legal numbers.
     pub fn number_that(
         &mut self,
         section: &Section<'_>,

@@ -1,4 +1,4 @@
-//! Each route by itself, as it stands in the file.
+//! Reads each route by itself from the file.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -14,28 +14,28 @@ use crate::config::read::{Reader, Section, Text, Zero};
 use crate::config::schema::{FALLBACKS, HEDGE, ROUTE, ROUTE_TIMEOUTS};
 use crate::config::strategy::Known;
 
-/// More fallbacks for one request only keep a client waiting.
+/// The largest legal `max`: more fallbacks for one request only keep a client waiting.
 const MAX_FALLBACKS: u64 = 10;
 
-/// The share of requests that may have a second attempt: those beyond the 95th percentile.
+/// The default share of requests that may have a second attempt: those beyond the 95th percentile.
 const HEDGED: f64 = 0.05;
 
-/// What a second attempt can wait for, in seconds.
+/// The legal waits before a second attempt, in seconds.
 const AFTER: RangeInclusive<f64> = 0.001..=3600.0;
 
-/// A route, and where in the file its parts stand that are checked together with other routes.
+/// A route, with the places in the file of the parts that are checked against other routes.
 pub(super) struct Draft {
     pub route: Route,
     pub at: Place,
-    /// As in `route.models`.
+    /// In the order of `route.models`.
     pub models: Vec<Text>,
-    /// As in `route.targets`.
+    /// In the order of `route.targets`.
     pub targets: Vec<Place>,
-    /// As in `route.fallbacks`: `on_failure`, `on_context_window`, `on_content_policy`.
+    /// In the order of `route.fallbacks`: `on_failure`, `on_context_window`, `on_content_policy`.
     pub fallbacks: [Vec<Text>; 3],
 }
 
-/// All routes; those that could not be read have been reported.
+/// All routes that could be read; the others have been reported.
 pub(in crate::config) fn routes(
     reader: &mut Reader<'_>,
     top: &Section<'_>,
@@ -47,7 +47,7 @@ pub(in crate::config) fn routes(
         && node.describe() == "a list"
         && items.is_empty()
     {
-        let help = "leave it out, and every provider may serve every model that it has".to_owned();
+        let help = "without `routes`, every provider may serve every model that it has".to_owned();
         reader.findings.problem(&at, "has no route", Some(help));
     }
     let among = Among::new(top, providers);
@@ -90,7 +90,7 @@ fn route(
         let at = section.place("hedge");
         reader
             .findings
-            .warn(&at, "has no effect, because the route has one target and no second attempt goes anywhere");
+            .warn(&at, "has no effect, because the route has only one target and a second attempt needs another one");
     }
     if !targets.is_empty() && targets.iter().all(|target| target.tier == TargetTier::Fallback) {
         let at = section.place("targets");
@@ -109,7 +109,7 @@ fn route(
     (!models.is_empty()).then(|| Draft { route, at: section.at.clone(), models, targets: places, fallbacks: named })
 }
 
-/// The names and patterns that the route is for; none only after a problem.
+/// The names and patterns of the models that the route serves; empty only after a problem.
 fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<Text> {
     let listed = reader.list(section, "models");
     if listed.is_empty() && section.get("models").is_none_or(|(_, node)| node.describe() == "a list") {
@@ -130,7 +130,7 @@ fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<Text> {
     models
 }
 
-/// The route's own name, or that of the first model.
+/// The route's own name, or else the name of its first model.
 fn name(
     reader: &mut Reader<'_>,
     section: &Section<'_>,
@@ -140,12 +140,14 @@ fn name(
     let own = reader.text(section, "name").ok()?;
     let found = own.as_ref().or(models.first())?;
     if let Some(wrong) = illegal_name(&found.text) {
-        let help = own.is_none().then(|| "the route is called like its first model; give it a `name`".to_owned());
+        let help = own
+            .is_none()
+            .then(|| "a route without a `name` has the name of its first model; give it a `name`".to_owned());
         reader.findings.problem(&found.at, wrong, help);
         return None;
     }
     if let Some(other) = names.get(&found.text) {
-        // Two routes for one model are reported as such.
+        // Two routes for the same model are reported elsewhere.
         if own.is_some() || !other.key.contains(".models[") {
             let (key, line) = (&other.key, other.line);
             let message = format!("must be unique, but {key} on line {line} is {} too", quoted(&found.text));
@@ -157,7 +159,7 @@ fn name(
     Some(found.text.clone())
 }
 
-/// The fallbacks, and where each of their names stands.
+/// The fallbacks, and the place of each of their names.
 fn fallbacks(reader: &mut Reader<'_>, section: &Section<'_>) -> (Fallbacks, [Vec<Text>; 3]) {
     let section = reader.section(section, "fallbacks", Some(FALLBACKS));
     let named = ["on_failure", "on_context_window", "on_content_policy"].map(|reason| {
@@ -168,7 +170,7 @@ fn fallbacks(reader: &mut Reader<'_>, section: &Section<'_>) -> (Fallbacks, [Vec
                 let help = "such as claude-sonnet-4-5, a model that a route serves".to_owned();
                 reader.not(&found.at, "the exact name of a model", &found.shown, Some(help));
             } else if names.iter().any(|other| other.text == found.text) {
-                reader.findings.problem(&found.at, format!("{} stands here twice", found.shown), None);
+                reader.findings.problem(&found.at, format!("{} is given twice", found.shown), None);
             } else {
                 names.push(found);
             }

@@ -1,5 +1,5 @@
-//! All routes together: each name is served by one route, what a route promises its targets serve, and fallbacks lead
-//! somewhere, and not in a circle.
+//! Checks all routes together: each name belongs to one route, a route's targets serve its models, and every fallback
+//! leads to a route and in no cycle.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::config::problem::{Place, nearest, quoted};
 use crate::config::read::{Reader, Text};
 use crate::config::wildcard::covers;
 
-/// Reports what only all routes together can show. Without `all` of the routes, nothing is said about what is missing.
+/// Reports problems between routes. If not `all` routes could be read, missing models are not reported.
 pub(super) fn check(reader: &mut Reader<'_>, drafts: &[Draft], among: &Among<'_>, all: bool) {
     reached(reader, drafts);
     for draft in drafts {
@@ -35,7 +35,7 @@ pub(super) fn check(reader: &mut Reader<'_>, drafts: &[Draft], among: &Among<'_>
     }
 }
 
-/// Reports names that an earlier route takes.
+/// Reports names that an earlier route already serves.
 fn reached(reader: &mut Reader<'_>, drafts: &[Draft]) {
     let mut exact: HashMap<&str, &Text> = HashMap::new();
     let mut wildcards: Vec<(usize, &Text)> = Vec::new();
@@ -43,7 +43,7 @@ fn reached(reader: &mut Reader<'_>, drafts: &[Draft]) {
         for model in &draft.models {
             if let Some(other) = exact.get(model.text.as_str()) {
                 let message = format!("{} is {} on line {} already", quoted(&model.text), other.at.key, other.at.line);
-                let help = "one route serves a model, with as many targets as it needs".to_owned();
+                let help = "a model belongs to one route, which may have as many targets as it needs".to_owned();
                 reader.findings.problem(&model.at, message, Some(help));
                 continue;
             }
@@ -52,7 +52,7 @@ fn reached(reader: &mut Reader<'_>, drafts: &[Draft]) {
             if let Some((_, other)) = earlier {
                 let (key, line) = (&other.at.key, other.at.line);
                 let message = format!("is never reached: {} of {key} on line {line} takes it", quoted(&other.text));
-                let help = "the first route that fits is taken; put this one before that".to_owned();
+                let help = "the first route that fits is used; put this one before the other".to_owned();
                 reader.findings.problem(&model.at, message, Some(help));
             }
             if model.text.contains('*') {
@@ -62,13 +62,13 @@ fn reached(reader: &mut Reader<'_>, drafts: &[Draft]) {
     }
 }
 
-/// Reports targets with a `*` in their model that takes nothing.
+/// Reports targets with a `*` in their model that has nothing to stand for.
 fn stars(reader: &mut Reader<'_>, draft: &Draft) {
     let starred = |target: &Target| target.model.as_ref().is_some_and(|model| model.contains('*'));
     let Some(without) = draft.route.models.iter().find(|model| draft.route.star(model).is_none()) else { return };
     for (_, at) in draft.route.targets.iter().zip(&draft.targets).filter(|(target, _)| starred(target)) {
-        let message = format!("takes what the `*` of the route's models stands for, and {} has none", quoted(without));
-        let help = "give models without a `*` a route of their own".to_owned();
+        let message = format!("has a `*`, but {} of the route's models has none to fill it", quoted(without));
+        let help = "put models without a `*` into a route of their own".to_owned();
         reader.findings.problem(&at.key("model", at.line), message, Some(help));
     }
 }
@@ -80,8 +80,10 @@ fn kept(reader: &mut Reader<'_>, draft: &Draft, among: &Among<'_>) {
         let Some(provider) = among.providers.get(target.provider).filter(|_| target.model.is_none()) else { continue };
         if let Some(model) = exact().find(|model| !provider.serves(&model.text)) {
             let name = &provider.name;
-            let message = format!("the list of models of provider {name} has no {}", quoted(&model.text));
-            let help = format!("say what it is called there: {{provider: {name}, model: ...}}, or add it to the list");
+            let message = format!("provider {name} does not have {} in its list of models", quoted(&model.text));
+            let help = format!(
+                "name the model as the provider does: {{provider: {name}, model: ...}}, or add it to the provider's list"
+            );
             reader.findings.problem(at, message, Some(help));
         }
     }
@@ -93,21 +95,21 @@ fn kept(reader: &mut Reader<'_>, draft: &Draft, among: &Among<'_>) {
     }
 }
 
-/// The route of a fallback; without one that serves it, that is a problem.
+/// The route that serves a fallback; if there is none, that is reported.
 fn leads_to(reader: &mut Reader<'_>, name: &Text, drafts: &[Draft], among: &Among<'_>) -> Option<usize> {
     let Some(index) = drafts.iter().position(|draft| draft.route.fits(&name.text)) else {
         let known = drafts.iter().flat_map(|draft| &draft.route.models).map(String::as_str);
         let known: Vec<&str> = known.filter(|model| !model.contains('*')).collect();
         let help = match nearest(&name.text, &known) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "a fallback is a model that a route serves".to_owned(),
+            None => "a fallback must be a model that a route serves".to_owned(),
         };
         reader.findings.problem(&name.at, format!("no route serves {}", name.shown), Some(help));
         return None;
     };
     let draft = drafts.get(index)?;
     let is_exact = draft.route.models.contains(&name.text);
-    // Of exact names of the route itself, that has been reported there.
+    // For exact names of the route itself this has been reported already.
     if !is_exact && among.is_whole() && !serves(&draft.route, &name.text, among) {
         let message = format!("no provider of {} on line {} serves {}", draft.at.key, draft.at.line, name.shown);
         reader.findings.problem(&name.at, message, None);
@@ -115,7 +117,7 @@ fn leads_to(reader: &mut Reader<'_>, name: &Text, drafts: &[Draft], among: &Amon
     Some(index)
 }
 
-/// True when a target of the route, which fits, serves the model.
+/// True when a target of the route, which fits the model, serves it.
 fn serves(route: &Route, model: &str, among: &Among<'_>) -> bool {
     let provider = |index: usize| among.providers.get(index).is_none_or(|provider| provider.serves(model));
     if route.targets.is_empty() {
@@ -124,9 +126,9 @@ fn serves(route: &Route, model: &str, among: &Among<'_>) -> bool {
     route.targets.iter().any(|target| target.model.is_some() || provider(target.provider))
 }
 
-/// Reports each fallback that leads back to where it came from. `edges` has the fallbacks of each route with their routes.
+/// Reports each fallback that closes a cycle. `edges` has the fallbacks of each route with their routes.
 fn circles(reader: &mut Reader<'_>, drafts: &[Draft], edges: &[Vec<(usize, &Text)>], reason: &str) {
-    // Depth first, without recursion: a file may have thousands of routes. A route is on the path, done, or neither.
+    // Depth-first, without recursion, because a file may have thousands of routes. A route is on the path, done or new.
     let mut done = vec![false; drafts.len()];
     for start in 0..drafts.len() {
         let mut path: Vec<(usize, usize)> = vec![(start, 0)];
@@ -143,9 +145,11 @@ fn circles(reader: &mut Reader<'_>, drafts: &[Draft], edges: &[Vec<(usize, &Text
                 let names: Vec<&str> = names.map(String::as_str).collect();
                 let message = match names.as_slice() {
                     [_, _] => format!("{} is served by this route itself", name.shown),
-                    names => format!("leads in a circle: {}", names.join(" -> ")),
+                    names => format!("forms a cycle: {}", names.join(" -> ")),
                 };
-                let help = format!("`{reason}` has to end; a route may name several models, which are tried in turn");
+                let help = format!(
+                    "the chain of `{reason}` has to end; a route may name several models, which are tried in turn"
+                );
                 reader.findings.problem(&name.at, message, Some(help));
             } else {
                 path.push((to, 0));
@@ -154,7 +158,7 @@ fn circles(reader: &mut Reader<'_>, drafts: &[Draft], edges: &[Vec<(usize, &Text
     }
 }
 
-/// Warns of providers that no route ever asks.
+/// Warns of providers that no route uses.
 fn idle(reader: &mut Reader<'_>, drafts: &[Draft], among: &Among<'_>) {
     if drafts.is_empty() || drafts.iter().any(|draft| draft.route.targets.is_empty()) {
         return;

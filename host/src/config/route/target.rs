@@ -1,4 +1,4 @@
-//! The targets of one route: a provider's name, or a mapping that says more.
+//! The targets of one route: each is a provider's name, or a mapping with more keys.
 
 use super::{Target, TargetTier};
 use crate::config::Provider;
@@ -11,7 +11,7 @@ use crate::config::schema::TARGET;
 /// The providers that targets can name.
 pub(super) struct Among<'a> {
     pub providers: &'a [Provider],
-    /// The names in the file, also those of providers that could not be read.
+    /// All names in the file, even of providers that could not be read.
     written: Vec<&'a str>,
 }
 
@@ -25,20 +25,20 @@ impl<'a> Among<'a> {
         Self { providers, written: written.collect() }
     }
 
-    /// True when each provider of the file could be read, so that what they lack is lacking.
+    /// True when every provider of the file could be read; otherwise a missing name proves nothing.
     pub fn is_whole(&self) -> bool {
         self.written.len() == self.providers.len()
     }
 }
 
-/// The targets of the route, and where they stand.
+/// The targets of the route, and their places in the file.
 pub(super) fn targets(reader: &mut Reader<'_>, route: &Section<'_>, among: &Among<'_>) -> Vec<(Target, Place)> {
     let items = reader.list(route, "targets");
     if let Some((at, node)) = route.get("targets")
         && node.describe() == "a list"
         && items.is_empty()
     {
-        let help = "leave it out, and all providers are that serve the model".to_owned();
+        let help = "without `targets`, every provider that serves the model is a target".to_owned();
         reader.findings.problem(&at, "has no target", Some(help));
     }
     let mut targets: Vec<(Target, Place)> = Vec::new();
@@ -46,9 +46,10 @@ pub(super) fn targets(reader: &mut Reader<'_>, route: &Section<'_>, among: &Amon
         let Some(target) = target(reader, node, &at, among) else { continue };
         let same = |other: &&(Target, Place)| (other.0.provider, &other.0.model) == (target.provider, &target.model);
         if let Some((_, other)) = targets.iter().find(same) {
-            let message = format!("is the same as {} on line {}: one provider and one model", other.key, other.line);
-            let help =
-                "a larger `weight` gives a target more requests; another `model` makes another target".to_owned();
+            let message =
+                format!("is the same as {} on line {}: the provider and the model are equal", other.key, other.line);
+            let help = "a larger `weight` gives a target more requests; a different `model` makes a different target"
+                .to_owned();
             reader.findings.problem(&at, message, Some(help));
             continue;
         }
@@ -67,7 +68,7 @@ fn target(reader: &mut Reader<'_>, node: &Node, at: &Place, among: &Among<'_>) -
     let found = match reader.text(&section, "provider").ok()? {
         Some(found) => named(reader, &found, among),
         None => {
-            let help = suggest("", among.written.iter().copied(), "there is");
+            let help = suggest("", among.written.iter().copied(), "available");
             reader.findings.problem(&section.place("provider"), "is required", help);
             None
         }
@@ -99,7 +100,7 @@ fn target(reader: &mut Reader<'_>, node: &Node, at: &Place, among: &Among<'_>) -
     })
 }
 
-/// The target that a provider is by itself.
+/// The target that consists of a provider alone.
 fn of(index: usize, provider: &Provider, line: usize) -> Target {
     Target {
         provider: index,
@@ -113,12 +114,12 @@ fn of(index: usize, provider: &Provider, line: usize) -> Target {
     }
 }
 
-/// The provider of that name. Nothing is said of one whose own problems have been.
+/// The provider of that name. A provider that could not be read is not reported again.
 fn named<'a>(reader: &mut Reader<'_>, found: &Text, among: &Among<'a>) -> Option<(usize, &'a Provider)> {
     let known = among.providers.iter().enumerate().find(|(_, provider)| provider.name == found.text);
     if known.is_none() && !among.written.contains(&found.text.as_str()) {
         let names = among.providers.iter().map(|provider| provider.name.as_str());
-        let help = suggest(&found.text, names, "there is");
+        let help = suggest(&found.text, names, "available");
         reader.findings.problem(&found.at, format!("no provider is called {}", found.shown), help);
     }
     known

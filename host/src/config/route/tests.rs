@@ -1,4 +1,4 @@
-//! What a configuration with routes says, as the rest of the program sees it.
+//! Configurations with routes, as the rest of the program sees them.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ fn routes_that_work_but_are_surely_not_meant_are_warnings() {
     assert_eq!(
         warnings,
         [
-            "x.yaml:5: routes[0].hedge: has no effect, because the route has one target and no second attempt goes anywhere",
+            "x.yaml:5: routes[0].hedge: has no effect, because the route has only one target and a second attempt needs another one",
             "x.yaml:5: routes[0].targets: are all in the tier `fallback`, so there is no primary target",
             "x.yaml:5: routes: no route has provider large as a target, so it gets no request",
         ]

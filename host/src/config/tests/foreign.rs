@@ -1,4 +1,4 @@
-//! Foreign bytes: whatever is written, the answer comes soon, and nothing panics.
+//! Arbitrary input: loading it ends quickly and never panics.
 
 use proptest::prelude::*;
 

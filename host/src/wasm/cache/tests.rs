@@ -1,4 +1,4 @@
-//! The cache against a real engine, and against whoever would like to slip it code.
+//! Tests of the cache with a real engine, and against attempts to plant code in it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -124,7 +124,7 @@ fn a_folder_that_cannot_be_trusted_or_used_is_told_why() {
     }
     set_mode(folder.path(), 0o755);
     assert!(Cache::open(folder.path()).is_ok());
-    // A link to a folder is what people have who keep their caches on another disk.
+    // People who keep their caches on another disk have a link to the folder.
     let link = folder.path().join("link");
     symlink(folder.path(), &link).expect("a link");
     assert_eq!(Cache::open(&link).ok().map(|cache| cache.folder), folder.path().canonicalize().ok());

@@ -1,6 +1,6 @@
-//! The process that compiles: what the command line calls as `pointsman compile-component`.
+//! The process that compiles, started as `pointsman compile-component`.
 //!
-//! It bounds itself before it reads a byte, and ends when its time is up or whoever has started it is gone.
+//! It sets its own limits before it reads a byte, and ends when its time is up or its parent is gone.
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
@@ -18,16 +18,16 @@ use crate::wasm::engine::{self, Engine};
 /// Its name on the command line.
 pub const COMMAND: &str = "compile-component";
 
-/// Exit code: it is no component.
+/// Exit code: the input is not a component.
 pub const INVALID: i32 = 3;
-/// Exit code: it takes too long.
+/// Exit code: the compilation takes too long.
 pub const OUT_OF_TIME: i32 = 4;
-/// Exit code: it takes too much memory.
+/// Exit code: the compilation takes too much memory.
 pub const OUT_OF_MEMORY: i32 = 5;
 /// The signal by which the system ends a process that has used up its time on the processor: SIGXCPU.
 pub const OUT_OF_PROCESSOR_TIME: i32 = 24;
 
-/// The pause after which it looks again whether it should end.
+/// The pause between two checks whether it should end.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Compile the component on the standard input, within limits, and write the code to the standard output.
@@ -66,7 +66,7 @@ impl Compile {
     }
 }
 
-/// Does it.
+/// Compiles the component.
 pub fn compile(wanted: &Compile) -> ExitCode {
     bound(wanted);
     let mut component = Vec::new();
@@ -98,22 +98,22 @@ fn end(code: i32, words: &str) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-/// Limits this process, as far as the system lets it.
+/// Limits this process, as far as the system supports it.
 fn bound(wanted: &Compile) {
     let began = Instant::now();
     let parent = getppid();
     let limit = |resource, most: u64| {
         let Rlimit { maximum, .. } = getrlimit(resource);
         let most = maximum.map_or(most, |maximum| maximum.min(most));
-        // What a system does not have, it does not bound; time and whoever waits are looked at below in any case.
+        // A limit that the system does not have is skipped; time and the parent are checked below in any case.
         let _ = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     };
     limit(Resource::Core, 0);
-    // What may be written to, as opposed to what is reserved: the stacks of threads and arenas reserve a lot.
+    // Limits writable memory, not reserved address space: the stacks of threads and arenas reserve a lot.
     limit(Resource::Data, wanted.memory);
     let processors = thread::available_parallelism().map_or(1, |count| count.get() as u64);
     limit(Resource::Cpu, (wanted.seconds.ceil() as u64 + 1).saturating_mul(processors));
-    // Requests come first, and where memory ends, this process goes rather than the one that serves them.
+    // Requests have priority: if memory runs out, the system kills this process rather than the server.
     let _ = rustix::process::nice(5);
     let _ = std::fs::write("/proc/self/oom_score_adj", "900");
     let time = Duration::try_from_secs_f64(wanted.seconds).unwrap_or(Duration::MAX);
@@ -126,6 +126,6 @@ fn bound(wanted: &Compile) {
             std::process::exit(1);
         }
     };
-    // Without it there are still the limits of the system.
+    // If the thread cannot be started, the limits of the system remain.
     let _ = thread::Builder::new().name("watch".to_owned()).spawn(watch);
 }

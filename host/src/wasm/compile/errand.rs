@@ -1,8 +1,8 @@
-//! On whose behalf components are compiled: a reload that a newer one takes the place of wants them no more.
+//! The work for which components are compiled. A reload that a newer one supersedes no longer needs its components.
 //!
-//! The newer one often wants the same component, as when somebody has asked twice. So the older one lets go of what it
-//! waits for only when the newer one waits for it too, or has no need of it; else it would be compiled from its beginning
-//! each time that somebody asks, and never to its end.
+//! The newer reload often needs the same component, for example when somebody asks for a reload twice. So the older one
+//! stops waiting for a component only once the newer one waits for it too, or does not need it. Otherwise every new
+//! reload would restart the compilation, and it might never finish.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,23 +10,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 tokio::task_local! {
-    /// The errand that this thread is on.
+    /// The errand that this thread works for.
     static CURRENT: Errand;
 }
 
-/// Work that needs components, and that may become needless while they are compiled. A copy is the same errand.
+/// Work that needs components, and that may become unnecessary while they are compiled. A clone is the same errand.
 #[derive(Clone, Debug, Default)]
 pub struct Errand(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
     is_over: AtomicBool,
-    /// The one that it takes the place of.
+    /// The errand that it supersedes.
     older: Mutex<Option<Errand>>,
 }
 
 impl Errand {
-    /// One that takes the place of `older`, which is over as soon as this one waits for a component, or is done.
+    /// An errand that supersedes `older`, which is over as soon as this one waits for a component, or is done.
     pub fn instead_of(older: Errand) -> Self {
         Self(Arc::new(State { is_over: AtomicBool::default(), older: Mutex::new(Some(older)) }))
     }
@@ -38,13 +38,13 @@ impl Errand {
         done
     }
 
-    /// From now on nobody needs the work. What it waits for is compiled no further, unless somebody else waits too.
+    /// Says that nobody needs the work any more. Its compilations end, unless another errand waits for them too.
     pub fn end(&self) {
         self.0.is_over.store(true, Ordering::Relaxed);
         self.replace();
     }
 
-    /// The errand of this thread; outside of any, one that is never over.
+    /// The errand of this thread, or else one that is never over.
     pub(super) fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or_default()
     }
@@ -53,7 +53,7 @@ impl Errand {
         self.0.is_over.load(Ordering::Relaxed)
     }
 
-    /// Ends those before it.
+    /// Ends the errands that it supersedes.
     pub(super) fn replace(&self) {
         let older = self.0.older.lock().take();
         if let Some(older) = older {

@@ -244,7 +244,7 @@ fn says_what_is_wrong_with_the_strategy_and_whose_fault_it_is() {
         simulate(&written(text).expect("a scenario"), strategy, None, &|_| None).expect_err("wrong").to_string()
     };
     let unknown = error(TWO, "fastest");
-    assert!(unknown.starts_with("no strategy is called \"fastest\"\n  help: there is: "), "{unknown}");
+    assert!(unknown.starts_with("no strategy is called \"fastest\"\n  help: available: "), "{unknown}");
     let own = TWO.replace("proxy: {", "proxy: {routing: {strategy: fastest}, ");
     let own = error(&own, "fastest");
     assert!(own.contains("scenario.yaml:5: proxy.routing.strategy: no strategy is called"), "{own}");

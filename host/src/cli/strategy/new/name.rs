@@ -1,11 +1,11 @@
-//! What a strategy may be called: a name that is good for a crate, an npm package, a file and a key of the configuration.
+//! Checks the name of a strategy: it must be legal for a crate, an npm package, a file and a key of the configuration.
 
 use std::fmt;
 
 const LONGEST: usize = 64;
 
-/// Keywords of Rust, of every edition and reserved ones, and what else cargo or the compiler takes for its own: a crate
-/// of such a name cannot be made or used.
+/// Rust's keywords, including those of other editions and reserved ones, and other names that cargo or the compiler
+/// claims: a crate with such a name cannot be made or used.
 const RESERVED: [&str; 58] = [
     "abstract",
     "alloc",
@@ -66,29 +66,29 @@ const RESERVED: [&str; 58] = [
     "where",
     "while",
 ];
-/// Not in the table above for the sake of its length.
+/// Kept out of the table above to keep it short.
 const ALSO_RESERVED: [&str; 3] = ["yield", "union", "proc_macro"];
 
-/// What the templates depend on; a package cannot depend on another of its own name.
+/// The packages that the templates depend on: a package cannot depend on another one with its own name.
 const TAKEN: [&str; 4] = ["pointsman-guest", "serde", "serde_json", "wit-bindgen-rt"];
 
 /// The checked name of a strategy.
 #[derive(Debug)]
 pub(super) struct Name(String);
 
-/// Why it cannot be called so, and what would be right.
+/// The reason why a name is not legal, and a remedy.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Error {
     #[error(
-        "`{0}` is no name for a strategy: use lower-case letters, digits, _ and -, a letter first, at most {LONGEST} \
+        "`{0}` is not a legal name for a strategy: use lower-case letters, digits, _ and -, a letter first, at most {LONGEST} \
          of them, such as `eu_first`"
     )]
     Malformed(String),
-    #[error("`{0}` is a word that Rust keeps for itself; `{0}_strategy` would be right")]
+    #[error("`{0}` is reserved by Rust; `{0}_strategy` would be legal")]
     Reserved(String),
-    #[error("`{0}` is a package that the project depends on; `{0}_strategy` would be right")]
+    #[error("`{0}` is a package that the project depends on; `{0}_strategy` would be legal")]
     Taken(String),
-    #[error("`{0}` is a strategy that pointsman brings along, which would win; `my_{0}` would be right")]
+    #[error("`{0}` is a built-in strategy, which would be used instead; `my_{0}` would be legal")]
     BuiltIn(String),
 }
 
@@ -98,7 +98,7 @@ impl Name {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
         let begins = name.starts_with(|char: char| char.is_ascii_lowercase());
         if !begins || name.len() > LONGEST || !name.bytes().all(allowed) {
-            // A name out of a script may be a whole file.
+            // A script may pass a whole file by mistake.
             return Err(Error::Malformed(name.chars().take(LONGEST + 1).collect()));
         }
         let name = name.to_owned();
@@ -118,7 +118,7 @@ impl Name {
         &self.0
     }
 
-    /// The name as it stands in the names of files that Rust's compiler writes.
+    /// The name as Rust's compiler writes it in file names.
     pub(super) fn stem(&self) -> String {
         self.0.replace('-', "_")
     }
@@ -159,7 +159,7 @@ mod tests {
             ("weighted", "my_weighted"),
         ] {
             let error = Name::parse(name).expect_err(name).to_string();
-            assert!(error.contains(&format!("`{right}` would be right")), "{error}");
+            assert!(error.contains(&format!("`{right}` would be legal")), "{error}");
             assert!(Name::parse(right).is_ok(), "{right}");
         }
     }

@@ -1,4 +1,4 @@
-//! What a project holds, and what happens when it cannot be written.
+//! Tests of the files of a project, and of failures to write them.
 
 use super::*;
 use tempfile::TempDir;
@@ -67,7 +67,7 @@ fn a_folder_that_holds_something_is_left_alone() {
 fn nothing_stays_of_a_project_that_cannot_be_finished() {
     let outside = TempDir::new().expect("a temporary folder");
     let text = || "text".to_owned();
-    // A file where the next one needs a folder.
+    // A file in the place where the next one needs a folder.
     let files_of = [("a".to_owned(), text()), ("b/c".to_owned(), text()), ("a/d".to_owned(), text())];
     let fresh = outside.path().join("fresh");
     create(&fresh, &files_of).expect_err("`a` is a file");
