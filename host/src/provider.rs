@@ -18,6 +18,7 @@ pub mod facts;
 pub mod fleet;
 pub mod gauge;
 pub mod homes;
+pub mod last_error;
 pub mod latency;
 pub mod listing;
 pub mod masking;

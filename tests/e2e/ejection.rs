@@ -21,6 +21,30 @@ async fn out(proxy: &Proxy, mock: &Mock) -> f64 {
 }
 
 #[tokio::test]
+async fn health_shows_why_a_provider_is_out_and_of_one_that_is_in_its_last_error_and_its_age() {
+    let a = Mock::start("a", [Reply::error(500, "a valve burst"), Reply::chat("a"), Reply::status(401)]).await;
+    let b = Mock::start("b", Reply::chat("b")).await;
+    let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
+    let proxy = builder.set(as_by_default()).start().await;
+    assert_eq!(proxy.health_of(&a).await.get("last_error"), None);
+    for provider in ["b", "a"] {
+        assert_eq!(proxy.chat().await.provider(), provider);
+        let health = proxy.health_of(&a).await;
+        let last = &health["last_error"];
+        assert!(
+            last["reason"].as_str().is_some_and(|why| why.contains("500") && why.contains("a valve burst")),
+            "{last}"
+        );
+        assert!(last["seconds_ago"].is_u64(), "{last}");
+        assert_eq!((health["state"].as_str(), health.get("reason")), (Some("admitted"), None));
+    }
+    assert_eq!(proxy.chat().await.provider(), "b");
+    let health = proxy.health_of(&a).await;
+    assert!(health["reason"].as_str().is_some_and(|why| why.contains("401")), "{health:?}");
+    assert_eq!((health["state"].as_str(), health.get("last_error")), (Some("ejected"), None));
+}
+
+#[tokio::test]
 async fn an_ejected_provider_gets_nothing() {
     let (a, b) = (Mock::start("a", Reply::status(401)).await, Mock::start("b", Reply::chat("b")).await);
     let proxy = Proxy::before([&a, &b]).await;

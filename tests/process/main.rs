@@ -7,11 +7,13 @@ mod compile;
 mod connections;
 mod examine;
 mod import;
+mod log;
 mod network;
 mod operation;
 mod record;
 mod secrets;
 mod simulate;
+#[cfg(target_os = "linux")]
 mod superseded;
 
 use std::path::Path;

@@ -102,6 +102,8 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     let is_out = throttled.is_some() || health.standing(now) != Standing::Admitted;
     if let Some(reason) = health.reason().filter(|_| is_out) {
         fields["reason"] = json!(reason);
+    } else if let Some((reason, ago)) = provider.record().last_error().get(now) {
+        fields["last_error"] = json!({"reason": reason, "seconds_ago": ago.as_secs()});
     }
     if let Some(limit) = provider.config.max_concurrent {
         fields["max_concurrent"] = json!(limit);

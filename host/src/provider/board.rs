@@ -17,6 +17,7 @@ use url::Url;
 use super::ejection::{Health, Mark, Trail};
 use super::gauge::{GaugeRef, Gauges};
 use super::homes::Homes;
+use super::last_error::LastError;
 use super::listing::Listing;
 use crate::config::{self, ProviderKind, Way};
 use crate::slots::Slots;
@@ -72,6 +73,8 @@ pub struct Record {
     pub(super) gauge: GaugeRef,
     /// The models that it lists.
     pub(super) listing: Listing,
+    /// Its latest error.
+    pub(super) last_error: LastError,
     /// Wakes its active check when it was ejected.
     pub(super) ejected: Notify,
 }
@@ -106,6 +109,11 @@ impl Record {
     /// The place of its health in a snapshot.
     pub fn seat(&self) -> usize {
         self.seat
+    }
+
+    /// The latest attempt or check that ended in an error, as far as it is the provider's.
+    pub fn last_error(&self) -> &LastError {
+        &self.last_error
     }
 
     /// Marks attempt `number`, which began in `epoch`, and tells how the latest ones went. No attempt that goes well comes
@@ -154,6 +162,7 @@ impl Board {
             trial: AtomicBool::new(false),
             gauge,
             listing: Listing::default(),
+            last_error: LastError::default(),
             ejected: Notify::new(),
         });
         let mut health = self.snapshot.load().health.clone();

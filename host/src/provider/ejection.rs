@@ -130,7 +130,8 @@ pub enum CheckResult {
 }
 
 impl Attempt<'_> {
-    fn why(&self) -> String {
+    /// The reason in words.
+    pub(super) fn why(&self) -> String {
         self.reason.map_or_else(|| self.outcome.to_string(), str::to_owned)
     }
 

@@ -291,22 +291,28 @@ impl Fleet {
         Some(Permit::new(Arc::clone(self), Arc::clone(provider), model, slot, trial, now))
     }
 
-    /// Takes in the outcome of an attempt. Called by its permit alone.
-    pub(super) fn learn(&self, provider: &Provider, attempt: &Attempt<'_>, report: Report, now: Instant) {
+    /// Takes in the outcome of an attempt. Called by its permit alone. True when a warning says why it ended so.
+    pub(super) fn learn(&self, provider: &Provider, attempt: &Attempt<'_>, report: Report, now: Instant) -> bool {
         if self.track_latency {
             provider.record.gauge.latency.record(&report);
+        }
+        if attempt.outcome.is_error() {
+            provider.record.last_error.note(attempt.why(), now);
         }
         let trail = match attempt.mark(self.policy) {
             Some(mark) => provider.record.mark(attempt.epoch, attempt.number, mark),
             None => Trail::default(),
         };
         let chance = self.chance(provider);
-        self.update(provider, now, |health| health.after_attempt(attempt, trail, now, self.policy, chance));
+        self.update(provider, now, |health| health.after_attempt(attempt, trail, now, self.policy, chance))
     }
 
     /// Takes in the result of an active check.
     pub fn checked(&self, provider: &Provider, result: &CheckResult) {
         let now = Instant::now();
+        if let CheckResult::Down(reason) | CheckResult::Refused(reason) = result {
+            provider.record.last_error.note(format!("active check: {reason}"), now);
+        }
         let health = self.snapshot().of(&provider.record).clone();
         let trail = match health.mark_of(result, now).map(|failed| (failed, provider.record.gauge.begin())) {
             Some((true, number)) => provider.record.mark(health.epoch(), number, Mark::Failed),
@@ -322,23 +328,25 @@ impl Fleet {
         self.seed ^ (provider.record.seat() as u64) << 32
     }
 
-    /// Applies one transition, if it changes anything.
-    fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) {
-        if let Some((before, after)) = self.board.update(&provider.record, transition) {
+    /// Applies one transition, if it changes anything. True when a warning says why.
+    fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) -> bool {
+        let changed = self.board.update(&provider.record, transition);
+        changed.is_some_and(|(before, after)| {
             if after.epoch() != before.epoch() {
                 provider.record.begin(after.epoch());
                 if after.ejected_until().is_some() {
                     provider.metrics.ejections.inc();
                 }
             }
-            log_transition(provider, &before, &after, now);
-        }
+            log_transition(provider, &before, &after, now)
+        })
     }
 }
 
-/// One line per change that an operator would want to know of.
-fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Instant) {
+/// One line per change that an operator would want to know of; true when it is a warning, which says why.
+fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Instant) -> bool {
     let name = provider.config.name.as_str();
+    let mut has_warned = false;
     if after.epoch() != before.epoch() {
         let reason = after.reason().unwrap_or_default();
         let seconds = after.ejected_until().map_or(0.0, |until| rounded(until - now));
@@ -348,6 +356,7 @@ fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Ins
             cooldown_s = seconds,
             "provider {name} was ejected for {seconds} s: {reason}"
         );
+        has_warned = true;
     } else if before.ejected_until().is_some() && after.ejected_until().is_none() {
         tracing::info!(provider = name, "provider {name} was admitted again");
     }
@@ -363,7 +372,9 @@ fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Ins
             reason,
             "provider {name} was throttled for {seconds} s: {reason}"
         );
+        has_warned = true;
     }
+    has_warned
 }
 
 /// Seconds for people.

@@ -155,14 +155,15 @@ impl Permit {
         self.finish(outcome, None);
     }
 
-    /// The same, with why it ended so, in the words of [`Permit::describe`].
-    pub fn report_because(mut self, outcome: Outcome, reason: &str) {
-        self.finish(outcome, Some(reason));
+    /// The same, with why it ended so, in the words of [`Permit::describe`]. True when a warning in the log says why, as the
+    /// provider is out for it.
+    pub fn report_because(mut self, outcome: Outcome, reason: &str) -> bool {
+        self.finish(outcome, Some(reason))
     }
 
-    fn finish(&mut self, outcome: Outcome, reason: Option<&str>) {
+    fn finish(&mut self, outcome: Outcome, reason: Option<&str>) -> bool {
         if std::mem::replace(&mut self.reported, true) {
-            return;
+            return false;
         }
         let now = Instant::now();
         let first_byte = self.first_byte.map(|at| at - self.began).unwrap_or_default();
@@ -181,13 +182,14 @@ impl Permit {
             limits_account: self.limits_account,
             reason,
         };
-        self.fleet.learn(&self.provider, &attempt, report, now);
+        let is_told = self.fleet.learn(&self.provider, &attempt, report, now);
         if let Some((observer, _)) = &self.observer {
             observer.ended(report);
         }
         if self.trial {
             self.provider.record.trial.store(false, Relaxed);
         }
+        is_told
     }
 }
 

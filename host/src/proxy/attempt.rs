@@ -140,6 +140,8 @@ pub struct Failure {
     pub words: Option<Box<Words>>,
     /// The chain of causes, for the log.
     pub detail: Option<String>,
+    /// True when a warning in the log says so already.
+    pub is_told: bool,
 }
 
 /// Makes one attempt. Dropping the future closes the provider's connection and reports `Cancelled`.
@@ -239,8 +241,8 @@ fn fail(permit: Permit, error: AttemptError) -> Attempted {
     let detail = std::error::Error::source(&error).map(respond::chain);
     let AttemptError { outcome, sent, words, .. } = error;
     let reason = permit.describe(outcome, words.as_deref());
-    permit.report_because(outcome, &reason);
-    Attempted::Failed(Failure { outcome, sent, not_found: None, reason, words, detail })
+    let is_told = permit.report_because(outcome, &reason);
+    Attempted::Failed(Failure { outcome, sent, not_found: None, reason, words, detail, is_told })
 }
 
 async fn next_chunk(body: &mut AnswerBody, deadline: Instant, phase: Phase) -> Result<Option<Bytes>, AttemptError> {

@@ -170,6 +170,12 @@ impl Outcome {
         }
     }
 
+    /// Whether this end is the provider's error, to be shown to operators: more than counts against it.
+    pub fn is_error(self) -> bool {
+        let is_lack = matches!(self, Outcome::Failed(FailureKind::Local(_)));
+        self == Outcome::Interrupted || self.next() == Next::TryNext && !is_lack
+    }
+
     /// The weight of this end as evidence about the provider. The one place where that is decided; what follows from
     /// it is `provider::ejection`'s.
     pub fn evidence(self) -> Evidence {

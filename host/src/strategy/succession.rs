@@ -302,7 +302,10 @@ impl Succession {
             Ok(previous) => Standing::OnTrial(previous),
             Err(error) => {
                 let strategy = previous.name();
-                tracing::warn!(strategy, "does not stand by for its successor, as with the new targets it {error}");
+                tracing::warn!(
+                    strategy,
+                    "strategy {strategy} does not stand by for its successor, as with the new targets it {error}"
+                );
                 Standing::Settled
             }
         }
@@ -356,7 +359,7 @@ impl Succession {
         drop(standing);
         tracing::error!(
             strategy = name,
-            "rolled back to the previous one, {back}: the new one, {}, had {reason}; the last fault: {}; \
+            "strategy {name} was rolled back to the previous one, {back}: the new one, {}, had {reason}; the last fault: {}; \
              correct the component or its config and reload, unchanged it is not tried again",
             describe(&tried),
             record.last,

@@ -62,9 +62,17 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
     if peculiarities::is_about_the_account(&said) {
         permit.limits_account();
     }
-    permit.report_because(outcome, &reason);
+    let is_told = permit.report_because(outcome, &reason);
     if !is_passed_on(outcome) {
-        return Attempted::Failed(Failure { outcome, sent: true, not_found: None, reason, words, detail: None });
+        return Attempted::Failed(Failure {
+            outcome,
+            sent: true,
+            not_found: None,
+            reason,
+            words,
+            detail: None,
+            is_told,
+        });
     }
     let content = match text {
         Some(text) if !encoded => provider.masks.mask_text(text),
@@ -78,7 +86,7 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
     let answered = Answered { status, headers, content: Content::Whole(content), outcome };
     if outcome == Outcome::NotFound {
         let not_found = Some(answered);
-        Attempted::Failed(Failure { outcome, sent: true, not_found, reason, words, detail: None })
+        Attempted::Failed(Failure { outcome, sent: true, not_found, reason, words, detail: None, is_told })
     } else {
         Attempted::Answered(answered)
     }

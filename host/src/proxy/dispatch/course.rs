@@ -147,7 +147,7 @@ impl<'a> Course<'a> {
 
     /// Notes a failed attempt; a warning for those that an operator can mend.
     pub fn note(&mut self, (at, index): (usize, u32), failure: Failure, story: &mut Telling, now: Instant) {
-        let Failure { outcome, not_found, reason, words, detail, .. } = failure;
+        let Failure { outcome, not_found, reason, words, detail, is_told, .. } = failure;
         if self.may_be_unserved() {
             self.route.unserved.note(index, self.wanted(), outcome, now);
         }
@@ -156,6 +156,10 @@ impl<'a> Course<'a> {
         let Some(provider) = story.provider_of(at) else { return };
         let detail = detail.as_deref();
         match outcome.next() {
+            // One warning is enough, and the other one says for how long the provider is out.
+            Next::TryNext if is_told => {
+                tracing::info!(request_id, provider, attempt, detail, "provider {provider} {reason}")
+            }
             Next::TryNext => tracing::warn!(request_id, provider, attempt, detail, "provider {provider} {reason}"),
             Next::Answer | Next::Stop => {
                 tracing::debug!(request_id, provider, attempt, detail, "provider {provider} {reason}")

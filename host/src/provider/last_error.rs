@@ -1,0 +1,25 @@
+//! The latest error of a provider, for operators.
+//!
+//! It decides nothing, so it stands apart from the provider's health: one failure among successes puts nobody out, and is
+//! still what whoever looks at `/health` wants to see.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// The latest error, if there was any.
+#[derive(Debug, Default)]
+pub struct LastError(Mutex<Option<(Box<str>, Instant)>>);
+
+impl LastError {
+    /// Takes the place of the one before. `reason` is in one line, masked.
+    pub(super) fn note(&self, reason: String, now: Instant) {
+        *self.0.lock() = Some((reason.into(), now));
+    }
+
+    /// Its reason, and how long ago it was.
+    pub fn get(&self, now: Instant) -> Option<(Box<str>, Duration)> {
+        self.0.lock().as_ref().map(|(reason, at)| (reason.clone(), now.saturating_duration_since(*at)))
+    }
+}
