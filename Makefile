@@ -10,7 +10,7 @@ ALONE := --test harness --test e2e --test process --test chaos
 FETCHED := --test sdk --test authors
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p rules -p weighted \
-	-p grabby -p misbehave -p needy -p stranger
+	-p clerk -p grabby -p misbehave -p needy -p stranger
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := night_shift office_hours tenants
 

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 pub mod affinity;
 pub mod attempt;
+pub mod attributes;
 pub mod dispatch;
 pub mod encoding;
 pub mod endpoint;

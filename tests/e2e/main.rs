@@ -47,6 +47,7 @@ mod throttling;
 mod tiers;
 mod timeouts;
 mod tls;
+mod told;
 mod unlabelled;
 mod unserved;
 mod waiting_for_streams;

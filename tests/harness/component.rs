@@ -60,3 +60,9 @@ pub(crate) fn cargo() -> Command {
     }
     cargo
 }
+
+/// The strategy that says whether it was told what a request claims.
+pub fn clerk() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build_component(&workspace().join("tests/fixtures/components/clerk"), "fixtures"))
+}

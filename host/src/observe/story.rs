@@ -78,6 +78,14 @@ pub struct Usage {
     pub completion_tokens: Option<u64>,
 }
 
+impl Usage {
+    /// Both figures; 0 for what is not said.
+    pub fn tokens(self) -> (u32, u32) {
+        let count = |figure: Option<u64>| u32::try_from(figure.unwrap_or(0)).unwrap_or(u32::MAX);
+        (count(self.prompt_tokens), count(self.completion_tokens))
+    }
+}
+
 impl Story {
     /// Begins the story of a request; `endpoint` is the label of unknown endpoints.
     pub fn new(id: String, method: http::Method, path: String, endpoint: usize) -> Self {

@@ -38,6 +38,8 @@ pub struct Permit {
     began: Instant,
     first_byte: Option<Instant>,
     streams: bool,
+    /// Tokens of the request and of the answer, as far as the answer has said.
+    tokens: (u32, u32),
     reported: bool,
 }
 
@@ -91,6 +93,7 @@ impl Permit {
             began,
             first_byte: None,
             streams: false,
+            tokens: (0, 0),
             reported: false,
         }
     }
@@ -150,6 +153,11 @@ impl Permit {
         self.streams = true;
     }
 
+    /// Notes how many tokens the answer says that request and answer have.
+    pub fn used(&mut self, tokens: (u32, u32)) {
+        self.tokens = tokens;
+    }
+
     /// Reports the outcome and frees the slot.
     pub fn report(mut self, outcome: Outcome) {
         self.finish(outcome, None);
@@ -168,7 +176,9 @@ impl Permit {
         let now = Instant::now();
         let first_byte = self.first_byte.map(|at| at - self.began).unwrap_or_default();
         let target = self.observer.as_ref().map_or(0, |(_, target)| *target);
+        let (input_tokens, output_tokens) = self.tokens;
         let report = Report::of(target, outcome.kind(), first_byte, now - self.began);
+        let report = Report { input_tokens, output_tokens, ..report };
         self.provider.metrics.attempt(report.kind, report.total);
         if self.streams {
             self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());

@@ -22,6 +22,7 @@ use super::stream::protocol::Protocol;
 use super::stream::reader::Reader;
 use super::stream::signs::Signs;
 use super::stream::{Kind, Raw};
+use super::usage::Usage;
 use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call};
@@ -101,6 +102,8 @@ pub struct Answered {
     pub content: Content,
     /// How the attempt ended, or is about to.
     pub outcome: Outcome,
+    /// What it took, if it is whole and says so.
+    pub usage: Option<Usage>,
 }
 
 /// The body of an answer.
@@ -225,16 +228,19 @@ struct Opened {
     rest: Option<(AnswerBody, Kind, Instant)>,
 }
 
-fn succeed(opened: Opened, permit: Permit) -> Attempted {
+fn succeed(opened: Opened, mut permit: Permit) -> Attempted {
     let Opened { status, headers, held, rest } = opened;
-    let content = match rest {
-        Some((source, kind, deadline)) => Content::Passing(Passing { held, source, kind, deadline, permit }),
+    let (content, usage) = match rest {
+        Some((source, kind, deadline)) => (Content::Passing(Passing { held, source, kind, deadline, permit }), None),
         None => {
+            let whole = join(held);
+            let usage = Usage::of(&whole);
+            permit.used(usage.unwrap_or_default().tokens());
             permit.report(Outcome::Succeeded);
-            Content::Whole(join(held))
+            (Content::Whole(whole), usage)
         }
     };
-    Attempted::Answered(Answered { status, headers, content, outcome: Outcome::Succeeded })
+    Attempted::Answered(Answered { status, headers, content, outcome: Outcome::Succeeded, usage })
 }
 
 fn fail(permit: Permit, error: AttemptError) -> Attempted {

@@ -18,6 +18,7 @@ mod fallback;
 mod hedge;
 
 use super::attempt::{Answered, Attempted, Expected, Plan, attempt};
+use super::attributes::Attributes;
 use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
 use super::generation::Generation;
@@ -55,6 +56,8 @@ pub struct Order {
     pub reserved: Option<Reserved>,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
+    /// What strategies are told of its headers and body.
+    pub attributes: Attributes,
     /// The route of its model, and those of its targets that serve it.
     pub among: (Arc<Route>, Arc<EligibleSet>),
     /// When it was given its slot of the queue.
@@ -196,7 +199,8 @@ impl Dispatcher<'_> {
     async fn round(&self, course: &mut Course<'_>, story: &mut Telling, mut now: Instant) -> Result<Round, ProxyError> {
         let (fleet, order) = (&self.generation.fleet, course.order);
         for tier in Tier::ALL {
-            let candidates = fleet.offer(tier, course.among(), course.model, &course.tried, now);
+            let mut candidates = fleet.offer(tier, course.among(), course.model, &course.tried, now);
+            course.leave_out(&mut candidates);
             if candidates.is_empty() {
                 continue;
             }

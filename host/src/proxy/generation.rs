@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::visitors::Visitors;
-use crate::config::{Affinity, Config, ModelNames, Secret};
+use crate::config::{Affinity, Attribute, Config, ModelNames, Secret};
 use crate::provider::Fleet;
 use crate::routing::Routes;
 
@@ -49,6 +49,8 @@ pub struct Generation {
     pub keep_alive: Option<Duration>,
     /// Which requests belong together.
     pub affinity: Affinity,
+    /// What strategies are told of headers and bodies.
+    pub attributes: Vec<Attribute>,
     /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
     /// Whether answers name the decision behind them.
@@ -100,6 +102,7 @@ impl Generation {
             drain_timeout: config.server.drain_timeout,
             keep_alive: config.server.keep_alive,
             affinity: config.affinity.clone(),
+            attributes: config.attributes.clone(),
             model_names: config.model_names,
             explain: config.monitoring.explain,
             operators,

@@ -8,7 +8,6 @@ use super::attempt::{Answered, Content, Passing};
 use super::reply::Reply;
 use super::stream::{Kind, Relay, Ways};
 use super::telling::Telling;
-use super::usage::Usage;
 use super::whole::Whole;
 use super::{REQUEST_ID, headers};
 use crate::routing::Outcome;
@@ -27,7 +26,7 @@ pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-att
 
 /// Turns a provider's answer into the client's.
 pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes: bool) -> Response<Reply> {
-    let Answered { status, mut headers, content, outcome } = answered;
+    let Answered { status, mut headers, content, outcome, usage } = answered;
     let (is_whole, is_stream) = match &content {
         Content::Whole(_) => (true, false),
         Content::Passing(passing) => (false, matches!(passing.kind, Kind::Events(_))),
@@ -49,9 +48,7 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     story.answered(status, None, now);
     let body = match content {
         Content::Whole(bytes) => {
-            if outcome == Outcome::Succeeded {
-                story.usage = Usage::of(&bytes);
-            }
+            story.usage = usage;
             story.ended(outcome, now);
             let bytes = match ways.naming.filter(|_| outcome == Outcome::Succeeded) {
                 Some(naming) => naming.answer(bytes),

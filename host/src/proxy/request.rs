@@ -7,17 +7,21 @@
 mod approach;
 mod conversation;
 mod error;
+mod found;
 mod keys;
 #[cfg(test)]
 mod laws;
+mod member;
 mod multipart;
 mod optillm;
+mod prompt;
 pub(in crate::proxy) mod scan;
 mod splice;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tokens;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -28,10 +32,9 @@ pub use approach::{Approach, UnknownApproach};
 pub use error::BodyError;
 
 use approach::Named;
-use keys::Keys;
-use optillm::{OptiKey, OptiKeys};
-use scan::{MAX_DEPTH, Members, Scanner};
-use splice::{Edit, Removal, Removed};
+use found::Found;
+use optillm::OptiKey;
+use splice::Edit;
 
 /// What a client asked for, read from its body.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ pub struct RequestBody {
     /// The id of something stored that the body refers to.
     refers_to: Option<Box<str>>,
     approach: Approach,
+    prompt_tokens: u32,
+    max_tokens: u32,
 }
 
 impl RequestBody {
@@ -66,6 +71,7 @@ impl RequestBody {
     pub fn json(bytes: Bytes, named_model: Option<&str>, default: Approach) -> Result<Self, BodyError> {
         let found = Found::in_object(&bytes)?;
         let stores = found.stores;
+        let prompt_tokens = tokens::estimate(bytes.len(), found.opaque);
         let refers_to =
             found.refers_to.and_then(|value| Some(text::read(&bytes[text::within(&bytes, &value)?]).into()));
         let mut edits = found.cuts;
@@ -124,6 +130,8 @@ impl RequestBody {
             stores,
             refers_to,
             approach,
+            prompt_tokens,
+            max_tokens: found.max_tokens,
         })
     }
 
@@ -197,6 +205,8 @@ impl RequestBody {
             stores: None,
             refers_to: None,
             approach,
+            prompt_tokens: 0,
+            max_tokens: 0,
         })
     }
 
@@ -215,6 +225,8 @@ impl RequestBody {
             stores: None,
             refers_to: None,
             approach,
+            prompt_tokens: 0,
+            max_tokens: 0,
         }
     }
 
@@ -233,24 +245,24 @@ impl RequestBody {
         self.refers_to.as_deref()
     }
 
-    /// The value of a member of a JSON body, as it stands there; `path` is a key, or keys with dots between them.
-    pub fn member(&self, path: &str) -> Option<&[u8]> {
-        if !self.json {
-            return None;
-        }
-        let mut at = self.bytes.iter().position(|byte| *byte == b'{')?;
-        let mut found = None;
-        for wanted in path.split('.') {
-            let value = member(&self.bytes, at, wanted.as_bytes())?;
-            at = value.start;
-            found = Some(value);
-        }
-        self.bytes.get(found?)
-    }
-
     /// Whether the client wants a stream of events: `"stream": true`.
     pub fn streaming(&self) -> bool {
         self.streaming
+    }
+
+    /// About how many tokens it has; 0 for what is not JSON.
+    pub fn prompt_tokens(&self) -> u32 {
+        self.prompt_tokens
+    }
+
+    /// The most tokens that the client wants in the answer; 0 when it does not say.
+    pub fn max_tokens(&self) -> u32 {
+        self.max_tokens
+    }
+
+    /// The text of the user's last message, cut after `limit` bytes; empty if there is none.
+    pub fn prompt(&self, limit: usize) -> String {
+        self.prompt_at.as_ref().map_or_else(String::new, |at| prompt::last(&self.bytes, at, limit))
     }
 
     /// How the conversation begins: what stands in `messages`, `prompt` or `input`, of a list of messages all up to the
@@ -287,138 +299,5 @@ impl RequestBody {
             }
             Some(_) | None => self.bytes.clone(),
         }
-    }
-}
-
-/// The range of a member's value in the object that begins at `at`. The whole is known to be JSON.
-fn member(bytes: &[u8], at: usize, wanted: &[u8]) -> Option<Range<usize>> {
-    let mut members = Members::at(bytes, at)?;
-    while let Ok(Some(member)) = members.next() {
-        if *text::unescape(&bytes[member.key.clone()]) == *wanted {
-            return Some(member.value);
-        }
-    }
-    None
-}
-
-/// The id that a value is, or has.
-fn id_in(bytes: &[u8], value: &Range<usize>) -> Option<Range<usize>> {
-    match bytes.get(value.start)? {
-        b'"' => Some(value.clone()),
-        b'{' => member(bytes, value.start, b"id"),
-        _ => None,
-    }
-}
-
-/// What was found in the object that a JSON body is.
-#[derive(Default)]
-struct Found {
-    /// The position of its `{`.
-    opening: usize,
-    /// True when no member is left in it.
-    is_empty: bool,
-    model: Option<Range<usize>>,
-    /// A model that is null, which is as good as none.
-    null_model: Option<Range<usize>>,
-    messages: Option<Range<usize>>,
-    /// `prompt` of a completion, or `input` of a response or an embedding.
-    prompt: Option<Range<usize>>,
-    streaming: bool,
-    stores: Option<bool>,
-    /// An id of something stored.
-    refers_to: Option<Range<usize>>,
-    /// OptiLLM's keys at the top level.
-    top: OptiKeys,
-    /// OptiLLM's keys in `extra_body`.
-    extra: OptiKeys,
-    /// What takes all of them out.
-    cuts: Vec<Edit>,
-    /// See [`Scanner::escaped_letter`].
-    escaped_letter: bool,
-}
-
-impl Found {
-    /// Reads the body and says what is wrong with it as a whole.
-    fn in_object(bytes: &[u8]) -> Result<Self, BodyError> {
-        if let Err(error) = std::str::from_utf8(bytes) {
-            return Err(BodyError::Utf8 { at: error.valid_up_to() });
-        }
-        let mut before = Scanner::new(bytes, 0);
-        if bytes.starts_with(b"\xef\xbb\xbf") {
-            return Err(before.expected("a JSON object without a byte order mark"));
-        }
-        before.whitespace();
-        let Some(mut members) = Members::at(bytes, before.at()) else {
-            if before.peek().is_none() {
-                return Err(before.expected("a JSON object"));
-            }
-            before.value(MAX_DEPTH)?;
-            before.end()?;
-            return Err(BodyError::NotAnObject);
-        };
-        let mut found = Found { opening: before.at(), ..Found::default() };
-        let mut keys = Keys::new();
-        let mut removal = Removal::default();
-        let mut inner = Vec::new();
-        let mut is_other_case = false;
-        // Of the complaints, one about the whole comes before one about a member.
-        let mut complaint = Ok(());
-        while let Some(member) = members.next()? {
-            let key = text::unescape(&bytes[member.key.clone()]);
-            keys.note(&key, member.start());
-            let value = &bytes[member.value.clone()];
-            match &*key {
-                b"model" if value == b"null" => found.null_model = Some(member.value.clone()),
-                b"model" => found.model = Some(member.value.clone()),
-                b"messages" => found.messages = Some(member.value.clone()),
-                b"prompt" | b"input" => found.prompt = Some(member.value.clone()),
-                b"stream" => found.streaming = value == b"true",
-                b"store" if matches!(value, b"true" | b"false") => found.stores = Some(value == b"true"),
-                b"previous_response_id"
-                | b"input_file_id"
-                | b"training_file"
-                | b"file_id"
-                | b"assistant_id"
-                | b"thread_id"
-                    if value.starts_with(b"\"") =>
-                {
-                    found.refers_to = Some(member.value.clone());
-                }
-                b"conversation" => found.refers_to = id_in(bytes, &member.value).or(found.refers_to),
-                b"extra_body" => match OptiKeys::in_extra_body(bytes, member.value.start) {
-                    Ok((extra, Removed { empty, cuts })) => {
-                        found.extra = extra;
-                        if empty && !cuts.is_empty() {
-                            removal.remove(&member);
-                            continue;
-                        }
-                        inner = cuts;
-                    }
-                    Err(error) => complaint = complaint.and(Err(error)),
-                },
-                key => {
-                    is_other_case |= key.eq_ignore_ascii_case(b"model");
-                    if let Some(key) = OptiKey::named(key) {
-                        complaint = complaint.and_then(|()| found.top.take(key, bytes, &member.value, false));
-                        removal.remove(&member);
-                        continue;
-                    }
-                }
-            }
-            removal.keep(&member);
-        }
-        members.scanner.end()?;
-        if let Some(key) = keys.repeated(bytes).and_then(|at| keys::key_at(bytes, at)) {
-            return Err(BodyError::duplicate(&key));
-        }
-        // Some parsers tell keys apart by their case and others do not: the provider might see another model.
-        if is_other_case && found.model.is_some() {
-            return Err(BodyError::duplicate(b"model"));
-        }
-        complaint?;
-        Removed { empty: found.is_empty, cuts: found.cuts } = removal.finish();
-        found.cuts.append(&mut inner);
-        found.escaped_letter = members.scanner.escaped_letter;
-        Ok(found)
     }
 }

@@ -85,6 +85,13 @@ pub enum ProxyError {
     Draining,
     /// A route for operators, asked for from another machine without a key being set.
     NotFromHere,
+    /// The strategy has excluded all targets that could serve the request.
+    ExcludedByStrategy {
+        /// Its name.
+        strategy: String,
+        /// Why, in its words.
+        reason: Option<String>,
+    },
     /// Every provider limits our rate.
     AllThrottled {
         /// The shortest wait.

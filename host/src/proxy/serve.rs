@@ -17,7 +17,7 @@ use super::respond::ProxyError;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use super::telling::Telling;
-use super::{Proxy, affinity, headers, models};
+use super::{Proxy, affinity, attributes, headers, models};
 use crate::queue::{NoSlot, QueuePermit};
 
 /// A request that has been read and is sound in itself.
@@ -51,8 +51,9 @@ impl Proxy {
         story: &mut Telling,
     ) -> Result<Order, ProxyError> {
         let Arrived { method, endpoint, query, mut headers, body, reserved, at } = arrived;
-        // It may be about a header that providers do not get.
+        // Both may be about a header that providers do not get.
         let affinity = affinity::key(&generation.affinity, &headers, &body);
+        let attributes = attributes::of(&generation.attributes, &headers, &body);
         headers::to_provider(&mut headers, &generation.forward_headers);
         story.asked_for(body.model(), body.streaming());
         let found = destination(&generation.routes, &method, &endpoint, &body);
@@ -66,7 +67,20 @@ impl Proxy {
         story.hold(permit, wait);
         let admitted = at + wait;
         let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
-        Ok(Order { method, endpoint, query, headers, body, reserved, affinity, among, admitted, deadline, signs })
+        Ok(Order {
+            method,
+            endpoint,
+            query,
+            headers,
+            body,
+            reserved,
+            affinity,
+            attributes,
+            among,
+            admitted,
+            deadline,
+            signs,
+        })
     }
 
     /// Has a provider answer an order, or says why none does.

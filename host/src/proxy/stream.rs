@@ -221,19 +221,21 @@ impl Relay {
     }
 
     fn report(&mut self, outcome: Outcome) {
-        if let Some(permit) = self.permit.take() {
+        if let Some(mut permit) = self.permit.take() {
             self.story.ended(outcome, Instant::now());
             self.story.usage = self.usage.found();
+            permit.used(self.story.usage.unwrap_or_default().tokens());
             permit.report(outcome);
         }
     }
 
     /// Reports an interruption; gives the provider's name, and why in one line.
     fn report_interruption(&mut self, cause: Outcome) -> (String, String) {
-        let Some(permit) = self.permit.take() else { return <(String, String)>::default() };
+        let Some(mut permit) = self.permit.take() else { return <(String, String)>::default() };
         let (name, reason) = (permit.provider().config.name.clone(), permit.describe(cause, None));
         self.story.ended(Outcome::Interrupted, Instant::now());
         self.story.usage = self.usage.found();
+        permit.used(self.story.usage.unwrap_or_default().tokens());
         permit.report_because(Outcome::Interrupted, &reason);
         (name, reason)
     }

@@ -152,6 +152,9 @@ impl Facts<'_> {
     /// sends must not decide how long a guest works, or how much is kept of a request that waits to be recorded.
     pub const MODEL_BYTES: usize = 256;
 
+    /// Bytes of a prompt that strategies are told, as the contract has it.
+    pub const PROMPT_BYTES: usize = 8 << 10;
+
     /// The part of a model's name that strategies are told: whole characters.
     pub fn known(model: &str) -> &str {
         &model[..model.floor_char_boundary(Self::MODEL_BYTES)]

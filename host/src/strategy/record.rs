@@ -240,6 +240,18 @@ pub enum Recorded {
     Fault(String),
 }
 
+/// A decision, in whichever form it stands in the record.
+pub struct Decided<'a> {
+    /// The order.
+    pub order: &'a [u32],
+    /// The number of its reason.
+    pub reason: u32,
+    /// The numbers of the reasons of its entries.
+    pub reasons: &'a [u32],
+    /// Those that must not be tried.
+    pub excluded: &'a [u32],
+}
+
 impl Recorded {
     /// What the instance answered; of a fault its kind.
     pub fn of(answer: Result<&Answer, &'static str>) -> Self {
@@ -259,11 +271,13 @@ impl Recorded {
         }
     }
 
-    /// The order, who is excluded, and the numbers of the reasons, that of the whole last; `None` for what has no order.
-    pub fn decision(&self) -> Option<(&[u32], &[u32], (&[u32], u32))> {
+    /// The decision; `None` for what has no order.
+    pub fn decision(&self) -> Option<Decided<'_>> {
         match self {
-            Recorded::Order(order, reason) => Some((order, &[], (&[], *reason))),
-            Recorded::Decided { order, reason, reasons, excluded } => Some((order, excluded, (reasons, *reason))),
+            Recorded::Order(order, reason) => Some(Decided { order, reason: *reason, reasons: &[], excluded: &[] }),
+            Recorded::Decided { order, reason, reasons, excluded } => {
+                Some(Decided { order, reason: *reason, reasons, excluded })
+            }
             Recorded::Abstained | Recorded::Refused(_) | Recorded::Fault(_) => None,
         }
     }

@@ -57,6 +57,8 @@ pub struct Succession {
     on_trial: AtomicBool,
     /// Whether the previous one has come back.
     has_rolled_back: AtomicBool,
+    /// Whether it is shown prompts, or whoever stands by.
+    prompt: bool,
     calls: AtomicU64,
     /// Locked by reloads, by the end of a trial, and to tell of it.
     standing: Mutex<Standing>,
@@ -255,8 +257,13 @@ impl Succession {
             Standing::OnTrial(previous) => previous.name().to_owned(),
             Standing::RolledBack { .. } => deciding.name().to_owned(),
         };
+        let prompt = match &standing {
+            Standing::OnTrial(previous) => previous.wants_prompt() || deciding.wants_prompt(),
+            Standing::Settled | Standing::RolledBack { .. } => deciding.wants_prompt(),
+        };
         Arc::new(Self {
             engine,
+            prompt,
             wanted,
             deciding: ArcSwap::new(deciding),
             previous_name,
@@ -421,7 +428,7 @@ impl Strategy for Succession {
     }
 
     fn wants_prompt(&self) -> bool {
-        self.deciding.load().wants_prompt()
+        self.prompt
     }
 
     fn learn(&self, report: Report) {

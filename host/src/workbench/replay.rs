@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::strategy::blueprint::Blueprint;
 use crate::strategy::instance::{Instance, Setup};
-use crate::strategy::record::{FORMAT, Line, Question, Recorded, Start, reports};
+use crate::strategy::record::{Decided, FORMAT, Line, Question, Recorded, Start, reports};
 use crate::wasm::engine::Engine;
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Said;
@@ -387,11 +387,14 @@ impl Replay {
 /// Whether two answers are the same. Numbers of reasons mean something only to the strategy that gives them.
 fn are_alike(left: &Recorded, right: &Recorded, one_strategy: bool) -> bool {
     match (left.decision(), right.decision()) {
-        (Some((order, excluded, why)), Some((other_order, other_excluded, other_why))) => {
+        (Some(left), Some(right)) => {
             let are_same = |left: &[u32], right: &[u32]| {
                 left.len() == right.len() && left.iter().all(|index| right.contains(index))
             };
-            order == other_order && are_same(excluded, other_excluded) && (!one_strategy || why == other_why)
+            let why = |decided: &Decided<'_>| (decided.reason, decided.reasons.to_vec());
+            left.order == right.order
+                && are_same(left.excluded, right.excluded)
+                && (!one_strategy || why(&left) == why(&right))
         }
         _ => left == right,
     }
@@ -406,7 +409,7 @@ fn in_words(
 ) -> String {
     match answer {
         Recorded::Order(..) | Recorded::Decided { .. } => {
-            let Some((order, excluded, (_, reason))) = answer.decision() else { return String::new() };
+            let Some(Decided { order, reason, excluded, .. }) = answer.decision() else { return String::new() };
             let names = |indices: &[u32]| indices.iter().map(|index| name(*index)).collect::<Vec<_>>().join(", ");
             let order = match (order, excluded) {
                 (order, []) => names(order),

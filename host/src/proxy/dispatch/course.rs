@@ -14,7 +14,7 @@ use crate::proxy::stored;
 use crate::proxy::telling::Telling;
 use crate::routing::eligible::EligibleSet;
 use crate::routing::unserved::Wanted;
-use crate::routing::{Evidence, ModelKey, Next, Outcome, Route};
+use crate::routing::{Candidate, Evidence, ModelKey, Next, Outcome, Route};
 
 /// The course of one request.
 pub(super) struct Course<'a> {
@@ -28,6 +28,10 @@ pub(super) struct Course<'a> {
     pub model: ModelKey,
     /// Targets that were tried, in order; since the first retry, those tried again.
     pub tried: Vec<u32>,
+    /// Targets that the strategy has excluded, for good.
+    pub excluded: Vec<u32>,
+    /// Its reason for that, by number.
+    pub excluded_because: u32,
     /// Attempts that are left, once every candidate has been tried and all have failed softly.
     pub retries: u32,
     /// True when the request is retried, as every candidate has been tried.
@@ -51,6 +55,8 @@ impl<'a> Course<'a> {
             eligible,
             model: ModelKey::of(order.body.model()),
             tried: Vec::new(),
+            excluded: Vec::new(),
+            excluded_because: 0,
             retries: 0,
             retrying: false,
             failed: Vec::new(),
@@ -66,6 +72,8 @@ impl<'a> Course<'a> {
         self.model = ModelKey::of(model);
         self.instead = Some(model.to_owned());
         self.tried.clear();
+        // They were targets of another route, whose strategy has no say here.
+        self.excluded.clear();
         (self.retrying, self.before) = (false, self.failed.len());
     }
 
@@ -80,6 +88,24 @@ impl<'a> Course<'a> {
         // What is stored must not be made twice.
         let may = !self.retrying && self.order.endpoint.class == Class::Generate && !stored::is_kept(self.order);
         may.then(|| hedging.begin())
+    }
+
+    /// Leaves out the candidates that the strategy has excluded before.
+    pub fn leave_out(&self, candidates: &mut Vec<Candidate>) {
+        if !self.excluded.is_empty() {
+            candidates.retain(|candidate| !self.excluded.contains(&candidate.target));
+        }
+    }
+
+    /// The way in which the request ends when the strategy has excluded whoever could serve it.
+    fn nobody_is_left(&self) -> Option<ProxyError> {
+        let is_excluded = |target: &u32| self.excluded.contains(target);
+        let targets = self.eligible.targets();
+        (!targets.is_empty() && targets.iter().all(is_excluded)).then(|| {
+            let strategy = self.route.strategy();
+            let reason = (self.excluded_because > 0).then(|| strategy.reason(self.excluded_because)).flatten();
+            ProxyError::ExcludedByStrategy { strategy: strategy.name().to_owned(), reason }
+        })
     }
 
     /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
@@ -113,6 +139,9 @@ impl<'a> Course<'a> {
 
     /// The answer when nothing worked.
     pub fn end(mut self, fleet: &Fleet) -> Result<Answered, ProxyError> {
+        if let Some(error) = self.nobody_is_left() {
+            return Err(error);
+        }
         let outcomes = || self.failed.iter().map(|tried| tried.outcome);
         if outcomes().all(|outcome| matches!(outcome, Outcome::Throttled { .. })) {
             let wait = fleet.all_throttled_for(self.among(), self.model);

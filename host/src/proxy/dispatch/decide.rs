@@ -9,46 +9,54 @@ use crate::proxy::telling::Telling;
 use crate::routing::{Candidate, Decision, Facts, Origin, Route, Tier};
 
 impl Dispatcher<'_> {
-    /// The candidates in the order of the strategy, and behind them those that have said that they do not serve this.
+    /// The candidates in the order of the strategy, and behind them, in its order too, those that have said that they do not
+    /// serve this. Those that it excludes are noted in the course.
     pub(super) fn ordered(
         &self,
         tier: Tier,
         candidates: Vec<Candidate>,
-        course: &Course<'_>,
+        course: &mut Course<'_>,
         story: &mut Telling,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
         let unserved = &course.route.unserved;
+        let seq = course.eligible.next_seq(tier);
         if unserved.is_empty() || !course.may_be_unserved() {
-            return self.decide(tier, &candidates, course, story, now);
+            return self.decide((tier, seq), &candidates, course, story, now);
         }
         let refused = unserved.by(course.wanted(), now);
         let (last, first): (Vec<Candidate>, Vec<Candidate>) =
             candidates.iter().partition(|candidate| refused.contains(&candidate.target));
-        if first.is_empty() {
-            return self.decide(tier, &candidates, course, story, now);
+        if first.is_empty() || last.is_empty() {
+            return self.decide((tier, seq), &candidates, course, story, now);
         }
-        let (mut order, decided) = self.decide(tier, &first, course, story, now);
-        order.extend(last.iter().map(|candidate| candidate.target));
+        // Asked about first, so that what is told of the decision is about those that are tried first.
+        let (last, now) = self.decide((tier, seq), &last, course, story, now);
+        let (mut order, decided) = self.decide((tier, seq), &first, course, story, now);
+        order.extend(last);
         (order, decided)
     }
 
     /// Asks the strategy, at `now`, for the order of the candidates, and says when it had answered.
     fn decide(
         &self,
-        tier: Tier,
+        (tier, seq): (Tier, u32),
         candidates: &[Candidate],
-        course: &Course<'_>,
+        course: &mut Course<'_>,
         story: &mut Telling,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
-        let Order { endpoint, body, affinity, .. } = course.order;
+        let Order { endpoint, body, affinity, attributes, .. } = course.order;
         if endpoint.class == Class::Stored {
             // The same provider each time, or what was stored today is not found tomorrow.
             return (Decision::default_order(candidates, Origin::Abstained).order, now);
         }
+        let strategy = course.route.strategy();
+        let attributes: Vec<(&str, &str)> =
+            attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let prompt = if strategy.wants_prompt() { body.prompt(Facts::PROMPT_BYTES) } else { String::new() };
         let facts = Facts {
-            seq: course.eligible.next_seq(tier),
+            seq,
             entropy: self.entropy.bits(),
             now_ms: self.clock.now_ms(),
             tier,
@@ -56,10 +64,14 @@ impl Dispatcher<'_> {
             model: Facts::known(course.asked()),
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            route: &course.route.name,
+            client: "",
+            prompt_tokens: body.prompt_tokens(),
+            max_tokens: body.max_tokens(),
             affinity: *affinity,
-            ..Facts::NOTHING
+            attributes: &attributes,
+            prompt: &prompt,
         };
-        let strategy = course.route.strategy();
         let decision = strategy.decide(&facts, candidates);
         let decided = Instant::now();
         strategy.took(decided - now);
@@ -73,23 +85,41 @@ impl Dispatcher<'_> {
             origin = ?decision.origin,
             "decided"
         );
+        if !decision.excluded.is_empty() {
+            if let Origin::Strategy { reason } = decision.origin {
+                course.excluded_because = reason;
+            }
+            course.excluded.extend(decision.excluded);
+        }
         (decision.order, decided)
     }
 }
 
 /// The decision for whoever wants to know why.
 fn explain(route: &Route, tier: Tier, decision: &Decision) -> String {
-    const SHOWN: usize = 10;
-    let names = decision.order.iter().map(|&index| route.target(index).name.as_str());
-    let shown: Vec<&str> = names.take(SHOWN).collect();
-    let more = decision.order.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(",+{more}") } else { String::new() };
+    let text = |reason: u32| route.strategy().reason(reason).unwrap_or_else(|| format!("reason {reason}"));
+    let of_each = |place: usize| decision.reasons.get(place).map(|&reason| format!("({})", text(reason)));
+    let order = names(route, &decision.order, |place| of_each(place).unwrap_or_default());
+    let excluded = match &decision.excluded[..] {
+        [] => String::new(),
+        excluded => format!("; excluded={}", names(route, excluded, |_| String::new())),
+    };
     let reason = match decision.origin {
-        Origin::Strategy { reason } => route.strategy().reason(reason).unwrap_or_else(|| format!("reason {reason}")),
+        Origin::Strategy { reason } => text(reason),
         Origin::Abstained => "no opinion: default order".to_owned(),
         Origin::Refused => "no order for this request: default order".to_owned(),
         Origin::Faulted => "the strategy broke: default order".to_owned(),
     };
     let (strategy, tier) = (route.strategy().name(), tier.name());
-    format!("strategy={strategy}; tier={tier}; order={}{more}; reason={reason}", shown.join(","))
+    format!("strategy={strategy}; tier={tier}; order={order}{excluded}; reason={reason}")
+}
+
+/// The names of some targets, each with what there is to say of its place.
+fn names(route: &Route, targets: &[u32], remark: impl Fn(usize) -> String) -> String {
+    const SHOWN: usize = 10;
+    let name = |(place, &index): (usize, &u32)| format!("{}{}", route.target(index).name, remark(place));
+    let shown: Vec<String> = targets.iter().enumerate().take(SHOWN).map(name).collect();
+    let more = targets.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(",+{more}") } else { String::new() };
+    format!("{}{more}", shown.join(","))
 }

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::error::BodyError;
 use super::text;
+use super::tokens::{self, Opaque};
 
 /// How many objects and arrays may stand inside each other, the outermost included.
 pub(in crate::proxy) const MAX_DEPTH: usize = 256;
@@ -37,12 +38,14 @@ pub(in crate::proxy) struct Scanner<'a> {
     /// Whether a `\u` escape stood for one of `a`-`z` or `_`, which no serialiser writes: only then can one of the
     /// words that matter here be present without being found as plain bytes.
     pub(in crate::proxy) escaped_letter: bool,
+    /// The texts that are no words.
+    pub(in crate::proxy) opaque: Opaque,
 }
 
 impl<'a> Scanner<'a> {
     /// Begins at the offset `at`.
     pub(in crate::proxy) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Scanner { bytes, at, escaped_letter: false }
+        Scanner { bytes, at, escaped_letter: false, opaque: Opaque::default() }
     }
 
     /// The offset it stands at.
@@ -154,8 +157,12 @@ impl<'a> Scanner<'a> {
             self.at = text::plain_until(self.bytes, self.at);
             match self.peek() {
                 Some(b'"') => {
+                    let text = start..self.at;
                     self.at += 1;
-                    return Ok(start..self.at - 1);
+                    if text.len() > tokens::LONG {
+                        self.opaque.note(&self.bytes[text.clone()]);
+                    }
+                    return Ok(text);
                 }
                 Some(b'\\') => self.escape()?,
                 Some(_) => return Err(self.expected("an escape for this control character")),

@@ -203,6 +203,15 @@ impl ProxyError {
                     "The proxy is shutting down and takes no new requests.".to_owned(),
                 )
             },
+            Self::ExcludedByStrategy { strategy, reason } => {
+                let reason = reason.map(|reason| format!(": {}", shorten(&reason))).unwrap_or_default();
+                face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    PROXY,
+                    "excluded_by_strategy",
+                    format!("The strategy {strategy} excludes every provider that could serve this request{reason}."),
+                )
+            }
             Self::AllThrottled { wait, tried } => {
                 let told = if tried.is_empty() { String::new() } else { format!(" {}.", list(&tried)) };
                 let seconds = retry_after_seconds(wait);
