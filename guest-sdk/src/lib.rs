@@ -41,6 +41,7 @@
 //! [`Candidates`] starts an [`Order`] ([`in_order`](Candidates::in_order), [`rotate`](Candidates::rotate),
 //! [`weighted`](Candidates::weighted), [`rendezvous`](Candidates::rendezvous), [`sort_by_key`](Candidates::sort_by_key)),
 //! and an [`Order`] is refined by [`sort_by_key`](Order::sort_by_key), [`prefer`](Order::prefer) and [`then`](Order::then).
+//! [`Candidates::split`] makes two groups, to be put in order each for itself and joined with [`then`](Order::then).
 //! [`Candidates::filter`] leaves out for good those that must not be tried. Sorting and preferring are stable, so preferences compose from
 //! the last to the first: the order before is what breaks the ties after.
 //!

@@ -1,11 +1,15 @@
 //! The strategy `rules`: policies in the configuration, through the real component.
 
-use harness::{Mock, Proxy, ProxyBuilder, Reply};
+use harness::{Answer, Mock, Proxy, ProxyBuilder, Reply};
 use serde_json::{Value, json};
 
 async fn three() -> (Mock, Mock, Mock) {
     let mock = async |name: &str| Mock::start(name, Reply::chat(name)).await;
     (mock("a").await, mock("b").await, mock("c").await)
+}
+
+fn ask(words: usize) -> Value {
+    json!({"model": "auto", "messages": [{"role": "user", "content": "word ".repeat(words)}]})
 }
 
 /// A proxy before all three, of which `a` and `b` stand in Europe.
@@ -18,6 +22,102 @@ fn builder(mocks: &(Mock, Mock, Mock), rules: Value) -> ProxyBuilder {
     let config = json!({"rules": {"config": rules}});
     let builder = Proxy::builder().provider(a, labels("eu")).provider(b, labels("eu")).provider(c, labels("us"));
     builder.set(json!({"routing": routing, "strategies": config, "monitoring": {"explain": true}}))
+}
+
+/// Who asks for it stays in Europe; whatever is no stream goes to America first.
+fn europe() -> Value {
+    json!({"rules": [
+        {"when": {"attributes": {"residency": "eu"}}, "only": {"region": "eu"}, "continue": true, "reason": "EU only"},
+        {"when": {"streaming": false}, "prefer": {"region": "us"}},
+    ]})
+}
+
+async fn of_tenant(proxy: &Proxy, tenant: &str) -> Answer {
+    proxy.chat_call(&ask(1)).header("x-tenant", tenant).answer().await
+}
+
+#[tokio::test]
+async fn a_tenant_goes_to_its_own_targets_and_never_elsewhere() {
+    let mocks = three().await;
+    let rules = json!({"rules": [
+        {"when": {"attributes": {"tenant": "gold"}}, "only": "a", "reason": "gold"},
+        {"when": {"attributes": {"tenant": "silver*"}}, "only": ["c", "b"], "then": "failover"},
+        {"never": "a"},
+    ]});
+    let proxy = builder(&mocks, rules).start().await;
+    let answer = of_tenant(&proxy, "gold").await;
+    assert_eq!((answer.status, answer.provider()), (200, "a"));
+    assert!(answer.header("x-pointsman-decision").contains("rules[0]: gold"), "{answer:?}");
+    assert_eq!(of_tenant(&proxy, "silver-7").await.provider(), "c");
+    mocks.0.follow(Reply::status(500));
+    for _ in 0..4 {
+        let answer = of_tenant(&proxy, "gold").await;
+        assert!(answer.status >= 500, "{answer:?}");
+        assert_eq!(of_tenant(&proxy, "bronze").await.status, 200);
+        assert_eq!(proxy.post("/v1/chat/completions", &ask(1)).await.status, 200);
+    }
+    assert_eq!(mocks.1.calls() + mocks.2.calls(), 9, "what is gold's went to nobody else");
+    mocks.2.follow(Reply::status(500));
+    assert_eq!(of_tenant(&proxy, "silver").await.provider(), "b", "the next that is written there");
+}
+
+#[tokio::test]
+async fn a_long_prompt_goes_to_the_large_context_alone() {
+    let (a, b, _) = three().await;
+    let routes = json!([{"models": ["auto"], "strategy": "by-length", "targets": [
+        {"provider": "a", "model": "small", "context": 4000, "price": {"input": 0.1, "output": 0.2}},
+        {"provider": "b", "model": "large", "context": 100_000, "price": {"input": 2, "output": 8}},
+    ]}]);
+    let config = json!({"otherwise": "cheapest", "rules": [
+        {"when": {"prompt_tokens": {"above": 3000}}, "only": {"model": "large"}},
+        {"when": {"max_tokens": {"above": 2000}}, "prefer": {"model": "large"}},
+    ]});
+    let strategies = json!({"by-length": {"built_in": "rules", "config": config}});
+    let builder = Proxy::builder().provider(&a, json!({})).provider(&b, json!({}));
+    let proxy =
+        builder.set(json!({"routes": routes, "strategies": strategies, "routing": {"retries": 0}})).start().await;
+    let chat = async |body: &Value| proxy.post("/v1/chat/completions", body).await;
+    assert_eq!(chat(&ask(10)).await.provider(), "a");
+    assert_eq!(chat(&ask(4000)).await.provider(), "b");
+    assert_eq!(b.only_request().json()["model"], "large");
+    let mut long_answer = ask(10);
+    long_answer["max_tokens"] = json!(3000);
+    assert_eq!(chat(&long_answer).await.provider(), "b");
+    b.follow(Reply::status(500));
+    assert_eq!(chat(&long_answer).await.provider(), "a", "it was preferred, no more");
+    let before = a.calls();
+    assert!(chat(&ask(4000)).await.status >= 500);
+    assert_eq!(a.calls(), before, "the small one has no room for it");
+}
+
+#[tokio::test]
+async fn what_must_stay_in_europe_is_never_tried_elsewhere_however_ill_europe_is() {
+    let mocks = (Mock::refusing("a").await, Mock::refusing("b").await, Mock::start("c", Reply::chat("c")).await);
+    let proxy = builder(&mocks, europe()).start().await;
+    let in_europe = json!({"model": "auto", "messages": [], "metadata": {"residency": "eu"}});
+    for _ in 0..3 {
+        let answer = proxy.post("/v1/chat/completions", &in_europe).await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, "all_providers_failed"), "{answer:?}");
+    }
+    assert_eq!(mocks.2.calls(), 0);
+    assert_eq!(proxy.post("/v1/chat/completions", &ask(1)).await.provider(), "c");
+}
+
+#[tokio::test]
+async fn what_must_stay_in_europe_is_refused_with_the_reason_when_nobody_there_serves_the_model() {
+    let (a, _, c) = three().await;
+    let config = json!({"rules": {"config": europe()}});
+    let routing = json!({"strategy": "rules", "attributes": {"residency": {"body": "metadata.residency"}}});
+    let builder = Proxy::builder()
+        .provider(&a, json!({"labels": {"region": "eu"}, "models": ["other"]}))
+        .provider(&c, json!({"labels": {"region": "us"}}));
+    let proxy = builder.set(json!({"routing": routing, "strategies": config})).start().await;
+    let in_europe = json!({"model": "auto", "messages": [], "metadata": {"residency": "eu"}});
+    let answer = proxy.post("/v1/chat/completions", &in_europe).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "excluded_by_strategy"), "{answer:?}");
+    assert!(answer.message().contains("EU only"), "{}", answer.message());
+    assert_eq!(c.calls(), 0);
+    assert_eq!(proxy.post("/v1/chat/completions", &ask(1)).await.provider(), "c");
 }
 
 #[tokio::test]

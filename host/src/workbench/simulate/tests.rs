@@ -144,6 +144,21 @@ fn second_attempts_shorten_the_tail_within_their_share() {
 }
 
 #[test]
+fn a_route_that_chooses_by_length_costs_less_than_the_large_model_and_is_nearly_as_quick_as_the_small_one() {
+    let scenario = load(&shipped("two_models.yaml"));
+    let [chosen, large, small] =
+        ["by-length", "large-alone", "small-alone"].map(|strategy| played(&scenario, strategy));
+    let shares = |report: &Report| report.providers.iter().map(|provider| provider.share).collect::<Vec<_>>();
+    assert_eq!((shares(&large), shares(&small)), (vec![0.0, 1.0], vec![1.0, 0.0]));
+    let long = shares(&chosen)[1];
+    assert!(long > 0.05 && long < 0.2, "{long}");
+    let costs = [small.cost, chosen.cost, large.cost];
+    assert!(costs[0] < costs[1] && costs[1] < 0.6 * costs[2], "{costs:?}");
+    let median = |report: &Report| report.first_token_ms.p50;
+    assert!(median(&chosen) < 1.2 * median(&small) && median(&chosen) < 0.5 * median(&large));
+}
+
+#[test]
 fn a_queue_that_is_full_turns_requests_away() {
     let text = TWO.replace("proxy: {", "proxy: {queue: {max_concurrent: 5, max_waiting: 10, timeout: 2}, ");
     let report = played(&written(&text).expect("valid"), "round_robin");

@@ -1,4 +1,4 @@
-//! Uses dear targets in office hours, as long as the budget of the day lasts, and cheap ones otherwise.
+//! Uses expensive targets in office hours, as long as the budget of the day lasts, and cheap ones otherwise.
 //!
 //! An example of time, of labels, and of learning from outcomes. What was spent is what the host reports of answers that
 //! tell their tokens, of this process, since its start: a brake and no account. A budget that holds is a matter for the
@@ -15,7 +15,7 @@ pub struct Config {
     pub from: u8,
     /// The hour at which it closes, above `from`, up to 24.
     pub until: u8,
-    /// What the dear targets may cost in a day, in the unit of `price`.
+    /// What the expensive targets may cost in a day, in the unit of `price`.
     pub budget: f64,
 }
 
@@ -23,15 +23,15 @@ pub struct Config {
 #[derive(Debug)]
 pub struct OfficeHours {
     config: Config,
-    /// For each target whether it is dear: its label `cost` says `high`.
-    dear: Vec<bool>,
-    /// What the dear targets have cost on `day`, a day since 1970.
+    /// For each target whether it is expensive: its label `cost` says `high`.
+    expensive: Vec<bool>,
+    /// What the expensive targets have cost on `day`, a day since 1970.
     spent: f64,
     day: u64,
 }
 
-const OPEN: &str = "office hours: the dear ones first";
-const CLOSED: &str = "no office hours: the dear ones last";
+const OPEN: &str = "office hours: the expensive ones first";
+const CLOSED: &str = "no office hours: the expensive ones last";
 const SPENT: &str = "the budget of the day is spent: the cheap ones alone";
 
 const HOUR_MS: u64 = 3_600_000;
@@ -52,14 +52,14 @@ impl Strategy for OfficeHours {
         if !(budget.is_finite() && budget > 0.0) {
             return Err(format!("config.budget: must be above 0, not {budget}"));
         }
-        let is_dear = |target: &pointsman_guest::Target| {
+        let is_expensive = |target: &pointsman_guest::Target| {
             target.labels.iter().any(|(key, value)| key == "cost" && value == "high")
         };
-        let dear: Vec<_> = setup.targets().iter().map(is_dear).collect();
-        match setup.targets().iter().zip(&dear).find(|(target, dear)| **dear && target.price.is_none()) {
+        let expensive: Vec<_> = setup.targets().iter().map(is_expensive).collect();
+        match setup.targets().iter().zip(&expensive).find(|(target, expensive)| **expensive && target.price.is_none()) {
             Some((target, _)) => Err(format!("target {} has no price, so what it costs is not known", target.name)),
-            None if !dear.contains(&true) => Err("no target has the label `cost: high`".to_owned()),
-            None => Ok(Self { config, dear, spent: 0.0, day: 0 }),
+            None if !expensive.contains(&true) => Err("no target has the label `cost: high`".to_owned()),
+            None => Ok(Self { config, expensive, spent: 0.0, day: 0 }),
         }
     }
 
@@ -68,18 +68,18 @@ impl Strategy for OfficeHours {
         if day != self.day {
             (self.day, self.spent) = (day, 0.0);
         }
-        let is_dear = |candidate: Candidate<'_>| self.dear[candidate.index() as usize];
+        let is_expensive = |candidate: Candidate<'_>| self.expensive[candidate.index() as usize];
         if self.spent >= self.config.budget {
-            return candidates.filter(|c| !is_dear(c)).weighted(request.seq).because(SPENT);
+            return candidates.filter(|c| !is_expensive(c)).weighted(request.seq).because(SPENT);
         }
         let open = (u64::from(self.config.from)..u64::from(self.config.until)).contains(&hour);
-        let (first, last) = candidates.split(|c| is_dear(c) == open);
+        let (first, last) = candidates.split(|c| is_expensive(c) == open);
         first.weighted(request.seq).then(last.weighted(request.seq)).because(if open { OPEN } else { CLOSED })
     }
 
     fn observe(&mut self, outcomes: &[Outcome]) {
-        let of_dear_ones = outcomes.iter().filter(|outcome| self.dear[outcome.target as usize]);
-        self.spent += of_dear_ones.map(|outcome| outcome.cost).sum::<f64>();
+        let of_expensive_ones = outcomes.iter().filter(|outcome| self.expensive[outcome.target as usize]);
+        self.spent += of_expensive_ones.map(|outcome| outcome.cost).sum::<f64>();
     }
 }
 
