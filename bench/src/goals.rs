@@ -1,4 +1,4 @@
-//! The goals, and how far what was measured is from them.
+//! The goals, and the distance of the measurements from them.
 
 use serde::Serialize;
 
@@ -9,25 +9,25 @@ use crate::stats::Spread;
 const US: &str = "pointsman";
 const NGINX: &str = "nginx";
 
-/// A goal and what was measured.
+/// A goal and its measurement.
 #[derive(Clone, Debug, Serialize)]
 pub struct Goal {
-    /// What is measured.
+    /// The name of the measure.
     pub what: &'static str,
-    /// In what.
+    /// The unit.
     pub unit: &'static str,
-    /// What it is; `None` when it was not measured in this run.
+    /// The measured value; `None` when it was not measured in this run.
     pub measured: Option<Spread>,
-    /// What it should be.
+    /// The goal.
     pub goal: f64,
-    /// What it might be.
+    /// The stretch goal.
     pub stretch: f64,
     /// More is better.
     pub more: bool,
 }
 
 impl Goal {
-    /// How the median stands: `met`, `stretch met`, `missed` or `not measured`.
+    /// The verdict on the median: `met`, `stretch met`, `missed` or `not measured`.
     pub fn verdict(&self) -> &'static str {
         let Some(spread) = self.measured else { return "not measured" };
         let reached = |aim: f64| if self.more { spread.median >= aim } else { spread.median <= aim };

@@ -1,4 +1,4 @@
-//! The load: asks, checks every byte of every answer, and looks at the clock of the processes under test.
+//! The load: sends requests, checks every byte of every answer, and reads the CPU time of the processes under test.
 //!
 //! A process of its own for each sample, on one thread. It reads the CPU time of the proxy itself, so that the figures
 //! and the replies they are divided by belong to the same moments.
@@ -21,27 +21,27 @@ use crate::stats::Quantiles;
 use crate::wire::{self, Events, script::Script};
 use asking::Asking;
 
-/// How long answers may take that were asked for before the end.
+/// The time limit for answers that are still awaited at the end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at the memory.
+/// The pause between two measurements of memory.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// What to do: the argument of the process.
+/// The job: the argument of the process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// Whom to ask.
+    /// The address to send requests to.
     pub address: SocketAddr,
     /// The processes under test.
     pub watched: Vec<u32>,
     /// The process of the mock.
     pub mock: u32,
-    /// At once.
+    /// The number of connections.
     pub connections: usize,
     /// Bytes of the request's body.
     pub body: usize,
-    /// Whether and what to stream.
+    /// The stream to ask for, if any.
     pub events: Option<Events>,
-    /// When to ask.
+    /// The timing of requests.
     pub pattern: Pattern,
     /// Seconds before anything counts.
     pub warm_up: f64,
@@ -49,18 +49,18 @@ pub struct Job {
     pub seconds: f64,
 }
 
-/// When to ask.
+/// The timing of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Pattern {
-    /// Each connection as soon as it has its answer.
+    /// Each connection sends the next request as soon as it has its answer.
     Closed,
-    /// So many a second, whether or not answers have come.
+    /// A fixed number of requests per second, whether or not answers have come.
     Rate(f64),
-    /// Each connection once, all together.
+    /// Each connection sends one request, all at the same time.
     Once,
 }
 
-/// What was measured: the line that the process prints.
+/// The measurements: the line that the process prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// Seconds that counted.
@@ -85,7 +85,7 @@ pub struct Sample {
     pub first_byte: Option<Quantiles>,
 }
 
-/// What the connections count.
+/// The counters of the connections.
 #[derive(Debug, Default)]
 struct Counters {
     replies: AtomicU64,
@@ -132,7 +132,7 @@ async fn run(job: &Arc<Job>) -> anyhow::Result<Sample> {
     let request: Arc<[u8]> = wire::request(job.address, job.body, job.events).into();
     let mut asking = Vec::new();
     for _ in 0..job.connections {
-        // One after the other: how fast connections are accepted is part of `Once` alone.
+        // One after the other, because the speed of accepting connections is measured only by `Once`.
         let connected = if job.pattern == Pattern::Once { None } else { Some(asking::connect(job.address).await?) };
         asking.push(Asking { connected, request: Arc::clone(&request), script, counters: Arc::clone(&counters) });
     }
@@ -175,11 +175,11 @@ struct Measured {
     begin: Moment,
     end: Moment,
     rss_peak_kib: u64,
-    /// What the connections have measured, µs.
+    /// The times that the connections have measured, in µs.
     times: Vec<f64>,
 }
 
-/// Waits for the connections, and looks at the processes meanwhile.
+/// Waits for the connections, and measures the processes meanwhile.
 async fn measure(
     job: &Job,
     counters: &Counters,

@@ -1,4 +1,4 @@
-//! What the system says: cores, CPU time, memory, and how much of the machine others take.
+//! Data from the system: cores, CPU time, memory, and the load of other processes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ pub fn mebibytes(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-/// Where what runs.
+/// The assignment of cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cores {
     /// The proxy.
@@ -120,7 +120,7 @@ impl Cores {
         Ok(Self { proxy, load })
     }
 
-    /// Whether there is but one.
+    /// True when there is only one core.
     pub fn shared(self) -> bool {
         self.proxy == self.load
     }
@@ -144,7 +144,7 @@ pub fn pinned(cores: &[usize], program: &Path) -> Command {
     command
 }
 
-/// Fixed work, and the milliseconds of CPU time that it took: how fast the core is just now.
+/// Does fixed work and returns its CPU time in milliseconds, as a measure of the core's present speed.
 pub fn calibrate() -> anyhow::Result<f64> {
     let before = thread_ms()?;
     let mut sum = 0_u64;
@@ -161,18 +161,18 @@ fn thread_ms() -> anyhow::Result<f64> {
     Ok(nanoseconds / 1e6)
 }
 
-/// Where `program` is, also in the folders that only root has in its `PATH`.
+/// The path of `program`, which may be in a folder that only root has in its `PATH`.
 pub fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     folders.map(|folder: PathBuf| folder.join(program)).find(|file| file.is_file())
 }
 
-/// Allows this process and its children as many descriptors as the system does; says how many.
+/// Raises the limit of descriptors of this process and its children to the system's maximum, and returns it.
 pub fn raise_descriptors() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where it may not be raised, what there is may still do.
+    // If the limit cannot be raised, the present one may still be enough.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

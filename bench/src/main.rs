@@ -1,7 +1,7 @@
 //! `pointsman-bench`: Pointsman beside nginx, haproxy and envoy, end to end.
 //!
 //! One program in three roles, each a process of its own: the mock ([`mock`]), the load ([`load`]), and what starts
-//! them and the targets, in rounds ([`run`]), and prints what came of it ([`report`]). It measures the program
+//! them and the targets, in rounds ([`run`]), and prints the report ([`report`]). It measures the program
 //! `pointsman` from outside and shares no code with it. `docs/performance.md` says what the figures mean.
 
 use std::io::Write as _;
@@ -30,7 +30,7 @@ mod wire;
 /// Of every listener: with fewer, some of 1,000 connections at once would try again after a second.
 const BACKLOG: u32 = 4096;
 
-/// Set by a signal; whoever waits looks at it.
+/// Set by a signal, and checked in every wait.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Parser)]
@@ -52,22 +52,22 @@ enum Role {
     Calibrate,
 }
 
-/// What to run.
+/// The options of a run.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// About two minutes of what matters most.
+    /// Run only the most important measures, for about two minutes.
     #[arg(long)]
     quick: bool,
-    /// Rounds instead of those of the form.
+    /// The number of rounds, instead of the default.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only these measures: 1k, slow, 32k, paced, burst, rate500, rate2000, 1m.
+    /// Run only these measures: 1k, slow, 32k, paced, burst, rate500, rate2000, 1m.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     measures: Vec<String>,
     /// The program to measure.
     #[arg(long, default_value = "target/release/pointsman", value_name = "FILE")]
     pointsman: PathBuf,
-    /// Where the report goes, in JSON.
+    /// The file for the report in JSON.
     #[arg(long, default_value = "target/bench/report.json", value_name = "FILE")]
     json: PathBuf,
 }
@@ -115,12 +115,12 @@ fn check_stop() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a line of results; a reader that has gone away is no reason to panic.
+/// Writes a line of results; a closed pipe must not cause a panic.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Writes a line about what goes on.
+/// Writes a line about the progress.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,7 +1,7 @@
-//! The mock: two providers in one process, on one thread, who answer from memory.
+//! The mock: two providers in one process, on one thread, that answer from memory.
 //!
-//! Raw sockets instead of hyper, as it must not be what limits a measurement: of a request it reads the head, counts
-//! the bytes of the body, and writes an answer that was made before.
+//! It uses raw sockets instead of hyper, because it must not limit a measurement: it reads the head of a request,
+//! counts the bytes of the body, and writes a prepared answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::wire::{ANSWER, EVENT, Events, LAST, ORIGIN, WISH};
 
-/// Where the providers are: the one line that the mock prints.
+/// The addresses of the providers: the only line that the mock prints.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Addresses {
     /// The provider with twice the weight.
@@ -26,7 +26,7 @@ pub struct Addresses {
     pub b: SocketAddr,
 }
 
-/// What a provider says, made beforehand.
+/// The prepared answers of a provider.
 struct Answers {
     whole: Vec<u8>,
     models: Vec<u8>,
@@ -73,7 +73,7 @@ pub fn main() -> anyhow::Result<()> {
         spawn(accept(a, Arc::new(Answers::of('a'))));
         spawn(accept(b, Arc::new(Answers::of('b'))));
         crate::say(&serde_json::to_string(&addresses)?);
-        // On a thread, as a read of a pipe cannot be waited for with these features of tokio.
+        // On a thread, because the enabled features of tokio cannot await a read of a pipe.
         let (ended, input) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
@@ -100,7 +100,7 @@ async fn accept(listener: TcpListener, answers: Arc<Answers>) {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let answers = Arc::clone(&answers);
         spawn(async move {
-            // An error is a peer that has gone; what it leaves without an answer is found by the load.
+            // An error means that the peer has gone; the load notices missing answers.
             let _ = serve(stream, &answers).await;
         });
     }

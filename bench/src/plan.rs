@@ -1,4 +1,4 @@
-//! What is measured, how often and for how long, in the full form and in the quick one.
+//! The plan of a run: measures, rounds and times, in the full and the quick form.
 
 use crate::load::Pattern;
 use crate::wire::Events;
@@ -8,19 +8,19 @@ use crate::wire::Events;
 pub struct Measure {
     /// Its name in the report.
     pub name: &'static str,
-    /// At once.
+    /// The number of connections.
     pub connections: usize,
     /// Bytes of the request's body.
     pub body: usize,
-    /// Whether and what to stream.
+    /// The stream to ask for, if any.
     pub events: Option<Events>,
-    /// When to ask.
+    /// The timing of requests.
     pub pattern: Pattern,
     /// Seconds that count.
     pub seconds: f64,
-    /// In so many rounds, the first ones.
+    /// The number of rounds that include it, counted from the first.
     pub rounds: usize,
-    /// Also with the other forms of Pointsman.
+    /// True when the other forms of Pointsman are measured too.
     pub forms: bool,
 }
 
@@ -34,9 +34,9 @@ pub const SLOW_STREAMS: usize = 1000;
 pub struct Plan {
     /// Its name in the report.
     pub name: &'static str,
-    /// How often everything is measured.
+    /// The number of rounds.
     pub rounds: usize,
-    /// What is measured in a round, in this order.
+    /// The measures of a round, in order.
     pub measures: Vec<Measure>,
 }
 
@@ -74,7 +74,7 @@ impl Plan {
         Self { name: "full", rounds: 5, measures }
     }
 
-    /// What matters most, in about two minutes.
+    /// The most important measures, in about two minutes.
     pub fn quick() -> Self {
         let short = |measure| Measure { seconds: 1.5, ..measure };
         let measures = vec![short(PLAIN), Measure { rounds: 1, ..SLOW }, short(LARGE), short(PACED), short(RATE_500)];

@@ -13,17 +13,17 @@ use tokio::time::Instant;
 
 use crate::machine;
 
-/// Between two looks at a child.
+/// The pause between two checks of a child.
 const GLANCE: Duration = Duration::from_millis(10);
-/// What a child gets to end by itself.
+/// The time that a child has to end by itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A child; ended when dropped, with all that descends from it.
+/// A child process, which is ended with all its descendants when this is dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
-    /// Where its stderr goes.
+    /// The file for its stderr.
     log: PathBuf,
 }
 
@@ -81,7 +81,7 @@ impl Drop for Process {
     }
 }
 
-/// Asks a child to end, and makes it after a while.
+/// Asks a child to end, and kills it after a while.
 fn end(child: &mut Child) {
     drop(child.stdin.take());
     if !matches!(child.try_wait(), Ok(None)) {

@@ -1,4 +1,4 @@
-//! What came of a run: tables for people, JSON for programs.
+//! The report of a run: tables for people, JSON for programs.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ struct Machine {
 }
 
 impl Report {
-    /// Judges what was measured.
+    /// Compares the measurements with the goals.
     pub fn new(
         form: &'static str,
         options: &Options,
@@ -104,7 +104,7 @@ fn versions(options: &Options, targets: &[Target]) -> Vec<(String, String)> {
     versions
 }
 
-/// What makes the figures doubtful.
+/// Reasons to doubt the figures.
 fn noise(results: &Results) -> Vec<String> {
     let mut warnings = Vec::new();
     let records = &results.records;

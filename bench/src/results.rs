@@ -1,4 +1,4 @@
-//! All samples of a run, and how to find the figures in them.
+//! All samples of a run, and access to the figures in them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct Record {
     pub target: &'static str,
     /// [`Measure::name`](crate::plan::Measure::name).
     pub measure: &'static str,
-    /// What came of it.
+    /// The sample.
     pub figures: BTreeMap<&'static str, f64>,
     /// Milliseconds that fixed work took on the proxy's core just before.
     pub calibration_ms: f64,
@@ -28,7 +28,7 @@ pub struct Record {
 pub struct Results {
     /// In the order in which they were taken.
     pub records: Vec<Record>,
-    /// How many rounds there were.
+    /// The number of rounds.
     pub rounds: usize,
 }
 
@@ -44,13 +44,13 @@ impl Results {
         series
     }
 
-    /// The same as how often it is the other target's.
+    /// The ratio of a figure to the other target's, by round.
     pub fn ratio(&self, target: &str, other: &str, measure: &str, figure: &str) -> Option<Spread> {
         let (ours, theirs) = (self.series(target, measure, figure), self.series(other, measure, figure));
         spread(&paired(&ours, &theirs, |ours, theirs| ours / theirs))
     }
 
-    /// The same as how much more than the other target's.
+    /// The difference of a figure from the other target's, by round.
     pub fn difference(&self, target: &str, other: &str, measure: &str, figure: &str) -> Option<Spread> {
         let (ours, theirs) = (self.series(target, measure, figure), self.series(other, measure, figure));
         spread(&paired(&ours, &theirs, |ours, theirs| ours - theirs))

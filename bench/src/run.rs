@@ -25,7 +25,7 @@ const SETTLE: Duration = Duration::from_millis(400);
 /// Deviation from 2:1 beyond which a provider was not in use.
 const SHARE_TOLERANCE: f64 = 0.03;
 
-/// Runs what `options` say, prints the tables and writes the report.
+/// Runs the benchmark with `options`, prints the tables and writes the report.
 pub fn main(options: &Options) -> anyhow::Result<()> {
     let plan = plan(options)?;
     let cores = Cores::find()?;
@@ -54,7 +54,7 @@ pub fn main(options: &Options) -> anyhow::Result<()> {
     report::write(&report, &options.json)
 }
 
-/// The plan, as far as the options leave it.
+/// The plan after applying the options.
 fn plan(options: &Options) -> anyhow::Result<Plan> {
     let mut plan = if options.quick { Plan::quick() } else { Plan::full() };
     plan.rounds = options.rounds.unwrap_or(plan.rounds);
@@ -66,7 +66,7 @@ fn plan(options: &Options) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-/// What can be measured here, and what is left out; an error where the least is not there.
+/// The targets that can be measured here, and notes on those left out; an error if the minimum is missing.
 fn present(pointsman: &Path) -> anyhow::Result<(Vec<Target>, Vec<String>)> {
     ensure!(pointsman.is_file(), "{} is missing: cargo build --release -p pointsman", pointsman.display());
     ensure!(find_program("taskset").is_some(), "taskset is missing: apt-get install util-linux");
@@ -86,7 +86,7 @@ fn present(pointsman: &Path) -> anyhow::Result<(Vec<Target>, Vec<String>)> {
     Ok((targets, notes))
 }
 
-/// What of the machine stands in the way.
+/// Notes on properties of the machine that disturb the measurement.
 fn limits(cores: Cores, descriptors: u64) -> Vec<String> {
     let mut notes = Vec::new();
     if cores.shared() {
@@ -220,7 +220,7 @@ impl Round<'_> {
         output(command)?.trim().parse().context("what the calibration printed")
     }
 
-    /// What the cores in use have done.
+    /// The CPU time of the cores in use.
     fn busy(&self) -> anyhow::Result<Ticks> {
         let Cores { proxy, load } = self.scene.cores;
         let first = Ticks::of_core(proxy)?;

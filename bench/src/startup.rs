@@ -1,4 +1,4 @@
-//! From the start of the process to the line in its log that says it listens.
+//! Measures the time from the start of the process to the line in its log that says it listens.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -17,7 +17,7 @@ use crate::targets::{self, Form, Scene};
 /// Starts of each kind.
 const STARTS: usize = 7;
 
-/// What starts take.
+/// The measurements of starts.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Startup {
     /// Milliseconds without compiled strategies on disk: the first start ever.

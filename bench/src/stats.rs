@@ -1,4 +1,4 @@
-//! Medians, spreads, and ratios of what was measured in the same round.
+//! Medians, spreads, and ratios of measurements in the same round.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct Spread {
     pub min: f64,
     /// The most.
     pub max: f64,
-    /// How many there were.
+    /// The number of values.
     pub samples: usize,
 }
 
@@ -27,7 +27,7 @@ impl Spread {
     }
 }
 
-/// How long things took, µs.
+/// Percentiles of times, in µs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Half took no longer.

@@ -1,4 +1,4 @@
-//! What is measured: Pointsman and its peers, each configured for the same work.
+//! The targets: Pointsman and its peers, each configured for the same work.
 //!
 //! Two providers, 2:1, connections kept alive on both sides, nothing buffered on the way back, no access log, one
 //! worker. The configurations are files in `bench/templates`.
@@ -14,13 +14,13 @@ use crate::machine::{self, Cores};
 use crate::mock::Addresses;
 use crate::process::Process;
 
-/// How Pointsman is told its number of workers.
+/// The variable with Pointsman's number of workers.
 const WORKERS: &str = "TOKIO_WORKER_THREADS";
 
-/// Something to measure.
+/// A program to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The mock itself, with nothing between: what the benchmark costs.
+    /// The mock itself without a proxy, to show the cost of the benchmark.
     Direct,
     /// Pointsman in one of its forms.
     Pointsman(Form),
@@ -32,10 +32,10 @@ pub enum Target {
     Envoy,
 }
 
-/// What is measured beside the plain form, at 1 KB.
+/// The other forms of Pointsman, measured at 1 KB.
 pub const OTHER_FORMS: [Form; 3] = [Form::AccessLog, Form::ManyProviders, Form::TwoWorkers];
 
-/// How Pointsman runs.
+/// The ways to run Pointsman.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// As its peers do.
@@ -73,7 +73,7 @@ impl Target {
     }
 }
 
-/// Where everything happens.
+/// The environment of all targets.
 #[derive(Debug)]
 pub struct Scene {
     /// For configurations and logs.
@@ -82,7 +82,7 @@ pub struct Scene {
     pub pointsman: PathBuf,
     /// Compiled strategies.
     pub cache: PathBuf,
-    /// Where what runs.
+    /// The assignment of cores.
     pub cores: Cores,
     /// The providers.
     pub providers: Addresses,
@@ -93,7 +93,7 @@ pub struct Scene {
 /// A target that listens.
 #[derive(Debug)]
 pub struct Running {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
     /// `None` for the mock, which is there all the time.
     process: Option<Process>,
@@ -207,7 +207,7 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// What a program says of its version, in one line.
+/// The version that a program prints, in one line.
 pub fn version(program: &Path, argument: &str) -> String {
     let said = Command::new(program).arg(argument).output();
     let Ok(said) = said else { return "unknown".to_owned() };

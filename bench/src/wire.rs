@@ -1,4 +1,4 @@
-//! What is said on the wire: the requests, and the answers that load and mock have agreed on.
+//! The bytes on the wire: the requests, and the answers that load and mock have agreed on.
 //!
 //! Everything is built once, before the first request: what the benchmark itself spends on a request must be small
 //! beside what is measured.
@@ -49,7 +49,7 @@ impl Events {
     }
 }
 
-/// What the body of the answer must be.
+/// The expected body of the answer.
 pub fn script(events: Option<Events>) -> Script {
     match events {
         None => Script { repeated: &ANSWER, times: 1, last: b"" },

@@ -220,7 +220,7 @@ impl Operations {
             slots: provider.config.max_concurrent,
         });
         let since = generation.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.proxy.metrics().encode(&metrics::state::State {
+        self.proxy.metrics().encode(&metrics::state::Scraped {
             version: env!("CARGO_PKG_VERSION"),
             generation: generation.number,
             since: since.as_secs_f64(),

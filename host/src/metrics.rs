@@ -1,9 +1,9 @@
-//! What is counted and timed, for Prometheus.
+//! The counters and histograms for Prometheus.
 //!
-//! Whatever a request counts is resolved to its counter beforehand, per provider and generation, so that counting is an
-//! atomic addition. What can be read off the state at any time (slots, queue, health, strategies) is not counted at all
-//! but gathered at the scrape, see [`state`]. Labels come from fixed sets and from the configuration, never from a
-//! request. Names and units follow <https://prometheus.io/docs/practices/naming/>.
+//! The counters of a request are looked up in advance, per provider and generation, so that counting is one atomic
+//! addition. Values that can be read from the state at any time (slots, queue, health, strategies) are gathered at the
+//! scrape instead, see [`state`]. Labels come from fixed sets and from the configuration, never from a request. Names
+//! and units follow <https://prometheus.io/docs/practices/naming/>.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -19,24 +19,24 @@ pub mod state;
 mod timed;
 
 use crate::routing::{OutcomeKind, Strategy};
-use state::State;
+use state::Scraped;
 use timed::Timed;
 
-/// Prometheus's format of text.
+/// Prometheus's text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Seconds of whole requests and attempts: tokens take their time.
+/// Buckets in seconds for whole requests and attempts, which may be long because tokens take time.
 const LONG: [f64; 15] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
-/// Seconds of waiting for a slot.
+/// Buckets in seconds for the wait for a slot.
 const WAITS: [f64; 12] = [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// Seconds that the proxy itself takes.
+/// Buckets in seconds for the proxy's own time.
 const SHORT: [f64; 12] =
     [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5];
-/// Seconds of a strategy's call, which ends after 15 ms at the latest on a machine with time to spare.
+/// Buckets in seconds for a strategy's call, which ends after at most 15 ms unless the machine is busy.
 const CALLS: [f64; 12] =
     [0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.015, 0.1];
 
-/// Everything that is counted while it happens.
+/// All metrics that are counted as events happen.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -56,46 +56,46 @@ pub struct Metrics {
     connections: IntCounterVec,
     stale_connections: IntCounterVec,
     reloads: [IntCounter; 2],
-    /// The providers that have series.
+    /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
 
-/// What is counted of one provider.
+/// The metrics of one provider.
 #[derive(Debug)]
 pub struct ProviderMetrics {
     name: String,
     all: IntCounterVec,
     endpoints: &'static [&'static str],
-    /// Requests by endpoint and outcome. The counters of an endpoint are made together, when it is first asked for
-    /// here: a series that begins with its first failure shows none.
+    /// Requests by endpoint and outcome. All counters of an endpoint are made together at its first request, because
+    /// Prometheus does not see an increase in a series that begins with its first failure.
     requests: Vec<OnceLock<[IntCounter; OutcomeKind::ALL.len()]>>,
     attempts: [IntCounter; OutcomeKind::ALL.len()],
-    /// From sending a request to the end of its attempt.
+    /// The time from sending a request to the end of its attempt.
     pub attempt_duration: Histogram,
-    /// From sending a request to the first event of a stream.
+    /// The time from sending a request to the first event of a stream.
     pub first_token: Histogram,
-    /// Attempts after another provider had been tried for the same request.
+    /// Attempts here after another provider had been tried for the same request.
     pub failovers: IntCounter,
-    /// Second attempts beside one at another provider that was slow.
+    /// Second attempts here beside a slow attempt at another provider.
     pub hedges: IntCounter,
-    /// Times that it was taken out.
+    /// The number of its ejections.
     pub ejections: IntCounter,
-    /// Tokens of prompts, as its answers say.
+    /// Tokens of prompts, as its answers report them.
     pub prompt_tokens: IntCounter,
-    /// Tokens of completions, as its answers say.
+    /// Tokens of completions, as its answers report them.
     pub completion_tokens: IntCounter,
-    /// Counters of the connections to it.
+    /// The counters of connections to it.
     pub connections: ConnectionMetrics,
 }
 
-/// Counters of the connections to one provider.
+/// The counters of connections to one provider.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     /// Connections that were opened.
     pub opened: IntCounter,
-    /// Requests that went out on a connection that stood already.
+    /// Requests that were sent on an existing connection.
     pub reused: IntCounter,
-    /// Connections that ended under a request before a byte of its answer, so that it went out once more.
+    /// Connections that ended before a byte of the answer came, so that the request was sent again.
     pub stale: IntCounter,
 }
 
@@ -121,7 +121,7 @@ impl Metrics {
         };
         let durations = histograms(
             "pointsman_request_duration_seconds",
-            "From a request's head to the end of its answer.",
+            "The time from a request's head to the end of its answer.",
             &LONG,
             &["endpoint"],
         );
@@ -130,7 +130,7 @@ impl Metrics {
             endpoints,
             requests: counters(
                 "pointsman_requests_total",
-                "Requests that have ended, by the last provider tried (none if the proxy answered without) and how.",
+                "Requests that have ended, by outcome and the last provider tried (none if the proxy answered without one).",
                 &["endpoint", "provider", "outcome"],
             ),
             durations: endpoints.iter().map(|endpoint| durations.with_label_values(&[endpoint])).collect(),
@@ -143,7 +143,7 @@ impl Metrics {
             queue_wait: histogram("pointsman_queue_wait_seconds", "The wait for a slot of the queue.", &WAITS),
             strategy_calls: histograms(
                 "pointsman_strategy_call_duration_seconds",
-                "A decision, with the wait for its turn.",
+                "The time of a decision, including the wait for its turn.",
                 &CALLS,
                 &["strategy"],
             ),
@@ -154,13 +154,13 @@ impl Metrics {
             ),
             attempt_durations: histograms(
                 "pointsman_attempt_duration_seconds",
-                "From sending a request to a provider to the end of the attempt.",
+                "The time from sending a request to a provider to the end of the attempt.",
                 &LONG,
                 &["provider"],
             ),
             first_tokens: histograms(
                 "pointsman_time_to_first_token_seconds",
-                "From sending a request to a provider to the first event of its stream.",
+                "The time from sending a request to a provider to the first event of its stream.",
                 &LONG,
                 &["provider"],
             ),
@@ -174,16 +174,16 @@ impl Metrics {
                 "Second attempts at a provider, beside one that was slow to begin its answer.",
                 &["provider"],
             ),
-            ejections: counters("pointsman_ejections_total", "Times a provider was taken out.", &["provider"]),
-            tokens: counters("pointsman_tokens_total", "Tokens, as far as answers name them.", &["provider", "kind"]),
+            ejections: counters("pointsman_ejections_total", "Ejections of a provider.", &["provider"]),
+            tokens: counters("pointsman_tokens_total", "Tokens, as far as answers report them.", &["provider", "kind"]),
             connections: counters(
                 "pointsman_provider_connections_total",
-                "Connections to a provider that were opened, and requests that went out on one that stood already.",
+                "Connections to a provider that were opened, and requests that were sent on an existing connection.",
                 &["provider", "kind"],
             ),
             stale_connections: counters(
                 "pointsman_stale_connections_total",
-                "Connections that a provider closed just as a request went out, which was then sent on a new one.",
+                "Connections that a provider closed just as a request was sent, so that it was sent again on a new one.",
                 &["provider"],
             ),
             reloads: [reloads.with_label_values(&["succeeded"]), reloads.with_label_values(&["failed"])],
@@ -215,12 +215,12 @@ impl Metrics {
                 stale: self.stale_connections.with_label_values(&one),
             },
         };
-        // The endpoint that nearly every provider serves.
+        // Made in advance for the endpoint that nearly every provider serves.
         made.requests_at(0);
         made
     }
 
-    /// Drops the series of providers that are not among `names`, or each reload could add some for good.
+    /// Drops the series of providers that are not among `names`; otherwise every reload could add series forever.
     pub fn keep(&self, names: &[&str]) {
         let mut known = self.providers.lock();
         let gone: Vec<String> = known.iter().filter(|name| !names.contains(&name.as_str())).cloned().collect();
@@ -255,22 +255,22 @@ impl Metrics {
         self.requests.with_label_values(&[self.endpoints[endpoint], "", code]).inc();
     }
 
-    /// Times a request.
+    /// Records the time of a request.
     pub fn request_took(&self, endpoint: usize, time: Duration) {
         self.durations[endpoint].observe(time.as_secs_f64());
     }
 
-    /// Times what the proxy itself did for a request.
+    /// Records the proxy's own time for a request.
     pub fn overhead(&self, time: Duration) {
         self.overhead.observe(time.as_secs_f64());
     }
 
-    /// Times the wait for a slot of the queue.
+    /// Records the wait for a slot of the queue.
     pub fn queued(&self, time: Duration) {
         self.queue_wait.observe(time.as_secs_f64());
     }
 
-    /// The same strategy, whose decisions are timed here.
+    /// Wraps a strategy so that the time of its decisions is recorded here.
     pub fn timed(&self, strategy: Arc<dyn Strategy>) -> Arc<dyn Strategy> {
         let calls = self.strategy_calls.with_label_values(&[strategy.name()]);
         Arc::new(Timed { strategy, calls })
@@ -281,15 +281,15 @@ impl Metrics {
         self.reloads[usize::from(!well)].inc();
     }
 
-    /// All that was counted, and `state`, in Prometheus's format of text.
-    pub fn encode(&self, state: &State<'_>) -> Vec<u8> {
+    /// All metrics and `state`, in Prometheus's text format.
+    pub fn encode(&self, state: &Scraped<'_>) -> Vec<u8> {
         let mut families = self.registry.gather();
         families.extend(state.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::with_capacity(16 << 10);
-        // Writing to memory does not fail, and families without samples are left out by `gather`.
+        // Writing to memory does not fail, and `gather` leaves out families without samples.
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
-            tracing::error!(%error, "metrics cannot be encoded");
+            tracing::error!(%error, "the metrics cannot be encoded: {error}");
         }
         text
     }
@@ -319,9 +319,9 @@ impl ProviderMetrics {
     }
 }
 
-/// The library refuses names that are no identifiers and names given twice. Ours are literals, and a test scrapes them.
+/// The library refuses invalid and duplicate names. Ours are literals, and a test scrapes them.
 fn sound<T>(made: prometheus::Result<T>) -> T {
-    made.expect("the names of metrics are sound")
+    made.expect("the names of metrics are valid")
 }
 
 #[cfg(test)]
@@ -331,7 +331,7 @@ mod tests {
     const ENDPOINTS: [&str; 2] = ["chat/completions", "other"];
 
     fn text(metrics: &Metrics) -> String {
-        String::from_utf8(metrics.encode(&State::default())).expect("text")
+        String::from_utf8(metrics.encode(&Scraped::default())).expect("text")
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a client asks and what it must get, as pure functions of one short text that travels in a header: both ends
-//! compute the same bytes, so that nothing mixed up, altered or cut goes unnoticed.
+//! The requests of clients and the expected answers, as pure functions of one short text that travels in a header: both
+//! ends compute the same bytes, so that nothing mixed up, altered or cut goes unnoticed.
 
 use std::fmt::Write as _;
 

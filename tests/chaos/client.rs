@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Statuses of the proxy's own errors and of those that it passes on.
 const HONEST: [u16; 7] = [400, 401, 404, 429, 502, 503, 504];
 
-/// What clients share with the storm.
+/// The state that clients share with the storm.
 #[derive(Clone, Debug)]
 pub struct Crowd {
     pub proxy: SocketAddr,
@@ -33,7 +33,7 @@ pub struct Crowd {
     pub seed: u64,
     /// Models that some requests ask for, as commands to the strategy.
     pub commands: watch::Receiver<&'static [&'static str]>,
-    /// What is going on.
+    /// The present phase.
     pub scene: watch::Receiver<Scene>,
     /// Of a hundred requests, so many are left.
     pub leavers: usize,
@@ -68,12 +68,12 @@ impl Drop for Connection {
     }
 }
 
-/// What came back.
+/// The answer.
 struct Got {
     status: u16,
-    /// Whether the proxy says itself that it refuses the request for its body.
+    /// True when the proxy itself refused the request because of its body.
     body: Vec<u8>,
-    /// Whether the body ended as HTTP says.
+    /// True when the body ended as HTTP requires.
     complete: bool,
     provider: String,
     attempts: u32,
@@ -88,7 +88,7 @@ enum Missing {
 }
 
 impl Crowd {
-    /// Lives the life of client `number` until the storm is over.
+    /// Runs client `number` until the storm is over.
     pub async fn live(mut self, number: u64) {
         let mut dice = Dice::part(self.seed, number | 1 << 60);
         let mut connection: Option<Connection> = None;

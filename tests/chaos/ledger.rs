@@ -1,4 +1,4 @@
-//! Who is in flight where, as the providers see it: the witness for `max_concurrent`, of each and of all together.
+//! The requests in flight, as the providers see them, to check `max_concurrent` of each and of all together.
 //!
 //! A provider notices a little late that the proxy has closed a connection, and the slot may be in use again before it
 //! does. So more in flight than allowed is a suspicion first, and a breach unless, soon after, as many of those that

@@ -1,4 +1,4 @@
-//! Everything goes wrong at once, and nothing is lost.
+//! Many kinds of failures at once, in which no request may be lost.
 //!
 //! The real program between providers that fail in every way and clients that come and go, driven by a seed that is
 //! printed and can be set: `CHAOS_SEED`. `make test` runs it for seconds, `make soak` for as long as `SOAK_SECONDS`

@@ -29,7 +29,7 @@ pub const MAPPED: &str = "mapped-\u{e9}";
 /// Enough for the end of a connection that is closed already to be noticed.
 const NOTICED: Duration = Duration::from_millis(5);
 
-/// What goes wrong with one answer.
+/// The fault of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     HangUp,
@@ -73,7 +73,7 @@ impl Fault {
     ];
 }
 
-/// What all providers of a storm share.
+/// The state that all providers of a storm share.
 #[derive(Debug)]
 pub struct Stage {
     pub ledger: Arc<Ledger>,
@@ -81,7 +81,7 @@ pub struct Stage {
     pub seed: u64,
     /// `queue.max_concurrent`.
     pub total: usize,
-    /// What no provider may see: the client's key.
+    /// The client's key, which no provider may see.
     pub client_key: String,
 }
 

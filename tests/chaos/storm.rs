@@ -20,8 +20,8 @@ use crate::provider::{Provider, Stage};
 use crate::tally::Tally;
 use crate::vitals::Vitals;
 
-/// What a strategy may be told to do, by the model of a request. Those of `tests/e2e/faults.rs`, except those that
-/// change nothing.
+/// The misdeeds that the model of a request can ask of a strategy. They are those of `tests/e2e/faults.rs`, except
+/// those that change nothing.
 const DEEDS: &[&str] = &[
     "do:panic",
     "do:spin",
@@ -62,7 +62,7 @@ pub struct Storm {
     pub reloads: u64,
 }
 
-/// How large a storm is.
+/// The size of a storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub seed: u64,
@@ -153,7 +153,7 @@ impl Storm {
         self.clients.extend((0..clients as u64).map(|number| harness::spawn(crowd.clone().live(base + number))));
     }
 
-    /// Rages for `time`: every moment something else breaks or comes back.
+    /// Keeps breaking and repairing things for `time`.
     pub async fn rage(&mut self, time: Duration, dice: &mut Dice) {
         let end = Instant::now() + time;
         for provider in &self.providers {

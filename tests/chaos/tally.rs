@@ -1,4 +1,4 @@
-//! Counts of what happened, and what must not have.
+//! Counts of events, and of broken invariants.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl Tally {
         self.complaints.lock().clone()
     }
 
-    /// How many there were whose name begins with `group`.
+    /// The number of events whose name begins with `group`.
     pub fn sum(&self, group: &str) -> u64 {
         self.counts.lock().iter().filter(|(what, _)| what.starts_with(group)).map(|(_, count)| count).sum()
     }

@@ -1,4 +1,4 @@
-//! What the system says of the proxy's process: memory, descriptors, threads.
+//! The resources of the proxy's process: memory, descriptors, threads.
 
 use std::fmt;
 

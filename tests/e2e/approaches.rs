@@ -3,7 +3,7 @@
 use harness::{Mock, Proxy, Reply};
 use serde_json::{Value, json};
 
-/// What the provider gets of `body`.
+/// The body that the provider gets for `body`.
 async fn received(body: &Value) -> Value {
     let a = Mock::start("a", Reply::chat("a")).await;
     let answer = Proxy::before([&a]).await.chat_call(body).answer().await;

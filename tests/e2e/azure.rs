@@ -3,7 +3,7 @@
 use harness::{KEY, Mock, Proxy, Reply, Seen, chat_request};
 use serde_json::{Value, json};
 
-/// What an Azure provider with these options gets of a request for `path`.
+/// The request that an Azure provider with these options gets for `path`.
 async fn asked(base: &str, mut options: Value, path: &str) -> Seen {
     let a = Mock::start("a", Reply::chat("a")).await;
     options["type"] = json!("azure");

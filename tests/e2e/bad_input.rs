@@ -1,4 +1,4 @@
-//! What clients should not send: a clear 4xx or a closed connection, and the proxy goes on.
+//! Requests that clients should not send get a clear 4xx or a closed connection, and the proxy goes on.
 
 use std::time::Duration;
 

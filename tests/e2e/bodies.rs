@@ -1,10 +1,10 @@
-//! What of a request's body reaches the provider: every byte but the model's and the OptiLLM keys'.
+//! A request's body reaches the provider byte for byte, except for the model and the OptiLLM keys.
 
 use harness::{Mock, Proxy, Reply, chat_request};
 use http::Method;
 use serde_json::json;
 
-/// What a provider that maps `gpt-4` to `mapped` gets of `body`, sent to `path` with `content_type`.
+/// The body that a provider which maps `gpt-4` to `mapped` gets for `body`, sent to `path` with `content_type`.
 async fn received(path: &str, content_type: &str, body: &str) -> String {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = Proxy::builder().provider(&a, json!({"model_map": {"gpt-4": "mapped"}})).start().await;

@@ -6,7 +6,7 @@ use harness::{Gate, Mock, Proxy, Reply, Script, eventually, stream_request};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-/// How soon the provider must see that the client left.
+/// The time in which the provider must see that the client left.
 const SOON: Duration = Duration::from_millis(100);
 
 async fn in_flight(proxy: &Proxy) -> u64 {

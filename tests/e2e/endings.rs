@@ -1,4 +1,4 @@
-//! What the client gets when nobody could answer.
+//! The client's answer when no provider could answer.
 
 use harness::{KEY, Mock, Proxy, Reply, stream_request};
 use serde_json::json;

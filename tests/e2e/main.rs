@@ -1,6 +1,6 @@
-//! The whole proxy over real sockets, before providers that misbehave as a test says.
+//! Tests of the whole proxy over real sockets, in front of mock providers that follow a test's script.
 //!
-//! One module per topic; within a module a test's name is a claim of `BEHAVIOUR.md`.
+//! One module per topic; within a module a test's name is a claim about behaviour.
 
 mod access;
 mod affinity;

@@ -1,4 +1,4 @@
-//! `routing.model_names`: whose name of the model stands in answers.
+//! `routing.model_names`: whose name for the model answers carry.
 
 use harness::{Mock, Proxy, Reply, chat_request};
 use serde_json::json;

@@ -6,7 +6,7 @@ use serde_json::json;
 /// Status and provider that the client saw, and the state of the first provider afterwards.
 type Row = (u16, &'static str, &'static str);
 
-/// What follows when the first provider says `script` and the second one answers well.
+/// The result when the first provider replies with `script` and the second one answers well.
 async fn after(script: impl Into<Script>) -> (u16, String, String) {
     let (a, b) = (Mock::start("a", script).await, Mock::start("b", Reply::chat("from b")).await);
     let proxy = Proxy::before([&a, &b]).await;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 const RATE: f64 = 80.0;
 const SECONDS: f64 = 12.0;
 
-/// What distinguishes a provider: its options, and how long an answer takes in seconds.
+/// A provider: its name, its options, and the time of an answer in seconds.
 type Provider = (&'static str, Value, f64);
 
 fn providers() -> [Provider; 3] {

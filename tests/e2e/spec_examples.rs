@@ -1,6 +1,6 @@
 //! Every configuration of the specification starts and serves, with its variables set.
 //!
-//! `config/valid/readme_*.yaml` are the examples as they stand there. Their addresses are those of real providers, so
+//! `config/valid/readme_*.yaml` are the unchanged examples. Their addresses are those of real providers, so
 //! each base URL is replaced by a mock's; nothing else is changed.
 
 use harness::{Mock, Proxy, Reply, workspace};

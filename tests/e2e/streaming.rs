@@ -10,7 +10,7 @@ fn role() -> Reply {
     Reply::sse().event(&json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}))
 }
 
-/// What the two official SDKs make of a stream: the data of its events, and whether `[DONE]` came.
+/// The two official SDKs' view of a stream: the data of its events, and whether `[DONE]` came.
 fn events(text: &str) -> (Vec<String>, bool) {
     let frames = text.split("\n\n").filter(|frame| !frame.trim().is_empty());
     let data: Vec<String> = frames.filter_map(|frame| frame.trim().strip_prefix("data: ").map(str::to_owned)).collect();

@@ -1,4 +1,4 @@
-//! An endpoint that a provider does not serve is no fault of its, and it is asked last for it.
+//! A provider that does not serve an endpoint is not ejected for it, but tried last for that endpoint.
 
 use harness::{Mock, Proxy, Reply, Script};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a test waits for what must happen: far longer than it ever takes, so that only a real fault reaches it.
+/// The time that a test waits for a condition: far longer than it ever takes, so that only a real fault exceeds it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(4);
 

@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: the app on a port of its own, and providers that misbehave as their script says.
+//! The harness of the end-to-end tests: the app on a port of its own, and mock providers that follow a script.
 //!
 //! A test reads as a sentence: start mocks, start the proxy before them, send one thing, claim what was seen on both
 //! sides. Nothing sleeps to wait for something; [`eventually()`] asks until it is so or a deadline has passed. Whatever

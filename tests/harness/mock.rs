@@ -191,7 +191,7 @@ impl Mock {
         &self.name
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -232,7 +232,7 @@ impl Mock {
         requests[0].clone()
     }
 
-    /// How many requests came, without those for the list of models.
+    /// The number of requests, without those for the list of models.
     pub fn calls(&self) -> usize {
         self.shared.requests.lock().len()
     }

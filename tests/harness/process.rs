@@ -86,12 +86,12 @@ impl Process {
         Self::start(Self::command(&["serve", "--config", config, "--port", "0"]))
     }
 
-    /// What it has logged.
+    /// Its log so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().clone()
     }
 
-    /// What it has printed.
+    /// Its standard output so far.
     pub fn stdout(&self) -> String {
         self.stdout.lock().clone()
     }
@@ -108,7 +108,7 @@ impl Process {
         found().expect("just seen")
     }
 
-    /// Where it listens, as its log says.
+    /// The address in its log.
     pub async fn address(&self) -> SocketAddr {
         let line = self.listening_line().await;
         let start = line.find("127.0.0.1:").expect("the line has the address");

@@ -157,17 +157,17 @@ impl Proxy {
         mocks.iter().fold(Self::builder(), |builder, mock| builder.provider(mock, json!({}))).start().await
     }
 
-    /// What the listener keeps to, to be changed while it runs.
+    /// The settings of the listener, which a test may change while it runs.
     pub fn listener_settings(&self) -> &ArcSwap<Settings> {
         &self.settings
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where its second listener listens.
+    /// The address of its second listener.
     ///
     /// # Panics
     ///
@@ -194,7 +194,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// What the app reports; nothing has changed then.
+    /// The problems that the app reports; the configuration in force has not changed.
     pub async fn reload(&mut self, piece: Value) -> Result<Reloaded, Failure> {
         self.rewrite(piece);
         let (request, outcome) = ReloadRequest::awaited("the test");
@@ -258,7 +258,7 @@ impl Proxy {
         value.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// What `/health` says of a provider.
+    /// The entry of a provider in `/health`.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What ten thousands of connections that do nothing cost, in the real process.
+//! The cost of ten thousand idle connections, in the real process.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 const CONNECTIONS: u64 = 2000;
-/// What one may cost, in bytes of memory; it was 2.3 KiB when this was written.
+/// The most bytes of memory for one connection; it was 2.3 KiB when this was written.
 const IDLE: u64 = 6 << 10;
 /// The same for one that has sent half a head, for which the HTTP library takes its buffers; it was 16 KiB.
 const HALF_A_HEAD: u64 = 24 << 10;

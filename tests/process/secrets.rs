@@ -1,6 +1,6 @@
 //! Keys stay where they belong: whatever a provider echoes, whatever goes wrong and however much is logged.
 //!
-//! What a provider says in a success is passed on to the letter, so that is not asked here.
+//! Successful answers of a provider are passed on unchanged, so they are not searched.
 
 use std::path::Path;
 

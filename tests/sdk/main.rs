@@ -41,7 +41,7 @@ async fn client(proxy: &Proxy, function: &'static str) {
     run(python(Package::OpenAi, "openai_client.py"), proxy, function).await;
 }
 
-/// What a provider answers that wants a tool to be called.
+/// The answer of a provider that wants a tool to be called.
 fn calls_the_weather() -> Script {
     let call = json!({"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\": \"Bern\"}"}});
     Script::by(move |_, request| {
@@ -71,7 +71,7 @@ fn embeds() -> Script {
     })
 }
 
-/// What hears a file.
+/// A mock that transcribes a file.
 fn transcribes() -> Script {
     Script::by(|_, request| {
         assert_eq!(request.target, "/v1/audio/transcriptions");

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Counters, Script};
 use crate::wire::answer::{Body, Head};
 
-/// A connection and where its answers are read.
+/// A connection and the buffer for its answers.
 #[derive(Debug)]
 pub struct Connected {
     stream: TcpStream,
@@ -26,21 +26,21 @@ pub async fn connect(address: SocketAddr) -> anyhow::Result<Connected> {
     Ok(Connected { stream, buffer: vec![0; 16 << 10] })
 }
 
-/// Who asks, and for what.
+/// A client with its request.
 #[derive(Debug)]
 pub struct Asking {
     /// `None` until it is connected.
     pub connected: Option<Connected>,
     /// Head and body.
     pub request: Arc<[u8]>,
-    /// What the answer must be.
+    /// The expected answer.
     pub script: Script,
-    /// Where it is counted.
+    /// The counters.
     pub counters: Arc<Counters>,
 }
 
 impl Asking {
-    /// Asks once and checks the answer; says when its first byte came.
+    /// Sends one request and checks the answer; returns the time of its first byte.
     pub async fn ask(&mut self) -> anyhow::Result<Instant> {
         let Connected { stream, buffer } = self.connected.as_mut().context("not connected")?;
         stream.write_all(&self.request).await.context("send the request")?;

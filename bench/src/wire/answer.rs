@@ -1,4 +1,4 @@
-//! Reads one answer, and finds it right or says what was wrong.
+//! Reads and checks one answer.
 
 use anyhow::{Context as _, bail, ensure};
 use httparse::{EMPTY_HEADER, Response, Status};
@@ -7,7 +7,7 @@ use super::ORIGIN;
 use super::chunks::Chunks;
 use super::script::{Reading, Script};
 
-/// What the head of an answer says.
+/// The data in the head of an answer.
 #[derive(Debug)]
 pub struct Head {
     /// Its own bytes.
@@ -85,7 +85,7 @@ impl Body {
         }
     }
 
-    /// Whether the body has ended; an error when it has too early.
+    /// True when the body has ended; an error when it ended too early.
     pub fn ended(&self) -> anyhow::Result<bool> {
         let ended = match &self.framing {
             Framing::Length(left) => *left == 0,

@@ -1,10 +1,10 @@
-//! Takes the chunks of a transfer coding apart (RFC 9112, section 7.1): proxies cut streams as they like.
+//! Decodes the chunked transfer coding (RFC 9112, section 7.1): proxies cut streams as they like.
 
 use anyhow::{bail, ensure};
 
-/// Where in the coding we are.
+/// The position within the coding.
 #[derive(Debug, Default)]
-enum State {
+enum Position {
     #[default]
     Size,
     /// Up to the end of the line that gave the size.
@@ -22,8 +22,8 @@ enum State {
 /// A body in chunks.
 #[derive(Debug, Default)]
 pub struct Chunks {
-    state: State,
-    /// What is left of the chunk.
+    state: Position,
+    /// The number of bytes left in the chunk.
     left: usize,
 }
 
@@ -31,12 +31,12 @@ impl Chunks {
     /// Hands what `bytes` carry to `sink`.
     pub fn feed(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
         while let Some((&byte, rest)) = bytes.split_first() {
-            if let State::Data = self.state {
+            if let Position::Data = self.state {
                 let (data, after) = bytes.split_at(self.left.min(bytes.len()));
                 sink(data)?;
                 self.left -= data.len();
                 if self.left == 0 {
-                    self.state = State::AfterData;
+                    self.state = Position::AfterData;
                 }
                 bytes = after;
                 continue;
@@ -47,30 +47,32 @@ impl Chunks {
         Ok(())
     }
 
-    /// Whether the last chunk and the lines after it have come.
+    /// True when the last chunk and the lines after it have come.
     pub fn ended(&self) -> bool {
-        matches!(self.state, State::Ended)
+        matches!(self.state, Position::Ended)
     }
 
-    fn next(&mut self, byte: u8) -> anyhow::Result<State> {
+    fn next(&mut self, byte: u8) -> anyhow::Result<Position> {
         Ok(match (&self.state, byte) {
-            (State::Size, b'\r' | b';') => State::Extension,
-            (State::Size, digit) => {
+            (Position::Size, b'\r' | b';') => Position::Extension,
+            (Position::Size, digit) => {
                 let Some(value) = char::from(digit).to_digit(16) else { bail!("{digit:#04x} in the size of a chunk") };
                 ensure!(self.left < 1 << 40, "a chunk of more than a terabyte");
                 self.left = self.left * 16 + value as usize;
-                State::Size
+                Position::Size
             }
-            (State::Extension, b'\n') if self.left == 0 => State::Trailer { empty: true },
-            (State::Extension, b'\n') | (State::Data, _) => State::Data,
-            (State::Extension, _) => State::Extension,
-            (State::AfterData, b'\r') => State::AfterData,
-            (State::AfterData, b'\n') => State::Size,
-            (State::AfterData, other) => bail!("{other:#04x} after a chunk"),
-            (State::Trailer { empty: true }, b'\n') => State::Ended,
-            (State::Trailer { empty: true }, b'\r') | (State::Trailer { .. }, b'\n') => State::Trailer { empty: true },
-            (State::Trailer { .. }, _) => State::Trailer { empty: false },
-            (State::Ended, _) => bail!("more bytes after the last chunk"),
+            (Position::Extension, b'\n') if self.left == 0 => Position::Trailer { empty: true },
+            (Position::Extension, b'\n') | (Position::Data, _) => Position::Data,
+            (Position::Extension, _) => Position::Extension,
+            (Position::AfterData, b'\r') => Position::AfterData,
+            (Position::AfterData, b'\n') => Position::Size,
+            (Position::AfterData, other) => bail!("{other:#04x} after a chunk"),
+            (Position::Trailer { empty: true }, b'\n') => Position::Ended,
+            (Position::Trailer { empty: true }, b'\r') | (Position::Trailer { .. }, b'\n') => {
+                Position::Trailer { empty: true }
+            }
+            (Position::Trailer { .. }, _) => Position::Trailer { empty: false },
+            (Position::Ended, _) => bail!("more bytes after the last chunk"),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What a body must be, byte for byte, compared as it comes in.
+//! Compares a body byte for byte with its expected content as it comes in.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use std::fmt;
 pub struct Script {
     /// The piece.
     pub repeated: &'static [u8],
-    /// How often.
+    /// The number of repetitions.
     pub times: u32,
-    /// What ends it.
+    /// The end of the body.
     pub last: &'static [u8],
 }
 
-/// How a body differs from its script.
+/// The difference of a body from its script.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Differs {
     at: usize,
@@ -30,7 +30,7 @@ impl fmt::Display for Differs {
 
 impl std::error::Error for Differs {}
 
-/// How far a body has come.
+/// The progress of a body.
 #[derive(Debug)]
 pub struct Reading {
     script: Script,
@@ -69,7 +69,7 @@ impl Reading {
         if self.due().is_empty() { Ok(()) } else { Err(self.differs(b"")) }
     }
 
-    /// What is missing of the current piece.
+    /// The rest of the current piece.
     fn due(&self) -> &'static [u8] {
         let piece = if self.pieces < self.script.times { self.script.repeated } else { self.script.last };
         &piece[self.inside..]

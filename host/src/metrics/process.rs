@@ -1,6 +1,6 @@
-//! The resources that the process takes of the machine, with the names that every Prometheus library gives them.
+//! The resources that the process uses, under the names that all Prometheus libraries use.
 //!
-//! Read from `/proc` at the scrape; where there is none, only what can be asked otherwise is there.
+//! They are read from `/proc` at the scrape; without it, only those that the system reports otherwise exist.
 
 use prometheus::core::Collector;
 use prometheus::{Counter, Gauge};
@@ -14,18 +14,18 @@ struct Stat(Vec<u64>);
 impl Stat {
     fn read() -> Option<Self> {
         let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // The name stands in brackets and may hold anything.
+        // The name is in brackets and may contain anything.
         let (_, rest) = text.rsplit_once(')')?;
         Some(Self(rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect()))
     }
 
     fn field(&self, number: usize) -> f64 {
-        // The first after the name is the third.
+        // The first field after the name is the third.
         self.0.get(number - 3).map_or(0.0, |value| *value as f64)
     }
 }
 
-/// All of it, for a registry.
+/// Registers all of them.
 pub(super) fn gather(register: &dyn Fn(Box<dyn Collector>)) {
     let gauge = |name: &str, help: &str, value: f64| {
         let gauge = sound(Gauge::new(name, help));
@@ -35,7 +35,7 @@ pub(super) fn gather(register: &dyn Fn(Box<dyn Collector>)) {
     let limit = getrlimit(Resource::Nofile).current.map_or(f64::INFINITY, |limit| limit as f64);
     gauge("process_max_fds", "Maximum number of open file descriptors.", limit);
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
-        // One of them is this very folder.
+        // One of them is the open folder itself.
         gauge("process_open_fds", "Number of open file descriptors.", open.count().saturating_sub(1) as f64);
     }
     let Some(stat) = Stat::read() else { return };

@@ -1,4 +1,4 @@
-//! What is not counted but looked at when somebody asks: gauges, and counters that others keep.
+//! Metrics that are read from the state at a scrape: gauges, and counters that other modules keep.
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
@@ -9,26 +9,26 @@ use crate::routing::{ShadowHealth, StrategyCounters, StrategyHealth};
 
 /// The state at the time of a scrape.
 #[derive(Debug, Default)]
-pub struct State<'a> {
+pub struct Scraped<'a> {
     /// The version of the binary.
     pub version: &'a str,
     /// The number of the generation in force.
     pub generation: u64,
-    /// Since when it is, in seconds since 1970.
+    /// The time at which it came into force, in seconds since 1970.
     pub since: f64,
-    /// Whether the latest reload, if there was any, went well.
+    /// True unless the latest reload failed.
     pub reloaded_well: bool,
     /// Requests in flight, requests that wait, and the limits of both.
     pub queue: [usize; 4],
-    /// Clients' connections that are open, and those that were turned away.
+    /// The numbers of open connections from clients, and of those that were turned away.
     pub connections: [u64; 2],
-    /// In the order of the configuration.
+    /// The providers, in the order of the configuration.
     pub providers: Vec<ProviderState<'a>>,
-    /// Lines of the log that nobody took in time.
+    /// The number of log lines that were dropped because stderr was not read in time.
     pub log_lines_dropped: u64,
     /// The strategy's name.
     pub strategy: &'a str,
-    /// How those of all routes are, that of the route of everything first.
+    /// The health of every route's strategy; that of the catch-all route comes first.
     pub strategies: Vec<StrategyHealth>,
 }
 
@@ -39,7 +39,7 @@ pub struct ProviderState<'a> {
     pub name: &'a str,
     /// One of [`STATES`].
     pub state: &'static str,
-    /// Requests it works on.
+    /// The number of requests that it works on.
     pub in_flight: u32,
     /// Its `max_concurrent`.
     pub slots: Option<u32>,
@@ -48,8 +48,8 @@ pub struct ProviderState<'a> {
 /// The states of a provider, as in `/health`.
 pub const STATES: [&str; 4] = ["admitted", "throttled", "ejected", "probing"];
 
-impl State<'_> {
-    /// All of it as metrics.
+impl Scraped<'_> {
+    /// Registers all of it as metrics.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         let registry = Registry::new();
         let register = |collector: Box<dyn Collector>| sound(registry.register(collector));
@@ -64,48 +64,53 @@ impl State<'_> {
             gauges
         };
 
-        let build = gauges("pointsman_build_info", "The version that runs.", &["version"]);
+        let build = gauges("pointsman_build_info", "The running version.", &["version"]);
         build.with_label_values(&[self.version]).set(1);
-        let info = gauges("pointsman_config_info", "The strategy that is chosen.", &["strategy"]);
+        let info = gauges("pointsman_config_info", "The configured strategy.", &["strategy"]);
         info.with_label_values(&[self.strategy]).set(1);
         let generation = usize::try_from(self.generation).unwrap_or(usize::MAX);
         gauge("pointsman_config_generation", "Counts the configurations in force since the start, from 1.", generation);
         let since = sound(Gauge::new(
             "pointsman_config_last_reload_success_timestamp_seconds",
-            "Since when the configuration is in force.",
+            "The time since which the configuration is in force.",
         ));
         since.set(self.since);
         register(Box::new(since));
         gauge(
             "pointsman_config_last_reload_successful",
-            "Whether the latest reload, if any, went well.",
+            "1 unless the latest reload failed.",
             usize::from(self.reloaded_well),
         );
 
         let [in_flight, waiting, max_concurrent, max_waiting] = self.queue;
         gauge("pointsman_queue_in_flight", "Requests in flight.", in_flight);
         gauge("pointsman_queue_waiting", "Requests that wait for a slot.", waiting);
-        gauge("pointsman_queue_max_concurrent", "How many requests may be in flight.", max_concurrent);
-        gauge("pointsman_queue_max_waiting", "How many requests may wait.", max_waiting);
+        gauge("pointsman_queue_max_concurrent", "The most requests that may be in flight.", max_concurrent);
+        gauge("pointsman_queue_max_waiting", "The most requests that may wait.", max_waiting);
 
         let [open, turned_away] = self.connections;
-        gauge("pointsman_connections", "Connections of clients.", usize::try_from(open).unwrap_or(usize::MAX));
+        gauge("pointsman_connections", "Open connections from clients.", usize::try_from(open).unwrap_or(usize::MAX));
         let refused = sound(IntCounter::new(
             "pointsman_connections_turned_away_total",
-            "Connections beyond server.max_connections.",
+            "Connections that were turned away because of server.max_connections.",
         ));
         refused.inc_by(turned_away);
         register(Box::new(refused));
         let dropped = sound(IntCounter::new(
             "pointsman_log_lines_dropped_total",
-            "Lines of the log that were dropped because nobody took them in time.",
+            "Log lines that were dropped because stderr was not read in time.",
         ));
         dropped.inc_by(self.log_lines_dropped);
         register(Box::new(dropped));
 
         let in_flight = gauges("pointsman_provider_in_flight", "Requests that a provider works on.", &["provider"]);
-        let slots = gauges("pointsman_provider_max_concurrent", "The limit of a provider that has one.", &["provider"]);
-        let states = gauges("pointsman_provider_state", "1 for the state a provider is in.", &["provider", "state"]);
+        let slots = gauges(
+            "pointsman_provider_max_concurrent",
+            "The limit on a provider's requests, if it has one.",
+            &["provider"],
+        );
+        let states =
+            gauges("pointsman_provider_state", "1 for the state that a provider is in.", &["provider", "state"]);
         for provider in &self.providers {
             in_flight.with_label_values(&[provider.name]).set(provider.in_flight.into());
             if let Some(limit) = provider.slots {
@@ -132,12 +137,16 @@ impl State<'_> {
         type Read = fn(&ShadowHealth) -> f64;
         let simple: [(&str, &str, Read); 5] = [
             ("decisions", "Decisions that a shadow has seen.", |shadow| shadow.decisions as f64),
-            ("same_first", "Of them, those in which it would have tried the same provider first.", |shadow| {
+            ("same_first", "Decisions in which a shadow would have tried the same provider first.", |shadow| {
                 shadow.same_first as f64
             }),
-            ("same_order", "Of them, those in which its whole order was the same.", |shadow| shadow.same_order as f64),
+            ("same_order", "Decisions in which a shadow's whole order was the same.", |shadow| {
+                shadow.same_order as f64
+            }),
             ("call_seconds", "Time that a shadow has taken to decide.", |shadow| shadow.seconds),
-            ("missed", "Decisions and outcomes that came faster than shadows see.", |shadow| shadow.dropped as f64),
+            ("missed", "Decisions and outcomes that came too fast for a shadow to see.", |shadow| {
+                shadow.dropped as f64
+            }),
         ];
         let families = simple.map(|(name, help, read)| (counters(name, help, &["strategy"]), read));
         for shadow in self.strategies.iter().flat_map(|health| &health.shadows) {
@@ -163,7 +172,7 @@ impl State<'_> {
             &["strategy", "component", "version", "sha256"],
         );
         let mean = sound(GaugeVec::new(
-            Opts::new("pointsman_strategy_call_mean_seconds", "How long a call takes, on a moving average."),
+            Opts::new("pointsman_strategy_call_mean_seconds", "The moving average of the time of a call."),
             &["strategy"],
         ));
         register(Box::new(mean.clone()));
@@ -173,20 +182,25 @@ impl State<'_> {
                 mean.with_label_values(&[&health.name]).set(seconds);
             }
         }
-        // Several routes may have a strategy of one name: what is wrong with one of them is said.
+        // Several routes may have strategies with the same name; a problem of any of them shows.
         type Is = fn(&StrategyHealth) -> bool;
         let signs: [(&str, &str, Is, bool); 4] = [
             (
                 "healthy",
-                "Whether the strategy decides; otherwise it is the default order.",
+                "1 when the strategy decides, 0 when the default order is used.",
                 |health| health.state == "healthy",
                 true,
             ),
-            ("on_trial", "Whether it is new, and the previous one stands by.", |health| health.on_trial, false),
-            ("rolled_back", "Whether the previous one was brought back.", |health| health.rolled_back.is_some(), false),
+            ("on_trial", "1 when the strategy is new and the previous one stands by.", |health| health.on_trial, false),
+            (
+                "rolled_back",
+                "1 when the previous strategy was brought back.",
+                |health| health.rolled_back.is_some(),
+                false,
+            ),
             (
                 "slow",
-                "Whether it takes so long that it limits how many requests can be served.",
+                "1 when the strategy is so slow that it limits the rate of requests.",
                 |health| health.slow,
                 false,
             ),
@@ -207,8 +221,8 @@ impl State<'_> {
                 register(Box::new(gauge));
             };
             let failing = u64::from(record.failing.is_some());
-            gauge("pointsman_record_failing", "Whether the record of decisions cannot be written at present.", failing);
-            gauge("pointsman_record_missing", "Lines that came faster than they could be recorded.", record.missing);
+            gauge("pointsman_record_failing", "1 when the record of decisions cannot be written at present.", failing);
+            gauge("pointsman_record_missing", "Lines that came too fast to be recorded.", record.missing);
         }
         let counters = |name: &str, help: &str, labels: &[&str]| {
             let counters =
@@ -219,16 +233,16 @@ impl State<'_> {
         let faults = counters("faults", "Calls in which the strategy broke.", &["strategy", "kind"]);
         type Read = fn(&StrategyCounters) -> u64;
         let simple: [(&str, &str, Read); 8] = [
-            ("calls", "Decisions asked for.", |counters| counters.calls),
-            ("refusals", "Errors that it returned.", |counters| counters.refusals),
-            ("abstentions", "Empty orders that it returned.", |counters| counters.abstentions),
-            ("lock_waits", "Decisions that waited for another one to end.", |counters| counters.lock_waits),
+            ("calls", "Decisions that the strategy was asked for.", |counters| counters.calls),
+            ("refusals", "Errors that the strategy returned.", |counters| counters.refusals),
+            ("abstentions", "Empty orders that the strategy returned.", |counters| counters.abstentions),
+            ("lock_waits", "Decisions that waited for another call to end.", |counters| counters.lock_waits),
             ("lock_timeouts", "Decisions that waited too long, and got the default order.", |counters| {
                 counters.lock_timeouts
             }),
             ("rebuilds", "Instances made to replace a broken one.", |counters| counters.rebuilds),
             ("renewals", "Instances made to replace one near its memory limit.", |counters| counters.renewals),
-            ("reports_dropped", "Reports of attempts that it wanted and did not get.", |counters| {
+            ("reports_dropped", "Reports of attempts that the strategy requested and did not get.", |counters| {
                 counters.reports_dropped
             }),
         ];

@@ -7,7 +7,7 @@ use prometheus::Histogram;
 
 use crate::routing::{Candidate, Decision, Facts, Report, Strategy, StrategyHealth};
 
-/// A strategy, and where the time that it takes is counted.
+/// A strategy, and the histogram for the time of its decisions.
 pub(super) struct Timed {
     pub strategy: Arc<dyn Strategy>,
     pub calls: Histogram,

@@ -1,13 +1,13 @@
-//! What a strategy does to a day of traffic, in seconds and without a provider: a simulation with a virtual clock.
+//! Simulates a strategy on hours of traffic in seconds, with a virtual clock and without providers.
 //!
-//! The proxy in it is the real one: queue, tiers, slots, health, failover, averages and the strategy's component are those
-//! that serve requests, on a Tokio runtime whose clock jumps from one event to the next. Only what lies beyond
-//! [`provider::client`](crate::provider::client) is played, and what comes from clients is drawn. So a simulation cannot
-//! disagree with the proxy about the proxy; where it errs, it is about the providers.
+//! The proxy is the real one: queue, tiers, slots, health, failover, averages and the strategy's component are the code
+//! that serves requests, on a Tokio runtime whose clock jumps from one event to the next. Only the providers behind
+//! [`provider::client`](crate::provider::client) are simulated, and the requests are random. So a simulation is right
+//! about the proxy; only its model of the providers can be wrong.
 //!
-//! `scenario` is what a user writes, `actor` plays a provider, `drive` lets requests come and go, `watched` sees whether the
-//! strategy decides at all, `tally` counts, `report` tells. Everything random follows from the seed: the same scenario gives the same bytes. The clock's step is a
-//! millisecond.
+//! `scenario` is the user's file, `actor` simulates a provider, `drive` generates requests, `watched` counts the
+//! strategy's own decisions, `tally` sums up, `report` and `page` present the result. All random numbers follow from
+//! the seed: the same scenario gives the same bytes. The clock's step is a millisecond.
 
 mod actor;
 mod dice;

@@ -51,7 +51,8 @@ impl Counts {
         text
     }
 
-    /// What differs too much from the record, in sentences. Less is a difference too: unrecorded, it could be lost again.
+    /// The counts that differ too much from the record, in sentences. A lower count matters too: if it were not
+    /// recorded, the gain could be lost unnoticed.
     pub fn compare(&self, expected: &Self) -> Vec<String> {
         let names: std::collections::BTreeSet<&String> = self.0.keys().chain(expected.0.keys()).collect();
         let compare = |name: &String| {

@@ -9,7 +9,7 @@ use pointsman::strategy::{self, Succession};
 
 use crate::valgrind::{self, instructions};
 
-/// What this binary is told to make decisions with.
+/// The argument with which this binary makes decisions.
 pub const COMMAND: &str = "decide";
 
 const PROVIDERS: u32 = 10;

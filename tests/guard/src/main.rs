@@ -23,7 +23,7 @@ use anyhow::{Context as _, bail};
 use counts::Counts;
 use traffic::Traffic;
 
-/// What is counted, in the words of the record, and how often the shorter run repeats it.
+/// The scenarios, by their names in the record, and the number of repetitions of the shorter run.
 const SCENARIOS: [(&str, Scenario, u32); 3] = [
     ("request", Scenario::Traffic(Traffic::Requests), 400),
     ("event", Scenario::Traffic(Traffic::Events), 500),
@@ -79,7 +79,7 @@ fn record_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("counts.toml")
 }
 
-/// Where valgrind's files and the compiled strategies go: beside the binaries.
+/// The folder for valgrind's files and the compiled strategies, beside the binaries.
 fn folder() -> anyhow::Result<PathBuf> {
     Ok(binaries()?.join("guard-runs"))
 }

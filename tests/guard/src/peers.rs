@@ -143,7 +143,7 @@ impl Client {
     }
 }
 
-/// A chat request of 1 KB. How many events are wanted stands where the proxy does not look.
+/// A chat request of 1 KB. The number of events is in a part that the proxy does not read.
 fn request(events: Option<u32>) -> String {
     let (stream, user) = (events.is_some(), events.unwrap_or_default());
     let (model, words) = ("gpt-4o-mini", "word ".repeat(170));
@@ -158,7 +158,7 @@ fn request(events: Option<u32>) -> String {
     )
 }
 
-/// How many events a request asks for; `None` if it wants no stream.
+/// The number of events that a request asks for; `None` if it wants no stream.
 fn events_of(body: &[u8]) -> Option<u32> {
     let request: serde_json::Value = serde_json::from_slice(body).ok()?;
     request["stream"].as_bool()?.then(|| request["user"].as_str()?.parse().ok())?

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use crate::peers::{Client, Provider};
 use crate::valgrind::{self, instructions};
 
-/// What passes through the proxy.
+/// The traffic through the proxy.
 #[derive(Clone, Copy)]
 pub enum Traffic {
     /// Chat requests of 1 KB, one after the other on one connection.
@@ -72,7 +72,7 @@ impl Process {
         Ok(Self(command.stderr(Stdio::piped()).spawn().context("valgrind does not start")?))
     }
 
-    /// Where it listens, as its log says.
+    /// The address in its log.
     fn address(&mut self) -> anyhow::Result<SocketAddr> {
         let stderr = self.0.stderr.take().context("asked for once")?;
         let mut lines = BufReader::new(stderr).lines();

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::reply::{Ending, Framing, Reply, Step};
 use super::{Seen, Shared};
 
-/// What follows a reply.
+/// The state of a connection after a reply.
 enum After {
     NextRequest,
     Close,

@@ -1,4 +1,4 @@
-//! What a mock says to one request, as a list of steps that may go wrong anywhere.
+//! The reply of a mock to one request, as a list of steps that may go wrong anywhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(super) enum Step {
     Wait(Gate),
 }
 
-/// How the end of the body is told.
+/// The framing of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(Option<usize>),
@@ -55,7 +55,7 @@ pub(super) enum Framing {
     Raw,
 }
 
-/// How a reply ends.
+/// The end of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Complete,
@@ -66,7 +66,7 @@ pub(super) enum Ending {
     Hang,
 }
 
-/// What a mock says to one request.
+/// The reply of a mock to one request.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub(super) status: u16,
@@ -276,7 +276,7 @@ impl Reply {
     }
 }
 
-/// What a mock says to each request, the first having number 0.
+/// The replies of a mock to each request, numbered from 0.
 #[derive(Clone)]
 pub struct Script(Arc<Decide>);
 

@@ -1,4 +1,4 @@
-//! Plays one provider: how long it takes, when it refuses, what it remembers.
+//! Simulates one provider: its delays, its refusals and its cache.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use super::scenario::{Behaviour, Event};
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call, Pieces, Player};
 use crate::routing::FailureKind;
 
-/// The header in which the driver tells what it has drawn of a request.
+/// The header in which the driver passes the random values of a request.
 pub const DRAWN: &str = "x-drawn";
 
-/// How long it takes to learn that nobody listens, or that there was an error.
+/// The time until a refused connection or an error is noticed.
 const SOON: Duration = Duration::from_millis(5);
 
-/// What the driver has drawn of a request.
+/// The random values of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// Tokens of the answer.
+    /// The number of tokens of the answer.
     pub output_tokens: u32,
     /// The session; 0 is none.
     pub session: u32,
-    /// Whether it wants a stream.
+    /// True when it wants a stream.
     pub streaming: bool,
 }
 
 impl Drawn {
-    /// As a header's value.
+    /// Formats it as a header's value.
     pub fn write(self) -> Option<HeaderValue> {
         let Drawn { output_tokens, session, streaming } = self;
         HeaderValue::try_from(format!("{output_tokens} {session} {}", u8::from(streaming))).ok()
@@ -49,44 +49,44 @@ impl Drawn {
     }
 }
 
-/// Plays a provider.
+/// A simulated provider.
 #[derive(Debug)]
 pub struct Actor {
     behaviour: Behaviour,
     began: Instant,
     slots: Option<Arc<Semaphore>>,
     dice: Dice,
-    state: Mutex<State>,
+    state: Mutex<Memory>,
 }
 
 #[derive(Debug)]
-struct State {
-    /// Requests that the rate limit still allows, and when that was so.
+struct Memory {
+    /// The number of requests that the rate limit still allows, and the time of that count.
     allowance: f64,
     at: Instant,
-    /// Sessions that it remembers, the latest last.
+    /// The sessions in its cache, the latest last.
     remembered: VecDeque<u32>,
 }
 
 impl Actor {
-    /// Plays it from now on.
+    /// Starts to simulate the provider.
     pub fn new(behaviour: Behaviour, dice: Dice) -> Self {
         let began = Instant::now();
-        let state = State { allowance: f64::INFINITY, at: began, remembered: VecDeque::new() };
+        let state = Memory { allowance: f64::INFINITY, at: began, remembered: VecDeque::new() };
         let slots = behaviour.slots.map(|slots| Arc::new(Semaphore::new(slots as usize)));
         Self { behaviour, began, slots, dice, state: Mutex::new(state) }
     }
 
-    /// How it behaves differently now.
+    /// The event that changes its behaviour now, if any.
     fn event(&self) -> Option<Event> {
         let now = self.began.elapsed().as_secs_f64();
         self.behaviour.events.iter().find(|event| event.from <= now && now < event.until).copied()
     }
 
-    /// `None` if the rate limit allows one more, else how long until it does.
+    /// `None` if the rate limit allows one more request, otherwise the wait until it does.
     fn limited(&self) -> Option<Duration> {
         let per_second = self.behaviour.requests_per_minute? / 60.0;
-        // What a provider saves up, and one request at least.
+        // A provider accumulates unused requests up to a limit, but at least one.
         let most = (per_second * 6.0).max(1.0);
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -100,7 +100,7 @@ impl Actor {
         Some(Duration::from_secs_f64((1.0 - state.allowance) / per_second))
     }
 
-    /// What the time to the first token is multiplied by, now that it reads this session.
+    /// The factor for the time to the first token of this session; the session is then in the cache.
     fn reads(&self, session: u32) -> f64 {
         let Some(cache) = self.behaviour.cache.filter(|_| session > 0) else { return 1.0 };
         let mut state = self.state.lock();
@@ -126,7 +126,7 @@ impl Player for Actor {
             }
             .boxed();
         }
-        // Nobody but the active check asks for anything that way.
+        // Only the active check sends such requests.
         if call.method == Method::GET {
             let takes = self.behaviour.check.map_or(SOON, Duration::from_secs_f64);
             return after(takes, StatusCode::OK, HeaderMap::new());
@@ -149,7 +149,7 @@ impl Player for Actor {
         let slots = self.slots.clone();
         async move {
             let slot = match slots {
-                // Nobody closes it.
+                // The semaphore is never closed.
                 Some(slots) => slots.acquire_owned().await.ok(),
                 None => None,
             };
@@ -163,12 +163,12 @@ impl Player for Actor {
     }
 }
 
-/// An answer without particulars.
+/// An answer without details.
 fn soon(status: StatusCode, headers: HeaderMap) -> BoxFuture<'static, Result<Answer, AttemptError>> {
     after(SOON, status, headers)
 }
 
-/// The same, after a while.
+/// The same, after a delay.
 fn after(takes: Duration, status: StatusCode, headers: HeaderMap) -> BoxFuture<'static, Result<Answer, AttemptError>> {
     async move {
         sleep(takes).await;
@@ -186,7 +186,7 @@ fn whole(after: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
     }))
 }
 
-/// Its first event, and its end.
+/// A stream with its first event and its end.
 fn streamed(first: Duration, rest: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
     let pieces =
         [(first, &b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"[..]), (rest, b"data: [DONE]\n\n")];

@@ -1,4 +1,4 @@
-//! Everything random in a simulation, from seeds.
+//! The random numbers of a simulation, from a seed.
 
 use crate::proxy::entropy::Entropy;
 
@@ -7,10 +7,10 @@ use crate::proxy::entropy::Entropy;
 pub struct Dice(Entropy);
 
 impl Dice {
-    /// The same numbers each time; `stream` tells sources of one seed apart.
+    /// A source that gives the same numbers each time; `stream` distinguishes sources with the same seed.
     pub fn new(seed: u64, stream: u64) -> Self {
         let dice = Entropy::seeded(seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-        // Neighbouring seeds begin at neighbouring states.
+        // Neighbouring seeds give neighbouring states, so they are mixed first.
         Self(Entropy::seeded(dice.next()))
     }
 
@@ -24,12 +24,12 @@ impl Dice {
         ((u64::from(count) * (self.0.next() >> 32)) >> 32) as u32
     }
 
-    /// Whether something of this probability happens.
+    /// True with the given probability.
     pub fn happens(&self, probability: f64) -> bool {
         self.uniform() < probability
     }
 
-    /// The time to the next of events that come `rate` times per second and know nothing of each other.
+    /// The time to the next event of a Poisson process with `rate` events per second.
     pub fn pause(&self, rate: f64) -> f64 {
         -self.uniform().ln() / rate
     }

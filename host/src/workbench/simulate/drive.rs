@@ -1,4 +1,4 @@
-//! Lets requests come, and follows each through the real proxy to its end.
+//! Generates requests, and follows each through the real proxy to its end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -40,10 +40,10 @@ use crate::wasm::LoadError;
 /// Midnight of 1 January 2026, in milliseconds since 1970: the time of day at which every simulation begins.
 const EPOCH_MS: u64 = 1_767_225_600_000;
 
-/// Bytes of a token of English text, about.
+/// The approximate number of bytes per token of English text.
 const BYTES_PER_TOKEN: f64 = 4.0;
 
-/// Why a simulation did not take place.
+/// The reason why a simulation did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulationError {
     /// The scenario is wrong.
@@ -57,17 +57,17 @@ pub enum SimulationError {
         /// Why.
         error: LoadError,
     },
-    /// The machine does not allow it.
+    /// The system does not allow it.
     #[error("the simulation cannot be set up here")]
     Setup(#[from] SetupError),
-    /// The machine does not allow it.
+    /// The system does not allow it.
     #[error("there is no runtime for it")]
     Runtime(#[from] std::io::Error),
 }
 
-/// Plays a scenario with a strategy: a built-in one, a name under `strategies` of its `proxy`, or a path ending in `.wasm`,
-/// relative to its file. `requests` limits how many come. Not to be called on a Tokio runtime: it has one of its own, whose
-/// clock is virtual.
+/// Simulates a scenario with a strategy: a built-in one, a name under `strategies` of its `proxy`, or a path ending in
+/// `.wasm`, relative to its file. `requests` limits their number. Not to be called on a Tokio runtime: it has one of
+/// its own, whose clock is virtual.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub fn simulate(
     env: &Env<'_>,
 ) -> Result<Report, SimulationError> {
     let config = scenario.config(strategy, env, crate::strategy::builtins())?;
-    // Of the routes, and of everything else.
+    // The strategies of the routes, and of everything else.
     let facts = config.routes.iter().map(|route| (route.strategy.as_ref(), facts::on(route, &config)));
     let everything = (None, facts::everything(&config));
     let mut deciding = Vec::with_capacity(config.routes.len() + 1);
@@ -90,19 +90,19 @@ pub fn simulate(
         deciding.push(Arc::new(Watched::new(loaded, own.is_none())));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    // Out here the clock is the real one.
+    // Outside the runtime the clock is the real one.
     let began = Instant::now();
     let report = runtime.block_on(drive(&scenario.script, &config, deciding, strategy, requests))?;
     Ok(Report { took: began.elapsed(), ..report })
 }
 
-/// What all requests share.
+/// The state that all requests share.
 struct World {
     proxy: Proxy,
     generation: Arc<Generation>,
     metrics: Arc<Metrics>,
     requests: TaskTracker,
-    /// Requests that belong to no session, each a conversation of its own.
+    /// The number of requests without a session, each a conversation of its own.
     alone: AtomicU64,
     began: Instant,
     samples: Mutex<Vec<Sample>>,
@@ -175,7 +175,7 @@ async fn drive(
     Ok(report(strategy, script.seed, duration, &providers, Watched::decided_by(&deciding), &samples))
 }
 
-/// True when it is known what everything costs that the provider is asked for.
+/// True when the price of everything that the provider serves is known.
 fn prices(config: &Config, provider: &Provider) -> bool {
     let targets = config.routes.iter().flat_map(|route| &route.targets);
     let mut prices = targets.filter(|target| target.provider == provider.index as usize).map(|target| target.price);
@@ -190,7 +190,7 @@ fn attempts(provider: &Provider) -> BTreeMap<&'static str, u64> {
     counts.filter(|(_, count)| *count > 0).collect()
 }
 
-/// When requests come: as a Poisson process whose rate changes at the ends of bursts.
+/// The arrival of requests: a Poisson process whose rate changes at the ends of bursts.
 struct Arrivals<'a> {
     traffic: &'a Traffic,
     dice: Dice,
@@ -209,13 +209,13 @@ impl Arrivals<'_> {
                 self.at = next;
                 return next;
             }
-            // What has not come by then is drawn anew: such a process has no memory.
+            // A request that would come later is drawn again, because a Poisson process has no memory.
             self.at = until;
         }
     }
 }
 
-/// A request, as drawn.
+/// The random values of a request.
 struct Asked {
     model: String,
     input_tokens: f64,
@@ -235,7 +235,7 @@ impl Asked {
     }
 }
 
-/// How a request ended for the client.
+/// The end of a request, as the client sees it.
 struct Ended {
     status: u16,
     provider: Option<u16>,
@@ -245,7 +245,7 @@ struct Ended {
 }
 
 impl World {
-    /// The body that a client would have sent.
+    /// The body that a client would send.
     fn body(&self, asked: &Asked) -> Option<RequestBody> {
         let Asked { model, input_tokens, drawn: Drawn { session, streaming, .. } } = asked;
         let conversation = match session {

@@ -1,4 +1,4 @@
-//! What came of a simulation, as one page with charts that needs nothing from elsewhere.
+//! The result of a simulation as one self-contained HTML page with charts.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::scenario::Scenario;
 use super::tally::Report;
 use crate::html::escaped;
 
-/// Told apart also by those who see fewer colours (Okabe and Ito 2008).
+/// Colours that people with colour blindness can tell apart (Okabe and Ito 2008).
 const COLOURS: [&str; 8] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7d00", "#7f7f7f"];
 
 const WIDTH: f64 = 560.0;
@@ -122,7 +122,7 @@ fn key(html: &mut String, names: &[&str]) {
     html.push_str("</div>");
 }
 
-/// The frame of a chart: grid, labels, and where a value lies.
+/// The frame of a chart: its grid, its labels, and the position of a value.
 fn frame(html: &mut String, caption: &str, most: f64, seconds: f64) {
     let _ = write!(
         html,
@@ -196,7 +196,7 @@ fn path(values: &[f64], most: f64, back: bool) -> String {
     points.join("L")
 }
 
-/// The next number of which the quarters are short numbers too.
+/// The next larger number whose quarters are short numbers too.
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
@@ -205,14 +205,14 @@ fn round_up(value: f64) -> f64 {
     [1.0, 2.0, 4.0, 8.0, 10.0].into_iter().map(|factor| factor * unit).find(|step| *step >= value).unwrap_or(value)
 }
 
-/// A tick of an axis, exactly: its axis ends at a number of [`round_up`].
+/// The label of a tick, without rounding, because its axis ends at a number from [`round_up`].
 fn short(value: f64) -> String {
     let (value, unit) = if value >= 10_000.0 { (value / 1000.0, "k") } else { (value, "") };
     let digits = format!("{value:.6}");
     format!("{}{unit}", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Between two ticks of an axis of time: a round number of seconds, minutes or hours, so that there are at most six.
+/// The step between two ticks of a time axis: a round number of seconds, minutes or hours, for at most six ticks.
 fn time_step(seconds: f64) -> f64 {
     const STEPS: [f64; 20] = [
         0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
@@ -222,7 +222,7 @@ fn time_step(seconds: f64) -> f64 {
     STEPS.into_iter().find(|step| seconds / step <= 6.0).unwrap_or(days)
 }
 
-/// A moment on an axis whose ticks are `step` apart.
+/// The label of a moment on an axis whose ticks are `step` apart.
 fn span(seconds: f64, step: f64) -> String {
     if step >= 3600.0 {
         format!("{} h", short(seconds / 3600.0))

@@ -1,4 +1,4 @@
-//! The results of a simulation, as tables for a terminal and as sentences that nobody overlooks.
+//! The results of a simulation as tables for a terminal, with warnings in sentences.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::tally::{Decided, Report, Spread};
 /// Columns of a terminal.
 const WIDTH: usize = 80;
 
-/// The strategies side by side.
+/// Compares the strategies side by side.
 pub fn table(scenario: &Scenario, reports: &[Report]) -> String {
     let script = &scenario.script;
     let mut text = format!("{}\n", script.name);
@@ -43,7 +43,8 @@ pub fn table(scenario: &Scenario, reports: &[Report]) -> String {
     text
 }
 
-/// A sentence for each strategy that did not always decide, since its figures are then in part the default order's.
+/// A sentence for each strategy that did not always decide, because its figures are then partly those of the default
+/// order.
 pub fn warnings(reports: &[Report]) -> Vec<String> {
     let mut warnings = Vec::new();
     for Report { strategy, decided, .. } in reports {
@@ -55,28 +56,26 @@ pub fn warnings(reports: &[Report]) -> Vec<String> {
             let kinds: Vec<String> = fault_kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             let last = last_fault.as_ref().map(|last| format!("; the last fault: {last}")).unwrap_or_default();
             warnings.push(format!(
-                "WARNING: {strategy} BROKE: {} were made in the order of the configuration, not by it ({}){last}",
+                "WARNING: {strategy} BROKE: {} used the order of the configuration instead ({}){last}",
                 of(*faults),
                 kinds.join(", ")
             ));
         }
         if *refusals > 0 {
             warnings.push(format!(
-                "WARNING: {strategy} refused: {} were made in the order of the configuration, as it returned an error",
+                "WARNING: {strategy} refused: {} used the order of the configuration, because it returned an error",
                 of(*refusals)
             ));
         }
         if *abstentions > 0 {
-            warnings.push(format!(
-                "note: {strategy} had no opinion: {} were made in the order of the configuration",
-                of(*abstentions)
-            ));
+            warnings
+                .push(format!("note: {strategy} abstained: {} used the order of the configuration", of(*abstentions)));
         }
     }
     warnings
 }
 
-/// The table of counts. What is rare, such as faults, has a column where any strategy has one.
+/// The table of counts. A rare count, such as faults, has a column only if it is not 0 for every strategy.
 fn counts(reports: &[Report]) -> Vec<Vec<String>> {
     type Column = (&'static str, fn(&Report) -> String);
     type Rare = (&'static str, fn(&Report) -> u64);
@@ -107,7 +106,7 @@ fn counts(reports: &[Report]) -> Vec<Vec<String>> {
     rows
 }
 
-/// A strategy as a table has room for it: of a path the file.
+/// A short name of a strategy for a table: the file name of a path.
 fn shown(strategy: &str) -> String {
     let file = std::path::Path::new(strategy).file_name().map(|name| name.to_string_lossy().into_owned());
     file.unwrap_or_else(|| strategy.to_owned())
@@ -124,7 +123,7 @@ fn times(report: &Report) -> Vec<String> {
     std::iter::once(shown(&report.strategy)).chain(times.map(millis)).collect()
 }
 
-/// As people read it.
+/// Formats a number for people.
 pub fn millis(value: f64) -> String {
     format!("{value:.0}")
 }
@@ -134,8 +133,8 @@ pub fn money(value: f64) -> String {
     if value.is_nan() { "-".to_owned() } else { format!("{value:.2}") }
 }
 
-/// Columns as wide as they must be; the first to the left, the others to the right. Those that a terminal has no room for
-/// stand below, beside the first one once more.
+/// A table with columns of the necessary width; the first is aligned left, the others right. Columns that do not fit
+/// into a terminal follow below, with the first column repeated.
 fn grid(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
@@ -162,7 +161,7 @@ fn grid(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A text in lines that a terminal has room for.
+/// Wraps a text to the width of a terminal.
 fn filled(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! What a user writes: traffic, a proxy, and how its providers behave.
+//! A scenario as the user writes it: traffic, a proxy's configuration, and the behaviour of its providers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use crate::config::{self, Config, Env, Findings, LoadError, Node, Place, Problem
 
 mod read;
 
-/// Requests of one simulation: what its percentiles need of memory is bounded.
+/// The most requests of one simulation, to bound the memory for percentiles.
 pub const MAX_REQUESTS: f64 = 10_000_000.0;
 
-/// The proxy's strategy when neither the scenario nor a command names one.
+/// The default strategy.
 const DEFAULT: &str = "round_robin";
 
 /// A scenario.
@@ -20,26 +20,26 @@ const DEFAULT: &str = "round_robin";
 pub struct Scenario {
     /// The file it came from.
     pub file: PathBuf,
-    /// What it says.
+    /// Its content.
     pub script: Script,
-    /// A configuration as for a server, with what may be left out of it here.
+    /// The configuration of a server, with the values that a scenario may leave out filled in.
     proxy: Node,
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug)]
 pub struct Script {
     /// A title.
     pub name: String,
-    /// What it is about.
+    /// A description.
     pub description: String,
-    /// What all chance follows from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// For how many seconds requests come.
+    /// The number of seconds during which requests come.
     pub duration: f64,
-    /// What comes.
+    /// The traffic.
     pub traffic: Traffic,
-    /// How the providers behave, by name.
+    /// The behaviour of each provider, by name.
     pub providers: BTreeMap<String, Behaviour>,
 }
 
@@ -48,9 +48,9 @@ pub struct Script {
 pub struct Traffic {
     /// Requests per second.
     pub rate: f64,
-    /// Times at which it is another.
+    /// Times with another rate.
     pub bursts: Vec<Burst>,
-    /// The model that is asked for.
+    /// The requested model.
     pub model: String,
     /// The share of requests that want a stream, 0 to 1.
     pub streaming: f64,
@@ -58,16 +58,16 @@ pub struct Traffic {
     pub input_tokens: Spread,
     /// Tokens of an answer.
     pub output_tokens: Spread,
-    /// How many sessions the requests belong to; without it, to none.
+    /// The number of sessions that the requests belong to; `None` means no sessions.
     pub sessions: Option<u32>,
 }
 
-/// A while with another rate.
+/// A period with another rate.
 #[derive(Clone, Debug)]
 pub struct Burst {
     /// Seconds from the beginning.
     pub from: f64,
-    /// Likewise.
+    /// The end, likewise.
     pub until: f64,
     /// Requests per second.
     pub rate: f64,
@@ -76,79 +76,79 @@ pub struct Burst {
 /// A log-normal distribution.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
-    /// Half are below.
+    /// The median.
     pub median: f64,
-    /// One in twenty is above.
+    /// The 95th percentile.
     pub p95: f64,
 }
 
-/// How a provider behaves.
+/// The behaviour of a provider.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
     /// Seconds from the request to the first token.
     pub first_token: Spread,
-    /// Tokens per second from then on.
+    /// Tokens per second after the first token.
     pub tokens_per_second: f64,
-    /// Requests that it works on at once; others wait there.
+    /// The number of requests that it works on at once; others wait at the provider.
     pub slots: Option<u32>,
-    /// Beyond so many it answers 429; it saves up to a tenth of a minute.
+    /// The rate limit, beyond which it answers 429; it accumulates up to a tenth of a minute of unused requests.
     pub requests_per_minute: Option<f64>,
     /// The share of requests that it answers with 500, 0 to 1.
     pub errors: f64,
-    /// Seconds that it takes to answer an active check; at once without.
+    /// Seconds until it answers an active check; `None` means at once.
     pub check: Option<f64>,
-    /// It remembers what it has read.
+    /// Its cache of conversations.
     pub cache: Option<Cache>,
-    /// Times at which it behaves differently.
+    /// Times with another behaviour.
     pub events: Vec<Event>,
 }
 
-/// The beginnings of conversations that a provider need not read again.
+/// A cache of the beginnings of conversations, which a provider need not process again.
 #[derive(Clone, Copy, Debug)]
 pub struct Cache {
-    /// How many sessions it remembers, the latest.
+    /// The number of latest sessions in the cache.
     pub sessions: usize,
-    /// What the time to the first token is multiplied by for one of them.
+    /// The factor for the time to the first token of a cached session.
     pub factor: f64,
 }
 
-/// A while in which a provider behaves differently.
+/// A period in which a provider behaves differently.
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
     /// Seconds from the beginning.
     pub from: f64,
-    /// Likewise.
+    /// The end, likewise.
     pub until: f64,
     /// It refuses connections.
     pub down: bool,
-    /// What all its times are multiplied by.
+    /// The factor for all its times.
     pub slow: f64,
     /// The share of requests that it answers with 500.
     pub errors: Option<f64>,
 }
 
-/// Why a scenario cannot be played.
+/// The reason why a scenario cannot be simulated.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    /// The file is wrong: everything that is.
+    /// The file has mistakes: all of them.
     #[error(transparent)]
     Invalid(#[from] LoadError),
-    /// The name that was asked for beside the file is that of no strategy.
+    /// No strategy has the name that was given besides the file.
     #[error("{message}{}", help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default())]
     Strategy {
-        /// What is wrong.
+        /// The message.
         message: String,
-        /// A remedy: what would be right.
+        /// The remedy.
         help: Option<String>,
     },
 }
 
 impl Scenario {
-    /// Reads and checks a file, its proxy included, but for what the proxy says of its strategy: a command may say it better.
+    /// Reads and checks a file, including its proxy, except for the proxy's strategy, which a command may replace.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it at once.
+    /// All mistakes at once.
     pub fn load(file: &Path, env: &Env<'_>) -> Result<Self, LoadError> {
         let mut findings = Findings::new(file);
         let text = std::fs::read_to_string(file)
@@ -163,11 +163,11 @@ impl Scenario {
         self.proxy.get("routing")?.get("strategy")?.as_text()
     }
 
-    /// Says more of a strategy than the scenario does: the file it is in, and its config. A file for which there is no
-    /// config takes that of the strategy which the scenario calls by the file's stem.
+    /// Adds the file and the config of a strategy. A file without a config takes the one that the scenario has for the
+    /// file's stem.
     pub fn declare(&mut self, strategy: &str, file: Option<&Path>, config: Option<Value>) {
         let stem = file.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
-        // What is wrong with the proxy says `config`.
+        // `config` reports mistakes in the proxy's configuration.
         let Some(known) = self.proxy.entry("strategies") else { return };
         let of_stem = stem.and_then(|stem| known.get(&stem)?.get("config").cloned());
         let Some(entry) = known.entry(strategy) else { return };
@@ -206,7 +206,7 @@ impl Scenario {
     }
 }
 
-/// Lets a proxy route with this strategy.
+/// Makes a proxy use this strategy.
 fn choose(proxy: &mut Node, strategy: &str) {
     if let Some(chosen) = proxy.entry("routing").and_then(|routing| routing.entry("strategy")) {
         *chosen = Node::text(strategy);

@@ -1,81 +1,81 @@
-//! Counts what became of each request, and sums it up.
+//! Counts the outcome of each request, and sums the results up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Pieces of the timeline.
+/// The number of pieces of the timeline.
 const PIECES: usize = 120;
 
 /// One request.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// When it came, in milliseconds from the beginning.
+    /// The time of its arrival, in milliseconds from the beginning.
     pub at_ms: u32,
-    /// How long it waited in the queue.
+    /// The time that it waited in the queue.
     pub queue_us: u32,
-    /// Until the first token, from its arrival.
+    /// The time from its arrival to the first token.
     pub first_us: u32,
-    /// Until the end.
+    /// The time from its arrival to the end.
     pub total_us: u32,
-    /// What its answer cost.
+    /// The cost of its answer.
     pub cost: f32,
     /// The status that the client got.
     pub status: u16,
-    /// Who answered; none for an error.
+    /// The provider that answered; `None` for an error.
     pub provider: Option<u16>,
-    /// How many providers were tried.
+    /// The number of attempts.
     pub attempts: u8,
 }
 
-/// What came of a simulation.
+/// The result of a simulation.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The strategy.
     pub strategy: String,
-    /// What all chance followed from.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// Requests that came.
     pub requests: usize,
-    /// Of them, those that were answered by a provider with a 2xx.
+    /// The requests that a provider answered with a 2xx.
     pub answered: usize,
-    /// The others, by the status that the client got.
+    /// The other requests, by the status that the client got.
     pub errors: BTreeMap<u16, usize>,
-    /// Attempts after the first one of a request, but for those beside another.
+    /// Attempts after the first one of a request, except for those beside a slow one.
     pub failovers: usize,
-    /// Attempts beside another that was slow.
+    /// Attempts beside a slow one.
     pub hedges: usize,
-    /// Counts of what became of the decisions.
+    /// The outcomes of the decisions.
     #[serde(flatten)]
     pub decided: Decided,
-    /// Milliseconds from the arrival to the first token, of those that were answered.
+    /// Milliseconds from the arrival to the first token, of the answered requests.
     pub first_token_ms: Spread,
-    /// Milliseconds from the arrival to the end, likewise.
+    /// Milliseconds from the arrival to the end, of the answered requests.
     pub latency_ms: Spread,
-    /// Milliseconds in the queue, of all.
+    /// Milliseconds in the queue, of all requests.
     pub queue_wait_ms: Spread,
     /// The cost of the answers; not a number, and in JSON `null`, where no price is known.
     pub cost: f64,
     /// In the order of the configuration.
     pub providers: Vec<ProviderReport>,
-    /// How it went over time.
+    /// The course of the simulation over time.
     pub timeline: Timeline,
-    /// The time it took to play, without what it took to load the strategy.
+    /// The real time of the simulation, without loading the strategy.
     #[serde(skip)]
     pub took: Duration,
 }
 
-/// Counts of what became of the decisions that a strategy was asked for.
+/// The outcomes of the decisions that a strategy was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Decided {
     /// The decisions that it was asked for.
     pub decisions: u64,
-    /// Decisions among them that got the default order because the strategy broke, or was not yet whole again.
+    /// Decisions that got the default order because the strategy broke, or was not yet restarted.
     pub faults: u64,
-    /// Decisions among them that it answered with an error.
+    /// Decisions that it answered with an error.
     pub refusals: u64,
-    /// Decisions among them that it had no opinion about.
+    /// Decisions in which it abstained.
     pub abstentions: u64,
     /// Faults by kind; those that did not happen are left out.
     pub fault_kinds: BTreeMap<&'static str, u64>,
@@ -94,14 +94,14 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// What came of one provider.
+/// The results of one provider.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProviderReport {
     /// Its name.
     pub name: String,
     /// Requests that it answered.
     pub answered: usize,
-    /// Their share among those that were answered.
+    /// Their share of all answered requests.
     pub share: f64,
     /// Its attempts by outcome, those without any left out.
     pub attempts: BTreeMap<&'static str, u64>,
@@ -111,28 +111,28 @@ pub struct ProviderReport {
     pub first_token_ms: Spread,
 }
 
-/// How it went over time, piece by piece.
+/// The course of the simulation, in pieces of equal length.
 #[derive(Clone, Debug, Serialize)]
 pub struct Timeline {
-    /// Seconds of a piece.
+    /// The length of a piece in seconds.
     pub seconds: f64,
     /// Requests that came.
     pub arrivals: Vec<usize>,
-    /// Of them, those that were not answered.
+    /// Requests that were not answered.
     pub errors: Vec<usize>,
-    /// The 95th percentile of milliseconds to the first token of the others.
+    /// The 95th percentile of milliseconds to the first token of the answered requests.
     pub first_token_p95_ms: Vec<f64>,
-    /// Who answered them, by provider.
+    /// The number of answers, by provider.
     pub answered: BTreeMap<String, Vec<usize>>,
 }
 
-/// Microseconds, at most what fits.
+/// Microseconds, at most the largest number that fits.
 pub fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 impl Spread {
-    /// Of microseconds, as milliseconds.
+    /// The percentiles of values in microseconds, as milliseconds.
     fn of(mut values: Vec<u32>) -> Self {
         values.sort_unstable();
         let Some(&max) = values.last() else { return Self::default() };
@@ -145,7 +145,7 @@ impl Spread {
     }
 }
 
-/// A provider, as far as a report needs it.
+/// The data of a provider that a report needs.
 pub struct Known {
     /// Its name.
     pub name: String,

@@ -1,4 +1,4 @@
-//! Simulations are whole, repeatable, and refuse what makes no sense.
+//! Tests that simulations are complete and repeatable, and refuse scenarios that make no sense.
 
 use std::path::{Path, PathBuf};
 
@@ -211,7 +211,7 @@ providers:
         "scenario.yaml:2: duration: must be a number of seconds, not \"15m\"\n  help: write it in seconds: 900",
         "trafic: is not a known key\n  help: did you mean `traffic`?",
         "traffic.rate: must be a number above 0 and at most 1000000, not \"much\"",
-        "must be after it begins, at 10, not 5",
+        "must be later than `from`, 10, not 5",
         "did you mean `errors`?",
         "must be at least the median, 0.2, not 0.1",
         "first_token: {median: 0.3, p95: ...}",
@@ -233,7 +233,7 @@ fn says_where_a_scenario_is_wrong() {
         "{duration}"
     );
     assert!(error("  b: {", "  c: {").contains("providers.c: is not one of the providers under `proxy`"));
-    assert!(error("  b: {", "  c: {").contains("providers.b: is missing: say how this provider behaves"));
+    assert!(error("  b: {", "  c: {").contains("providers.b: is missing: describe how this provider behaves"));
     assert!(error(", {name: b}", "").contains("providers.b: is not one of the providers under `proxy`"));
     assert!(error("duration: 200", "duration: 600000").contains("more than"));
     let unreadable = Scenario::load(Path::new("/no/such.yaml"), &|_| None).expect_err("missing");
@@ -248,7 +248,7 @@ fn a_configuration_of_a_proxy_is_told_from_a_scenario() {
         error.contains("is the configuration of a proxy, not a scenario") && error.contains("under `proxy`"),
         "{error}"
     );
-    // What the remedy shows is a scenario.
+    // The example in the remedy is a valid scenario.
     let shown: Vec<&str> = error.lines().skip(2).map(|line| line.strip_prefix("    ").expect("indented")).collect();
     written(&shown[..shown.len() - 1].join("\n")).expect("valid");
 }
@@ -301,7 +301,7 @@ fn refusals_and_abstentions_are_counted_and_said() {
     assert!(warnings(&[refused])[0].contains("refused: "));
     let abstained = broken(&serde_json::json!({"do": "empty"}));
     assert_eq!(abstained.decided.abstentions, abstained.decided.decisions);
-    assert!(warnings(&[abstained])[0].contains("had no opinion: "));
+    assert!(warnings(&[abstained])[0].contains("abstained: "));
     assert!(warnings(&[played(&written(TWO).expect("valid"), "weighted")]).is_empty());
 }
 

@@ -1,5 +1,5 @@
-//! A strategy that is simulated, and what became of what it was asked: an author must not take the default order, which
-//! stands in for a strategy that breaks, for his own.
+//! Wraps a simulated strategy and counts the outcomes of its decisions, so that an author does not mistake the default
+//! order, which replaces a broken strategy, for its decisions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,10 +8,10 @@ use super::tally::Decided;
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
 use crate::strategy::Succession;
 
-/// Decides as the strategy does, and counts.
+/// Passes decisions through and counts them.
 pub struct Watched {
     strategy: Arc<Succession>,
-    /// True for the strategy that the simulation is about, and not one that a route has of its own.
+    /// True for the strategy under test, false for a route's own strategy.
     counts: bool,
     decisions: AtomicU64,
     faults: AtomicU64,
@@ -20,13 +20,13 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Nothing has been asked yet.
+    /// A wrapper without any decisions yet.
     pub fn new(strategy: Arc<Succession>, counts: bool) -> Self {
         let zero = || AtomicU64::new(0);
         Self { strategy, counts, decisions: zero(), faults: zero(), refusals: zero(), abstentions: zero() }
     }
 
-    /// Counts of what became of everything that the strategy which the simulation is about was asked, on whatever route.
+    /// The outcomes of all decisions of the strategy under test, on all routes.
     pub fn decided_by(all: &[Arc<Self>]) -> Decided {
         let mut counted = all.iter().filter(|watched| watched.counts).map(|watched| watched.decided());
         let mut sum = counted.next().unwrap_or_default();
@@ -43,7 +43,7 @@ impl Watched {
         sum
     }
 
-    /// Counts of what became of everything that was asked.
+    /// The outcomes of all decisions.
     pub fn decided(&self) -> Decided {
         let faults = self.strategy.health().counters.faults;
         Decided {

@@ -1,4 +1,4 @@
-//! Reads a scenario from its tree, or lists everything that is wrong with it.
+//! Reads a scenario from its tree, or reports all its mistakes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::{Behaviour, Burst, Cache, DEFAULT, Event, MAX_REQUESTS, Script, Sprea
 use crate::config::{self, Env, Findings, Node, NodeKind, Place, Reader, Schema, Section, nearest};
 use crate::strategy::builtins;
 
-/// Longer is a mistake in the unit: ten weeks.
+/// The longest time, ten weeks; a longer one is a mistake in the unit.
 const MAX_DURATION: f64 = 6_048_000.0;
 
 const SCENARIO: Schema =
@@ -25,8 +25,8 @@ const BEHAVIOUR: Schema = Schema {
 const CACHE: Schema = Schema { path: "`providers.NAME.cache`", keys: &["sessions", "factor"] };
 const EVENT: Schema = Schema { path: "`providers.NAME.events[]`", keys: &["from", "until", "down", "slow", "errors"] };
 
-/// The remedy for a plain configuration in the place of a scenario.
-const AROUND: &str = "a scenario has the configuration under `proxy`, and says beside it what comes and how its providers behave:\n\
+/// The remedy for a plain configuration in place of a scenario.
+const AROUND: &str = "a scenario has the configuration under `proxy`, and beside it the traffic and the behaviour of the providers:\n\
     name: a try\n\
     duration: 600\n\
     traffic: {rate: 5}\n\
@@ -36,7 +36,7 @@ const AROUND: &str = "a scenario has the configuration under `proxy`, and says b
     \x20 b: {first_token: {median: 0.8, p95: 2}, tokens_per_second: 40}\n\
     more of them are in the folder `scenarios` of the source";
 
-/// The scenario and its proxy; `None` exactly when something was reported.
+/// The scenario and its proxy; `None` exactly when a problem was reported.
 pub(super) fn read(root: Option<&Node>, file: &Path, env: &Env<'_>, findings: &mut Findings) -> Option<(Script, Node)> {
     if let Some(root) = root
         && matches!(root.get("providers"), Some(Node { kind: NodeKind::List(_), .. }))
@@ -48,7 +48,7 @@ pub(super) fn read(root: Option<&Node>, file: &Path, env: &Env<'_>, findings: &m
     let top = reader.0.mapping(root, Place::file(), Some(SCENARIO)).ok()?;
     let name = reader.text(&top, "name");
     if name.is_none() && top.get("name").is_none() {
-        reader.missing(&top, "name", "say in a few words what it is about");
+        reader.missing(&top, "name", "give it a short title");
     }
     let description = reader.text(&top, "description").unwrap_or_default();
     let seed = match top.get("seed") {
@@ -79,7 +79,7 @@ pub(super) fn read(root: Option<&Node>, file: &Path, env: &Env<'_>, findings: &m
     Some((script, proxy?))
 }
 
-/// Reads what scenarios hold.
+/// Reads the values of a scenario.
 struct Reading<'a>(Reader<'a>);
 
 impl Reading<'_> {
@@ -87,7 +87,7 @@ impl Reading<'_> {
         self.0.findings.problem(&section.place(key), "is missing", Some(help.to_owned()));
     }
 
-    /// The value that `read` finds under a key that must be there.
+    /// The value that `read` finds under a required key.
     fn required<T>(
         &mut self,
         section: &Section<'_>,
@@ -128,7 +128,7 @@ impl Reading<'_> {
         self.0.number_that(section, key, "a number of seconds from the beginning, 0 or more", |value| value >= 0.0)
     }
 
-    /// Reports a time that is written with its unit.
+    /// Reports a time that has a unit.
     fn has_no_unit(&mut self, section: &Section<'_>, key: &str) -> Option<()> {
         let Some((at, node)) = section.get(key) else { return Some(()) };
         let Some((text, seconds)) = node.as_text().and_then(|text| Some((text, in_seconds(text)?))) else {
@@ -145,7 +145,7 @@ impl Reading<'_> {
         let until = self.required(section, "until", |reader| reader.moment(section, "until"));
         let (from, until) = (from?, until?);
         if until <= from {
-            let message = format!("must be after it begins, at {from}, not {until}");
+            let message = format!("must be later than `from`, {from}, not {until}");
             self.0.findings.problem(&section.place("until"), message, None);
             return None;
         }
@@ -176,10 +176,10 @@ impl Reading<'_> {
         Some(Spread { median, p95 })
     }
 
-    /// `None` when something was reported.
+    /// `None` when a problem was reported.
     fn traffic(&mut self, top: &Section<'_>) -> Option<Traffic> {
         if top.get("traffic").is_none() {
-            self.missing(top, "traffic", "say how many requests come in a second: {rate: 5}");
+            self.missing(top, "traffic", "give the number of requests per second: {rate: 5}");
             return None;
         }
         let section = self.0.section(top, "traffic", Some(TRAFFIC));
@@ -218,7 +218,7 @@ impl Reading<'_> {
         })
     }
 
-    /// Nothing where nothing is said; `None` when something was reported.
+    /// An empty value if the key is absent; `None` when a problem was reported.
     fn optional<T>(
         &mut self,
         section: &Section<'_>,
@@ -231,7 +231,7 @@ impl Reading<'_> {
         }
     }
 
-    /// `None` when something was reported.
+    /// `None` when a problem was reported.
     fn behaviour(&mut self, section: &Section<'_>) -> Option<Behaviour> {
         let first_token = self.required(section, "first_token", |reader| reader.spread(section, "first_token", true));
         let tokens_per_second =
@@ -276,7 +276,7 @@ impl Reading<'_> {
         Some(Event { from, until, down, slow: slow?.unwrap_or(1.0), errors: errors? })
     }
 
-    /// The configuration under `proxy`, with what may be left out of it; and that its providers are those of the scenario.
+    /// The configuration under `proxy`, with missing values filled in; its providers must be those of the scenario.
     fn proxy(&mut self, top: &Section<'_>, behaviours: &Section<'_>, file: &Path, env: &Env<'_>) -> Option<Node> {
         let Some((at, node)) = top.get("proxy") else {
             self.missing(top, "proxy", "give the configuration of a proxy: {providers: [{name: a}, {name: b}]}");
@@ -317,13 +317,17 @@ impl Reading<'_> {
         for name in names.into_iter().filter(|name| !known.contains(name)) {
             let help = "{first_token: {median: 0.4, p95: 1}, tokens_per_second: 60}";
             let at = behaviours.place(name);
-            self.0.findings.problem(&at, "is missing: say how this provider behaves", Some(format!("{name}: {help}")));
+            self.0.findings.problem(
+                &at,
+                "is missing: describe how this provider behaves",
+                Some(format!("{name}: {help}")),
+            );
         }
         Some(proxy)
     }
 }
 
-/// The seconds of a duration as people write it elsewhere.
+/// The seconds of a duration with a unit.
 fn in_seconds(text: &str) -> Option<f64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
