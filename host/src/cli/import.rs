@@ -1,7 +1,7 @@
-//! `pointsman import`: configurations of other proxies, translated.
+//! `pointsman import`: translates configurations of other proxies.
 //!
 //! [`litellm`] goes from file to file. A `deployment` is an entry of the other's list, `groups` makes routes of them,
-//! `fallbacks` and `settings` add the rest, `output` is what is written, and `report` says what became of each key.
+//! `fallbacks` and `settings` add the rest, `output` writes the result, and `report` reports what became of each key.
 
 mod deployment;
 mod fallbacks;
@@ -26,17 +26,17 @@ use super::{say, say_error, wrong};
 /// The proxies whose configurations can be read.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Translate a LiteLLM configuration; what became of each of its keys goes to stderr.
+    /// Translate a LiteLLM configuration; a report on each of its keys goes to stderr.
     Litellm(File),
 }
 
-/// What is read, and where the result goes.
+/// The input and the output.
 #[derive(Debug, Args)]
 pub(super) struct File {
     /// LiteLLM's config.yaml.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Write to this file, which must not be there yet, instead of stdout.
+    /// Write to this file, which must not exist yet, instead of stdout.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -65,7 +65,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes a file that was not there. Secrets may stand in it, so that nobody else can read it.
+/// Writes a new file that only its owner can read, because it may contain secrets.
 fn create(path: &Path, text: &str) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,4 +1,4 @@
-//! One entry of `model_list`: an endpoint, and the model that it is asked for.
+//! One entry of `model_list`: an endpoint, and the model that is requested from it.
 
 mod endpoint;
 mod known;
@@ -9,7 +9,7 @@ use super::report::{About, Keys, Report, Status, items, number, plain, text};
 use super::vendor::{AZURE, Vendor, Whose, vendor, whose};
 use known::{INFO, PARAMS, known, signed};
 
-/// What makes a provider: deployments that agree in all of it share one.
+/// The properties of a provider; deployments with equal endpoints share a provider.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Endpoint {
     /// The vendor's prefix, for the provider's name.
@@ -20,7 +20,7 @@ pub(super) struct Endpoint {
     pub api_version: Option<String>,
     pub headers: Vec<(String, String)>,
     pub max_concurrent: Option<u32>,
-    /// The entry that it belongs to alone, where a limit must not be shared.
+    /// The only entry that it belongs to, if a limit must not be shared.
     pub alone: Option<usize>,
     /// Seconds; only where the deployments of a group differ.
     pub request: Option<f64>,
@@ -30,13 +30,13 @@ pub(super) struct Endpoint {
 #[derive(Clone, Debug)]
 pub(super) struct Deployment {
     pub endpoint: Endpoint,
-    /// The vendor's name of the model; `None` where whatever the client asks for goes through.
+    /// The vendor's name of the model; `None` passes the client's name through.
     pub model: Option<String>,
     pub weight: Option<f64>,
     pub rpm: Option<f64>,
     pub tpm: Option<f64>,
     pub order: Option<f64>,
-    /// Of a million tokens, of requests and of answers.
+    /// The prices of a million tokens, of requests and of answers.
     pub price: Option<(f64, f64)>,
     pub context: Option<u32>,
     pub labels: Vec<(String, String)>,
@@ -48,7 +48,7 @@ pub(super) struct Deployment {
 /// `credential_list`: values by name.
 pub(super) type Credentials<'v> = Vec<(String, &'v Mapping)>;
 
-/// The name of the group, and its deployments: one, or one for each organization; none when the vendor is not spoken to.
+/// The name of the group and its deployments: one, or one for each organization; none if the vendor is not supported.
 pub(super) fn read(
     index: usize,
     entry: &Value,
@@ -57,23 +57,23 @@ pub(super) fn read(
 ) -> Option<(String, Vec<Deployment>)> {
     let path = format!("model_list[{index}]");
     let Some(mut keys) = Keys::of(&path, Some(entry)) else {
-        report.say(&About::File, path, Status::Manual, "is no mapping, and left out");
+        report.say(&About::File, path, Status::Manual, "is not a mapping, and was left out");
         return None;
     };
     let Some(group) = keys.take("model_name").map(plain) else {
-        report.say(&About::File, path, Status::Manual, "has no model_name, and is left out");
+        report.say(&About::File, path, Status::Manual, "has no model_name, and was left out");
         return None;
     };
     let about = About::Group(group.clone());
     report.say(&about, keys.path("model_name"), Status::Exact, "a name in the route's models");
     let params = keys.take("litellm_params");
     let Some(params) = Keys::of(keys.path("litellm_params"), params) else {
-        report.say(&about, keys.path("litellm_params"), Status::Manual, "is no mapping, and left out");
+        report.say(&about, keys.path("litellm_params"), Status::Manual, "is not a mapping, and was left out");
         return Some((group, Vec::new()));
     };
     let info = keys.take("model_info");
     let info = Keys::of(keys.path("model_info"), info).unwrap_or_else(|| {
-        report.say(&about, keys.path("model_info"), Status::Manual, "is no mapping, and left out");
+        report.say(&about, keys.path("model_info"), Status::Manual, "is not a mapping, and was left out");
         Keys::none("")
     });
     let mut read = Entry { index, about: &about, report, credentials };
@@ -82,7 +82,7 @@ pub(super) fn read(
     Some((group, found))
 }
 
-/// What is known while one entry is read.
+/// The state while one entry is read.
 struct Entry<'e> {
     index: usize,
     about: &'e About,
@@ -94,10 +94,10 @@ impl<'e> Entry<'e> {
     fn deployments<'v>(&mut self, mut params: Keys<'v>, mut info: Keys<'v>, group: &str) -> Vec<Deployment> {
         let Some((vendor, model)) = self.vendor(&mut params, group) else {
             params.rest(self.report, self.about, |_| {
-                Some((Status::Unsupported, "belongs to a deployment that is left out"))
+                Some((Status::Unsupported, "belongs to a deployment that was left out"))
             });
             info.rest(self.report, self.about, |_| {
-                Some((Status::Unsupported, "belongs to a deployment that is left out"))
+                Some((Status::Unsupported, "belongs to a deployment that was left out"))
             });
             return Vec::new();
         };
@@ -131,13 +131,13 @@ impl<'e> Entry<'e> {
                 &mut params,
                 "rpm",
                 Status::Manual,
-                "Pointsman has no limits yet, so nothing is held to it",
+                "Pointsman has no limits yet, so this one is not enforced",
             ),
             tpm: self.figure(
                 &mut params,
                 "tpm",
                 Status::Manual,
-                "Pointsman has no limits yet, so nothing is held to it",
+                "Pointsman has no limits yet, so this one is not enforced",
             ),
             order: self.figure(&mut params, "order", Status::Exact, "tier of the target"),
             price: self.price(&mut params, &mut info),
@@ -164,7 +164,7 @@ impl<'e> Entry<'e> {
     fn vendor(&mut self, params: &mut Keys<'_>, group: &str) -> Option<(&'static Vendor, Option<String>)> {
         let key = params.path("model");
         let Some(model) = params.take("model").map(text) else {
-            self.report.say(self.about, key, Status::Manual, "is missing, and the deployment is left out");
+            self.report.say(self.about, key, Status::Manual, "is missing, so the deployment was left out");
             return None;
         };
         if let Some(prefix) = params.take("custom_llm_provider").map(plain) {
@@ -182,7 +182,7 @@ impl<'e> Entry<'e> {
                     self.about,
                     key,
                     Status::Manual,
-                    format!("names no model of {}, so the deployment is left out", vendor.prefix),
+                    format!("names no model of {}, so the deployment was left out", vendor.prefix),
                 );
                 return None;
             }
@@ -199,20 +199,20 @@ impl<'e> Entry<'e> {
                 return None;
             }
             Whose::Guessed(vendor, model) => {
-                let note = "has no prefix and is of no family that is known, so it is taken for OpenAI's";
+                let note = "has no prefix and belongs to no known family, so it is taken for a model of OpenAI";
                 self.report.say(self.about, key, Status::Approximate, note);
                 (vendor, model)
             }
             Whose::Stranger(prefix) => {
                 let note = format!(
-                    "the API of `{prefix}/` is not OpenAI's, so the deployment is left out; a gateway that speaks both can stand between"
+                    "the API of `{prefix}/` is not OpenAI's, so the deployment was left out; a gateway that translates can be put in between"
                 );
                 self.report.say(self.about, key, Status::Unsupported, note);
                 return None;
             }
             Whose::Unknown(prefix) => {
                 let note = format!(
-                    "`{prefix}/` is no vendor that is known, so the deployment is left out; for a server that speaks OpenAI's API write `openai/{model}` and an api_base"
+                    "`{prefix}/` is not a known vendor, so the deployment was left out; for a server that speaks OpenAI's API write `openai/{model}` and an api_base"
                 );
                 self.report.say(self.about, key, Status::Manual, note);
                 return None;
@@ -221,13 +221,13 @@ impl<'e> Entry<'e> {
         Some((wanted.0, self.model(wanted.1, group)))
     }
 
-    /// The model of a target: what stands for it, with the group's `*`.
+    /// The model of a target, with the group's `*`.
     fn model(&mut self, model: &str, group: &str) -> Option<String> {
         match (model.matches('*').count(), group.contains('*')) {
             (0, _) | (1, true) => Some(model.to_owned()),
             _ => {
                 let key = format!("model_list[{}].model_name", self.index);
-                let note = "has other `*` than the model, so the model that the client names goes through";
+                let note = "has a different `*` than the model, so the client's model name is passed through";
                 self.report.say(self.about, key, Status::Approximate, note);
                 None
             }
@@ -239,8 +239,8 @@ impl<'e> Entry<'e> {
         let name = params.take("litellm_credential_name").map(plain)?;
         let found = self.credentials.iter().find(|(known, _)| *known == name).map(|(_, values)| *values);
         let (status, note) = match found {
-            Some(_) => (Status::Exact, "its values stand at the provider"),
-            None => (Status::Manual, "no credential in `credential_list` is called so"),
+            Some(_) => (Status::Exact, "its values were copied to the provider"),
+            None => (Status::Manual, "no credential in `credential_list` has this name"),
         };
         self.report.say(self.about, params.path("litellm_credential_name"), status, note);
         found
@@ -250,28 +250,31 @@ impl<'e> Entry<'e> {
         let value = keys.take(key)?;
         let found = number(value).filter(|number| *number >= 0.0);
         let (status, note) =
-            if found.is_some() { (status, note) } else { (Status::Manual, "is no number here, and left out") };
+            if found.is_some() { (status, note) } else { (Status::Manual, "is not a legal number, and was left out") };
         self.report.say(self.about, keys.path(key), status, note);
         found
     }
 
     fn noted(&mut self, keys: &Keys<'_>, key: &str, done: bool, note: &str) {
         let (status, note) =
-            if done { (Status::Exact, note) } else { (Status::Manual, "is not understood, and left out") };
+            if done { (Status::Exact, note) } else { (Status::Manual, "cannot be interpreted, and was left out") };
         self.report.say(self.about, keys.path(key), status, note);
     }
 }
 
-/// How the report names the provider.
+/// The description of the provider in the report.
 fn provider_of(vendor: &Vendor) -> String {
     match (vendor.status, vendor.is_ollama()) {
         (_, true) => "a target at a provider of Ollama's OpenAI-compatible API, under /v1".to_owned(),
         (Status::Exact, _) => format!("a target at a provider of {}", vendor.prefix),
-        _ => format!("a target at the OpenAI-compatible API of {}; what only its own API has is lost", vendor.prefix),
+        _ => format!(
+            "a target at the OpenAI-compatible API of {}; features that only its own API has are lost",
+            vendor.prefix
+        ),
     }
 }
 
-/// Takes off what LiteLLM puts between `azure/` and a deployment's name to say of which series its model is.
+/// Removes the part between `azure/` and a deployment's name with which LiteLLM names the series of a model.
 fn azure_series<'m>(vendor: &Vendor, model: &'m str) -> (&'m str, bool) {
     let series = ["o_series/", "gpt5_series/", "responses/"];
     let rest = series.iter().find_map(|series| model.strip_prefix(series)).filter(|_| vendor.is_azure());
@@ -279,7 +282,7 @@ fn azure_series<'m>(vendor: &Vendor, model: &'m str) -> (&'m str, bool) {
 }
 
 impl Deployment {
-    /// The same, billed to an organization.
+    /// The same deployment, billed to an organization.
     fn within(&self, organization: String) -> Self {
         let mut other = self.clone();
         other.endpoint.headers.push(("openai-organization".to_owned(), organization));

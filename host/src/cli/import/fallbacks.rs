@@ -1,4 +1,4 @@
-//! Fallbacks by model group become those of the routes, unless they lead nowhere or in a circle.
+//! Fallbacks by model group become fallbacks of the routes, unless they lead nowhere or form a cycle.
 
 use serde_yaml::Value;
 
@@ -9,7 +9,7 @@ use crate::config::fits;
 /// LiteLLM's default.
 const MAX: u32 = 5;
 
-/// When a fallback is taken.
+/// The reason for a fallback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     Failure,
@@ -23,7 +23,7 @@ pub(super) struct Given<'v> {
     pub reason: Reason,
     pub key: String,
     pub value: &'v Value,
-    /// For every group that has none of its own.
+    /// True for the default list of groups that have none of their own.
     pub is_default: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn apply(routes: &mut [RouteOut], given: &[Given<'_>], max: Option<u3
                     continue;
                 }
                 let Some(route) = exact(routes, &from) else {
-                    let note = "no route is left for this model group, so it has no fallbacks";
+                    let note = "this model group has no route left, so it has no fallbacks";
                     report.say(&About::File, key, Status::Manual, note);
                     continue;
                 };
@@ -47,7 +47,7 @@ pub(super) fn apply(routes: &mut [RouteOut], given: &[Given<'_>], max: Option<u3
                 say(report, &about, key, list.reason, &refused);
             }
             if item.as_mapping().is_none() {
-                let note = "is no mapping from a model group to a list of others, and left out";
+                let note = "is not a mapping from a model group to a list of others, and was left out";
                 report.say(&About::File, format!("{}[{index}]", list.key), Status::Manual, note);
             }
         }
@@ -64,10 +64,10 @@ pub(super) fn apply(routes: &mut [RouteOut], given: &[Given<'_>], max: Option<u3
 fn default(routes: &mut [RouteOut], reason: Reason, key: &str, names: &Value, report: &mut Report) {
     let lacking: Vec<usize> = (0..routes.len()).filter(|index| list(routes, *index, reason).is_empty()).collect();
     for index in lacking {
-        // What leads back is left out without a word: a default is not meant for those that it names.
+        // A fallback that leads back is left out silently, because a default is not meant for the groups that it names.
         let _ = add(routes, index, reason, names);
     }
-    let note = "fallbacks of each route that has none of its own, as far as they lead in no circle";
+    let note = "fallbacks of each route that has none of its own, as far as they form no cycle";
     report.say(&About::File, key, Status::Approximate, note);
 }
 
@@ -76,7 +76,7 @@ fn say(report: &mut Report, about: &About, key: String, reason: Reason, refused:
         Reason::Failure => (
             "on_failure",
             Status::Approximate,
-            "; LiteLLM takes them after every error, Pointsman when all targets failed",
+            "; LiteLLM uses them after every error, Pointsman when all targets have failed",
         ),
         Reason::ContextWindow => ("on_context_window", Status::Exact, ""),
         Reason::ContentPolicy => ("on_content_policy", Status::Exact, ""),
@@ -108,7 +108,7 @@ fn list(routes: &[RouteOut], route: usize, reason: Reason) -> &[String] {
     })
 }
 
-/// Adds names to a route's list, and returns those that cannot stand there, with the reason.
+/// Adds names to a route's list, and returns the refused ones with the reason.
 fn add(routes: &mut [RouteOut], route: usize, reason: Reason, names: &Value) -> Vec<String> {
     let mut refused = Vec::new();
     for name in items(names) {
@@ -121,10 +121,10 @@ fn add(routes: &mut [RouteOut], route: usize, reason: Reason, names: &Value) -> 
             continue;
         }
         match serving(routes, &name) {
-            _ if name.contains('*') => refused.push(format!("{name} is a pattern and no model")),
+            _ if name.contains('*') => refused.push(format!("{name} is a pattern and not a model")),
             None => refused.push(format!("no route serves {name}")),
             Some(to) if leads(routes, reason, to, route) => {
-                refused.push(format!("{name} leads back here, and a circle is refused"));
+                refused.push(format!("{name} leads back here, and cycles are refused"));
             }
             Some(_) => {
                 let Some(route) = routes.get_mut(route) else { continue };
@@ -141,7 +141,7 @@ fn add(routes: &mut [RouteOut], route: usize, reason: Reason, names: &Value) -> 
     refused
 }
 
-/// True when the fallbacks lead from one route to another, or they are the same.
+/// True when fallbacks lead from one route to the other, or the two are the same.
 fn leads(routes: &[RouteOut], reason: Reason, from: usize, to: usize) -> bool {
     let mut seen = vec![false; routes.len()];
     let mut next = vec![from];

@@ -19,17 +19,17 @@ pub(super) fn collect(groups: &mut Vec<Group>, name: String, deployments: Vec<De
     }
 }
 
-/// The routes, those with a pattern last and the most special of these first, as LiteLLM looks for them; and the endpoints,
-/// in the order of their targets. `shuffled` is LiteLLM's simple shuffle, which goes by weights.
+/// The routes in LiteLLM's order of search: exact names first, then patterns, the most specific first; and the
+/// endpoints in the order of their targets. `shuffled` means LiteLLM's simple shuffle, which uses weights.
 pub(super) fn routes(groups: Vec<Group>, shuffled: bool, report: &mut Report) -> (Vec<RouteOut>, Vec<Endpoint>) {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut routes = Vec::new();
     for mut group in groups {
         let about = About::Group(group.name.clone());
         if group.deployments.is_empty() {
-            let note = "has no deployment left, so it gets no route";
+            let note = "has no deployment left, so no route was made for it";
             report.say(&About::File, format!("model group {}", group.name), Status::Manual, note);
-            // Its lines have no route to stand at.
+            // Its lines have no route where they could be written.
             for line in report.lines.iter_mut().filter(|line| line.about == about) {
                 line.about = About::File;
             }
@@ -49,7 +49,7 @@ pub(super) fn routes(groups: Vec<Group>, shuffled: bool, report: &mut Report) ->
             match targets.iter_mut().find(|known| (known.endpoint, &known.model) == (target.endpoint, &target.model)) {
                 Some(known) => {
                     known.amount = Some(known.amount.unwrap_or(1.0) + target.amount.unwrap_or(1.0));
-                    let note = "has the same deployment twice, which is one target with the weight of both";
+                    let note = "has the same deployment twice; it became one target with the sum of the weights";
                     report.say(&about, format!("model group {}", group.name), Status::Approximate, note);
                 }
                 None => targets.push(target),
@@ -87,7 +87,7 @@ fn target(deployment: Deployment, endpoint: usize, weight: Option<f64>, fallback
     }
 }
 
-/// The route's timeouts, where all deployments agree; else each keeps its own, at a provider of its own.
+/// The route's timeouts if all deployments agree; otherwise each keeps its own, at a provider of its own.
 fn timeouts(deployments: &mut [Deployment]) -> Option<TimeoutsOut> {
     let first = deployments.first().and_then(|deployment| deployment.timeout);
     let agreed = first.filter(|_| deployments.iter().all(|deployment| deployment.timeout == first));
@@ -116,7 +116,7 @@ fn weights(group: &Group, shuffled: bool, report: &mut Report) -> Vec<Option<f64
     if *name != "weight" && group.deployments.len() > 1 {
         let key = format!(".litellm_params.{name}");
         for line in report.lines.iter_mut().filter(|line| line.about == about && line.key.ends_with(&key)) {
-            line.note.push_str("; it is the weight of the target, as LiteLLM shares requests by it");
+            line.note.push_str("; it is also the weight of the target, because LiteLLM distributes requests by it");
         }
     }
     if group.deployments.iter().any(|deployment| of(deployment).is_none_or(|weight| weight == 0.0)) {
@@ -129,7 +129,7 @@ fn weights(group: &Group, shuffled: bool, report: &mut Report) -> Vec<Option<f64
     group.deployments.iter().map(|deployment| of(deployment).filter(|_| !alone)).collect()
 }
 
-/// Which targets are for when the others have failed.
+/// Decides which targets are in the tier fallback.
 fn tiers(group: &Group, report: &mut Report) -> Vec<bool> {
     let orders = group.deployments.iter().filter_map(|deployment| deployment.order);
     let least = orders.clone().reduce(f64::min);
@@ -137,7 +137,7 @@ fn tiers(group: &Group, report: &mut Report) -> Vec<bool> {
     different.sort_by(f64::total_cmp);
     different.dedup();
     if different.len() > 2 {
-        let note = "has more than two values of `order`; all but the first are one tier here";
+        let note = "has more than two values of `order`; all but the first become the tier fallback";
         report.say(&About::Group(group.name.clone()), format!("model group {}", group.name), Status::Approximate, note);
     }
     group.deployments.iter().map(|deployment| least.is_some() && deployment.order != least).collect()

@@ -1,4 +1,4 @@
-//! A LiteLLM configuration as one of Pointsman: read, translated, written and checked.
+//! Turns a LiteLLM configuration into one of Pointsman: reads, translates, writes and checks it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,15 +14,15 @@ use super::report::{About, Keys, Report, Status, items, plain};
 use super::settings;
 use crate::config;
 
-/// A file beyond this is not a configuration.
+/// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// The finished file, and what became of each key.
+/// The finished file, and the report on each key.
 #[derive(Debug)]
 pub(super) struct Imported {
     pub yaml: String,
     pub report: Report,
-    /// The variables that it takes values from.
+    /// The variables that it refers to.
     pub variables: BTreeSet<String>,
 }
 
@@ -47,7 +47,7 @@ fn load(path: &Path) -> Result<Value, String> {
     Ok(root)
 }
 
-/// Takes in the files that `include` names: lists become longer, everything else is set where nothing stands.
+/// Merges the files that `include` names: lists are appended, other values are set if they are missing.
 fn include(root: &mut Value, path: &Path, report: &mut Report) -> Result<(), String> {
     let Some(files) = root.as_mapping_mut().and_then(|root| root.remove("include")) else { return Ok(()) };
     for file in items(&files).into_iter().map(plain) {
@@ -68,18 +68,18 @@ fn include(root: &mut Value, path: &Path, report: &mut Report) -> Result<(), Str
             }
         }
     }
-    report.say(&About::File, "include", Status::Exact, "the files are taken in");
+    report.say(&About::File, "include", Status::Exact, "the files were merged");
     Ok(())
 }
 
 fn translate(root: &Value, path: &Path, mut report: Report) -> Result<Imported, String> {
     let shown = path.display();
     let Some(mut top) = Keys::of("", Some(root)).filter(|_| !root.is_null()) else {
-        return Err(format!("{shown}: is no LiteLLM configuration: a mapping with the key `model_list` is expected"));
+        return Err(format!("{shown}: is not a LiteLLM configuration: it must be a mapping with the key `model_list`"));
     };
     if root.get("providers").is_some() && root.get("model_list").is_none() {
         return Err(format!(
-            "{shown}: has `providers` and no `model_list`: it is a configuration of Pointsman already"
+            "{shown}: has `providers` and no `model_list`: it is already a configuration of Pointsman"
         ));
     }
     let Some(Value::Sequence(models)) = top.take("model_list").filter(|list| !items(list).is_empty()) else {
@@ -93,7 +93,7 @@ fn translate(root: &Value, path: &Path, mut report: Report) -> Result<Imported, 
     for (index, entry) in models.iter().enumerate() {
         let Some((name, deployments)) = deployment::read(index, entry, &credentials, &mut report) else { continue };
         if name.matches('*').count() > 1 || name.is_empty() {
-            let note = "is no name or has several `*`, where one is the most, so the deployment is left out";
+            let note = "is not a name, or has more than one `*`, so the deployment was left out";
             report.say(&About::File, format!("model_list[{index}].model_name"), Status::Manual, note);
             continue;
         }
@@ -136,14 +136,20 @@ fn credentials<'v>(top: &mut Keys<'v>, report: &mut Report) -> Vec<(String, &'v 
                     .filter(|key| !matches!(key.as_str(), "api_key" | "api_base" | "base_url" | "api_version"))
                     .collect();
                 if other.is_empty() {
-                    report.say(&About::File, key, Status::Exact, "its values stand at each provider that uses it");
+                    report.say(
+                        &About::File,
+                        key,
+                        Status::Exact,
+                        "its values were copied to each provider that uses it",
+                    );
                 } else {
-                    let note = format!("its values stand at each provider that uses it, without {}", other.join(", "));
+                    let note =
+                        format!("its values were copied to each provider that uses it, without {}", other.join(", "));
                     report.say(&About::File, key, Status::Unsupported, note);
                 }
                 found.push((plain(name), values));
             }
-            _ => report.say(&About::File, key, Status::Manual, "has no name or no values, and is left out"),
+            _ => report.say(&About::File, key, Status::Manual, "has no name or no values, and was left out"),
         }
     }
     found
@@ -159,11 +165,11 @@ fn aliases(routes: &mut [RouteOut], aliases: Vec<(String, String, String)>, repo
                     &About::File,
                     key,
                     Status::Manual,
-                    "is the name of a model group too, so the alias is left out",
+                    "is also the name of a model group, so the alias was left out",
                 );
             }
             _ if alias.contains('*') => {
-                report.say(&About::File, key, Status::Manual, "has a `*`, so the alias is left out");
+                report.say(&About::File, key, Status::Manual, "has a `*`, so the alias was left out");
             }
             Some(route) => {
                 let about = About::Group(route.group.clone());
@@ -171,7 +177,7 @@ fn aliases(routes: &mut [RouteOut], aliases: Vec<(String, String, String)>, repo
                 route.models.push(alias);
             }
             None => {
-                let note = format!("no route is left for the model group {group}, so the alias is left out");
+                let note = format!("the model group {group} has no route left, so the alias was left out");
                 report.say(&About::File, key, Status::Manual, note);
             }
         }
@@ -200,13 +206,13 @@ fn head(path: &Path, report: &Report) -> Vec<String> {
     vec![
         format!("Made by `pointsman import litellm` from {file}."),
         report.summary(),
-        "Above each part stands what became of the keys that it was made from: exact, approximate (close, with what differs), \
-         manual (something is left to do), unsupported (there is no such thing here)."
+        "The comments above each part say what became of the keys that it was made from: exact, approximate (close, with what differs), \
+         manual (you have to do something), unsupported (Pointsman has no such feature)."
             .to_owned(),
     ]
 }
 
-/// Checks the file that was made, whatever the environment has; returns the variables in it.
+/// Checks the finished file, independently of the environment; returns the variables in it.
 fn check(yaml: &str, path: &Path, providers: &[ProviderOut]) -> Result<BTreeSet<String>, String> {
     let variables = std::cell::RefCell::new(BTreeSet::new());
     let is_in = |text: &str, name: &str| text.contains(&format!("${{{name}}}"));
@@ -231,7 +237,7 @@ fn check(yaml: &str, path: &Path, providers: &[ProviderOut]) -> Result<BTreeSet<
                 })
                 .collect();
             Err(format!(
-                "{}: what was made of it is no valid configuration, so nothing is written:\n{}\n  help: change the value that \
+                "{}: the result is not a valid configuration, so nothing was written:\n{}\n  help: change the value that \
                  it comes from, or report it as a fault of the importer",
                 path.display(),
                 problems.join("\n")
@@ -240,7 +246,7 @@ fn check(yaml: &str, path: &Path, providers: &[ProviderOut]) -> Result<BTreeSet<
     }
 }
 
-/// A text that a test compares: the report as it is printed.
+/// The report as it is printed.
 pub(super) fn printed(imported: &Imported) -> String {
     let mut text = String::new();
     for line in &imported.report.lines {
@@ -249,7 +255,7 @@ pub(super) fn printed(imported: &Imported) -> String {
     text.push_str(&format!("{}\n", imported.report.summary()));
     for secret in &imported.report.secrets {
         text.push_str(&format!(
-            "warning: {secret} is a secret that stands in the output as it is; a variable would be safer\n"
+            "warning: {secret} is a secret that was copied to the output unchanged; a variable would be safer\n"
         ));
     }
     if !imported.variables.is_empty() {

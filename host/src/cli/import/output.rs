@@ -1,4 +1,4 @@
-//! The configuration that is written: its parts in the order in which they stand, and the comments above them.
+//! Writes the configuration: its parts in order, with the comments above them.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub(super) struct ProviderOut {
     pub timeouts: Option<TimeoutsOut>,
 }
 
-/// A route, called like the group that it was.
+/// A route, named after its model group.
 #[derive(Debug, Serialize)]
 pub(super) struct RouteOut {
     #[serde(skip)]
@@ -47,13 +47,13 @@ pub(super) struct RouteOut {
 /// A target of a route.
 #[derive(Debug, Serialize)]
 pub(super) struct TargetOut {
-    /// The place of its endpoint, until providers have names.
+    /// The index of its endpoint, until providers have names.
     #[serde(skip)]
     pub endpoint: usize,
     pub provider: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The weight as it was; 0 is a tier and no weight.
+    /// The weight in LiteLLM; 0 means the tier fallback.
     #[serde(skip)]
     pub amount: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub(super) struct TargetOut {
     pub labels: Option<Mapping>,
 }
 
-/// What a million tokens cost.
+/// The price of a million tokens.
 #[derive(Debug, Serialize)]
 pub(super) struct Price {
     pub input: Value,
@@ -96,13 +96,13 @@ pub(super) struct FallbacksOut {
     pub max: u32,
 }
 
-/// A number as people write it: without a fraction where there is none.
+/// A number as people write it: an integer without a fraction.
 pub(super) fn figure(number: f64) -> Value {
     let whole = number.fract() == 0.0 && number.abs() < 1e15;
     Value::Number(if whole { Number::from(number as i64) } else { Number::from(number) })
 }
 
-/// The providers of the endpoints, called by their vendors, and where there are several of a vendor by their hosts or counted.
+/// The providers of the endpoints, named after their vendors; several of one vendor also have their hosts or numbers.
 pub(super) fn providers(endpoints: Vec<Endpoint>) -> Vec<ProviderOut> {
     let mut names: Vec<String> = Vec::new();
     let vendors: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.vendor).collect();
@@ -178,7 +178,7 @@ fn block(text: &mut String, item: &impl Serialize) -> Result<(), serde_yaml::Err
     Ok(())
 }
 
-/// The lines of the report about one part: what is exact in one comment for each entry, everything else by itself.
+/// The lines of the report about one part: exact keys in one comment for each entry, all others in their own.
 fn lines(text: &mut String, indent: &str, report: &Report, about: &About) {
     let mut exact: Vec<(String, Vec<&str>)> = Vec::new();
     let own = || report.lines.iter().filter(|line| line.about == *about);
@@ -200,7 +200,7 @@ fn lines(text: &mut String, indent: &str, report: &Report, about: &About) {
     }
 }
 
-/// The element of the list or the section that a key stands in, and the key there.
+/// The list element or section of a key, and the rest of its path.
 fn entry(key: &str) -> (&str, &str) {
     let end = match key.split_once('.') {
         Some((first, _)) => first.len(),
@@ -211,7 +211,7 @@ fn entry(key: &str) -> (&str, &str) {
     (entry, rest.strip_prefix("litellm_params.").unwrap_or(rest))
 }
 
-/// A comment, in as many lines as it takes.
+/// A comment, wrapped to several lines.
 fn comment(text: &mut String, indent: &str, words: &str) {
     let mut line = format!("{indent}#");
     for word in words.split_whitespace() {

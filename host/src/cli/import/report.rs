@@ -1,22 +1,22 @@
-//! What became of each key of the file that is imported.
+//! The report on each key of the imported file.
 //!
-//! [`Keys`] hands out the keys of a mapping once, and whatever is left at the end is reported as unknown, so that no key
-//! is dropped in silence.
+//! [`Keys`] hands out each key of a mapping once. Keys that are left at the end are reported as unknown, so that no key
+//! is dropped silently.
 
 use std::fmt;
 
 use serde_yaml::Value;
 
-/// What became of a key.
+/// The verdict on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
-    /// The same thing is said in the output.
+    /// The output means the same.
     Exact,
     /// The output comes close.
     Approximate,
-    /// The operator has to do something.
+    /// The user has to do something.
     Manual,
-    /// There is no such thing here.
+    /// Pointsman has no such feature.
     Unsupported,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// The part of the output that a line is about, and above which it stands there.
+/// The part of the output that a line is about, and above which it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum About {
     /// The whole file.
@@ -45,10 +45,10 @@ pub(super) enum About {
 /// One key.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    /// Its path in the file that is imported.
+    /// Its path in the imported file.
     pub key: String,
     pub status: Status,
-    /// What it became, or what to do; never a value that may be a secret. Empty where the key says it all.
+    /// Its result, or advice; never a value that may be a secret. Empty if nothing needs to be said.
     pub note: String,
     pub about: About,
 }
@@ -60,11 +60,11 @@ impl fmt::Display for Line {
     }
 }
 
-/// All keys, in the order in which they were looked at.
+/// All keys, in the order in which they were read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub lines: Vec<Line>,
-    /// Secrets that stand in the output as they are, by where.
+    /// The places of secrets that were copied to the output unchanged.
     pub secrets: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ impl Report {
         self.lines.push(Line { key: key.into(), status, note: note.into(), about: about.clone() });
     }
 
-    /// How many there are of each kind.
+    /// The number of keys with each verdict.
     pub fn summary(&self) -> String {
         let kinds = [Status::Exact, Status::Approximate, Status::Manual, Status::Unsupported];
         let count = |kind| self.lines.iter().filter(|line| line.status == kind).count();
@@ -89,7 +89,7 @@ pub(super) struct Keys<'v> {
 }
 
 impl<'v> Keys<'v> {
-    /// The keys of a value, none where nothing stands there; `None` when it is neither a mapping nor nothing.
+    /// The keys of a value, which may be empty; `None` when it is neither a mapping nor null.
     pub fn of(path: impl Into<String>, value: Option<&'v Value>) -> Option<Self> {
         let path = path.into();
         let left = match value {
@@ -110,20 +110,20 @@ impl<'v> Keys<'v> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// The value of a key, which whoever takes it reports. A key with nothing behind it stays, to be reported at the end.
+    /// Takes the value of a key; the caller reports it. A key without a value stays, to be reported at the end.
     pub fn take(&mut self, key: &str) -> Option<&'v Value> {
         let at = self.left.iter().position(|(known, value)| known == key && !value.is_null())?;
         Some(self.left.remove(at).1)
     }
 
-    /// Reports what is left: by `known`, or as a key that is not known.
+    /// Reports the remaining keys, with the verdict of `known` or as unknown keys.
     pub fn rest(self, report: &mut Report, about: &About, known: impl Fn(&str) -> Option<(Status, &'static str)>) {
         for (key, value) in &self.left {
             let (status, note) = match known(key) {
-                _ if value.is_null() => (Status::Exact, "nothing stands there"),
+                _ if value.is_null() => (Status::Exact, "it is empty"),
                 Some(found) => found,
                 None => {
-                    (Status::Manual, "the importer does not know this key; see what it does in LiteLLM's documentation")
+                    (Status::Manual, "the importer does not know this key; LiteLLM's documentation says what it does")
                 }
             };
             report.say(about, self.path(key), status, note);
@@ -131,7 +131,7 @@ impl<'v> Keys<'v> {
     }
 }
 
-/// The elements of a list, or the one that stands in its place.
+/// The elements of a list, or a single value as the only element.
 pub(super) fn items(value: &Value) -> Vec<&Value> {
     match value {
         Value::Sequence(items) => items.iter().collect(),
@@ -148,7 +148,7 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// A text in which LiteLLM's reference to a variable has become one of Pointsman's.
+/// A text in which LiteLLM's reference to a variable is replaced by Pointsman's notation.
 pub(super) fn text(value: &Value) -> String {
     let text = plain(value);
     match text.trim().strip_prefix("os.environ/") {
@@ -157,7 +157,7 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// A number, also one in quotes.
+/// A number, even in quotes.
 pub(super) fn number(value: &Value) -> Option<f64> {
     let found = match value {
         Value::Number(number) => number.as_f64(),
@@ -167,7 +167,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     found.filter(|number: &f64| number.is_finite())
 }
 
-/// A truth, as Python and YAML write it.
+/// A boolean in the notation of Python or YAML.
 pub(super) fn truth(value: &Value) -> bool {
     match value {
         Value::Bool(truth) => *truth,

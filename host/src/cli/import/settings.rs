@@ -1,4 +1,4 @@
-//! `litellm_settings`, `router_settings` and `general_settings`: how LiteLLM routes, waits, logs and lets in.
+//! `litellm_settings`, `router_settings` and `general_settings`: routing, timeouts, logging and access.
 
 mod known;
 
@@ -9,35 +9,36 @@ use super::output::figure;
 use super::report::{About, Keys, Report, Status, number, plain, text, truth};
 use known::{GENERAL, LITELLM, ROUTER, TOP};
 
-/// LiteLLM's own default is 6000 s, at which a request that hangs holds its client for 100 minutes. This is OpenAI's SDKs'.
+/// The default of OpenAI's SDKs. LiteLLM's default is 6000 s, so a request that hangs would hold its client for 100
+/// minutes.
 const REQUEST_TIMEOUT: f64 = 600.0;
 
 /// The note on a setting that both sections have.
-const OTHER: &str = "stands in router_settings too, which counts";
+const OTHER: &str = "is also in router_settings, which takes precedence";
 
-/// What the settings say, as far as it is said here.
+/// The settings that can be translated.
 #[derive(Debug)]
 pub(super) struct Settings<'v> {
-    /// LiteLLM's simple shuffle, which goes by weights.
+    /// True for LiteLLM's simple shuffle, which uses weights.
     pub shuffled: bool,
-    /// Routes with prices go by them.
+    /// True when routes with prices use the strategy `cheapest`.
     pub by_price: bool,
     /// Other names of model groups: the name, the group, and the key that says so.
     pub aliases: Vec<(String, String, String)>,
     pub fallbacks: Vec<Given<'v>>,
     pub max_fallbacks: Option<u32>,
-    /// For streams of routes that say nothing, in seconds.
+    /// The timeout for streams of routes without one, in seconds.
     pub stream_timeout: Option<f64>,
-    /// Sections of the output, in the order in which they stand there.
+    /// The sections of the output, in order.
     pub sections: Vec<(&'static str, Mapping)>,
 }
 
-/// Reads all settings; `top` has what is left at top level.
+/// Reads all settings; `top` has the remaining keys at top level.
 pub(super) fn read<'v>(mut top: Keys<'v>, report: &mut Report) -> Settings<'v> {
     let mut section = |name: &str, report: &mut Report| {
         let value = top.take(name);
         Keys::of(name, value).unwrap_or_else(|| {
-            report.say(&About::File, name, Status::Manual, "is no mapping, and left out");
+            report.say(&About::File, name, Status::Manual, "is not a mapping, and was left out");
             Keys::none(name)
         })
     };
@@ -70,7 +71,7 @@ pub(super) fn read<'v>(mut top: Keys<'v>, report: &mut Report) -> Settings<'v> {
     Settings { shuffled, by_price, aliases, fallbacks, max_fallbacks, stream_timeout, sections }
 }
 
-/// The strategy of all routes, whether it is LiteLLM's simple shuffle, and whether routes with prices go by them instead.
+/// The strategy of all routes, whether it is LiteLLM's simple shuffle, and whether routes with prices use `cheapest`.
 fn strategy(router: &mut Keys<'_>, report: &mut Report) -> (&'static str, bool, bool) {
     let about = About::Section("routing");
     let Some(name) = router.take("routing_strategy").map(plain) else {
@@ -90,14 +91,14 @@ fn strategy(router: &mut Keys<'_>, report: &mut Report) -> (&'static str, bool, 
             let note = "the strategy least_busy: by requests in flight, not by tokens of this minute";
             ("least_busy", Status::Approximate, note)
         }
-        _ => ("weighted", Status::Manual, "is no strategy that is known; weighted stands in its place"),
+        _ => ("weighted", Status::Manual, "is not a known strategy, and was replaced by weighted"),
     };
     report.say(&about, router.path("routing_strategy"), status, note);
     (strategy, strategy == "weighted" && !by_price, by_price)
 }
 
 fn retries<'v>(router: &mut Keys<'v>, litellm: &mut Keys<'v>, routing: &mut Mapping, report: &mut Report) {
-    let note = "the attempts that a request gets once each target has failed it";
+    let note = "the attempts that a request gets after each target has failed";
     for keys in [router, litellm] {
         let Some(value) = keys.take("num_retries") else { continue };
         match number(value).filter(|number| *number >= 0.0) {
@@ -106,12 +107,14 @@ fn retries<'v>(router: &mut Keys<'v>, litellm: &mut Keys<'v>, routing: &mut Mapp
                 report.say(&About::Section("routing"), keys.path("num_retries"), Status::Approximate, note);
                 routing.entry("retries".into()).or_insert_with(|| figure(number.trunc().min(10.0)));
             }
-            None => report.say(&About::File, keys.path("num_retries"), Status::Manual, "is no number, and left out"),
+            None => {
+                report.say(&About::File, keys.path("num_retries"), Status::Manual, "is not a number, and was left out")
+            }
         }
     }
 }
 
-/// Checks and ejection; returns false when failures are not to put a provider out.
+/// Checks and ejection; returns false when failures must not eject a provider.
 fn health<'v>(
     router: &mut Keys<'v>,
     litellm: &mut Keys<'v>,
@@ -132,17 +135,18 @@ fn health<'v>(
     }
     for keys in [&mut *router, &mut *litellm] {
         if let Some(value) = keys.take("cooldown_time") {
-            let note = "health_check.cooldown: the longest time out; the first is 1 s, and each in a row twice as long";
+            let note =
+                "health_check.cooldown: the longest ejection; the first lasts 1 s, and each one in a row twice as long";
             let key = keys.path("cooldown_time");
             seconds(&mut check, "cooldown", value, &about, key, (Status::Approximate, note), report);
         }
         if let Some(value) = keys.take("allowed_fails") {
             let fails = number(value).filter(|fails| *fails >= 0.0);
-            let note = "health_check.failures: in a row, not in a minute; one more than is allowed";
+            let note = "health_check.failures: the number in a row, not per minute; one more than LiteLLM allows";
             let (status, note) = if fails.is_some() {
                 (Status::Approximate, note)
             } else {
-                (Status::Manual, "is no number, and left out")
+                (Status::Manual, "is not a number, and was left out")
             };
             report.say(&about, keys.path("allowed_fails"), status, note);
             if let Some(fails) = fails {
@@ -155,13 +159,13 @@ fn health<'v>(
     }
     let disabled = router.take("disable_cooldowns");
     if disabled.is_some() {
-        let note = "monitoring.track_errors: without it failed requests put no provider out; rate limits still do";
+        let note = "monitoring.track_errors: without it failed requests eject no provider; rate limits still do";
         report.say(&About::Section("monitoring"), router.path("disable_cooldowns"), Status::Approximate, note);
     }
     !disabled.is_some_and(truth)
 }
 
-/// Puts a duration into a section, where none stands there yet.
+/// Sets a duration in a section, unless one is set already.
 fn seconds(
     section: &mut Mapping,
     name: &'static str,
@@ -176,7 +180,7 @@ fn seconds(
             report.say(about, key, status, if section.contains_key(name) { OTHER } else { note });
             section.entry(name.into()).or_insert_with(|| figure(seconds));
         }
-        None => report.say(about, key, Status::Manual, "is no number of seconds here, and left out"),
+        None => report.say(about, key, Status::Manual, "is not a legal number of seconds, and was left out"),
     }
 }
 
@@ -189,7 +193,7 @@ fn timeouts<'v>(router: &mut Keys<'v>, litellm: &mut Keys<'v>, report: &mut Repo
         }
     }
     if section.is_empty() {
-        let note = "is not set, and 6000 s in LiteLLM; 600 s, as OpenAI's SDKs have it, stand here";
+        let note = "is not set; LiteLLM's default is 6000 s, and 600 s, the default of OpenAI's SDKs, was used";
         report.say(&about, "litellm_settings.request_timeout", Status::Approximate, note);
         section.insert("request".into(), figure(REQUEST_TIMEOUT));
     }
@@ -203,13 +207,13 @@ fn stream_timeout(router: &mut Keys<'_>, report: &mut Report) -> Option<f64> {
     let (status, note) = if found.is_some() {
         (Status::Approximate, note)
     } else {
-        (Status::Manual, "is no number of seconds here, and left out")
+        (Status::Manual, "is not a legal number of seconds, and was left out")
     };
     report.say(&About::File, router.path("stream_timeout"), status, note);
     found
 }
 
-/// `model_group_alias`, and `model_alias_map`, which does the same before.
+/// `model_group_alias`, and the older `model_alias_map`, which means the same.
 fn aliases<'v>(router: &mut Keys<'v>, litellm: &mut Keys<'v>, report: &mut Report) -> Vec<(String, String, String)> {
     let mut aliases = Vec::new();
     for (name, keys) in [("model_group_alias", router), ("model_alias_map", litellm)] {
@@ -219,7 +223,7 @@ fn aliases<'v>(router: &mut Keys<'v>, litellm: &mut Keys<'v>, report: &mut Repor
             match group.as_mapping().map(|mapping| mapping.get("model")) {
                 None => aliases.push((plain(alias), plain(group), key)),
                 Some(Some(group)) => aliases.push((plain(alias), plain(group), key)),
-                Some(None) => report.say(&About::File, key, Status::Manual, "names no model, and is left out"),
+                Some(None) => report.say(&About::File, key, Status::Manual, "names no model, and was left out"),
             }
         }
     }
@@ -243,7 +247,7 @@ fn fallbacks<'v>(router: &mut Keys<'v>, litellm: &mut Keys<'v>, report: &mut Rep
             let number = number(value).filter(|number| *number >= 1.0).map(|number| number.min(10.0) as u32);
             let (status, note) = match number {
                 Some(_) => (Status::Exact, "max of each route's fallbacks"),
-                None => (Status::Manual, "is no number of fallbacks here, and left out"),
+                None => (Status::Manual, "is not a legal number of fallbacks, and was left out"),
             };
             report.say(&About::File, keys.path("max_fallbacks"), status, note);
             max = max.or(number);
@@ -293,7 +297,7 @@ fn count(
     let found = number(value).map(|number| (number * factor).trunc()).filter(|number| (1.0..=1e12).contains(number));
     let (status, note) = match found {
         Some(_) => (Status::Exact, format!("{section}.{key}")),
-        None => (Status::Manual, "is no positive number, and left out".to_owned()),
+        None => (Status::Manual, "is not a positive number, and was left out".to_owned()),
     };
     report.say(&About::Section(section), keys.path(name), status, note);
     found.map(|number| (Value::from(key), figure(number))).into_iter().collect()

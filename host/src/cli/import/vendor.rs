@@ -1,20 +1,20 @@
-//! LiteLLM's prefixes of models: whose they are, and where that vendor speaks OpenAI's API.
+//! LiteLLM's prefixes of models: their vendors, and the address of each vendor's OpenAI-compatible API.
 //!
-//! Each base URL is what the vendor's documentation gives for OpenAI's SDKs, each variable the one that LiteLLM reads the
-//! key from when the file says none.
+//! Each base URL comes from the vendor's documentation for OpenAI's SDKs. Each variable is the one from which LiteLLM
+//! reads the key if the file has none.
 
 use super::report::Status;
 
 /// One prefix.
 #[derive(Debug)]
 pub(super) struct Vendor {
-    /// The prefix without its slash, and what the provider is called.
+    /// The prefix without its slash, which is also the provider's name.
     pub prefix: &'static str,
-    /// The base URL; `None` where each installation has its own, which then is in `base_variable`.
+    /// The base URL; `None` if each installation has its own, which is then in `base_variable`.
     pub base_url: Option<&'static str>,
-    /// The variable of the key; `None` where servers want none.
+    /// The variable of the key; `None` if servers need none.
     pub key: Option<&'static str>,
-    /// How close it comes.
+    /// The verdict on its models.
     pub status: Status,
 }
 
@@ -78,7 +78,7 @@ const VENDORS: [Vendor; 38] = [
     close("volcengine", "https://ark.cn-beijing.volces.com/api/v3", "VOLCENGINE_API_KEY"),
 ];
 
-/// Prefixes of vendors whose APIs sign or shape requests in ways of their own.
+/// Prefixes of vendors with their own ways of signing or formatting requests.
 const STRANGERS: [&str; 34] = [
     "aiohttp_openai",
     "aleph_alpha",
@@ -116,7 +116,7 @@ const STRANGERS: [&str; 34] = [
     "watsonx",
 ];
 
-/// Beginnings of models without a prefix, and whose they are.
+/// Prefixes of model names without a vendor, and their vendors.
 const FAMILIES: [(&str, &str); 14] = [
     ("gpt-", "openai"),
     ("chatgpt-", "openai"),
@@ -134,14 +134,14 @@ const FAMILIES: [(&str, &str); 14] = [
     ("command-", "cohere"),
 ];
 
-/// Whose a model is, and the vendor's own name for it.
+/// The vendor of a model, and the vendor's own name for it.
 #[derive(Debug)]
 pub(super) enum Whose<'m> {
-    /// A vendor that is spoken to.
+    /// A supported vendor.
     Known(&'static Vendor, &'m str),
-    /// A vendor that is not: its prefix.
+    /// An unsupported vendor: its prefix.
     Stranger(&'m str),
-    /// A prefix that LiteLLM has not either, as far as this program knows.
+    /// An unknown prefix.
     Unknown(&'m str),
     /// A model without a prefix that belongs to no known family, taken for OpenAI's.
     Guessed(&'static Vendor, &'m str),
@@ -152,7 +152,7 @@ pub(super) fn vendor(prefix: &str) -> Option<&'static Vendor> {
     VENDORS.iter().find(|vendor| vendor.prefix == prefix)
 }
 
-/// Takes `vendor/model` apart.
+/// Splits `vendor/model`.
 pub(super) fn whose(model: &str) -> Whose<'_> {
     match model.split_once('/') {
         Some((prefix, rest)) => match vendor(prefix) {
@@ -187,7 +187,7 @@ impl Vendor {
         format!("{}_API_BASE", name.replace('-', "_").to_ascii_uppercase())
     }
 
-    /// The variable of the key, also where servers want none by themselves.
+    /// The variable of the key, even for servers that need none by default.
     pub fn key_variable(&self) -> String {
         let own = || format!("{}_API_KEY", self.prefix.replace('-', "_").to_ascii_uppercase());
         self.key.map_or_else(own, str::to_owned)

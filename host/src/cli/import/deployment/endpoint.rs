@@ -1,4 +1,4 @@
-//! The parts of a deployment that make its provider, and what strategies are told of its target.
+//! The parts of a deployment that become its provider, and the facts about its target for strategies.
 
 use http::HeaderName;
 use serde_yaml::{Mapping, Value};
@@ -8,12 +8,12 @@ use crate::cli::import::report::{Keys, Status, items, number, plain, text};
 use crate::cli::import::vendor::Vendor;
 use crate::config::is_no_key;
 
-/// Words that are given to servers that want no key.
+/// Words that are commonly used as the key of a server that needs none.
 const NO_KEYS: [&str; 9] =
     ["none", "fake", "fake-key", "dummy", "empty", "anything", "not-needed", "ollama", "lm-studio"];
 
 impl Entry<'_> {
-    /// A value of the deployment, else of its credential.
+    /// A value of the deployment, or else of its credential.
     fn either(params: &mut Keys<'_>, credential: Option<&Mapping>, names: &[&str]) -> Option<(String, String)> {
         let own = names.iter().find_map(|name| Some((params.path(name), text(params.take(name)?))));
         let shared = || names.iter().find_map(|name| Some((String::new(), text(credential?.get(*name)?))));
@@ -25,7 +25,12 @@ impl Entry<'_> {
         let found = Self::either(params, credential, &["api_base", "base_url"]);
         // The same under its other name.
         if params.take("base_url").is_some() {
-            self.report.say(self.about, params.path("base_url"), Status::Exact, "stands beside api_base, which counts");
+            self.report.say(
+                self.about,
+                params.path("base_url"),
+                Status::Exact,
+                "is given besides api_base, which takes precedence",
+            );
         }
         let Some((key, url)) = found else {
             return vendor.base_url.map_or_else(variable, str::to_owned);
@@ -41,7 +46,7 @@ impl Entry<'_> {
         }
         if !(url.starts_with("http://") || url.starts_with("https://")) || url.contains(['<', '>', ' ']) {
             let variable = variable();
-            say(self, Status::Manual, &format!("is no URL; {variable} stands in its place"));
+            say(self, Status::Manual, &format!("is not a URL, and was replaced by {variable}"));
             return variable;
         }
         let trimmed = url.trim_end_matches('/');
@@ -67,14 +72,14 @@ impl Entry<'_> {
             (Status::Exact, "no key".to_owned(), "none".to_owned())
         } else if is_no_key(&found) || lower.starts_with("your") {
             let variable = format!("${{{}}}", vendor.key_variable());
-            (Status::Manual, format!("is a placeholder; {variable} stands in its place"), variable)
+            (Status::Manual, format!("is a placeholder, and was replaced by {variable}"), variable)
         } else if NO_KEYS.contains(&lower.as_str()) {
             (Status::Exact, "api_key of the provider".to_owned(), found)
         } else {
             self.report.secrets.push(key.clone());
-            (Status::Exact, "api_key of the provider, and stands in the output as it is".to_owned(), found)
+            (Status::Exact, "api_key of the provider, copied to the output unchanged".to_owned(), found)
         };
-        // That a credential is used has been said.
+        // The use of the credential has been reported already.
         if !own.is_empty() || status != Status::Exact {
             self.report.say(self.about, key, status, note);
         }
@@ -126,7 +131,7 @@ impl Entry<'_> {
                 true => (Status::Exact, "headers of the provider".to_owned()),
                 false => (
                     Status::Manual,
-                    format!("headers of the provider, without {}, which cannot be sent so", left_out.join(", ")),
+                    format!("headers of the provider, without {}, which cannot be sent", left_out.join(", ")),
                 ),
             };
             self.report.say(self.about, params.path(name), status, note);
@@ -134,7 +139,7 @@ impl Entry<'_> {
         headers
     }
 
-    /// Of a million tokens. The deployment's figures count, then those of the model.
+    /// The price of a million tokens. The deployment's figures take precedence over the model's.
     pub(super) fn price<'v>(&mut self, params: &mut Keys<'v>, info: &mut Keys<'v>) -> Option<(f64, f64)> {
         let mut side = |name: &str| {
             let mut found = None;
@@ -143,9 +148,9 @@ impl Entry<'_> {
                 let Some(value) = keys.take(name) else { continue };
                 let figure = number(value).filter(|figure| *figure >= 0.0);
                 let (status, note) = match (figure, found) {
-                    (Some(_), None) => (Status::Exact, "price of the target, of a million tokens"),
-                    (Some(_), Some(_)) => (Status::Exact, "stands in litellm_params too, which counts"),
-                    (None, _) => (Status::Manual, "is no number here, and left out"),
+                    (Some(_), None) => (Status::Exact, "price of the target, per million tokens"),
+                    (Some(_), Some(_)) => (Status::Exact, "is also in litellm_params, which takes precedence"),
+                    (None, _) => (Status::Manual, "is not a legal number, and was left out"),
                 };
                 self.report.say(self.about, key, status, note);
                 found = found.or(figure);
@@ -155,13 +160,13 @@ impl Entry<'_> {
         let (input, output) = (side("input_cost_per_token"), side("output_cost_per_token"));
         if input.is_some() != output.is_some() {
             let lacking = if input.is_some() { "output_cost_per_token" } else { "input_cost_per_token" };
-            let note = "is not given, and 0 stands in its place";
+            let note = "is not given, so 0 was used";
             self.report.say(self.about, params.path(lacking), Status::Approximate, note);
         }
         (input.is_some() || output.is_some()).then(|| (input.unwrap_or(0.0), output.unwrap_or(0.0)))
     }
 
-    /// The tokens that fit, as far as `model_info` says.
+    /// The context window, if `model_info` names it.
     pub(super) fn context(&mut self, info: &mut Keys<'_>) -> Option<u32> {
         let mut context = None;
         for name in ["max_input_tokens", "max_tokens"] {
@@ -173,7 +178,7 @@ impl Entry<'_> {
                     (Status::Approximate, "context of the target, which is for requests and answers together")
                 }
                 (Some(_), Some(_)) => (Status::Unsupported, "max_input_tokens counts"),
-                (None, _) => (Status::Manual, "is no number of tokens, and left out"),
+                (None, _) => (Status::Manual, "is not a number of tokens, and was left out"),
             };
             self.report.say(self.about, key, status, note);
             context = context.or(tokens);
@@ -181,7 +186,7 @@ impl Entry<'_> {
         context
     }
 
-    /// What else strategies can be told of the target.
+    /// Labels of the target for strategies.
     pub(super) fn labels(&mut self, params: &mut Keys<'_>, info: &mut Keys<'_>) -> Vec<(String, String)> {
         let mut labels: Vec<(String, String)> = Vec::new();
         let mut add = |keys: &mut Keys<'_>, name: &str| {

@@ -1,11 +1,11 @@
-//! Keys of a deployment that become no part of a target: why, and what there is instead.
+//! Keys of a deployment that do not become part of a target: the reason, and the alternative.
 
 use crate::cli::import::report::Status;
 
-/// Keys with the same fate.
+/// Keys with the same verdict.
 pub(super) type Table = &'static [(&'static [&'static str], Status, &'static str)];
 
-/// Keys of `litellm_params` that mean something here in another place or not at all.
+/// Keys of `litellm_params` that belong elsewhere here, or have no meaning here.
 pub(super) const PARAMS: Table = &[
     (
         &[
@@ -74,11 +74,7 @@ pub(super) const PARAMS: Table = &[
         "each target is tried once and then the next; `routing.retries` says how often a request goes round again",
     ),
     (&["cooldown_time"], Status::Approximate, "`routing.health_check.cooldown` holds for all providers"),
-    (
-        &["max_budget", "budget_duration"],
-        Status::Manual,
-        "Pointsman has no budgets yet, so nothing is held to this one",
-    ),
+    (&["max_budget", "budget_duration"], Status::Manual, "Pointsman has no budgets yet, so this one is not enforced"),
     (
         &[
             "cache_read_input_token_cost",
@@ -127,12 +123,16 @@ pub(super) const PARAMS: Table = &[
             "use_litellm_proxy",
         ],
         Status::Unsupported,
-        "there is no such thing here",
+        "Pointsman has no such feature",
     ),
-    (&["ssl_verify"], Status::Unsupported, "certificates are always verified; `providers[].tls.ca` says whom to trust"),
+    (
+        &["ssl_verify"],
+        Status::Unsupported,
+        "certificates are always verified; `providers[].tls.ca` names the authorities to trust",
+    ),
 ];
 
-/// Keys of `model_info` that mean something here in another place or not at all.
+/// Keys of `model_info` that belong elsewhere here, or have no meaning here.
 pub(super) const INFO: Table = &[
     (
         &[
@@ -158,19 +158,19 @@ pub(super) const INFO: Table = &[
     (
         &["metadata", "description", "version", "litellm_provider", "supported_environments"],
         Status::Unsupported,
-        "nothing reads it here",
+        "Pointsman does not use it",
     ),
 ];
 
 pub(super) fn known(table: Table, key: &str) -> Option<(Status, &'static str)> {
     let found = table.iter().find(|(keys, ..)| keys.contains(&key)).map(|(_, status, note)| (*status, *note));
     let supports = key.starts_with("supports_") || key.starts_with("max_output") || key.starts_with("supported_openai");
-    found.or_else(|| supports.then_some((Status::Unsupported, "nothing reads it here")))
+    found.or_else(|| supports.then_some((Status::Unsupported, "Pointsman does not use it")))
 }
 
-/// Keys of vendors that sign requests in ways of their own.
+/// Keys of vendors that have their own ways of signing requests.
 pub(super) fn signed(key: &str) -> Option<(Status, &'static str)> {
     let signed = ["aws_", "vertex_", "watsonx_", "s3_", "gcs_", "oci_"].iter().any(|begin| key.starts_with(begin))
         || matches!(key, "region_name" | "api_region" | "project_id" | "space_id");
-    signed.then_some((Status::Unsupported, "belongs to a vendor that signs requests in a way of its own"))
+    signed.then_some((Status::Unsupported, "belongs to a vendor that has its own way of signing requests"))
 }

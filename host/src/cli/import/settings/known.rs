@@ -1,17 +1,17 @@
-//! Settings that become nothing in the output: why, and what there is instead.
+//! Settings that do not appear in the output: the reason, and the alternative.
 
 use crate::cli::import::report::Status;
 
-/// Keys with the same fate. A key that ends in `*` stands for all that begin so.
+/// Keys with the same verdict. A key that ends in `*` stands for all keys with that prefix.
 pub(super) type Table = &'static [(&'static [&'static str], Status, &'static str)];
 
 const STATE: &str = "Pointsman's replicas share no state yet";
-const BUDGET: &str = "Pointsman has no budgets yet, so nothing is held to this one";
-const LIMIT: &str = "Pointsman has no limits of clients yet, so nothing is held to this one";
+const BUDGET: &str = "Pointsman has no budgets yet, so this one is not enforced";
+const LIMIT: &str = "Pointsman has no limits for clients yet, so this one is not enforced";
 const CLIENTS: &str = "Pointsman's clients are the keys in server.api_keys; there are none in a database yet";
 const CALLBACK: &str = "metrics for Prometheus are at /metrics; there is no other export yet";
 const FIDELITY: &str = "requests reach the provider byte for byte";
-const NONE: &str = "there is no such thing here";
+const NONE: &str = "Pointsman has no such feature";
 
 pub(super) const TOP: Table = &[
     (
@@ -57,7 +57,7 @@ pub(super) const ROUTER: Table = &[
     (
         &["allowed_fails_policy", "model_group_allowed_fails_policy"],
         Status::Approximate,
-        "which failures put a provider out is fixed: refused keys and connections at once, others after health_check.failures",
+        "the failures that eject a provider are fixed: refused keys and connections at once, others after health_check.failures",
     ),
     (
         &["enable_pre_call_checks", "enable_pre_call_check"],
@@ -74,8 +74,8 @@ pub(super) const ROUTER: Table = &[
         Status::Manual,
         "tags are labels of targets; a strategy that reads routing.attributes can choose by them",
     ),
-    (&["routing_strategy_args"], Status::Manual, "what the strategy can be told stands under strategies.NAME.config"),
-    (&["default_max_parallel_requests"], Status::Manual, "providers[].max_concurrent says it for each"),
+    (&["routing_strategy_args"], Status::Manual, "the options of a strategy are under strategies.NAME.config"),
+    (&["default_max_parallel_requests"], Status::Manual, "set providers[].max_concurrent for each provider"),
     (&["default_litellm_params"], Status::Unsupported, FIDELITY),
     (&["caching_groups", "cache_responses"], Status::Unsupported, "answers are not cached"),
     (
@@ -84,7 +84,7 @@ pub(super) const ROUTER: Table = &[
         "requests that wait are served first come, first served",
     ),
     (&["client_ttl", "ignore_invalid_deployments", "router_general_settings"], Status::Unsupported, NONE),
-    (&["alerting_config"], Status::Unsupported, "nothing is alerted from here; metrics for Prometheus are at /metrics"),
+    (&["alerting_config"], Status::Unsupported, "Pointsman sends no alerts; metrics for Prometheus are at /metrics"),
     (&["assistants_config", "search_tools", "guardrail_list", "auto_router*"], Status::Unsupported, NONE),
 ];
 
@@ -160,7 +160,7 @@ pub(super) const LITELLM: Table = &[
     (
         &["ssl_verify", "ssl_certificate", "ssl_security_level"],
         Status::Unsupported,
-        "certificates are always verified; `providers[].tls` says whom to trust and which certificate to show",
+        "certificates are always verified; `providers[].tls` names the authorities to trust and the client certificate",
     ),
     (
         &["force_ipv4", "aiohttp_trust_env", "disable_aiohttp*", "network_mock"],
@@ -245,13 +245,9 @@ pub(super) const GENERAL: Table = &[
             "use_x_forwarded_for",
         ],
         Status::Unsupported,
-        "clients show a key of server.api_keys, in Authorization, x-api-key or api-key",
+        "clients send a key of server.api_keys in Authorization, x-api-key or api-key",
     ),
-    (
-        &["litellm_key_header_name"],
-        Status::Manual,
-        "keys are read from Authorization, x-api-key and api-key alone so far",
-    ),
+    (&["litellm_key_header_name"], Status::Manual, "keys are read only from Authorization, x-api-key and api-key"),
     (&["max_parallel_requests"], Status::Manual, LIMIT),
     (
         &["key_management_*", "use_azure_key_vault", "use_google_kms", "secret_manager*"],
@@ -261,7 +257,7 @@ pub(super) const GENERAL: Table = &[
     (
         &["alerting*", "alert_types", "alert_to_webhook_url", "spend_report_frequency"],
         Status::Unsupported,
-        "nothing is alerted from here; metrics for Prometheus are at /metrics",
+        "Pointsman sends no alerts; metrics for Prometheus are at /metrics",
     ),
     (
         &["pass_through_endpoints", "use_client_credentials_pass_through_routes"],
@@ -287,14 +283,14 @@ pub(super) const GENERAL: Table = &[
     (
         &["forward_openai_org_id", "forward_client_headers_to_llm_api", "forward_llm_provider_auth_headers"],
         Status::Approximate,
-        "other headers than those about the client are forwarded anyway; server.forward_headers adds more of them",
+        "all headers are forwarded except those about the client; server.forward_headers adds some of these",
     ),
-    (&["allowed_ips"], Status::Unsupported, "a firewall does so better"),
+    (&["allowed_ips"], Status::Unsupported, "use a firewall for it"),
     (&["max_response_size_mb"], Status::Unsupported, "answers are passed on as they come, and have no limit"),
     (
         &["health_check_*", "use_shared_health_check", "background_health_check_*"],
         Status::Unsupported,
-        "checks ask for the list of models alone",
+        "checks only ask for the list of models",
     ),
     (
         &[
@@ -313,7 +309,7 @@ pub(super) const GENERAL: Table = &[
     ),
 ];
 
-/// The fate of a key, if a table has it.
+/// The verdict on a key, if a table has it.
 pub(super) fn of(table: Table, key: &str) -> Option<(Status, &'static str)> {
     let same = |known: &&str| match known.strip_suffix('*') {
         Some(begin) => key.starts_with(begin),
