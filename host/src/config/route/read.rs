@@ -62,6 +62,9 @@ pub(in crate::config) fn routes(
     drafts.into_iter().map(|draft| draft.route).collect()
 }
 
+/// The name of the route that every configuration has, for what belongs to none of its own.
+const RESERVED: &str = "default";
+
 fn route(
     reader: &mut Reader<'_>,
     section: &Section<'_>,
@@ -144,6 +147,11 @@ fn name(
             .is_none()
             .then(|| "a route without a `name` has the name of its first model; give it a `name`".to_owned());
         reader.findings.problem(&found.at, wrong, help);
+        return None;
+    }
+    if found.text == RESERVED {
+        let message = format!("{} is the name of the route of everything that belongs to no other", quoted(RESERVED));
+        reader.findings.problem(&found.at, message, Some("give the route another `name`".to_owned()));
         return None;
     }
     if let Some(other) = names.get(&found.text) {
