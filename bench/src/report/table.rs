@@ -52,8 +52,8 @@ pub fn cell(spread: Spread, digits: usize) -> String {
     }
 }
 
-/// The way a row is computed from the measurements.
-enum Form {
+/// The basis of a row: the figure alone, or beside another target's.
+enum Basis {
     /// The figure itself.
     Plain,
     /// Its ratio to nginx's figure.
@@ -62,34 +62,34 @@ enum Form {
     Added,
 }
 
-/// The rows of the table of all targets: title, measure, figure, form, digits.
-const ROWS: &[(&str, &str, &str, Form, usize)] = &[
-    ("1 KB: CPU µs/request", "1k", "cpu_us", Form::Plain, 1),
-    ("  x nginx", "1k", "cpu_us", Form::ToNginx, 2),
-    ("  requests/s", "1k", "per_second", Form::Plain, 0),
-    ("  load and mock, of their core", "1k", "load_core_share", Form::Plain, 2),
-    ("32 KB: CPU µs/request", "32k", "cpu_us", Form::Plain, 1),
-    ("  x nginx", "32k", "cpu_us", Form::ToNginx, 2),
-    ("  requests/s", "32k", "per_second", Form::Plain, 0),
-    ("1 MB: CPU µs/request", "1m", "cpu_us", Form::Plain, 0),
-    ("  x nginx", "1m", "cpu_us", Form::ToNginx, 2),
-    ("  requests/s", "1m", "per_second", Form::Plain, 0),
-    ("SSE 5 ms apart: CPU µs/event", "paced", "cpu_us", Form::Plain, 1),
-    ("  x nginx", "paced", "cpu_us", Form::ToNginx, 2),
-    ("  events/s (12,800 offered)", "paced", "per_second", Form::Plain, 0),
-    ("SSE together: CPU µs/event", "burst", "cpu_us", Form::Plain, 1),
-    ("  x nginx", "burst", "cpu_us", Form::ToNginx, 2),
-    ("  events/s", "burst", "per_second", Form::Plain, 0),
-    ("500/s: p50 µs", "rate500", "p50_us", Form::Plain, 0),
-    ("  added p50", "rate500", "p50_us", Form::Added, 0),
-    ("  added p99", "rate500", "p99_us", Form::Added, 0),
-    ("2,000/s: p50 µs", "rate2000", "p50_us", Form::Plain, 0),
-    ("  added p50", "rate2000", "p50_us", Form::Added, 0),
-    ("  added p99", "rate2000", "p99_us", Form::Added, 0),
-    ("RSS idle, MB", "1k", "rss_idle_mb", Form::Plain, 1),
-    ("RSS loaded, MB", "1k", "rss_loaded_mb", Form::Plain, 1),
-    ("RSS per live stream, KB", "slow", "kb_per_stream", Form::Plain, 1),
-    ("1,000 streams, all begun, ms", "slow", "all_begun_ms", Form::Plain, 0),
+/// The rows of the table of all targets: title, measure, figure, basis, digits.
+const ROWS: &[(&str, &str, &str, Basis, usize)] = &[
+    ("1 KB: CPU µs/request", "1k", "cpu_us", Basis::Plain, 1),
+    ("  x nginx", "1k", "cpu_us", Basis::ToNginx, 2),
+    ("  requests/s", "1k", "per_second", Basis::Plain, 0),
+    ("  load and mock, of their core", "1k", "load_core_share", Basis::Plain, 2),
+    ("32 KB: CPU µs/request", "32k", "cpu_us", Basis::Plain, 1),
+    ("  x nginx", "32k", "cpu_us", Basis::ToNginx, 2),
+    ("  requests/s", "32k", "per_second", Basis::Plain, 0),
+    ("1 MB: CPU µs/request", "1m", "cpu_us", Basis::Plain, 0),
+    ("  x nginx", "1m", "cpu_us", Basis::ToNginx, 2),
+    ("  requests/s", "1m", "per_second", Basis::Plain, 0),
+    ("SSE 5 ms apart: CPU µs/event", "paced", "cpu_us", Basis::Plain, 1),
+    ("  x nginx", "paced", "cpu_us", Basis::ToNginx, 2),
+    ("  events/s (12,800 offered)", "paced", "per_second", Basis::Plain, 0),
+    ("SSE together: CPU µs/event", "burst", "cpu_us", Basis::Plain, 1),
+    ("  x nginx", "burst", "cpu_us", Basis::ToNginx, 2),
+    ("  events/s", "burst", "per_second", Basis::Plain, 0),
+    ("500/s: p50 µs", "rate500", "p50_us", Basis::Plain, 0),
+    ("  added p50", "rate500", "p50_us", Basis::Added, 0),
+    ("  added p99", "rate500", "p99_us", Basis::Added, 0),
+    ("2,000/s: p50 µs", "rate2000", "p50_us", Basis::Plain, 0),
+    ("  added p50", "rate2000", "p50_us", Basis::Added, 0),
+    ("  added p99", "rate2000", "p99_us", Basis::Added, 0),
+    ("RSS idle, MB", "1k", "rss_idle_mb", Basis::Plain, 1),
+    ("RSS loaded, MB", "1k", "rss_loaded_mb", Basis::Plain, 1),
+    ("RSS per live stream, KB", "slow", "kb_per_stream", Basis::Plain, 1),
+    ("1,000 streams, all begun, ms", "slow", "all_begun_ms", Basis::Plain, 0),
 ];
 
 /// The other forms of Pointsman beside the plain one; `None` when they were not measured.
@@ -118,9 +118,9 @@ pub fn figures(results: &Results) -> Table {
     let mut table = Table::new([""].into_iter().chain(targets.iter().copied()));
     for (title, measure, figure, kind, digits) in ROWS {
         let of = |target: &&str| match kind {
-            Form::Plain => results.spread(target, measure, figure),
-            Form::ToNginx => results.ratio(target, "nginx", measure, figure),
-            Form::Added => results.difference(target, "direct", measure, figure),
+            Basis::Plain => results.spread(target, measure, figure),
+            Basis::ToNginx => results.ratio(target, "nginx", measure, figure),
+            Basis::Added => results.difference(target, "direct", measure, figure),
         };
         let spreads: Vec<Option<Spread>> = targets.iter().map(of).collect();
         if spreads.iter().any(Option::is_some) {
