@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn load(component: &[u8]) {
     let provider = |index| TargetFacts { weight: 1.0 + f64::from(index), ..TargetFacts::named(format!("p{index}")) };
-    let providers = (0..3).map(provider).collect();
+    let providers = (0..3).map(provider).collect::<Vec<_>>();
     let strategy = match strategy::load_component("fuzz", component, &serde_json::json!({}), providers) {
         Ok(strategy) => strategy,
         Err(error) => {
