@@ -56,7 +56,7 @@ fn a_component_that_takes_more_than_it_may_is_refused_with_what_it_takes() {
     for (limits, words) in [
         ("{compile_timeout: 0.05}", "takes longer than 0.05 s to compile"),
         ("{compile_memory: 67108864}", "takes more than 64 MiB of memory to compile"),
-        ("{max_bytes: 1048576}", "is larger than 1 MiB, as `strategies.limits.max_bytes` has it"),
+        ("{max_bytes: 1048576}", "is larger than 1 MiB, the limit set by `strategies.limits.max_bytes`"),
     ] {
         let config = configured(folder.path(), &large, limits);
         let mut command = check(&config);

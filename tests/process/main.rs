@@ -139,7 +139,7 @@ fn a_certificate_that_cannot_be_used_is_listed_with_the_other_problems() {
     let (code, _, stderr) = run(check(&file));
     assert!(code == Some(2) && stderr.contains("broken.wasm"), "{code:?} {stderr}");
     let expected = format!("{NAME}:5: server.tls.cert: {}/c.pem holds no certificate", folder.path().display());
-    assert!(stderr.contains(&expected) && stderr.contains("help: a PEM file"), "{stderr}");
+    assert!(stderr.contains(&expected) && stderr.contains("help: use a PEM file"), "{stderr}");
 }
 
 #[tokio::test]
