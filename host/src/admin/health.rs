@@ -115,7 +115,7 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     fields
 }
 
-/// A provider's state in a word, one of [`metrics::state::STATES`].
+/// A provider's state in a word, one of [`STATES`](crate::metrics::state::STATES).
 pub(super) fn state_word(health: &Health, now: Instant) -> &'static str {
     match health.standing(now) {
         Standing::Ejected => "ejected",
