@@ -45,7 +45,8 @@ fn offers(criterion: &mut Criterion) {
 fn lookups(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("routes");
     for count in [1, 10, 1000] {
-        let model = |index: usize| if index % 2 == 0 { format!("model-{index}") } else { format!("'m{index}-*'") };
+        let model =
+            |index: usize| if index.is_multiple_of(2) { format!("model-{index}") } else { format!("'m{index}-*'") };
         let routes: String = (0..count).map(|index| format!("  - {{models: [{}]}}\n", model(index))).collect();
         let text = format!("providers: [{{name: a, base_url: 'http://a/v1', api_key: k}}]\nroutes:\n{routes}");
         let config = config::parse(&text, Path::new("bench.yaml"), &|_| None, strategy::builtins()).expect("valid");

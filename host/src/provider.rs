@@ -1,8 +1,8 @@
 //! The providers: who they are, how they are, and who works on what.
 //!
-//! A [`Provider`] is one of them, the [`Fleet`] all of one configuration. What must be seen together, their health, is one immutable [`Snapshot`]
-//! behind one `ArcSwap` of the [`Board`]; counters are relaxed atomics; limits are slots that travel with the answer's
-//! body.
+//! A [`Provider`] is one of them, the [`Fleet`] is all of one configuration. Their health must be seen together, and so is
+//! one immutable [`Snapshot`] behind one `ArcSwap` of the [`Board`](board::Board); counters are relaxed atomics; limits are
+//! slots that travel with the answer's body.
 
 use std::sync::Arc;
 

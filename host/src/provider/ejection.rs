@@ -112,7 +112,7 @@ pub struct Attempt<'a> {
     pub model: ModelKey,
     /// True when a rate limit is about all models.
     pub limits_account: bool,
-    /// The reason, where there is more to say, in the words of [`Provider::describe`](super::Provider::describe).
+    /// The reason, where there is more to say, in the words of [`Permit::describe`](super::Permit::describe).
     pub reason: Option<&'a str>,
 }
 
