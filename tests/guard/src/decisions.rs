@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use pointsman::config::{StrategyChoice, StrategySource};
 use pointsman::routing::{Candidate, Facts, Strategy as _, TargetFacts, Tier};
-use pointsman::strategy::{self, Succession};
+use pointsman::strategy::Succession;
 
 use crate::valgrind::{self, instructions};
 
@@ -39,7 +39,14 @@ pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
     };
     let strategy = Succession::start(&choice, (0..PROVIDERS).map(provider).collect::<Vec<_>>())?;
     let candidates: Vec<Candidate> = (0..PROVIDERS)
-        .map(|provider| Candidate { provider, in_flight: provider % 7, latency_us: 900, failure_permille: 1 })
+        .map(|target| Candidate {
+            target,
+            in_flight: target % 7,
+            latency_us: 900,
+            failure_permille: 1,
+            requests_left: 1000,
+            tokens_left: 1000,
+        })
         .collect();
     let mut firsts = vec![0_u32; candidates.len()];
     for seq in 0..times {
@@ -57,6 +64,9 @@ pub fn make(cache: &Path, times: u32) -> anyhow::Result<()> {
 fn provider(index: u32) -> TargetFacts {
     TargetFacts {
         name: format!("provider-{index}"),
+        provider: format!("provider-{index}"),
+        model: String::new(),
+        context: 0,
         kind: "openai",
         weight: 1.0 + f64::from(index % 3),
         fallback_only: false,
@@ -77,6 +87,12 @@ fn facts(seq: u32) -> Facts<'static> {
         model: "gpt-4o-mini",
         streaming: false,
         body_bytes: 1_000,
+        route: "default",
+        client: "",
+        prompt_tokens: 250,
+        max_tokens: 0,
         affinity: 0,
+        attributes: &[],
+        prompt: "",
     }
 }
