@@ -5,7 +5,7 @@
 
 mod time_of_day;
 
-use pointsman_guest::{Candidates, Decision, TargetIndex, Request, Setup, Strategy};
+use pointsman_guest::{Candidates, Decision, Request, Setup, Strategy, TargetIndex};
 use serde::Deserialize;
 
 use time_of_day::TimeOfDay;
