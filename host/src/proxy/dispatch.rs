@@ -119,7 +119,7 @@ impl Dispatcher<'_> {
     /// # Errors
     ///
     /// [`ProxyError`]: nothing could be answered with.
-    pub async fn dispatch(&self, order: &Order, story: &mut Telling) -> Result<Answered, ProxyError> {
+    pub async fn dispatch(self, order: &Order, story: &mut Telling) -> Result<Answered, ProxyError> {
         let (route, eligible) = self.destination(order);
         story.routed(&route);
         let falls_back = order.endpoint.class == Class::Generate && route.falls_back();

@@ -88,13 +88,14 @@ impl Proxy {
     /// # Errors
     ///
     /// [`ProxyError`]: nothing could be answered with.
-    pub async fn dispatch(
-        &self,
-        generation: &Generation,
-        order: &Order,
-        story: &mut Telling,
-    ) -> Result<Answered, ProxyError> {
-        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(order, story).await
+    pub fn dispatch<'a>(
+        &'a self,
+        generation: &'a Generation,
+        order: &'a Order,
+        story: &'a mut Telling,
+    ) -> impl Future<Output = Result<Answered, ProxyError>> + Send + 'a {
+        // No future around a future: it is large, and each one more moves it once more.
+        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(order, story)
     }
 
     /// Takes a slot of the queue, and says how long that took.

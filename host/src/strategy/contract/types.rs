@@ -84,9 +84,9 @@ pub struct Request<'a> {
     pub now_ms: u64,
     pub tier: Tier,
     pub attempts: u32,
-    pub route: &'a str,
-    pub client: &'a str,
-    pub model: &'a str,
+    pub route: Text<'a>,
+    pub client: Text<'a>,
+    pub model: Text<'a>,
     pub streaming: bool,
     #[component(name = "body-bytes")]
     pub body_bytes: u32,
@@ -95,9 +95,69 @@ pub struct Request<'a> {
     #[component(name = "max-tokens")]
     pub max_tokens: u32,
     pub affinity: u64,
-    pub attributes: &'a [(&'a str, &'a str)],
-    pub prompt: &'a str,
+    pub attributes: Pairs<'a>,
+    pub prompt: Text<'a>,
 }
+
+/// A `string` that is empty as a rule: then no memory of the guest is asked for, which would take a call of it.
+#[derive(Clone, Copy)]
+pub struct Text<'a>(pub &'a str);
+
+/// A `list<tuple<string, string>>` of which the same is true.
+#[derive(Clone, Copy)]
+pub struct Pairs<'a>(pub &'a [(&'a str, &'a str)]);
+
+/// Makes `$type` what `$derived` is, of which nothing is written but its length when it is empty. `$align` is the alignment
+/// of its items, and so an address that an empty list may have.
+macro_rules! sparse {
+    ($type:ty as $derived:ty, $align:literal) => {
+        #[expect(unsafe_code, reason = "the trait is unsafe; all that it promises is what the derived type promises")]
+        // SAFETY: the layout, the check against the component's type and the flat form are those of the derived type.
+        unsafe impl ComponentType for $type {
+            type Lower = <$derived as ComponentType>::Lower;
+            const ABI: CanonicalAbiInfo = <$derived as ComponentType>::ABI;
+
+            fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+                <$derived as ComponentType>::typecheck(ty, types)
+            }
+        }
+
+        #[expect(
+            unsafe_code,
+            reason = "the trait is unsafe; what is written where is checked like everything in safe code"
+        )]
+        // SAFETY: everything goes through the derived type but an empty list, whose canonical form is an aligned address
+        // within the memory, and the length 0.
+        unsafe impl Lower for $type {
+            fn linear_lower_to_flat<T>(
+                &self,
+                cx: &mut LowerContext<'_, T>,
+                ty: InterfaceType,
+                dst: &mut std::mem::MaybeUninit<Self::Lower>,
+            ) -> Result<()> {
+                self.0.linear_lower_to_flat(cx, ty, dst)
+            }
+
+            fn linear_lower_to_memory<T>(
+                &self,
+                cx: &mut LowerContext<'_, T>,
+                ty: InterfaceType,
+                offset: usize,
+            ) -> Result<()> {
+                if !self.0.is_empty() {
+                    return self.0.linear_lower_to_memory(cx, ty, offset);
+                }
+                let place = &mut cx.as_slice_mut()[offset..][..8];
+                place[..4].copy_from_slice(&u32::to_le_bytes($align));
+                place[4..].fill(0);
+                Ok(())
+            }
+        }
+    };
+}
+
+sparse!(Text<'_> as &'static str, 1);
+sparse!(Pairs<'_> as &'static [(&'static str, &'static str)], 4);
 
 /// `candidate`
 #[derive(Clone, Copy, ComponentType, Lower)]
