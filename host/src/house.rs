@@ -90,7 +90,7 @@ fn rooms() -> Vec<(String, String, String, usize)> {
         let first = relative.components().next().expect("a file").as_os_str().to_string_lossy();
         let room = first.trim_end_matches(".rs").to_owned();
         let text = fs::read_to_string(file).expect("readable");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = text.split("\n#[cfg(test)]").next().unwrap_or_default();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
         (room, relative.display().to_string(), lines.collect::<Vec<_>>().join("\n"), code.lines().count())
     };

@@ -18,6 +18,8 @@ use std::{mem, thread};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+mod standing;
+
 use super::blueprint::Blueprint;
 use super::call::ComponentStrategy;
 use super::contract::guest::Info;
@@ -29,18 +31,15 @@ use crate::routing::{Candidate, Decision, Facts, Origin, Report, RouteFacts, Str
 use crate::wasm::artifact;
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
-use crate::wasm::fault::Counters;
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Journal;
+use standing::{Names, Standing, Wanted};
 
 /// Calls after which a new strategy has proved itself.
 const TRIAL_CALLS: u64 = 10_000;
 
 /// The fault within them that brings the previous one back. As many as it takes to be left alone for a while.
 const TRIAL_FAULTS: u64 = 3;
-
-/// Names whose counters are kept. More than this would be a configuration that invents names.
-const NAMES: usize = 16;
 
 /// The strategy of one configuration.
 ///
@@ -76,51 +75,6 @@ enum Purpose {
     /// A test of what happens to a strategy that would not pass the trial.
     #[cfg(test)]
     Test,
-}
-
-/// What a configuration wants to decide.
-#[derive(PartialEq)]
-struct Wanted {
-    name: String,
-    digest: Digest,
-    setup: Setup,
-}
-
-impl Wanted {
-    /// Whether the component and its configuration are the same.
-    fn is_made_like(&self, digest: Digest, setup: &Setup) -> bool {
-        self.digest == digest && (&self.setup.config, self.setup.prompt) == (&setup.config, setup.prompt)
-    }
-}
-
-/// How far the one that a configuration wants has come.
-#[derive(Clone)]
-enum Standing {
-    /// It decides, and nobody stands by.
-    Settled,
-    /// It decides, and this one stands by.
-    OnTrial(Arc<ComponentStrategy>),
-    /// The previous one decides.
-    RolledBack { reason: String },
-}
-
-/// The counters of all names that strategies of this process have gone by, the latest last.
-#[derive(Default)]
-struct Names(Mutex<Vec<(String, Arc<Counters>)>>);
-
-impl Names {
-    /// Those of this name, which go on where they stand.
-    fn counters(&self, name: &str) -> Arc<Counters> {
-        let mut names = self.0.lock();
-        let known = names.iter().position(|(known, _)| known == name);
-        let entry = known.map(|index| names.remove(index)).unwrap_or_else(|| (name.to_owned(), Arc::default()));
-        let counters = Arc::clone(&entry.1);
-        names.push(entry);
-        if names.len() > NAMES {
-            names.remove(0);
-        }
-        counters
-    }
 }
 
 /// The bytes of the chosen component.

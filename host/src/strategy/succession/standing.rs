@@ -1,0 +1,59 @@
+//! What a configuration wants to decide, how far that has come, and the counters of everything that has decided.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::strategy::call::ComponentStrategy;
+use crate::strategy::instance::Setup;
+use crate::wasm::digest::Digest;
+use crate::wasm::fault::Counters;
+
+/// Names whose counters are kept: as many as routes may reasonably have strategies. More would be a configuration that
+/// invents names.
+const NAMES: usize = 1024;
+
+/// What a configuration wants to decide.
+#[derive(PartialEq)]
+pub(super) struct Wanted {
+    pub name: String,
+    pub digest: Digest,
+    pub setup: Setup,
+}
+
+impl Wanted {
+    /// Whether the component and its configuration are the same.
+    pub fn is_made_like(&self, digest: Digest, setup: &Setup) -> bool {
+        self.digest == digest && (&self.setup.config, self.setup.prompt) == (&setup.config, setup.prompt)
+    }
+}
+
+/// How far the one that a configuration wants has come.
+#[derive(Clone)]
+pub(super) enum Standing {
+    /// It decides, and nobody stands by.
+    Settled,
+    /// It decides, and this one stands by.
+    OnTrial(Arc<ComponentStrategy>),
+    /// The previous one decides.
+    RolledBack { reason: String },
+}
+
+/// The counters of all names that strategies of this process have gone by, the latest last.
+#[derive(Default)]
+pub(super) struct Names(pub Mutex<Vec<(String, Arc<Counters>)>>);
+
+impl Names {
+    /// Those of this name, which go on where they stand.
+    pub fn counters(&self, name: &str) -> Arc<Counters> {
+        let mut names = self.0.lock();
+        let known = names.iter().position(|(known, _)| known == name);
+        let entry = known.map(|index| names.remove(index)).unwrap_or_else(|| (name.to_owned(), Arc::default()));
+        let counters = Arc::clone(&entry.1);
+        names.push(entry);
+        if names.len() > NAMES {
+            names.remove(0);
+        }
+        counters
+    }
+}
