@@ -117,7 +117,7 @@ async fn becomes_a_strategy(language: &'static str) {
     let component = project.join(format!("strategies/{NAME}.wasm"));
     let examined = Process::command(&["strategy", "check", component.to_str().expect("text")]).output();
     let examined = String::from_utf8_lossy(&examined.expect("the binary starts").stdout).into_owned();
-    assert!(examined.contains("a strategy, contract 0.2.x"), "{examined}");
+    assert!(examined.contains("a strategy, contract 0.3.x"), "{examined}");
     let check = || {
         let output = Process::command(&["check", "--config", config.to_str().expect("text")]).output();
         let output = output.expect("the binary starts");
