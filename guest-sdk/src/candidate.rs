@@ -35,12 +35,12 @@ impl<'a> Candidate<'a> {
         &self.target.model
     }
 
-    /// How many tokens a request and its answer may have together; `None` when the configuration does not say.
+    /// The tokens that a request and its answer may have together; `None` when the configuration does not say.
     pub fn context(self) -> Option<u32> {
         (self.target.context > 0).then_some(self.target.context)
     }
 
-    /// Whether so many tokens, of a request and its answer together, fit into its context; also true when that is not known.
+    /// True when so many tokens, of a request and its answer together, fit into its context; also true when that is not known.
     pub fn has_room_for(self, tokens: u32) -> bool {
         self.context().is_none_or(|context| tokens <= context)
     }
@@ -55,12 +55,12 @@ impl<'a> Candidate<'a> {
         self.target.weight
     }
 
-    /// Whether the host holds it back until every other target has failed or is unhealthy.
+    /// True when the host holds it back until every other target has failed or is unhealthy.
     pub fn fallback_only(self) -> bool {
         self.target.fallback_only
     }
 
-    /// How many requests its provider may work on at once; `None` means without limit.
+    /// The requests that its provider may work on at once; `None` means without limit.
     pub fn max_concurrent(self) -> Option<u32> {
         (self.target.max_concurrent > 0).then_some(self.target.max_concurrent)
     }
@@ -85,7 +85,7 @@ impl<'a> Candidate<'a> {
         self.facts.in_flight
     }
 
-    /// Whether the provider works on as many requests as it may: one more would wait for a slot.
+    /// True when the provider works on as many requests as it may: one more would wait for a slot.
     pub fn is_full(self) -> bool {
         self.max_concurrent().is_some_and(|limit| self.in_flight() >= limit)
     }
@@ -133,7 +133,7 @@ impl<'a> Candidates<'a> {
         self.facts.len()
     }
 
-    /// Whether all were left out.
+    /// True when all were left out.
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty()
     }

@@ -16,7 +16,7 @@ pub struct Running<S>(RefCell<Option<Started<S>>>);
 pub(crate) struct Started<S> {
     strategy: S,
     targets: Vec<Target>,
-    /// What [`Strategy::reasons`] says.
+    /// The texts of [`Strategy::reasons`].
     pub(crate) own_reasons: Vec<String>,
 }
 

@@ -79,7 +79,7 @@ impl<'a> Order<'a> {
         self.candidates.iter().copied()
     }
 
-    /// Whether nothing is left.
+    /// True when nothing is left.
     pub fn is_empty(&self) -> bool {
         self.candidates.is_empty()
     }

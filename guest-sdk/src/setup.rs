@@ -46,7 +46,7 @@ impl Setup {
         &self.attributes
     }
 
-    /// Whether requests come with their prompt.
+    /// True when requests come with their prompt.
     pub fn has_prompt(&self) -> bool {
         self.prompt
     }

@@ -118,7 +118,7 @@ impl<S: Strategy> Harness<S> {
         })
     }
 
-    /// What the host measures of `target` from now on: `harness.candidate("a").in_flight = 3`.
+    /// The measurements of `target` from now on: `harness.candidate("a").in_flight = 3`.
     ///
     /// # Panics
     ///

@@ -34,7 +34,7 @@ impl Causes {
         Self { requests, looks: looks.ok(), watched }
     }
 
-    /// How the files look as far as it is known by now.
+    /// The state of the files, as far as it is known by now.
     pub fn look(&mut self) -> Look {
         self.looks.as_mut().map(|looks| looks.borrow_and_update().clone()).unwrap_or_default()
     }

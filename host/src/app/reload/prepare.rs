@@ -22,7 +22,7 @@ pub struct Reading {
     known: Vec<PathBuf>,
     /// They, and those that the configuration names.
     pub files: Vec<PathBuf>,
-    /// How they looked before they were read, since what changes from then on is another change.
+    /// The state of the files before they were read: what changes from then on is another change.
     pub looked: Look,
     config: anyhow::Result<Config>,
 }
@@ -61,7 +61,7 @@ pub async fn read(source: Source, mut known: Vec<PathBuf>) -> Reading {
 pub struct Preparation {
     errand: Errand,
     task: JoinHandle<Prepared>,
-    /// What came of it, if it has ended and nobody wanted it.
+    /// The outcome, if it has ended and nobody wanted it.
     unwanted: Option<Prepared>,
 }
 
@@ -88,7 +88,7 @@ impl Preparation {
         Self { errand, task, unwanted: None }
     }
 
-    /// What came of it; to be asked for once.
+    /// The outcome; to be asked for once.
     pub async fn prepared(&mut self) -> Prepared {
         (&mut self.task).await.unwrap_or_else(|error| (Look::default(), Err(error.into())))
     }

@@ -20,7 +20,9 @@ impl Dispatcher<'_> {
         now: Instant,
     ) -> (Vec<u32>, Instant) {
         let unserved = &course.route.unserved;
-        let seq = course.eligible.next_seq(tier);
+        // Requests for stored things ask no strategy, and must not move its rotation on.
+        let stored = course.order.endpoint.class == Class::Stored;
+        let seq = if stored { 0 } else { course.eligible.next_seq(tier) };
         if unserved.is_empty() || !course.may_be_unserved() {
             return self.decide((tier, seq), &candidates, course, story, now);
         }
