@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room the rooms that it may import. Every room may import `config`.
-const MAY_KNOW: [(&str, &[&str]); 23] = [
+const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("config", &[]),
     ("routing", &[]),
     ("certificates", &[]),
@@ -22,10 +22,11 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("wasm", &["routing"]),
     ("provider", &["routing", "slots", "metrics", "patience", "certificates"]),
     ("strategy", &["routing", "wasm"]),
+    ("approach", &["routing", "wasm"]),
     ("observe", &["routing", "provider", "metrics", "telemetry"]),
     ("listener", &["certificates"]),
-    ("proxy", &["routing", "provider", "observe", "listener", "queue", "metrics", "patience", "telemetry"]),
-    ("workbench", &["routing", "wasm", "strategy", "provider", "proxy", "queue", "metrics", "html"]),
+    ("proxy", &["routing", "approach", "provider", "observe", "listener", "queue", "metrics", "patience", "telemetry"]),
+    ("workbench", &["routing", "wasm", "strategy", "approach", "provider", "proxy", "queue", "metrics", "html"]),
     ("admin", &["routing", "provider", "proxy", "listener", "metrics", "telemetry", "html"]),
     (
         "app",
@@ -33,6 +34,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
             "routing",
             "wasm",
             "strategy",
+            "approach",
             "provider",
             "proxy",
             "listener",
@@ -52,6 +54,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
             "routing",
             "wasm",
             "strategy",
+            "approach",
             "workbench",
             "provider",
             "proxy",
@@ -66,7 +69,11 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
 ];
 
 /// Libraries that only these rooms may name.
-const LIBRARIES: [(&str, &[&str]); 2] = [("wasmtime", &["wasm", "strategy"]), ("hyper::client", &["provider", "cli"])];
+const LIBRARIES: [(&str, &[&str]); 3] = [
+    ("wasmtime", &["wasm", "strategy", "approach"]),
+    ("wasmtime_wasi", &["wasm", "strategy", "approach"]),
+    ("hyper::client", &["provider", "cli"]),
+];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("the source is there").flatten() {

@@ -11,7 +11,8 @@
 //! | [`patience`], [`memory`] | deadlines that tolerate a pause of the process; the memory that bodies may use |
 //! | [`queue`], [`slots`] | limits on requests in flight; requests that wait are served first come, first served |
 //! | [`routing`] | PURE: routes, targets, candidates, decisions, outcomes, tiers; the trait of a strategy |
-//! | [`wasm`], [`strategy`] | the host of WebAssembly guests, and of strategies; the only modules that name wasmtime |
+//! | [`wasm`], [`strategy`] | the host of WebAssembly guests, and of strategies |
+//! | [`approach`] | the host of approaches, which ask the model more than once; only these three name wasmtime |
 //! | [`provider`] | the providers and their health: client, permits, ejection; one snapshot behind one `ArcSwap` |
 //! | [`observe`], [`metrics`], [`telemetry`] | the story of a request and its readers: the log, Prometheus |
 //! | [`workbench`] | for authors of strategies: examine, test, replay, and simulate on a virtual clock |
@@ -26,6 +27,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod approach;
 pub mod certificates;
 pub mod cli;
 pub mod config;
