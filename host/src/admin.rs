@@ -215,7 +215,7 @@ impl Operations {
         let now = Instant::now();
         let providers = fleet.providers().iter().map(|provider| ProviderState {
             name: &provider.config.name,
-            state: state_word(snapshot.of(provider.record()), now),
+            state: state_word(snapshot.of(provider.seat()), now),
             in_flight: provider.in_flight(),
             slots: provider.config.max_concurrent,
         });

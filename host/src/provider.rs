@@ -28,7 +28,7 @@ pub mod words;
 
 use crate::config;
 use crate::metrics::ProviderMetrics;
-use board::Record;
+use board::Seat;
 pub use board::Snapshot;
 use bounds::Bounds;
 use client::Client;
@@ -53,32 +53,32 @@ pub struct Provider {
     pub masks: Masks,
     /// What is counted of it.
     pub metrics: ProviderMetrics,
-    record: Arc<Record>,
+    seat: Arc<Seat>,
 }
 
 impl Provider {
     /// Requests it works on.
     pub fn in_flight(&self) -> u32 {
-        self.record.gauge.in_flight()
+        self.seat.gauge.in_flight()
     }
 
     /// Whether a slot is free right now.
     pub fn has_free_slot(&self) -> bool {
-        self.record.slots.has_free()
+        self.seat.slots.has_free()
     }
 
     /// What is known of it.
-    pub fn record(&self) -> &Record {
-        &self.record
+    pub fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     /// The provider's list of models.
     pub fn listing(&self) -> &listing::Listing {
-        &self.record.listing
+        &self.seat.listing
     }
 
     /// Its measured latency and failures.
     pub fn latency(&self) -> &latency::Latency {
-        &self.record.gauge.latency
+        &self.seat.gauge.latency
     }
 }

@@ -46,7 +46,7 @@ use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use attempt::Answered;
-use dispatch::{Clock, Order};
+use dispatch::{Clock, Job};
 use encoding::Encoding;
 use endpoint::{Class, Endpoint};
 use entropy::Entropy;
@@ -168,16 +168,16 @@ pub async fn handle(
     let form = Form::of(&head.uri);
     let answer = match proxy.serve(head, &mut body, bound, &mut story).await {
         Ok(Prepared::Own(response)) => Ok(Answer::Own(response)),
-        Ok(Prepared::Order(order, generation)) => {
-            let (keep_alive, admitted) = (generation.keep_alive, order.admitted);
+        Ok(Prepared::Job(job, generation)) => {
+            let (keep_alive, admitted) = (generation.keep_alive, job.admitted);
             let naming = match generation.model_names {
                 ModelNames::Provider => None,
-                ModelNames::Client => Naming::of(order.body.model()),
+                ModelNames::Client => Naming::of(job.body.model()),
             };
             let mut assumed = None;
-            let answered = if let Some(signs) = order.signs.clone() {
-                let (protocol, id) = (Protocol::of(&order.endpoint.path), story.id.as_str().to_owned());
-                let mut course = early::course(Arc::clone(proxy), generation, order, story);
+            let answered = if let Some(signs) = job.signs.clone() {
+                let (protocol, id) = (Protocol::of(&job.endpoint.path), story.id.as_str().to_owned());
+                let mut course = early::course(Arc::clone(proxy), generation, job, story);
                 let arrived = early::follow(&mut course, &signs, admitted, keep_alive).await;
                 let Some((back, answered)) = arrived else {
                     let asked = signs.show();
@@ -189,12 +189,10 @@ pub async fn handle(
                 story = back;
                 answered
             } else {
-                let answered = proxy.dispatch(&generation, &order, &mut story).await;
-                let model = order.body.model();
+                let answered = proxy.dispatch(&generation, &job, &mut story).await;
+                let model = job.body.model();
                 match answered {
-                    Ok(answered)
-                        if order.endpoint.class == Class::Models && !models::is_described(&answered, model) =>
-                    {
+                    Ok(answered) if job.endpoint.class == Class::Models && !models::is_described(&answered, model) => {
                         assumed = models::assumed(&generation, model);
                         Err(models::unknown(&generation, model))
                     }
@@ -234,7 +232,7 @@ enum Prepared {
     /// The proxy's own answer.
     Own(Response<Full<Bytes>>),
     /// Something for a provider, under the configuration that it began with.
-    Order(Order, Arc<Generation>),
+    Job(Job, Arc<Generation>),
 }
 
 /// What a request is answered with.
@@ -310,8 +308,8 @@ impl Proxy {
         let body = reading::understand(&endpoint, &head.method, &mut headers, bytes, self.approach).await?;
         let query = head.uri.query().map(str::to_owned);
         let arrived = Arrived { method: head.method, endpoint, query, headers, body, reserved, at: arrived };
-        let order = self.admit(&generation, arrived, story).await?;
-        Ok(Prepared::Order(order, generation))
+        let job = self.admit(&generation, arrived, story).await?;
+        Ok(Prepared::Job(job, generation))
     }
 }
 

@@ -85,7 +85,7 @@ fn state_of_route(route: &Route) -> Value {
 fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     let now = Instant::now();
     let snapshot = fleet.snapshot();
-    let health = snapshot.of(provider.record());
+    let health = snapshot.of(provider.seat());
     let throttled = health.throttles().longest(now);
     let mut fields = json!({
         "name": provider.config.name,
@@ -102,7 +102,7 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     let is_out = throttled.is_some() || health.standing(now) != Standing::Admitted;
     if let Some(reason) = health.reason().filter(|_| is_out) {
         fields["reason"] = json!(reason);
-    } else if let Some((reason, ago)) = provider.record().last_error().get(now) {
+    } else if let Some((reason, ago)) = provider.seat().last_error().get(now) {
         fields["last_error"] = json!({"reason": reason, "seconds_ago": ago.as_secs()});
     }
     if let Some(limit) = provider.config.max_concurrent {

@@ -1,9 +1,9 @@
-//! What is known of the providers, and outlives the configuration that named them.
+//! The state of the providers, which outlives the configuration that named them.
 //!
-//! A reload makes a new [`Fleet`](super::Fleet); the providers in it that were there before keep their [`Record`]: their
-//! health, latency, slots and what they work on. Requests that began before the reload report to the same records, so
-//! nothing is forgotten and nothing counted twice. A provider that is taken out and put in again while requests are still
-//! at it is the same one, or it would be given more than its limit.
+//! A reload makes a new [`Fleet`](super::Fleet); the providers in it that were there before keep their [`Seat`]: their
+//! health, latency, slots and requests in flight. Requests that began before the reload report to the same seats, so
+//! nothing is forgotten and nothing counted twice. A provider that is removed and added again while it still has
+//! requests in flight gets its old seat, or it would be given more than its limit.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
@@ -22,11 +22,11 @@ use super::listing::Listing;
 use crate::config::{self, ProviderKind, Way};
 use crate::slots::Slots;
 
-/// The records of all providers, and their health as one immutable [`Snapshot`] behind one `ArcSwap`.
+/// The seats of all providers, and their health as one immutable [`Snapshot`] behind one `ArcSwap`.
 #[derive(Debug, Default)]
 pub struct Board {
     snapshot: ArcSwap<Snapshot>,
-    /// Who sits where. Its lock serialises writers of the snapshot; readers never take it.
+    /// The seats by identity. Its lock serialises writers of the snapshot; readers never take it.
     seats: Mutex<Seats>,
     /// The table of stored things.
     pub(super) homes: Homes,
@@ -34,11 +34,11 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Seats {
-    taken: Vec<(Identity, Weak<Record>)>,
+    taken: Vec<(Identity, Weak<Seat>)>,
     gauges: Gauges,
 }
 
-/// What makes two configurations' providers the same: name, destination, dialect.
+/// The properties that make the providers of two configurations the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Identity {
     name: String,
@@ -58,18 +58,18 @@ impl Identity {
     }
 }
 
-/// What is known of one provider beside its health, which stands in the snapshot.
+/// The state of one provider, except its health, which is in the snapshot.
 #[derive(Debug)]
-pub struct Record {
-    /// The place of its health in the snapshot.
-    seat: usize,
+pub struct Seat {
+    /// The index of its health in the snapshot.
+    number: usize,
     /// As many as `max_concurrent`.
     pub(super) slots: Arc<Slots>,
     /// The trail of its latest attempts.
     trail: Mutex<Trail>,
     /// True while the one trial request of a provider that has yet to prove itself is under way.
     pub(super) trial: AtomicBool,
-    /// What it works on, and its latency.
+    /// Its requests in flight, and its latency.
     pub(super) gauge: GaugeRef,
     /// The models that it lists.
     pub(super) listing: Listing,
@@ -83,8 +83,8 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     health: Vec<Health>,
-    /// True for providers against which nothing is held, whatever the time and the model. For nearly all, nearly
-    /// always, the whole answer.
+    /// True for providers that take all requests, whatever the time and the model. This is nearly always the whole
+    /// answer.
     well: Vec<bool>,
 }
 
@@ -95,20 +95,20 @@ impl Snapshot {
     }
 
     /// The health of one provider.
-    pub fn of(&self, record: &Record) -> &Health {
-        &self.health[record.seat]
+    pub fn of(&self, seat: &Seat) -> &Health {
+        &self.health[seat.number]
     }
 
-    /// True when the provider in a seat takes all that comes, now and until the next snapshot.
+    /// True when the provider in a seat takes all requests, now and until the next snapshot.
     pub fn is_well(&self, seat: usize) -> bool {
         self.well.get(seat).is_some_and(|well| *well)
     }
 }
 
-impl Record {
-    /// The place of its health in a snapshot.
-    pub fn seat(&self) -> usize {
-        self.seat
+impl Seat {
+    /// The index of its health in a snapshot.
+    pub fn number(&self) -> usize {
+        self.number
     }
 
     /// The latest attempt or check that ended in an error, as far as it is the provider's.
@@ -141,22 +141,22 @@ impl Board {
         self.snapshot.load()
     }
 
-    /// The record of a provider. One that nothing is known of is admitted and without a limit; it takes the seat of one
-    /// that is gone if there is any, so that the board does not grow with every reload.
-    pub fn record_of(&self, provider: &config::Provider) -> Arc<Record> {
+    /// The seat of a provider. A new provider is admitted and has no limit; it gets the number of one that is gone, if
+    /// there is any, so that the board does not grow with every reload.
+    pub fn seat_of(&self, provider: &config::Provider) -> Arc<Seat> {
         let identity = Identity::of(provider);
         let mut seats = self.seats.lock();
         let Seats { taken, gauges } = &mut *seats;
-        let known = taken.iter().find(|(known, record)| *known == identity && record.strong_count() > 0);
-        if let Some(record) = known.and_then(|(_, record)| record.upgrade()) {
-            return record;
+        let known = taken.iter().find(|(known, seat)| *known == identity && seat.strong_count() > 0);
+        if let Some(seat) = known.and_then(|(_, seat)| seat.upgrade()) {
+            return seat;
         }
-        let free = taken.iter().position(|(_, record)| record.strong_count() == 0);
-        let seat = free.unwrap_or(taken.len());
-        let gauge = gauges.at(seat);
+        let free = taken.iter().position(|(_, seat)| seat.strong_count() == 0);
+        let number = free.unwrap_or(taken.len());
+        let gauge = gauges.at(number);
         gauge.latency.reset();
-        let record = Arc::new(Record {
-            seat,
+        let seat = Arc::new(Seat {
+            number,
             slots: Slots::new(None),
             trail: Mutex::new(Trail::anew(0, gauge.next())),
             trial: AtomicBool::new(false),
@@ -166,30 +166,30 @@ impl Board {
             ejected: Notify::new(),
         });
         let mut health = self.snapshot.load().health.clone();
-        health.resize_with(health.len().max(seat + 1), Health::default);
-        health[seat] = Health::default();
+        health.resize_with(health.len().max(number + 1), Health::default);
+        health[number] = Health::default();
         self.snapshot.store(Arc::new(Snapshot::new(health)));
-        let sits = (identity, Arc::downgrade(&record));
-        match taken.get_mut(seat) {
+        let sits = (identity, Arc::downgrade(&seat));
+        match taken.get_mut(number) {
             Some(free) => *free = sits,
             None => taken.push(sits),
         }
-        record
+        seat
     }
 
     /// Applies one transition, if it changes anything, and publishes the new snapshot; the health before and after.
-    pub fn update(&self, record: &Record, transition: impl Fn(&Health) -> Option<Health>) -> Option<(Health, Health)> {
+    pub fn update(&self, seat: &Seat, transition: impl Fn(&Health) -> Option<Health>) -> Option<(Health, Health)> {
         // Nearly every request changes nothing, and then nobody waits for the writers' lock.
-        transition(self.snapshot().of(record))?;
+        transition(self.snapshot().of(seat))?;
         let _writer = self.seats.lock();
         let snapshot = self.snapshot.load();
-        let before = snapshot.of(record).clone();
+        let before = snapshot.of(seat).clone();
         let after = transition(&before)?;
         let mut health = snapshot.health.clone();
-        health[record.seat] = after.clone();
+        health[seat.number] = after.clone();
         self.snapshot.store(Arc::new(Snapshot::new(health)));
         if after.epoch() != before.epoch() {
-            record.ejected.notify_one();
+            seat.ejected.notify_one();
         }
         Some((before, after))
     }
@@ -208,18 +208,18 @@ mod tests {
     #[test]
     fn a_seat_is_taken_again_once_nobody_works_with_it() {
         let board = Board::default();
-        let (first, second) = (board.record_of(&provider("a")), board.record_of(&provider("b")));
-        assert_eq!((first.seat, second.seat), (0, 1));
+        let (first, second) = (board.seat_of(&provider("a")), board.seat_of(&provider("b")));
+        assert_eq!((first.number, second.number), (0, 1));
         drop(first);
-        assert_eq!(board.record_of(&provider("c")).seat, 0);
+        assert_eq!(board.seat_of(&provider("c")).number, 0);
         assert_eq!(board.snapshot().health.len(), 2);
     }
 
     #[test]
     fn a_provider_is_the_same_as_long_as_somebody_works_with_it() {
         let board = Board::default();
-        let first = board.record_of(&provider("a"));
-        assert!(Arc::ptr_eq(&first, &board.record_of(&provider("a"))));
-        assert!(!Arc::ptr_eq(&first, &board.record_of(&provider("b"))));
+        let first = board.seat_of(&provider("a"));
+        assert!(Arc::ptr_eq(&first, &board.seat_of(&provider("a"))));
+        assert!(!Arc::ptr_eq(&first, &board.seat_of(&provider("b"))));
     }
 }

@@ -55,12 +55,12 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
         let regular = last + settings.interval.mul_f64(1.0 + JITTER * jitter.next());
         loop {
             let now = Instant::now();
-            let due = fleet.snapshot().of(provider.record()).next_check(last, failed, regular, now);
+            let due = fleet.snapshot().of(provider.seat()).next_check(last, failed, regular, now);
             tokio::select! {
                 biased;
                 () = sleep_until(due.max(last + MIN_PAUSE)) => break,
                 // By a request meanwhile.
-                () = provider.record.ejected.notified() => {}
+                () = provider.seat.ejected.notified() => {}
             }
         }
     }

@@ -114,11 +114,11 @@ impl Fleet {
                 client: draft.counted_by(&counted.connections),
                 masks: Masks::of(provider),
                 metrics: counted,
-                record: board.record_of(provider),
+                seat: board.seat_of(provider),
             }));
         }
         let place =
-            |provider: &Arc<Provider>| Place { seat: provider.record.seat(), gauge: provider.record.gauge.clone() };
+            |provider: &Arc<Provider>| Place { seat: provider.seat.number(), gauge: provider.seat.gauge.clone() };
         Arc::new(Self {
             places: providers.iter().map(place).collect(),
             providers,
@@ -142,15 +142,15 @@ impl Fleet {
     /// Puts the limits of this configuration in force. Called once, when requests begin to use it.
     pub fn take_over(&self, predecessor: Option<&Fleet>) {
         for provider in &self.providers {
-            provider.record.slots.resize(provider.config.max_concurrent.map(|slots| slots as usize));
+            provider.seat.slots.resize(provider.config.max_concurrent.map(|slots| slots as usize));
             let credentials = |config: &config::Provider| (config.api_key.clone(), config.headers.clone());
             let known = predecessor.and_then(|fleet| fleet.same(&provider.config));
             if known.is_some_and(|known| credentials(&known.config) != credentials(&provider.config)) {
                 // What was held against it may have been held against its old key.
-                self.board.update(&provider.record, |health| Some(health.forgiven()));
+                self.board.update(&provider.seat, |health| Some(health.forgiven()));
             } else if known.is_some() {
                 // A limit may have been lifted; a request or two find out.
-                self.board.update(&provider.record, Health::unthrottled);
+                self.board.update(&provider.seat, Health::unthrottled);
             }
         }
     }
@@ -192,7 +192,7 @@ impl Fleet {
             Tier::Primary | Tier::Fallback => {
                 match health.admission(model, provider.config.health_check.enabled, now) {
                     Admission::Free => true,
-                    Admission::OneAtATime => !provider.record.trial.load(Relaxed),
+                    Admission::OneAtATime => !provider.seat.trial.load(Relaxed),
                     Admission::Closed => false,
                 }
             }
@@ -218,7 +218,7 @@ impl Fleet {
             let Place { seat, gauge } = &self.places[target.provider as usize];
             let fits = snapshot.is_well(*seat) || {
                 let provider = self.provider(target.provider);
-                self.is_offered(tier, snapshot.of(&provider.record), provider, target.key(model), now)
+                self.is_offered(tier, snapshot.of(&provider.seat), provider, target.key(model), now)
             };
             (fits && !tried.contains(&index)).then(|| Candidate {
                 target: index,
@@ -239,7 +239,7 @@ impl Fleet {
         let snapshot = self.snapshot();
         let wait = |&index: &u32| {
             let target = route.target(index);
-            snapshot.of(&self.provider(target.provider).record).throttles().wait(target.key(model), now)
+            snapshot.of(&self.provider(target.provider).seat).throttles().wait(target.key(model), now)
         };
         eligible.targets().iter().map(wait).reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
     }
@@ -254,13 +254,13 @@ impl Fleet {
         (index, tier, model): (u32, Tier, ModelKey),
         now: Instant,
     ) -> Result<Permit, Unavailable> {
-        let slot = self.provider(index).record.slots.try_take().ok_or(Unavailable::Saturated)?;
+        let slot = self.provider(index).seat.slots.try_take().ok_or(Unavailable::Saturated)?;
         self.start((index, tier, model), slot, now).ok_or(Unavailable::Out)
     }
 
     /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
     pub async fn permit(self: &Arc<Self>, (index, tier, model): (u32, Tier, ModelKey)) -> Option<Permit> {
-        let slot = self.provider(index).record.slots.take().await;
+        let slot = self.provider(index).seat.slots.take().await;
         self.start((index, tier, model), slot, Instant::now())
     }
 
@@ -274,13 +274,13 @@ impl Fleet {
         let provider = self.provider(index);
         let snapshot = self.snapshot();
         let mut trial = false;
-        if !snapshot.is_well(provider.record.seat()) {
-            let health = snapshot.of(&provider.record);
+        if !snapshot.is_well(provider.seat.number()) {
+            let health = snapshot.of(&provider.seat);
             match tier {
                 Tier::Primary | Tier::Fallback => {
                     match health.admission(model, provider.config.health_check.enabled, now) {
                         Admission::Free => {}
-                        Admission::OneAtATime if !provider.record.trial.swap(true, Relaxed) => trial = true,
+                        Admission::OneAtATime if !provider.seat.trial.swap(true, Relaxed) => trial = true,
                         Admission::OneAtATime | Admission::Closed => return None,
                     }
                 }
@@ -294,13 +294,13 @@ impl Fleet {
     /// Takes in the outcome of an attempt. Called by its permit alone. True when a warning says why it ended so.
     pub(super) fn learn(&self, provider: &Provider, attempt: &Attempt<'_>, report: Report, now: Instant) -> bool {
         if self.track_latency {
-            provider.record.gauge.latency.record(&report);
+            provider.seat.gauge.latency.record(&report);
         }
         if attempt.outcome.is_error() {
-            provider.record.last_error.note(attempt.why(), now);
+            provider.seat.last_error.note(attempt.why(), now);
         }
         let trail = match attempt.mark(self.policy) {
-            Some(mark) => provider.record.mark(attempt.epoch, attempt.number, mark),
+            Some(mark) => provider.seat.mark(attempt.epoch, attempt.number, mark),
             None => Trail::default(),
         };
         let chance = self.chance(provider);
@@ -311,13 +311,13 @@ impl Fleet {
     pub fn checked(&self, provider: &Provider, result: &CheckResult) {
         let now = Instant::now();
         if let CheckResult::Down(reason) | CheckResult::Refused(reason) = result {
-            provider.record.last_error.note(format!("active check: {reason}"), now);
+            provider.seat.last_error.note(format!("active check: {reason}"), now);
         }
-        let health = self.snapshot().of(&provider.record).clone();
-        let trail = match health.mark_of(result, now).map(|failed| (failed, provider.record.gauge.begin())) {
-            Some((true, number)) => provider.record.mark(health.epoch(), number, Mark::Failed),
+        let health = self.snapshot().of(&provider.seat).clone();
+        let trail = match health.mark_of(result, now).map(|failed| (failed, provider.seat.gauge.begin())) {
+            Some((true, number)) => provider.seat.mark(health.epoch(), number, Mark::Failed),
             // One that went well only takes a number, as a request does.
-            Some((false, _)) | None => provider.record.trail(),
+            Some((false, _)) | None => provider.seat.trail(),
         };
         let chance = self.chance(provider);
         self.update(provider, now, |health| health.after_check(result, trail, now, self.policy, chance));
@@ -325,15 +325,15 @@ impl Fleet {
 
     /// The number that chance in a provider's health follows from.
     fn chance(&self, provider: &Provider) -> u64 {
-        self.seed ^ (provider.record.seat() as u64) << 32
+        self.seed ^ (provider.seat.number() as u64) << 32
     }
 
     /// Applies one transition, if it changes anything. True when a warning says why.
     fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) -> bool {
-        let changed = self.board.update(&provider.record, transition);
+        let changed = self.board.update(&provider.seat, transition);
         changed.is_some_and(|(before, after)| {
             if after.epoch() != before.epoch() {
-                provider.record.begin(after.epoch());
+                provider.seat.begin(after.epoch());
                 if after.ejected_until().is_some() {
                     provider.metrics.ejections.inc();
                 }

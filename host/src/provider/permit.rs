@@ -73,9 +73,9 @@ impl Permit {
         trial: bool,
         began: Instant,
     ) -> Self {
-        let epoch = fleet.snapshot().of(provider.record()).epoch();
-        let in_flight = InFlight::at(&provider.record().gauge);
-        let number = provider.record().gauge.begin();
+        let epoch = fleet.snapshot().of(provider.seat()).epoch();
+        let in_flight = InFlight::at(&provider.seat().gauge);
+        let number = provider.seat().gauge.begin();
         let bounds = provider.bounds;
         Self {
             fleet,
@@ -197,7 +197,7 @@ impl Permit {
             observer.ended(report);
         }
         if self.trial {
-            self.provider.record.trial.store(false, Relaxed);
+            self.provider.seat.trial.store(false, Relaxed);
         }
         is_told
     }

@@ -41,7 +41,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const JITTER: f64 = 0.1;
 
 /// What a client wants, read and checked.
-pub struct Order {
+pub struct Job {
     /// The client's method.
     pub method: Method,
     /// Where it goes.
@@ -119,28 +119,28 @@ impl Dispatcher<'_> {
     /// # Errors
     ///
     /// [`ProxyError`]: nothing could be answered with.
-    pub async fn dispatch(self, order: &Order, story: &mut Telling) -> Result<Answered, ProxyError> {
-        let (route, eligible) = self.destination(order);
+    pub async fn dispatch(self, job: &Job, story: &mut Telling) -> Result<Answered, ProxyError> {
+        let (route, eligible) = self.destination(job);
         story.routed(&route);
-        let falls_back = order.endpoint.class == Class::Generate && route.falls_back();
-        let mut course = Course::new(order, route, eligible);
-        course.retries = self.retries(order, &course.route.fallbacks.on_failure);
-        let mut answered = self.follow(&mut course, story, order.admitted).await?;
+        let falls_back = job.endpoint.class == Class::Generate && route.falls_back();
+        let mut course = Course::new(job, route, eligible);
+        course.retries = self.retries(job, &course.route.fallbacks.on_failure);
+        let mut answered = self.follow(&mut course, story, job.admitted).await?;
         if falls_back {
             // Boxed: rare, and as large as what it repeats.
             answered = Box::pin(self.fall_back(answered, &mut course, story)).await?;
         }
         let Some(answered) = answered else { return course.end(&self.generation.fleet) };
         if let Some(provider) = story.provider() {
-            stored::learn(order, &answered, &provider.config.name, &self.generation.fleet);
+            stored::learn(job, &answered, &provider.config.name, &self.generation.fleet);
         }
         Ok(answered)
     }
 
     /// Attempts that a request is given after every candidate has failed softly: none while there are models to ask for
     /// instead.
-    fn retries(&self, order: &Order, instead: &[String]) -> u32 {
-        if order.endpoint.class == Class::Stored || !instead.is_empty() { 0 } else { self.generation.retries }
+    fn retries(&self, job: &Job, instead: &[String]) -> u32 {
+        if job.endpoint.class == Class::Stored || !instead.is_empty() { 0 } else { self.generation.retries }
     }
 
     /// Follows a course to an answer, or to its end without one: `None`.
@@ -170,7 +170,7 @@ impl Dispatcher<'_> {
             }
             now = Instant::now();
             let wait = pause.mul_f64(1.0 + JITTER * (f64::from(self.entropy.bits()) / f64::from(u32::MAX) * 2.0 - 1.0));
-            if course.retries == 0 || !course.failed_softly() || now + wait >= course.order.deadline {
+            if course.retries == 0 || !course.failed_softly() || now + wait >= course.job.deadline {
                 return Ok(None);
             }
             if !std::mem::replace(&mut course.retrying, true) {
@@ -185,19 +185,19 @@ impl Dispatcher<'_> {
     }
 
     /// The route of a request, and those of its targets that may serve it: where what it is about is stored, that alone.
-    fn destination(&self, order: &Order) -> (Arc<Route>, Arc<EligibleSet>) {
+    fn destination(&self, job: &Job) -> (Arc<Route>, Arc<EligibleSet>) {
         let Generation { fleet, routes, .. } = self.generation;
-        let Some(home) = stored::home(order, fleet) else { return order.among.clone() };
+        let Some(home) = stored::home(job, fleet) else { return job.among.clone() };
         let at_home = |route: &Arc<Route>| {
             let target = (0..).zip(route.targets()).find(|(_, target)| target.provider == home);
             target.map(|(target, _)| (Arc::clone(route), Arc::new(EligibleSet::alone(target))))
         };
-        at_home(&order.among.0).or_else(|| at_home(routes.everything())).unwrap_or_else(|| order.among.clone())
+        at_home(&job.among.0).or_else(|| at_home(routes.everything())).unwrap_or_else(|| job.among.clone())
     }
 
     /// One round through the tiers, from `now` on; of a retry, up to its one attempt.
     async fn round(&self, course: &mut Course<'_>, story: &mut Telling, mut now: Instant) -> Result<Round, ProxyError> {
-        let (fleet, order) = (&self.generation.fleet, course.order);
+        let (fleet, job) = (&self.generation.fleet, course.job);
         for tier in Tier::ALL {
             let mut candidates = fleet.offer(tier, course.among(), course.model, &course.tried, now);
             course.leave_out(&mut candidates);
@@ -251,7 +251,7 @@ impl Dispatcher<'_> {
                 let sent = failure.sent;
                 course.note((at, index), failure, story, now);
                 // What is stored at one provider is not at another, and must not be done twice.
-                if order.endpoint.class == Class::Stored && sent {
+                if job.endpoint.class == Class::Stored && sent {
                     return Ok(Round::Ended);
                 }
                 if course.retrying {
@@ -275,7 +275,7 @@ impl Dispatcher<'_> {
         course: &Course<'_>,
         mut now: Instant,
     ) -> Result<Option<(u32, Permit)>, ProxyError> {
-        let (order, fleet) = (course.order, &self.generation.fleet);
+        let (job, fleet) = (course.job, &self.generation.fleet);
         let at = |index: u32| {
             let target = course.route.target(index);
             (target.provider, tier, target.key(course.model))
@@ -297,7 +297,7 @@ impl Dispatcher<'_> {
             if !another_is_free {
                 break;
             }
-            let wait = self.generation.slot_wait.min(order.deadline.saturating_duration_since(Instant::now()));
+            let wait = self.generation.slot_wait.min(job.deadline.saturating_duration_since(Instant::now()));
             match timeout(wait, fleet.permit(at(index))).await {
                 Ok(Some(permit)) => return Ok(Some((index, permit))),
                 Ok(None) => {
@@ -310,7 +310,7 @@ impl Dispatcher<'_> {
         while !pending.is_empty() {
             let waits = pending.iter().map(|&index| fleet.permit(at(index)).boxed());
             let (permit, position, _others) =
-                timeout_at(order.deadline, select_all(waits)).await.map_err(|_elapsed| timed_out())?;
+                timeout_at(job.deadline, select_all(waits)).await.map_err(|_elapsed| timed_out())?;
             let index = pending.remove(position);
             if let Some(permit) = permit {
                 return Ok(Some((index, permit)));
@@ -321,7 +321,7 @@ impl Dispatcher<'_> {
 
     /// Makes an attempt at the target of this index.
     async fn attempt(&self, (index, permit): (u32, Permit), course: &Course<'_>) -> Attempted {
-        let Order { method, endpoint, query, headers, body, signs, .. } = course.order;
+        let Job { method, endpoint, query, headers, body, signs, .. } = course.job;
         let provider = permit.provider().clone();
         if let Some(signs) = signs {
             signs.asking(provider.name_header.clone());

@@ -91,7 +91,7 @@ impl Catalogue {
         let now = Instant::now();
         let snapshot = fleet.snapshot();
         let list = |provider: &Arc<Provider>| {
-            let healthy = snapshot.of(provider.record()).standing(now) == Standing::Admitted;
+            let healthy = snapshot.of(provider.seat()).standing(now) == Standing::Admitted;
             healthy.then(|| provider.listing().known())
         };
         let of: Vec<Option<Option<Arc<Models>>>> = fleet.providers().iter().map(list).collect();

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
 use super::attempt::Answered;
-use super::dispatch::{Dispatcher, Order, destination};
+use super::dispatch::{Dispatcher, Job, destination};
 use super::endpoint::Endpoint;
 use super::generation::Generation;
 use super::intake::budget::Reserved;
@@ -49,7 +49,7 @@ impl Proxy {
         generation: &Generation,
         arrived: Arrived,
         story: &mut Telling,
-    ) -> Result<Order, ProxyError> {
+    ) -> Result<Job, ProxyError> {
         let Arrived { method, endpoint, query, mut headers, body, reserved, at } = arrived;
         // Both may be about a header that providers do not get.
         let affinity = affinity::key(&generation.affinity, &headers, &body);
@@ -67,7 +67,7 @@ impl Proxy {
         story.hold(permit, wait);
         let admitted = at + wait;
         let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
-        Ok(Order {
+        Ok(Job {
             method,
             endpoint,
             query,
@@ -83,7 +83,7 @@ impl Proxy {
         })
     }
 
-    /// Has a provider answer an order, or says why none does.
+    /// Has a provider answer a job, or says why none does.
     ///
     /// # Errors
     ///
@@ -91,11 +91,11 @@ impl Proxy {
     pub fn dispatch<'a>(
         &'a self,
         generation: &'a Generation,
-        order: &'a Order,
+        job: &'a Job,
         story: &'a mut Telling,
     ) -> impl Future<Output = Result<Answered, ProxyError>> + Send + 'a {
         // No future around a future: it is large, and each one more moves it once more.
-        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(order, story)
+        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(job, story)
     }
 
     /// Takes a slot of the queue, and says how long that took.

@@ -6,7 +6,7 @@ use http::Method;
 use serde::Deserialize;
 
 use super::attempt::{Answered, Content};
-use super::dispatch::Order;
+use super::dispatch::Job;
 use super::endpoint::Class;
 use crate::provider::Fleet;
 
@@ -14,12 +14,12 @@ use crate::provider::Fleet;
 const MAX_LOOKED: usize = 64 << 10;
 
 /// The provider that has what a request is about: what its path names, or what its body refers to.
-pub fn home(order: &Order, fleet: &Fleet) -> Option<u32> {
-    let named = || order.endpoint.path.split('/').skip(1).find_map(|segment| fleet.homes().of(segment));
-    let in_path = if order.endpoint.class == Class::Stored { named() } else { None };
+pub fn home(job: &Job, fleet: &Fleet) -> Option<u32> {
+    let named = || job.endpoint.path.split('/').skip(1).find_map(|segment| fleet.homes().of(segment));
+    let in_path = if job.endpoint.class == Class::Stored { named() } else { None };
     let name = match in_path {
         Some(name) => name,
-        None => fleet.homes().of(order.body.refers_to()?)?,
+        None => fleet.homes().of(job.body.refers_to()?)?,
     };
     fleet.providers().iter().find(|provider| *provider.config.name == *name).map(|provider| provider.index)
 }
@@ -42,13 +42,13 @@ struct Response {
 }
 
 /// Remembers what `provider` has made, as its answer says.
-pub fn learn(order: &Order, answered: &Answered, provider: &str, fleet: &Fleet) {
-    if !answered.status.is_success() || !is_kept(order) {
+pub fn learn(job: &Job, answered: &Answered, provider: &str, fleet: &Fleet) {
+    if !answered.status.is_success() || !is_kept(job) {
         return;
     }
     let made = match &answered.content {
         Content::Whole(text) => serde_json::from_slice(text).unwrap_or_default(),
-        Content::Passing(passing) if order.body.streaming() => first_event(passing.held.iter()),
+        Content::Passing(passing) if job.body.streaming() => first_event(passing.held.iter()),
         Content::Passing(_) => return,
     };
     let Made { id, output_file_id, error_file_id, response } = made;
@@ -59,11 +59,11 @@ pub fn learn(order: &Order, answered: &Answered, provider: &str, fleet: &Fleet) 
 }
 
 /// True when what the request makes can be asked for later.
-pub fn is_kept(order: &Order) -> bool {
-    match order.endpoint.path.as_str() {
-        "responses" => order.body.stores() != Some(false),
-        "chat/completions" => order.method == Method::POST && order.body.stores() == Some(true),
-        _ => order.endpoint.class == Class::Stored && order.method != Method::DELETE,
+pub fn is_kept(job: &Job) -> bool {
+    match job.endpoint.path.as_str() {
+        "responses" => job.body.stores() != Some(false),
+        "chat/completions" => job.method == Method::POST && job.body.stores() == Some(true),
+        _ => job.endpoint.class == Class::Stored && job.method != Method::DELETE,
     }
 }
 

@@ -14,7 +14,7 @@ use super::contract::guest::{self, Hooks, Indices, Version};
 use crate::config::{StrategyChoice, StrategyLimits};
 use crate::wasm::artifact::{chain, check_format};
 use crate::wasm::cache;
-use crate::wasm::compile::Order;
+use crate::wasm::compile::Input;
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
 use crate::wasm::load_error::LoadError;
@@ -44,7 +44,7 @@ impl Blueprint {
         let source = format!("the component {}", digest.short());
         let trusted = builtin::holds(bytes);
         let limits = StrategyLimits::default();
-        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, trusted, limits })
+        Self::compiled(engine, &Input { source: &source, bytes, digest: &digest, trusted, limits })
     }
 
     /// Checks, compiles and links the component of a strategy. What has been compiled before comes from the cache, if there
@@ -56,7 +56,7 @@ impl Blueprint {
     pub fn of(engine: &Engine, choice: &StrategyChoice, bytes: &[u8]) -> Result<Self, LoadError> {
         let (source, digest) = (choice.to_string(), Digest::of([bytes]));
         let trusted = builtin::holds(bytes);
-        Self::ordered(engine, &Order { source: &source, bytes, digest: &digest, trusted, limits: choice.limits })
+        Self::compiled(engine, &Input { source: &source, bytes, digest: &digest, trusted, limits: choice.limits })
     }
 
     /// The same as [`Blueprint::of`], which is made once for all that use it at a time.
@@ -78,10 +78,10 @@ impl Blueprint {
         Ok(made)
     }
 
-    fn ordered(engine: &Engine, order: &Order<'_>) -> Result<Self, LoadError> {
-        check_format(order.bytes)?;
-        let digest = *order.digest;
-        let component = cache::compiled(engine, order)?;
+    fn compiled(engine: &Engine, input: &Input<'_>) -> Result<Self, LoadError> {
+        check_format(input.bytes)?;
+        let digest = *input.digest;
+        let component = cache::compiled(engine, input)?;
         let (version, hooks) = check_exports(&component)?;
         check_imports(&component)?;
 

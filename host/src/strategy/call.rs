@@ -22,7 +22,7 @@ use super::record::{Entry, Line, Recorder, Start};
 use super::recovery::{Recovery, State};
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, Strategy, StrategyHealth};
 use crate::wasm::engine::Engine;
-use crate::wasm::fault::{Counters, Fault, Record, Stats};
+use crate::wasm::fault::{Counters, Fault, FaultLog, Stats};
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::{Journal, Rate, Said};
 
@@ -55,7 +55,7 @@ struct Inner {
     /// Shared with its predecessors and successors of the same name.
     counters: Arc<Counters>,
     /// Locked only where a fault is noted.
-    record: Mutex<Record>,
+    faults: Mutex<FaultLog>,
     /// Takes down what is asked and answered, when somebody wants it.
     recorder: Arc<Recorder>,
     /// The guest's own lines.
@@ -100,7 +100,7 @@ impl ComponentStrategy {
             recovery: Mutex::default(),
             pending: Mutex::default(),
             counters,
-            record: Mutex::default(),
+            faults: Mutex::default(),
             recorder,
             journal,
             remarks: Rate::default(),
@@ -150,8 +150,8 @@ impl ComponentStrategy {
     }
 
     /// Its own faults, whatever the counters of its name say.
-    pub(super) fn record(&self) -> Record {
-        self.inner.record.lock().clone()
+    pub(super) fn faults(&self) -> FaultLog {
+        self.inner.faults.lock().clone()
     }
 }
 
@@ -347,7 +347,7 @@ impl Inner {
     /// Counts a fault.
     fn note(&self, fault: &Fault) {
         self.counters.fault(fault.kind());
-        self.record.lock().note(fault);
+        self.faults.lock().note(fault);
     }
 
     /// Writes a line of the host's own about the strategy, as far as the rate allows.

@@ -232,7 +232,7 @@ impl Succession {
 
     /// The last fault of the one that decides, in words.
     pub fn last_fault(&self) -> Option<String> {
-        Some(self.deciding.load().record().last).filter(|last| !last.is_empty())
+        Some(self.deciding.load().faults().last).filter(|last| !last.is_empty())
     }
 
     /// Takes down what is asked and answered, for as long as there are successors.
@@ -298,8 +298,8 @@ impl Succession {
     #[cold]
     fn judge(&self, strategy: &ComponentStrategy, decision: &Decision) {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        // Being busy is no fault, nor is the default order while a broken instance is replaced; the record knows.
-        if decision.origin == Origin::Faulted && strategy.record().total() >= TRIAL_FAULTS {
+        // Being busy is no fault, nor is the default order while a broken instance is replaced; the log of faults knows.
+        if decision.origin == Origin::Faulted && strategy.faults().total() >= TRIAL_FAULTS {
             self.roll_back(strategy, calls);
         } else if calls >= TRIAL_CALLS {
             self.settle();
@@ -310,8 +310,8 @@ impl Succession {
     fn roll_back(&self, strategy: &ComponentStrategy, calls: u64) {
         let mut standing = self.standing.lock();
         let Standing::OnTrial(previous) = &*standing else { return };
-        let (record, previous) = (strategy.record(), Arc::clone(previous));
-        let reason = format!("{} in its first {calls} calls", record.kinds());
+        let (faults, previous) = (strategy.faults(), Arc::clone(previous));
+        let reason = format!("{} in its first {calls} calls", faults.kinds());
         let (name, back) = (strategy.name(), describe(&previous));
         *standing = Standing::RolledBack { reason: reason.clone() };
         let tried = self.deciding.swap(previous);
@@ -323,7 +323,7 @@ impl Succession {
             "strategy {name} was rolled back to the previous one, {back}: the new one, {}, had {reason}; the last fault: {}; \
              correct the component or its config and reload, unchanged it is not tried again",
             describe(&tried),
-            record.last,
+            faults.last,
         );
     }
 

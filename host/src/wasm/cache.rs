@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use wasmtime::component::Component;
 
 use super::artifact::chain;
-use super::compile::{self, Order};
+use super::compile::{self, Input};
 use super::digest::Digest;
 use super::engine::Engine;
 use super::load_error::LoadError;
@@ -84,29 +84,29 @@ pub fn use_cache(folder: &Path) {
 /// # Errors
 ///
 /// The reason why it cannot be compiled.
-pub fn compiled(engine: &Engine, order: &Order<'_>) -> Result<Component, LoadError> {
+pub fn compiled(engine: &Engine, input: &Input<'_>) -> Result<Component, LoadError> {
     let (wasm, cache) = (engine.wasm(), SHARED.get());
-    if let Some(component) = cache.and_then(|cache| cache.load(wasm, order.digest)) {
+    if let Some(component) = cache.and_then(|cache| cache.load(wasm, input.digest)) {
         return Ok(component);
     }
     let began = Instant::now();
-    let component = match elsewhere(engine, order)? {
+    let component = match elsewhere(engine, input)? {
         Some((code, component)) => {
             if let Some(cache) = cache {
-                cache.keep(wasm, order.digest, code_in(&code));
+                cache.keep(wasm, input.digest, code_in(&code));
             }
             component
         }
         None => {
-            let compiled = Component::from_binary(wasm, order.bytes);
+            let compiled = Component::from_binary(wasm, input.bytes);
             let component = compiled.map_err(|error| LoadError::Invalid(chain(&error)))?;
             if let Some(cache) = cache {
-                cache.store(wasm, order.digest, &component);
+                cache.store(wasm, input.digest, &component);
             }
             component
         }
     };
-    tracing::debug!("compiled component {} in {:?}", order.digest.short(), began.elapsed());
+    tracing::debug!("compiled component {} in {:?}", input.digest.short(), began.elapsed());
     Ok(component)
 }
 
@@ -114,14 +114,14 @@ pub fn compiled(engine: &Engine, order: &Order<'_>) -> Result<Component, LoadErr
 type Made = (Arc<[u8]>, Component);
 
 /// The code that another process has made; `None` if the component has to be compiled in this process.
-fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<Made>, LoadError> {
+fn elsewhere(engine: &Engine, input: &Input<'_>) -> Result<Option<Made>, LoadError> {
     // Components inside this binary are trusted and small.
-    if order.trusted {
+    if input.trusted {
         return Ok(None);
     }
-    let made = compile::code(engine, order).and_then(|sealed| {
+    let made = compile::code(engine, input).and_then(|sealed| {
         let load = |sealed: Arc<[u8]>| {
-            let component = check(engine.wasm(), order.digest, &sealed).and_then(|code| loaded(engine.wasm(), code));
+            let component = check(engine.wasm(), input.digest, &sealed).and_then(|code| loaded(engine.wasm(), code));
             component.map(|component| (sealed, component)).map_err(LoadError::Uncompiled)
         };
         sealed.map(load).transpose()
@@ -129,7 +129,7 @@ fn elsewhere(engine: &Engine, order: &Order<'_>) -> Result<Option<Made>, LoadErr
     match made {
         // If no process can be started, the strategy that the operator chose is still used.
         Err(LoadError::Uncompiled(why)) => {
-            tracing::warn!("{} is compiled in the process of the server, without limits: {why}", order.source);
+            tracing::warn!("{} is compiled in the process of the server, without limits: {why}", input.source);
             Ok(None)
         }
         made => made,

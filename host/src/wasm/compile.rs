@@ -61,7 +61,7 @@ pub fn compile_with(program: PathBuf) {
 }
 
 /// A component that is to be compiled.
-pub struct Order<'a> {
+pub struct Input<'a> {
     /// The source of the component: a newer one of the same source ends the compilation of the one before.
     pub source: &'a str,
     /// Its bytes.
@@ -102,9 +102,9 @@ impl From<Refused> for LoadError {
 type Outcome = Result<Arc<[u8]>, Refused>;
 
 /// One compilation, shared by all threads that wait for it.
-struct Job {
+struct Compilation {
     digest: Digest,
-    /// The number of waiting threads; changed only while [`JOBS`] is locked.
+    /// The number of waiting threads; changed only while [`RUNNING`] is locked.
     waiting: AtomicUsize,
     /// True when a newer component has come, or nobody waits any more.
     is_superseded: AtomicBool,
@@ -113,99 +113,100 @@ struct Job {
 }
 
 /// The compilations under way, by source.
-static JOBS: LazyLock<Mutex<HashMap<String, Arc<Job>>>> = LazyLock::new(Mutex::default);
+static RUNNING: LazyLock<Mutex<HashMap<String, Arc<Compilation>>>> = LazyLock::new(Mutex::default);
 
 /// Sealed code from a process of its own; `None` if no program was set.
 ///
 /// # Errors
 ///
 /// The reason why there is no code; one reason is that the [`Errand`] of this thread is over.
-pub fn code(engine: &Engine, order: &Order<'_>) -> Result<Option<Arc<[u8]>>, LoadError> {
+pub fn code(engine: &Engine, input: &Input<'_>) -> Result<Option<Arc<[u8]>>, LoadError> {
     let Some(program) = PROGRAM.get() else { return Ok(None) };
     let errand = Errand::current();
-    let Some((job, is_ours)) = enter(order, &errand) else { return Err(LoadError::Superseded) };
+    let Some((compilation, is_ours)) = enter(input, &errand) else { return Err(LoadError::Superseded) };
     if is_ours {
         // On a thread of its own, because this thread may give up while others go on waiting.
-        let (source, bytes, limits) = (order.source.to_owned(), order.bytes.to_vec(), order.limits);
-        let (arguments, begun) = (Compile::of(engine, &limits).arguments(), Arc::clone(&job));
+        let (source, bytes, limits) = (input.source.to_owned(), input.bytes.to_vec(), input.limits);
+        let (arguments, begun) = (Compile::of(engine, &limits).arguments(), Arc::clone(&compilation));
         let work = move || {
             let work = || run(program, &arguments, (&source, &bytes, &limits), &begun.is_superseded);
             let outcome = catch_unwind(AssertUnwindSafe(work));
             leave(&source, &begun, outcome.unwrap_or_else(|_| Err(Refused::Broke("its thread panicked".to_owned()))));
         };
         if let Err(error) = thread::Builder::new().name("compile".to_owned()).spawn(work) {
-            leave(order.source, &job, Err(Refused::Broke(format!("no thread can be started: {error}"))));
+            leave(input.source, &compilation, Err(Refused::Broke(format!("no thread can be started: {error}"))));
         }
     }
-    Ok(Some(wait(order.source, &job, &errand)?))
+    Ok(Some(wait(input.source, &compilation, &errand)?))
 }
 
-/// The job of an order, and whether the caller has to start it. A job of the same source for other bytes is ended.
+/// The compilation of an input, and whether the caller has to start it. A compilation of other bytes of the same source
+/// is ended.
 /// `None` when the errand is over.
-fn enter(order: &Order<'_>, errand: &Errand) -> Option<(Arc<Job>, bool)> {
-    let mut jobs = JOBS.lock();
+fn enter(input: &Input<'_>, errand: &Errand) -> Option<(Arc<Compilation>, bool)> {
+    let mut all = RUNNING.lock();
     if errand.is_over() {
         return None;
     }
-    let running = jobs.get(order.source);
-    let entered = if let Some(running) = running.filter(|running| running.digest == *order.digest) {
+    let running = all.get(input.source);
+    let entered = if let Some(running) = running.filter(|running| running.digest == *input.digest) {
         running.waiting.fetch_add(1, Ordering::Relaxed);
         (Arc::clone(running), false)
     } else {
         if let Some(running) = running {
             running.is_superseded.store(true, Ordering::Relaxed);
         }
-        let job = Arc::new(Job {
-            digest: *order.digest,
+        let compilation = Arc::new(Compilation {
+            digest: *input.digest,
             waiting: AtomicUsize::new(1),
             is_superseded: AtomicBool::new(false),
             outcome: Mutex::new(None),
             ended: Condvar::new(),
         });
-        jobs.insert(order.source.to_owned(), Arc::clone(&job));
-        (job, true)
+        all.insert(input.source.to_owned(), Arc::clone(&compilation));
+        (compilation, true)
     };
-    // From here on the older errands can leave the job without ending it.
+    // From here on the older errands can leave the compilation without ending it.
     errand.replace();
     Some(entered)
 }
 
 /// Waits for the outcome, or for the end of the errand.
-fn wait(source: &str, job: &Arc<Job>, errand: &Errand) -> Outcome {
-    let mut outcome = job.outcome.lock();
+fn wait(source: &str, compilation: &Arc<Compilation>, errand: &Errand) -> Outcome {
+    let mut outcome = compilation.outcome.lock();
     loop {
         if let Some(outcome) = &*outcome {
             return outcome.clone();
         }
         if errand.is_over() {
             drop(outcome);
-            give_up(source, job);
+            give_up(source, compilation);
             return Err(Refused::Superseded);
         }
-        job.ended.wait_for(&mut outcome, LOOK);
+        compilation.ended.wait_for(&mut outcome, LOOK);
     }
 }
 
-/// Stops waiting for a job; the last one to leave ends it.
-fn give_up(source: &str, job: &Arc<Job>) {
-    let mut jobs = JOBS.lock();
-    if job.waiting.fetch_sub(1, Ordering::Relaxed) > 1 {
+/// Stops waiting for a compilation; the last one to leave ends it.
+fn give_up(source: &str, compilation: &Arc<Compilation>) {
+    let mut all = RUNNING.lock();
+    if compilation.waiting.fetch_sub(1, Ordering::Relaxed) > 1 {
         return;
     }
-    job.is_superseded.store(true, Ordering::Relaxed);
-    if jobs.get(source).is_some_and(|running| Arc::ptr_eq(running, job)) {
-        jobs.remove(source);
+    compilation.is_superseded.store(true, Ordering::Relaxed);
+    if all.get(source).is_some_and(|running| Arc::ptr_eq(running, compilation)) {
+        all.remove(source);
     }
 }
 
-fn leave(source: &str, job: &Arc<Job>, outcome: Outcome) {
-    let mut jobs = JOBS.lock();
-    if jobs.get(source).is_some_and(|running| Arc::ptr_eq(running, job)) {
-        jobs.remove(source);
+fn leave(source: &str, compilation: &Arc<Compilation>, outcome: Outcome) {
+    let mut all = RUNNING.lock();
+    if all.get(source).is_some_and(|running| Arc::ptr_eq(running, compilation)) {
+        all.remove(source);
     }
-    drop(jobs);
-    *job.outcome.lock() = Some(outcome);
-    job.ended.notify_all();
+    drop(all);
+    *compilation.outcome.lock() = Some(outcome);
+    compilation.ended.notify_all();
 }
 
 /// Starts the compiler, and waits for its end or kills it.
@@ -324,14 +325,14 @@ mod tests {
 
     use super::*;
 
-    fn order<'a>(source: &'a str, digest: &'a Digest) -> Order<'a> {
-        Order { source, bytes: b"", digest, trusted: false, limits: StrategyLimits::default() }
+    fn input<'a>(source: &'a str, digest: &'a Digest) -> Input<'a> {
+        Input { source, bytes: b"", digest, trusted: false, limits: StrategyLimits::default() }
     }
 
     #[test]
     fn the_same_component_is_compiled_once_and_a_newer_one_ends_the_one_before() {
         let (one, other) = (Digest::of([&b"1"[..]]), Digest::of([&b"2"[..]]));
-        let enter = |digest: &Digest| enter(&order("a test", digest), &Errand::default()).unwrap();
+        let enter = |digest: &Digest| enter(&input("a test", digest), &Errand::default()).unwrap();
         let (first, is_ours) = enter(&one);
         assert!(is_ours);
         let (same, is_ours) = enter(&one);
@@ -350,18 +351,18 @@ mod tests {
     fn a_newer_errand_takes_over_what_it_needs_too_and_ends_what_nobody_needs() {
         let (shared, other) = (Digest::of([&b"1"[..]]), Digest::of([&b"2"[..]]));
         let old = Errand::default();
-        let (job, _) = enter(&order("shared", &shared), &old).unwrap();
+        let (compilation, _) = enter(&input("shared", &shared), &old).unwrap();
         let new = Errand::instead_of(old.clone());
-        let (taken_over, is_ours) = enter(&order("shared", &shared), &new).unwrap();
-        assert!(!is_ours && old.is_over() && Arc::ptr_eq(&job, &taken_over));
-        assert_eq!(wait("shared", &job, &old), Err(Refused::Superseded));
-        assert!(!job.is_superseded.load(Ordering::Relaxed), "the newer one waits for it");
+        let (taken_over, is_ours) = enter(&input("shared", &shared), &new).unwrap();
+        assert!(!is_ours && old.is_over() && Arc::ptr_eq(&compilation, &taken_over));
+        assert_eq!(wait("shared", &compilation, &old), Err(Refused::Superseded));
+        assert!(!compilation.is_superseded.load(Ordering::Relaxed), "the newer one waits for it");
         let newest = Errand::instead_of(new.clone());
-        assert!(enter(&order("another", &other), &newest).unwrap().1);
-        assert_eq!(wait("shared", &job, &new), Err(Refused::Superseded));
-        assert!(job.is_superseded.load(Ordering::Relaxed), "nobody waits for it");
-        assert!(enter(&order("shared", &shared), &new).is_none(), "what is over begins nothing");
-        assert!(enter(&order("shared", &shared), &newest).unwrap().1, "what has ended is begun again");
+        assert!(enter(&input("another", &other), &newest).unwrap().1);
+        assert_eq!(wait("shared", &compilation, &new), Err(Refused::Superseded));
+        assert!(compilation.is_superseded.load(Ordering::Relaxed), "nobody waits for it");
+        assert!(enter(&input("shared", &shared), &new).is_none(), "what is over begins nothing");
+        assert!(enter(&input("shared", &shared), &newest).unwrap().1, "what has ended is begun again");
     }
 
     #[test]

@@ -187,16 +187,17 @@ impl Counters {
         }
     }
 }
+
 /// The faults of one component with one configuration, even if others share its name.
 #[derive(Clone, Debug, Default)]
-pub struct Record {
+pub struct FaultLog {
     /// In the order of [`FaultKind::ALL`].
     faults: [u64; 4],
     /// The last fault, in words.
     pub last: String,
 }
 
-impl Record {
+impl FaultLog {
     /// Notes a fault.
     pub fn note(&mut self, fault: &Fault) {
         self.faults[fault.kind() as usize] += 1;

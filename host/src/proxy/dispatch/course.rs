@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Order;
+use super::Job;
 use crate::provider::{Excuse, Fleet};
 use crate::proxy::attempt::{Answered, Failure};
 use crate::proxy::endpoint::Class;
@@ -18,7 +18,7 @@ use crate::routing::{Candidate, Evidence, ModelKey, Next, Outcome, Route};
 
 /// The course of one request.
 pub(super) struct Course<'a> {
-    pub order: &'a Order,
+    pub job: &'a Job,
     /// The model that is asked for in place of the client's.
     pub instead: Option<String>,
     pub route: Arc<Route>,
@@ -46,14 +46,14 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    /// The beginning of the course of an order to those targets of a route.
-    pub fn new(order: &'a Order, route: Arc<Route>, eligible: Arc<EligibleSet>) -> Self {
+    /// The beginning of the course of a job to those targets of a route.
+    pub fn new(job: &'a Job, route: Arc<Route>, eligible: Arc<EligibleSet>) -> Self {
         Self {
-            order,
+            job,
             instead: None,
             route,
             eligible,
-            model: ModelKey::of(order.body.model()),
+            model: ModelKey::of(job.body.model()),
             tried: Vec::new(),
             excluded: Vec::new(),
             excluded_because: 0,
@@ -79,14 +79,14 @@ impl<'a> Course<'a> {
 
     /// The model that is asked for now.
     pub fn asked(&self) -> &str {
-        self.instead.as_deref().unwrap_or_else(|| self.order.body.model())
+        self.instead.as_deref().unwrap_or_else(|| self.job.body.model())
     }
 
     /// After how long without content the next attempt gets a second one beside it; `None` is never.
     pub fn hedged_after(&self) -> Option<Duration> {
         let hedging = self.route.hedging.as_ref()?;
         // What is stored must not be made twice.
-        let may = !self.retrying && self.order.endpoint.class == Class::Generate && !stored::is_kept(self.order);
+        let may = !self.retrying && self.job.endpoint.class == Class::Generate && !stored::is_kept(self.job);
         may.then(|| hedging.begin())
     }
 
@@ -110,7 +110,7 @@ impl<'a> Course<'a> {
 
     /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
     pub fn may_be_unserved(&self) -> bool {
-        self.order.endpoint.class == Class::Generate
+        self.job.endpoint.class == Class::Generate
     }
 
     /// The targets that there are to choose among.
@@ -119,7 +119,7 @@ impl<'a> Course<'a> {
     }
 
     pub fn wanted(&self) -> Wanted {
-        Wanted::new(&self.order.endpoint.path, self.model)
+        Wanted::new(&self.job.endpoint.path, self.model)
     }
 
     /// True when all that has happened so far may go well when it is tried again.
@@ -167,7 +167,7 @@ impl<'a> Course<'a> {
         let snapshot = fleet.snapshot();
         let limited = self.eligible.targets().iter().filter_map(|&index| {
             let provider = fleet.provider(self.route.target(index).provider);
-            let reason = snapshot.of(provider.record()).reason()?.to_owned();
+            let reason = snapshot.of(provider.seat()).reason()?.to_owned();
             let outcome = Outcome::Throttled { retry_after: None };
             Some(Tried { provider: provider.config.name.clone(), outcome, reason, words: None })
         });

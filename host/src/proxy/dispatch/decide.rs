@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::course::Course;
-use super::{Dispatcher, Order};
+use super::{Dispatcher, Job};
 use crate::proxy::endpoint::Class;
 use crate::proxy::telling::Telling;
 use crate::routing::{Candidate, Decision, Facts, Origin, Route, Tier};
@@ -21,7 +21,7 @@ impl Dispatcher<'_> {
     ) -> (Vec<u32>, Instant) {
         let unserved = &course.route.unserved;
         // Requests for stored things ask no strategy, and must not move its rotation on.
-        let stored = course.order.endpoint.class == Class::Stored;
+        let stored = course.job.endpoint.class == Class::Stored;
         let seq = if stored { 0 } else { course.eligible.next_seq(tier) };
         if unserved.is_empty() || !course.may_be_unserved() {
             return self.decide((tier, seq), &candidates, course, story, now);
@@ -48,7 +48,7 @@ impl Dispatcher<'_> {
         story: &mut Telling,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
-        let Order { endpoint, body, affinity, attributes, .. } = course.order;
+        let Job { endpoint, body, affinity, attributes, .. } = course.job;
         if endpoint.class == Class::Stored {
             // The same provider each time, or what was stored today is not found tomorrow.
             return (Decision::default_order(candidates, Origin::Abstained).order, now);

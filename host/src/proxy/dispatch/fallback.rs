@@ -59,7 +59,7 @@ impl Dispatcher<'_> {
             );
             story.fell_back(&model, route);
             course.turn(&model, route, eligible);
-            course.retries = self.retries(course.order, waiting.make_contiguous());
+            course.retries = self.retries(course.job, waiting.make_contiguous());
             seen.push(model);
             answered = self.follow(course, story, Instant::now()).await?;
         }

@@ -23,7 +23,7 @@ use super::protocol::Protocol;
 use super::signs::Signs;
 use super::{CutShort, KEEP_ALIVE, Kind, Relay, Ways};
 use crate::proxy::attempt::{Answered, Content, Passing};
-use crate::proxy::dispatch::Order;
+use crate::proxy::dispatch::Job;
 use crate::proxy::generation::Generation;
 use crate::proxy::passing::{ATTEMPTS, PROVIDER};
 use crate::proxy::reply::Reply;
@@ -40,11 +40,11 @@ pub type Course = Pin<Box<dyn Future<Output = Arrived> + Send>>;
 /// The end of a course.
 pub type Arrived = (Telling, Result<Answered, ProxyError>);
 
-/// The course of `order` under the configuration that it began with. It owns all that it needs, so that it can outlive the
+/// The course of `job` under the configuration that it began with. It owns all that it needs, so that it can outlive the
 /// handler.
-pub fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, order: Order, mut story: Telling) -> Course {
+pub fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, job: Job, mut story: Telling) -> Course {
     Box::pin(async move {
-        let answered = proxy.dispatch(&generation, &order, &mut story).await;
+        let answered = proxy.dispatch(&generation, &job, &mut story).await;
         (story, answered)
     })
 }
