@@ -85,7 +85,7 @@ fn strategies(root: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// What the components are made of. A new strategy shows in the workspace's manifest.
+/// Tells Cargo the sources of the components. A new strategy shows in the workspace's manifest.
 fn watch(root: &Path, names: &[String]) {
     let made_of = ["wit", "guest-sdk/src", "guest-sdk/Cargo.toml", "Cargo.toml", "Cargo.lock"].map(str::to_owned);
     let own = names.iter().flat_map(|name| ["src", "Cargo.toml"].map(|part| format!("strategies/{name}/{part}")));

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use pointsman::config;
 use pointsman::strategy;
 
-/// What the environment holds: in the wrong place it may be a key, so no problem may show it.
+/// The value of every variable: in the wrong place it may be a key, so no problem may show it.
 const HELD: &str = "zq9x7-held-by-a-variable";
 
 fuzz_target!(|text: &str| {

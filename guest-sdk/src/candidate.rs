@@ -70,12 +70,12 @@ impl<'a> Candidate<'a> {
         &self.target.models
     }
 
-    /// What it costs, if the configuration says so.
+    /// Its price, if the configuration names one.
     pub fn price(self) -> Option<Price> {
         self.target.price
     }
 
-    /// What the configuration says about it under `labels`.
+    /// Its value for a key under `labels` in the configuration.
     pub fn label(self, key: &str) -> Option<&'a str> {
         self.target.labels.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
@@ -128,7 +128,7 @@ impl<'a> Candidates<'a> {
         Self { targets, facts: Cow::Borrowed(facts), excluded: Vec::new() }
     }
 
-    /// How many there are.
+    /// The number of candidates.
     pub fn len(&self) -> usize {
         self.facts.len()
     }

@@ -87,7 +87,7 @@ mod tests {
         assert!(error.starts_with("config: invalid type: string") && error.len() < 2_100, "{error}");
     }
 
-    /// What serde can ask of a document, in one type.
+    /// All that serde can ask of a document, in one type.
     #[derive(Debug, PartialEq, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Everything {

@@ -1,9 +1,9 @@
-//! What a strategy answers.
+//! The answer of a strategy.
 
 use crate::bindings::pointsman::strategy::types as wit;
 use crate::{Strategy, TargetIndex};
 
-/// Why a decision is as it is.
+/// The reason for a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// One of [`Strategy::REASONS`].

@@ -54,12 +54,12 @@ pub(crate) fn without_replacement(weights: impl ExactSizeIterator<Item = f64>, m
     order
 }
 
-/// What stands for the weight of a place that has been drawn.
+/// The mark that replaces the weight of a place that has been drawn.
 const DRAWN: f64 = -1.0;
 
 /// The weights as stretches that are laid end to end, less those that were drawn meanwhile.
 struct Line {
-    /// Where each stretch ends.
+    /// The ends of the stretches.
     ends: Vec<f64>,
     /// Those that were drawn, in the order in which they lie, and how many they are.
     drawn: [Stretch; DRAWN_PLACES],
@@ -87,7 +87,7 @@ impl Line {
         Self { ends: ends.collect(), drawn: Default::default(), count: 0, left: end }
     }
 
-    /// Whether so little is left that its share in rounding would be felt.
+    /// True when so little is left that rounding would distort its shares.
     fn is_nearly_empty(&self) -> bool {
         self.ends.last().is_some_and(|end| self.left < end * 1e-3)
     }

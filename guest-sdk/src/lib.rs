@@ -85,7 +85,7 @@ pub type Provider = Target;
 #[deprecated(note = "a strategy chooses among targets, of which several may be at one provider: `TargetIndex`")]
 pub type ProviderIndex = TargetIndex;
 
-/// What [`export!`] expands to. Not part of the interface: it changes without notice.
+/// The code that [`export!`] expands to. Not part of the interface: it changes without notice.
 #[doc(hidden)]
 pub mod hidden {
     pub use crate::bindings;

@@ -1,4 +1,4 @@
-//! What a strategy can learn of a request beyond its fields.
+//! Facts that a strategy can learn of a request beyond its fields.
 
 use crate::Request;
 use crate::rendezvous::mix;

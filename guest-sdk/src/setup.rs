@@ -1,4 +1,4 @@
-//! What a strategy is told once.
+//! The facts that a strategy is told once.
 
 use crate::bindings::pointsman::strategy::types as wit;
 use crate::{Target, TargetIndex};

@@ -8,14 +8,15 @@ use crate::{Candidates, Decision, Outcome, Request, Setup};
 ///
 /// Name, version and description come from the package's `Cargo.toml`.
 pub trait Strategy: Sized + 'static {
-    /// What the operator writes under `strategies.NAME.config`; [`NoConfig`](crate::NoConfig) if nothing. Anything that
-    /// serde can read; with `#[serde(deny_unknown_fields)]` a misspelt field is an error and not a surprise.
+    /// The configuration under `strategies.NAME.config`: any type that serde can read, or [`NoConfig`](crate::NoConfig)
+    /// for a strategy that has none. With `#[serde(deny_unknown_fields)]` a misspelt field is an error and not a
+    /// surprise.
     type Config: DeserializeOwned;
 
     /// The texts that [`Decision::because`] may use. Add new ones at the end: reports tell them apart by position.
     const REASONS: &'static [&'static str] = &[];
 
-    /// Whether the host should report outcomes to [`observe`](Self::observe), which costs it a call now and then.
+    /// True when the host should report outcomes to [`observe`](Self::observe), which costs it a call now and then.
     const OBSERVES: bool = false;
 
     /// Called once, before anything else; may take its time (seconds).

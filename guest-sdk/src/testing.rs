@@ -19,8 +19,8 @@
 //! strategy.assert_share("c", 0.5, 0.0, 1_000);
 //! ```
 //!
-//! What is easier to say as data stands in JSON files, which [`play_fixtures`] plays here, and
-//! `pointsman strategy test --fixtures` to the finished component.
+//! Cases that are easier to write as data go into JSON files: [`play_fixtures`] plays them here, and `pointsman
+//! strategy test --fixtures` plays them to the finished component.
 
 #![expect(clippy::panic, reason = "a test kit reports by panicking")]
 
@@ -41,7 +41,8 @@ use crate::decision::Reason;
 use crate::export::Started;
 use crate::{Decision, Outcome, Request, Strategy, Tier};
 
-/// What the host measures of a candidate, to be set by a test. At first it does nothing and nothing is known of it.
+/// The host's measurements of a candidate, to be set by a test. At first it has no requests in flight and nothing is
+/// known of it.
 pub use crate::bindings::pointsman::strategy::types::Candidate as CandidateFacts;
 
 /// A strategy with targets, a request to come and candidates that a test may change.
@@ -267,7 +268,7 @@ pub(crate) fn idle(target: wit::TargetIndex) -> CandidateFacts {
     CandidateFacts { target, in_flight: 0, latency_us: 0, failure_permille: 0, requests_left: 1000, tokens_left: 1000 }
 }
 
-/// Whether the host would take it; else what is wrong with it.
+/// Checks that the host would take the decision; otherwise says what is wrong with it.
 fn check_decision<S: Strategy>(
     started: &Started<S>,
     decision: &Decision,

@@ -1,4 +1,5 @@
-//! How fast a request's body is read and its model replaced: ordinary bodies of three sizes, and hostile ones.
+//! The speed at which a request's body is read and its model replaced: ordinary bodies of three sizes, and hostile
+//! ones.
 //!
 //! `cargo bench --bench body`; the figures to watch are the bytes per second.
 

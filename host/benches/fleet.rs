@@ -1,4 +1,5 @@
-//! What it costs to see how the providers are: one snapshot, and the candidates of a request, of 2 to 1000 providers.
+//! The cost of looking at the health of the providers: one snapshot, and the candidates of a request, of 2 to 1000
+//! providers.
 
 use std::hint::black_box;
 use std::path::Path;

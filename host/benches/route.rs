@@ -1,4 +1,4 @@
-//! What one decision costs, lock and translation included: each built-in strategy with 2 to 1000 candidates.
+//! The cost of one decision, lock and translation included: each built-in strategy with 2 to 1000 candidates.
 
 use std::hint::black_box;
 

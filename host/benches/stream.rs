@@ -1,4 +1,4 @@
-//! How fast a stream is read along: its events, and the token counts in the last of them.
+//! The speed at which a stream is read along: its events, and the token counts in the last of them.
 //!
 //! `cargo bench --bench stream`; the figures to watch are the time per event and the bytes per second.
 

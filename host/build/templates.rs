@@ -43,7 +43,8 @@ fn constant(table: &mut String, name: &str, files: &Files) {
     let _ = writeln!(table, "];");
 }
 
-/// What tools would take for their own in this repository goes by another name here.
+/// The name of a file in a project. Files that tools would take for their own in this repository have another name
+/// here.
 fn as_in_project(name: &str) -> String {
     match name {
         "gitignore" => ".gitignore".to_owned(),
@@ -142,7 +143,7 @@ fn stand_alone(member: &str, workspace: &str) -> Result<(String, Vec<String>), S
     Ok((text.trim_end().to_owned() + "\n", needs))
 }
 
-/// What stands for `key` in a section of a manifest; in one line.
+/// The value of `key` in a section of a manifest; in one line.
 fn value_of<'t>(manifest: &'t str, section: &str, key: &str) -> Result<&'t str, String> {
     let heading = format!("[{section}]");
     let lines = manifest.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('['));

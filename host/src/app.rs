@@ -57,12 +57,12 @@ pub struct App {
     reloads: mpsc::Receiver<ReloadRequest>,
 }
 
-/// What a server is started with beside its configuration.
+/// The options that a server is started with beside its configuration.
 #[derive(Default)]
 pub struct Options {
-    /// What requests get that name no approach.
+    /// The approach of requests that name none.
     pub approach: Approach,
-    /// Where a reload reads the configuration; without it, it is the same again.
+    /// The source that a reload reads the configuration from; without it, a reload applies the same one again.
     pub source: Option<Source>,
     /// Changes the level of the logs.
     pub logs: telemetry::Handle,
@@ -142,7 +142,7 @@ impl App {
         Ok(Self { listener, address, operators, operations, reloader, requests, reloads })
     }
 
-    /// What the listener for clients keeps to, swapped by a reload.
+    /// The settings of the listener for clients, swapped by a reload.
     pub fn settings(&self) -> Arc<ArcSwap<Settings>> {
         Arc::clone(&self.reloader.doors.clients)
     }

@@ -269,7 +269,8 @@ pub struct Price {
     pub output: f64,
 }
 
-/// How the host tells which requests belong together; with no field set, it does not try to.
+/// The parts of a request by which the host tells which requests belong together; with no field set, it does not try
+/// to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Affinity {
     /// Requests with the same value of this header belong together.

@@ -41,17 +41,17 @@ pub use permit::{Excuse, Permit};
 pub struct Provider {
     /// Place in the order of the configuration.
     pub index: u32,
-    /// What the operator wrote.
+    /// Its configuration.
     pub config: config::Provider,
     /// Its name as a header names it, if one can.
     pub name_header: Option<HeaderValue>,
-    /// How long an attempt may take, unless a route says otherwise.
+    /// The time limits of an attempt, unless a route says otherwise.
     pub bounds: Bounds,
     /// Sends requests to it.
     pub client: Client,
     /// Takes its secrets out of what it says.
     pub masks: Masks,
-    /// What is counted of it.
+    /// Its metrics.
     pub metrics: ProviderMetrics,
     seat: Arc<Seat>,
 }
@@ -62,12 +62,12 @@ impl Provider {
         self.seat.gauge.in_flight()
     }
 
-    /// Whether a slot is free right now.
+    /// True when a slot is free right now.
     pub fn has_free_slot(&self) -> bool {
         self.seat.slots.has_free()
     }
 
-    /// What is known of it.
+    /// Its seat on the board.
     pub fn seat(&self) -> &Seat {
         &self.seat
     }

@@ -111,7 +111,7 @@ impl Proxy {
         Self { entropy, clock, ..self }
     }
 
-    /// What new requests begin with.
+    /// The generation that new requests begin with.
     pub fn generation(&self) -> Arc<Generation> {
         self.generation.load_full()
     }
@@ -126,12 +126,12 @@ impl Proxy {
         &self.queue
     }
 
-    /// What is counted.
+    /// The metrics of the proxy.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Whether the server is going down.
+    /// True when the server is going down.
     pub fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
     }
@@ -235,7 +235,7 @@ enum Prepared {
     Job(Job, Arc<Generation>),
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[expect(clippy::large_enum_variant, reason = "most come from providers, and it is moved once")]
 enum Answer {
     /// By the proxy itself.

@@ -22,7 +22,7 @@ pub use outcome::{Evidence, FailureKind, Lack, Next, Outcome, OutcomeKind, Phase
 pub use route::{Route, Routes, Target};
 pub use tier::Tier;
 
-/// What orders the candidates of a request. A component is one implementer, the fake of a test another.
+/// The strategy that orders the candidates of a request. A component is one implementer, the fake of a test another.
 pub trait Strategy: Send + Sync {
     /// The name it goes by in the configuration and in logs: of the one that decides now, which after a roll-back is
     /// the previous one.
@@ -34,10 +34,10 @@ pub trait Strategy: Send + Sync {
     /// order and an [`Origin`] that says why. The order is always a permutation of the candidates, less those that it excludes.
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision;
 
-    /// What a decision's reason means, in its own words; `None` for a number that it has no words for.
+    /// The text of a decision's reason, in its own words; `None` for a number that it has no words for.
     fn reason(&self, reason: u32) -> Option<String>;
 
-    /// How it is, for operators.
+    /// Its health, for operators.
     fn health(&self) -> StrategyHealth;
 
     /// True when it is shown prompts: then, and only then, [`Facts`] need have one.
@@ -56,7 +56,7 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
     fn ended(&self, report: Report);
 }
 
-/// How a strategy is, for operators and metrics.
+/// The health of a strategy, for operators and metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StrategyHealth {
     /// The name of the one that decides, as [`Strategy::name`]; the label of its counters.
@@ -66,7 +66,7 @@ pub struct StrategyHealth {
     pub state: &'static str,
     /// It is new, and the previous one stands by until it has proved itself.
     pub on_trial: bool,
-    /// Why the one that the configuration names does not decide, if the previous one was brought back.
+    /// The reason why the one that the configuration names does not decide, if the previous one was brought back.
     pub rolled_back: Option<String>,
     /// The name that the component gives itself, or empty.
     pub component: String,
@@ -74,10 +74,10 @@ pub struct StrategyHealth {
     pub version: String,
     /// The first 12 hexadecimal digits of the component's SHA-256.
     pub digest: String,
-    /// What has happened under this name.
+    /// The counters of this name.
     pub counters: StrategyCounters,
-    /// What had happened under other names that strategies of this process went by, so that metrics lose nothing when
-    /// a reload chooses another one.
+    /// The counters of other names that strategies of this process went by, so that metrics lose nothing when a reload
+    /// chooses another one.
     pub former: Vec<(String, StrategyCounters)>,
     /// Those that see what it sees and decide nothing.
     pub shadows: Vec<ShadowHealth>,
@@ -100,10 +100,10 @@ pub struct RecordHealth {
     pub missing: u64,
 }
 
-/// How a strategy is that sees what the live one sees and decides nothing.
+/// The health of a shadow: a strategy that sees what the live one sees and decides nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShadowHealth {
-    /// How it is in itself.
+    /// Its health as a strategy.
     pub strategy: StrategyHealth,
     /// Decisions that it has seen.
     pub decisions: u64,
@@ -113,11 +113,11 @@ pub struct ShadowHealth {
     pub same_order: u64,
     /// Time that it has taken for them.
     pub seconds: f64,
-    /// What it and the other shadows have missed, because it came faster than they see.
+    /// Decisions that it and the other shadows have missed, because they came faster than shadows can follow.
     pub dropped: u64,
 }
 
-/// What has happened under a strategy's name since the process started, over all reloads. Nothing here ever falls.
+/// Counts of events under a strategy's name since the process started, over all reloads. None ever falls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StrategyCounters {
     /// Decisions asked for.

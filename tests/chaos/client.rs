@@ -37,9 +37,9 @@ pub struct Crowd {
     pub scene: watch::Receiver<Scene>,
     /// Of a hundred requests, so many are left.
     pub leavers: usize,
-    /// Whether anything but a whole answer is a complaint.
+    /// True when anything but a whole answer is a complaint.
     pub strict: bool,
-    /// Whether some ask for streams, embeddings or what is not there.
+    /// True when some ask for streams, embeddings or things that do not exist.
     pub mixed: bool,
 }
 

@@ -102,7 +102,7 @@ impl Visit {
         self.id
     }
 
-    /// Whether there were more than allowed when it came.
+    /// True when there were more than allowed when it came.
     pub fn is_suspect(&self) -> bool {
         self.is_suspect
     }

@@ -18,7 +18,7 @@ async fn proxy(strategy: &str, affinity: Value, config: Value) -> (Proxy, Vec<Mo
     (builder.set(settings).start().await, mocks)
 }
 
-/// Who answers the turns of a conversation that begins with `words`.
+/// The providers that answer the turns of a conversation that begins with `words`.
 async fn conversation(proxy: &Proxy, words: &str) -> Vec<String> {
     let mut messages =
         vec![json!({"role": "system", "content": "be brief"}), json!({"role": "user", "content": words})];

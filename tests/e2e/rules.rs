@@ -24,7 +24,7 @@ fn builder(mocks: &(Mock, Mock, Mock), rules: Value) -> ProxyBuilder {
     builder.set(json!({"routing": routing, "strategies": config, "monitoring": {"explain": true}}))
 }
 
-/// Who asks for it stays in Europe; whatever is no stream goes to America first.
+/// Requests that ask for it stay in Europe; those that are no streams go to America first.
 fn europe() -> Value {
     json!({"rules": [
         {"when": {"attributes": {"residency": "eu"}}, "only": {"region": "eu"}, "continue": true, "reason": "EU only"},

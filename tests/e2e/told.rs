@@ -1,4 +1,5 @@
-//! What strategies are told of requests and outcomes, and that what they exclude is tried by nobody.
+//! The facts that strategies are told about requests and outcomes, and that no request reaches a target that they
+//! exclude.
 
 use harness::{Answer, Mock, Proxy, ProxyBuilder, Reply, clerk, eventually};
 use serde_json::{Value, json};

@@ -33,7 +33,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, as far as it came.
     pub body: Bytes,
-    /// Whether the body ended as HTTP says, rather than with the connection.
+    /// True when the body ended as HTTP says, rather than with the connection.
     pub complete: bool,
     /// From sending to the last byte.
     pub took: std::time::Duration,

@@ -137,7 +137,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether it has ended.
+    /// True when it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_some()
     }

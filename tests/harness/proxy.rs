@@ -287,7 +287,7 @@ impl Proxy {
         drop(self.stop.take());
     }
 
-    /// Whether it has ended.
+    /// True when it has ended.
     pub fn has_stopped(&self) -> bool {
         self.running.as_ref().is_none_or(JoinHandle::is_finished)
     }

@@ -84,7 +84,7 @@ impl Raw {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Whether the proxy has closed the connection, cleanly or not; what came until then is kept.
+    /// True when the proxy has closed the connection, cleanly or not; the bytes until then are kept.
     pub fn has_closed(&mut self) -> bool {
         let mut piece = [0; 4096];
         loop {

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// A text that every key in the tests contains, so that a key shows wherever it comes to light.
 pub const SECRET_MARK: &str = "zq7-s3cr3t";
 
-/// Whether a key is in `bytes`. What comes in pieces may hide one at a cut; whole answers are searched once more.
+/// True when a key is in `bytes`. Pieces may hide one at a cut; whole answers are searched once more.
 pub fn holds_secret(bytes: &[u8]) -> bool {
     let mark = SECRET_MARK.as_bytes();
     // By its rarest letter, since much is read.

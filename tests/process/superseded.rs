@@ -16,7 +16,7 @@ use super::{NAME, write};
 /// Functions that take the compiler half a minute, if it is not ended, and more memory than it may have in the end.
 const MANY: usize = 400_000;
 
-/// What is short beside the time that the component takes.
+/// A time that is short beside the one that the component takes.
 const SOON: Duration = Duration::from_secs(20);
 
 /// A folder with a configuration, and a component that takes its time.

@@ -17,7 +17,7 @@ pub(super) use error::Error;
 /// Lists and objects within each other; the stack of a component is small.
 const DEPTH: u8 = 128;
 
-/// What is left of a document.
+/// The rest of a document.
 pub(super) struct Reader<'de> {
     rest: &'de str,
     depth: u8,
@@ -99,7 +99,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// What follows a backslash.
+    /// Reads the character that follows a backslash.
     fn escape(&mut self) -> Result<char, Error> {
         let char = match self.split(1) {
             "\"" => '"',
@@ -174,7 +174,7 @@ impl<'de> Reader<'de> {
         if self.take(end) { Ok(value) } else { Err(Error::new("trailing characters")) }
     }
 
-    /// Why what comes next is not `expected`.
+    /// The error for a next token that is not `expected`.
     fn unexpected(&mut self, expected: &dyn Expected) -> Error {
         let found = match self.peek() {
             Some(b'"') => match self.string() {

@@ -25,7 +25,7 @@ pub struct Live {
     pub shadows: Option<Arc<Shadows>>,
 }
 
-/// What is in force, as far as the next configuration goes on with it.
+/// The parts in force that the next configuration goes on with.
 pub struct Before<'a> {
     pub fleet: &'a Fleet,
     pub routes: &'a Routes,

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use crate::config::Config;
 use crate::listener::{Settings, Traffic, descriptors};
 
-/// What the listeners keep to, and what the one for clients counts.
+/// The settings of the listeners, and the counters of the one for clients.
 #[derive(Clone)]
 pub(super) struct Doors {
     pub clients: Arc<ArcSwap<Settings>>,

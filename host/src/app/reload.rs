@@ -34,13 +34,13 @@ use prepare::{Preparation, Prepared};
 /// Reads the configuration anew.
 pub type Source = Arc<dyn Fn() -> Result<Config, LoadError> + Send + Sync>;
 
-/// What the task works with.
+/// The state of the task that reloads.
 pub struct Reloader {
     pub proxy: Arc<Proxy>,
     /// The strategies of all routes in force.
     pub live: Vec<Live>,
     pub source: Source,
-    /// What is in force now.
+    /// The configuration in force.
     pub config: Config,
     /// The contents of the files that this configuration names, as they were read.
     pub contents: Contents,
@@ -50,7 +50,7 @@ pub struct Reloader {
     pub exposed: Vec<(Door, Address)>,
     pub status: Arc<Status>,
     pub doors: Doors,
-    /// Whether there is a second listener, which is bound at the start alone.
+    /// True when there is a second listener, which is bound only at the start.
     pub second_listener: bool,
     pub logs: telemetry::Handle,
     pub notifier: Notifier,
@@ -247,7 +247,7 @@ pub fn keeps_out(door: Door, config: &Config) -> bool {
     }
 }
 
-/// What a reload does not change, as sentences for the log.
+/// The changes that need a restart, as sentences for the log.
 fn needs_restart(before: &Config, after: &Config) -> Vec<String> {
     let address = |config: &Config| (config.server.host.clone(), config.server.port);
     let admin = |config: &Config| config.server.admin.as_ref().map(|admin| (admin.host.clone(), admin.port));

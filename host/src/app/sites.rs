@@ -11,7 +11,7 @@ use crate::admin;
 use crate::listener::{Closer, Peer, Site};
 use crate::proxy::{self, Proxy, reply::Reply, visitors::Bound};
 
-/// What clients reach: the proxy, and what there is for operators beside it.
+/// The site that clients reach: the proxy, and beside it the routes for operators.
 #[derive(Clone)]
 pub(super) struct Front {
     pub proxy: Arc<Proxy>,

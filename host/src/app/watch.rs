@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::config::{Config, StrategySource};
 
-/// How often the files are looked at. A change counts when it has not gone on for as long, so a file that is still being
-/// written is left alone.
+/// The interval at which the files are looked at. A change counts when it has not gone on for as long, so a file that
+/// is still being written is left alone.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Files, and how they looked.
@@ -32,7 +32,7 @@ struct Print {
 }
 
 impl Look {
-    /// How these files look now. Waits for the file system.
+    /// The present look of these files. Waits for the file system.
     pub fn at(files: &[PathBuf]) -> Self {
         Self(files.iter().map(|file| (file.clone(), print(file))).collect())
     }

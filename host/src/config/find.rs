@@ -18,7 +18,7 @@ pub enum FindError {
     Missing {
         /// The file.
         file: PathBuf,
-        /// Who asked for it: a flag or a variable.
+        /// The flag or variable that asked for it.
         by: &'static str,
     },
     /// No file was asked for, and none is in the usual places.

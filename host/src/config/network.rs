@@ -1,4 +1,4 @@
-//! How a provider is reached: directly, through a forward proxy, or by a Unix socket; and which certificates to trust.
+//! The ways to a provider (directly, through a forward proxy, by a Unix socket), and the certificates to trust.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

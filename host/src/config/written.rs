@@ -127,7 +127,7 @@ fn what(old: Option<&Value>, new: Option<&Value>) -> String {
     if old == new { format!("{new} stands for something else now") } else { format!("{old} -> {new}") }
 }
 
-/// Who may see a value.
+/// The places where a value may be shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Yes,

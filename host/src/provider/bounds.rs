@@ -1,4 +1,4 @@
-//! How long the parts of an attempt may take, and which keys of the configuration say so.
+//! The time limits of the parts of an attempt, and the keys of the configuration that set them.
 
 use std::time::Duration;
 

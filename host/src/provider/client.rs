@@ -50,7 +50,7 @@ pub const MODELS: &str = "models";
 /// The proxy's `User-Agent` in requests of its own: some providers refuse those without one.
 const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
-/// How a provider is reached.
+/// The way to a provider.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is what there is; the other one is for simulations")]
 enum Way {
@@ -65,7 +65,7 @@ struct Http {
     pool: Arc<Pool>,
     connect_timeout: Duration,
     dialect: Dialect,
-    /// What every request carries: the host, the key, what else the configuration wants.
+    /// The headers of every request: the host, the key, and others from the configuration.
     own: HeaderMap,
     metrics: ConnectionMetrics,
     /// `http://host:port`, where a forward proxy is told by each request's target where it goes.
@@ -83,11 +83,11 @@ pub struct Call<'a> {
     pub query: Option<&'a str>,
     /// The provider's name of the model, or empty.
     pub model: &'a str,
-    /// What is forwarded of the client's headers.
+    /// The client's headers, as far as they are forwarded.
     pub headers: &'a HeaderMap,
     /// The body, as this provider gets it.
     pub body: Bytes,
-    /// How long connecting may take; `None` is as long as the provider says.
+    /// The limit of the time to connect; `None` is the provider's own.
     pub connect: Option<Duration>,
     /// True when the request may reach the provider once at most: a kept connection that ends under it is its end.
     pub once: bool,
@@ -100,7 +100,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its headers as they came.
     pub headers: HeaderMap,
-    /// Whether only the end of the connection ends the body, so that a cut cannot be told from an end.
+    /// True when only the end of the connection ends the body, so that a cut cannot be told from an end.
     pub ends_with_connection: bool,
     /// Its body.
     pub body: AnswerBody,
@@ -109,7 +109,7 @@ pub struct Answer {
 /// Outgoing connections cannot be set up on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// What no header can carry, or a URL that is none of http; the configuration refuses both before.
+    /// A value that no header can carry, or a URL of another scheme than http; the configuration refuses both before.
     #[error("the key, a header or the URL of provider {0} cannot be used")]
     Provider(String),
 }

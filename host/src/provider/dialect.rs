@@ -13,7 +13,7 @@ pub mod waits;
 
 use crate::config::{Provider, ProviderKind};
 
-/// What stays as it is in a path segment (RFC 3986, unreserved).
+/// Bytes that are not escaped in a path segment (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The endpoints that Azure serves below a deployment; all others stand directly below `/openai`.
@@ -28,7 +28,7 @@ const DEPLOYMENT_ENDPOINTS: [&str; 8] = [
     "images/edits",
 ];
 
-/// What clients ask for most.
+/// The endpoints that clients ask for most.
 const USUAL_ENDPOINTS: [&str; 5] = ["chat/completions", "completions", "embeddings", "responses", "messages"];
 
 /// A provider's addresses, worked out once.

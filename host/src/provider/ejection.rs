@@ -27,7 +27,7 @@ const WATCH: Duration = Duration::from_secs(1);
 /// A provider that has never answered is checked again after this time, then after twice as long, and so on.
 const FIRST_RECHECK: Duration = Duration::from_secs(1);
 
-/// Where a provider stands, health alone.
+/// The standing of a provider by its health alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Takes requests.
@@ -86,14 +86,14 @@ pub struct Health {
     reason: Option<Arc<str>>,
 }
 
-/// What the operator configured.
+/// The operator's configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// The longest ejection.
     pub cooldown: Duration,
     /// The number of soft failures in a row that eject.
     pub failures: u32,
-    /// Whether failed requests eject.
+    /// True when failed requests eject.
     pub track_errors: bool,
 }
 
@@ -116,7 +116,7 @@ pub struct Attempt<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// What an active check found.
+/// The result of an active check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckResult {
     /// It answers.
@@ -146,7 +146,7 @@ impl Attempt<'_> {
 }
 
 impl Health {
-    /// Where the provider stands at `now`, rate limits aside.
+    /// The standing of the provider at `now`, rate limits aside.
     pub fn standing(&self, now: Instant) -> Standing {
         match &self.ejection {
             None => Standing::Admitted,

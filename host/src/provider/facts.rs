@@ -1,4 +1,4 @@
-//! What strategies are told once: of their route, and of the targets that they choose among.
+//! The facts that strategies are told once: about their route, and about the targets that they choose among.
 
 use crate::config::{self, Config};
 use crate::routing::{Route, RouteFacts, Target, TargetFacts};

@@ -34,7 +34,7 @@ pub struct Fleet {
     policy: Policy,
     /// The seed of all chance in health.
     seed: u64,
-    /// Whether latency is measured; otherwise strategies see none.
+    /// True when latency is measured; otherwise strategies see none.
     track_latency: bool,
 }
 
@@ -53,7 +53,7 @@ pub enum Unavailable {
     Out,
 }
 
-/// What an offer must know of a provider, beside what it must know of the next one.
+/// The data of a provider that an offer reads, side by side with those of the next one.
 struct Place {
     seat: usize,
     gauge: GaugeRef,

@@ -1,4 +1,4 @@
-//! What changes with every request to a provider and is told to strategies with every decision.
+//! The figures that change with every request to a provider, and that strategies are told with every decision.
 //!
 //! The gauges of many providers lie side by side, so that offering a thousand of them reads memory from end to end
 //! instead of following a thousand pointers.
@@ -12,13 +12,13 @@ use super::latency::Latency;
 /// Gauges in one piece of memory.
 const TRAY: usize = 64;
 
-/// What is measured of one provider.
+/// The measurements of one provider.
 #[derive(Debug, Default)]
 pub struct Gauge {
     in_flight: AtomicU32,
     /// Attempts that have begun, which numbers them; it wraps around.
     begun: AtomicU32,
-    /// How fast and how well.
+    /// Its latency and its failures.
     pub latency: Latency,
 }
 

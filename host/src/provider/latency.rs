@@ -12,7 +12,7 @@ const SHIFT: u32 = 3;
 /// Averages of permille are kept in 1/1000 of a permille, so that the integer average can reach 0 and 1000.
 const SCALE: u32 = 1000;
 
-/// What the host measures of one provider.
+/// The latency and the failures of one provider, as the host measures them.
 #[derive(Debug, Default)]
 pub struct Latency {
     first_byte_us: AtomicU32,

@@ -19,15 +19,15 @@ use crate::config::{Provider, Way};
 /// Shorter secrets are not looked for: they would be found in words.
 const SHORTEST: usize = 4;
 
-/// What stands in for a secret.
+/// The text that replaces a secret.
 const MASK: &[u8] = b"***";
 
-/// What is to be taken out of a provider's words.
+/// The secrets and names that are taken out of a provider's words.
 #[derive(Clone)]
 pub struct Masks {
-    /// What finds each secret.
+    /// The searchers for each secret.
     finders: Vec<Finder<'static>>,
-    /// What is shorter holds none of them.
+    /// The length of the shortest secret: no shorter text holds any.
     shortest: usize,
     /// The provider's address: no secret, and no client's business.
     address: Vec<Finder<'static>>,

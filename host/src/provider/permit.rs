@@ -25,7 +25,7 @@ pub struct Permit {
     /// flight finds a slot.
     _slot: Slot,
     _in_flight: InFlight,
-    /// Whether this is the one trial of a probing provider.
+    /// True when this is the one trial of a probing provider.
     trial: bool,
     epoch: u64,
     number: u32,
@@ -108,7 +108,7 @@ impl Permit {
         self.began
     }
 
-    /// How long the parts of the attempt may take.
+    /// The time limits of the parts of the attempt.
     pub fn bounds(&self) -> &Bounds {
         &self.bounds
     }

@@ -52,7 +52,7 @@ async fn summarise(fleet: &Fleet, interval: Duration) {
     }
 }
 
-/// What a provider did, up to some time or between two.
+/// The counts of a provider, up to some time or between two.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Counts {
     outcomes: [u64; OutcomeKind::ALL.len()],

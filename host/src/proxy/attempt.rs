@@ -36,7 +36,7 @@ use unlabelled::{Nature, look_into};
 /// An answer that is no stream is held until it is whole, up to this size; so is an error text that is passed on.
 const MAX_HELD: usize = 1 << 20;
 
-/// What is to be sent, the same for every attempt but for the provider's own model and body.
+/// The call to send, the same for every attempt but for the provider's own model and body.
 pub struct Plan<'a> {
     /// The call to make.
     pub call: Call<'a>,
@@ -84,7 +84,7 @@ impl Expected {
     }
 }
 
-/// How an attempt looks to the dispatcher.
+/// The result of an attempt, as the dispatcher sees it.
 pub enum Attempted {
     /// Answer with this.
     Answered(Answered),
@@ -92,7 +92,7 @@ pub enum Attempted {
     Failed(Failure),
 }
 
-/// What the client gets.
+/// The answer that the client gets.
 pub struct Answered {
     /// The provider's status.
     pub status: StatusCode,
@@ -100,9 +100,9 @@ pub struct Answered {
     pub headers: HeaderMap,
     /// The body.
     pub content: Content,
-    /// How the attempt ended, or is about to.
+    /// The end of the attempt, as it is or is about to be.
     pub outcome: Outcome,
-    /// What it took, if it is whole and says so.
+    /// Its tokens, if it is whole and names them.
     pub usage: Option<Usage>,
 }
 
@@ -117,7 +117,7 @@ pub enum Content {
 
 /// An answer that goes on.
 pub struct Passing {
-    /// What has been read.
+    /// The part that has been read.
     pub held: VecDeque<Bytes>,
     /// The rest.
     pub source: AnswerBody,
@@ -131,7 +131,7 @@ pub struct Passing {
 
 /// An attempt that brought nothing to answer with.
 pub struct Failure {
-    /// How it ended.
+    /// Its end.
     pub outcome: Outcome,
     /// True when bytes of the request may have reached the provider.
     pub sent: bool,

@@ -1,4 +1,5 @@
-//! What `routing.attributes` lets strategies know of a request: values out of its headers and its body, by name.
+//! The attributes of a request, which `routing.attributes` lets strategies know: values of its headers and its body, by
+//! name.
 
 use http::HeaderMap;
 

@@ -40,11 +40,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// A pause is moved by up to this share, so that clients that failed together do not come back together.
 const JITTER: f64 = 0.1;
 
-/// What a client wants, read and checked.
+/// The request of a client, read and checked.
 pub struct Job {
     /// The client's method.
     pub method: Method,
-    /// Where it goes.
+    /// The endpoint that it asks for.
     pub endpoint: Endpoint,
     /// The client's query.
     pub query: Option<String>,
@@ -56,7 +56,7 @@ pub struct Job {
     pub reserved: Option<Reserved>,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
-    /// What strategies are told of its headers and body.
+    /// The values of its headers and body that strategies are told.
     pub attributes: Attributes,
     /// The route of its model, and those of its targets that serve it.
     pub among: (Arc<Route>, Arc<EligibleSet>),
@@ -68,7 +68,7 @@ pub struct Job {
     pub signs: Option<Arc<Signs>>,
 }
 
-/// What the loop works with.
+/// The surroundings of the loop.
 pub struct Dispatcher<'a> {
     /// The configuration that the request began with.
     pub generation: &'a Generation,
@@ -87,7 +87,7 @@ pub enum Clock {
     Simulated {
         /// When it began.
         began: Instant,
-        /// What time of day that was.
+        /// The time of day at that moment.
         epoch_ms: u64,
     },
 }

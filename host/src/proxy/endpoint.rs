@@ -40,7 +40,7 @@ pub enum Label {
     Other,
 }
 
-/// What sort of request goes to an endpoint.
+/// The sort of requests that go to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The list of models, or one of them: answered by the proxy.

@@ -1,4 +1,4 @@
-//! What one configuration made of the proxy. A reload makes the next one; requests keep the one they began with.
+//! The proxy as one configuration makes it. A reload makes the next generation; requests keep the one they began with.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,9 +23,9 @@ pub struct Generation {
     pub fleet: Arc<Fleet>,
     /// Which of them serve which models, and what decides.
     pub routes: Routes,
-    /// How long a request waits for a slot of one provider while another has one free.
+    /// The time that a request waits for a slot of one provider while another has one free.
     pub slot_wait: Duration,
-    /// How long a request may wait for slots.
+    /// The longest time that a request waits for slots.
     pub queue_timeout: Duration,
     /// Attempts that a request is given after every candidate has failed softly.
     pub retries: u32,
@@ -43,23 +43,23 @@ pub struct Generation {
     pub max_body_bytes: usize,
     /// The time for which the server goes on before it drains.
     pub drain_delay: Duration,
-    /// How long a drain waits for requests in flight.
+    /// The longest time that a drain waits for requests in flight.
     pub drain_timeout: Duration,
     /// After how long without a byte a stream gets a comment.
     pub keep_alive: Option<Duration>,
     /// Which requests belong together.
     pub affinity: Affinity,
-    /// What strategies are told of headers and bodies.
+    /// The values of headers and bodies that strategies are told.
     pub attributes: Vec<Attribute>,
     /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
-    /// Whether answers name the decision behind them.
+    /// True when answers name the decision behind them.
     pub explain: bool,
-    /// Who may use the routes for operators.
+    /// The callers that may use the routes for operators.
     pub operators: Operators,
 }
 
-/// Who may use `/metrics` and `/admin`.
+/// The callers that may use `/metrics` and `/admin`.
 #[derive(Clone, Debug)]
 pub enum Operators {
     /// Whoever reaches the second listener and shows its key, if it has one.
@@ -109,7 +109,7 @@ impl Generation {
         }
     }
 
-    /// Whether the client shows a key that is accepted, or needs none.
+    /// True when the client shows a key that is accepted, or needs none.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         self.api_keys.is_empty() || shows_one_of(&self.api_keys, headers)
     }

@@ -18,9 +18,9 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// What the client says to the proxy alone. `Accept-Encoding` is among it: the proxy reads answers (the first event of
-/// a stream, keys echoed in errors), so it asks for them as they are. The length follows from the body, which may have
-/// been spliced.
+/// The headers that the client sends to the proxy alone. `Accept-Encoding` is among it: the proxy reads answers (the
+/// first event of a stream, keys echoed in errors), so it asks for them as they are. The length follows from the body,
+/// which may have been spliced.
 fn is_for_the_proxy(name: &str) -> bool {
     is_credential(name) || matches!(name, "accept-encoding" | "content-length" | "host")
 }

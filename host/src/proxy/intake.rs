@@ -21,14 +21,14 @@ const PAUSE: Duration = Duration::from_secs(30);
 const PER_KIB: Duration = Duration::from_secs(1);
 /// The most credit that fast bytes buy: without a bound, 31 MiB at once would buy hours.
 const MAX_CREDIT: Duration = Duration::from_secs(60);
-/// How much of a body that is too large is read and thrown away, so that the client, which reads only when it has
+/// The most bytes of a too large body that are read and thrown away, so that the client, which reads only when it has
 /// written, sees the answer instead of a broken connection.
 const MAX_DISCARDED: u64 = 64 << 20;
-/// How long that may take.
+/// The limit of its time.
 const MAX_DISCARDING: Duration = Duration::from_secs(5);
-/// How much is read of a request that is answered without its body.
+/// The most bytes that are read of a request that is answered without its body.
 const MAX_REST: usize = 64 << 10;
-/// How long that may take.
+/// The limit of its time.
 const MAX_REST_TIME: Duration = Duration::from_millis(500);
 /// Reads the whole body, and says what it holds of `budget`: nothing if it came in one piece, which is in the memory of its
 /// connection already.

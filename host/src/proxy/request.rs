@@ -1,4 +1,4 @@
-//! What a request's body says that routing needs, and the body as a provider gets it.
+//! The parts of a request's body that routing needs, and the body as a provider gets it.
 //!
 //! The body is read once, where it lies: only what routing needs is found, and where it stands. It is never
 //! serialised again, because that would lose the order of keys, the spelling of numbers and whatever this proxy does
@@ -36,17 +36,17 @@ use found::Found;
 use optillm::OptiKey;
 use splice::Edit;
 
-/// What a client asked for, read from its body.
+/// The wish of a client, read from its body.
 #[derive(Clone, Debug)]
 pub struct RequestBody {
     /// The body for a provider that calls the model as the client does.
     bytes: Bytes,
     model: Box<str>,
-    /// What to replace in `bytes` for another model; none if the body names none.
+    /// The range in `bytes` to replace for another model; none if the body names none.
     model_at: Option<Range<usize>>,
-    /// Where what the model is to read begins and ends in `bytes`; none if that was not found.
+    /// The range in `bytes` of the text that the model is to read; none if that was not found.
     prompt_at: Option<Range<usize>>,
-    /// How the model is written there.
+    /// True when the model is written there as a JSON string.
     json: bool,
     streaming: bool,
     /// `store`, where it stands there.
@@ -245,7 +245,7 @@ impl RequestBody {
         self.refers_to.as_deref()
     }
 
-    /// Whether the client wants a stream of events: `"stream": true`.
+    /// True when the client wants a stream of events: `"stream": true`.
     pub fn streaming(&self) -> bool {
         self.streaming
     }
@@ -265,9 +265,9 @@ impl RequestBody {
         self.prompt_at.as_ref().map_or_else(String::new, |at| prompt::last(&self.bytes, at, limit))
     }
 
-    /// How the conversation begins: what stands in `messages`, `prompt` or `input`, of a list of messages all up to the
-    /// first one of a user, and of that at most `limit` bytes. Equal for all turns of a conversation; empty if nothing was
-    /// found.
+    /// The beginning of the conversation: the content of `messages`, `prompt` or `input`, of a list of messages all up
+    /// to the first one of a user, and of that at most `limit` bytes. Equal for all turns of a conversation; empty if
+    /// nothing was found.
     pub fn beginning(&self, limit: usize) -> &[u8] {
         self.prompt_at.clone().map_or(b"", |at| conversation::beginning(&self.bytes, at, limit))
     }
@@ -282,7 +282,7 @@ impl RequestBody {
         self.bytes.len()
     }
 
-    /// Whether there is no body.
+    /// True when there is no body.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -30,7 +30,7 @@ const PROXY: &str = "proxy_error";
 /// ... when providers failed.
 const PROVIDER: &str = "provider_error";
 
-/// Why the proxy answers by itself.
+/// The reason why the proxy answers by itself.
 #[derive(Debug)]
 pub enum ProxyError {
     /// The body cannot be read as what it must be, or asks for what there is not.
@@ -89,7 +89,7 @@ pub enum ProxyError {
     ExcludedByStrategy {
         /// Its name.
         strategy: String,
-        /// Why, in its words.
+        /// The strategy's reason, in its words.
         reason: Option<String>,
     },
     /// Every provider limits our rate.
@@ -105,7 +105,7 @@ pub enum ProxyError {
     AllFailed {
         /// All attempts.
         tried: Vec<Tried>,
-        /// Whether there was at least one healthy provider to begin with.
+        /// True when there was at least one healthy provider to begin with.
         any_healthy: bool,
     },
 }
@@ -131,7 +131,7 @@ impl Form {
 pub struct Tried {
     /// The provider's name.
     pub provider: String,
-    /// How the attempt ended.
+    /// The end of the attempt.
     pub outcome: Outcome,
     /// The reason, in one line.
     pub reason: String,

@@ -24,7 +24,7 @@ use crate::queue::{NoSlot, QueuePermit};
 pub struct Arrived {
     /// The client's method.
     pub method: Method,
-    /// Where it goes.
+    /// The endpoint that it asks for.
     pub endpoint: Endpoint,
     /// The client's query.
     pub query: Option<String>,

@@ -43,7 +43,7 @@ pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n");
 
 /// An answer on its way to the client.
 pub struct Relay {
-    /// What was read while it was not yet clear whether to answer with this attempt.
+    /// The chunks that were read while it was not yet clear whether to answer with this attempt.
     held: VecDeque<Bytes>,
     /// `None` when nothing more is to be read.
     source: Option<Pieces>,
@@ -65,7 +65,7 @@ pub struct Relay {
     naming: Option<Naming>,
 }
 
-/// What is passed on.
+/// The content that is passed on.
 pub enum Kind {
     /// Events.
     Events(Flow),

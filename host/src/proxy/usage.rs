@@ -1,4 +1,4 @@
-//! How many tokens an answer says it took.
+//! The number of tokens that an answer says it took.
 //!
 //! Read off the bytes that pass, without parsing the rest of them: the value of each key `usage` that is an object.
 //! In a JSON text a quoted `"usage"` is a key or a whole string value, never part of a longer text, whose quotes would be
@@ -16,7 +16,7 @@ pub use crate::observe::Usage;
 use super::request::BodyError;
 use super::request::scan::Members;
 
-/// Where the figures stand.
+/// The key of the figures.
 const KEY: &[u8] = b"\"usage\"";
 /// More than an object with the figures and their details takes.
 const MAX_OBJECT: usize = 4096;
@@ -135,7 +135,7 @@ impl UsageScanner {
         self.carried.extend_from_slice(cut.map_or(&[][..], |length| &KEY[..length]));
     }
 
-    /// What was found.
+    /// The figures, if any were found.
     pub fn found(&self) -> Option<Usage> {
         self.found
     }

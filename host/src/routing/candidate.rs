@@ -1,10 +1,10 @@
-//! What a strategy is told: once about the targets, and per request about the request and its candidates.
+//! The facts that a strategy is told: once about the targets, and per request about the request and its candidates.
 //!
 //! Mirrors `wit/strategy.wit`, which documents units and ranges; the strategy host translates one into the other.
 
 use super::Tier;
 
-/// What is known of a target when a strategy starts.
+/// The facts about a target when a strategy starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TargetFacts {
     /// Unique among the targets of a route: the provider's name, or `provider/model` where several share a provider.
@@ -25,9 +25,9 @@ pub struct TargetFacts {
     pub models: Vec<String>,
     /// Tokens that the model can read and write in one request; 0 means unknown.
     pub context: u32,
-    /// What a million tokens cost, of the request and of the answer.
+    /// The prices of a million tokens, of the request and of the answer.
     pub price: Option<(f64, f64)>,
-    /// What else the operator says of it.
+    /// The labels from the configuration.
     pub labels: Vec<(String, String)>,
 }
 
@@ -51,7 +51,7 @@ impl TargetFacts {
     }
 }
 
-/// What is known of a route when its strategy starts.
+/// The facts about a route when its strategy starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteFacts {
     /// Its name.
@@ -112,7 +112,7 @@ pub struct Facts<'a> {
     pub client: &'a str,
     /// The client's name for the model, or empty; of a long one what [`Facts::known`] leaves.
     pub model: &'a str,
-    /// Whether a stream was asked for.
+    /// True when a stream was asked for.
     pub streaming: bool,
     /// Size of the request's body in bytes.
     pub body_bytes: u32,
@@ -122,7 +122,7 @@ pub struct Facts<'a> {
     pub max_tokens: u32,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
-    /// What the operator lets strategies know of headers and bodies, each name once.
+    /// Values of headers and bodies that the operator lets strategies know, each name once.
     pub attributes: &'a [(&'a str, &'a str)],
     /// The beginning of the last message of the user; empty unless the strategy was granted it.
     pub prompt: &'a str,

@@ -1,4 +1,4 @@
-//! What a strategy answered, made legal: always a permutation of the candidates it was offered, less those that it
+//! The answer of a strategy, made legal: always a permutation of the candidates it was offered, less those that it
 //! excluded.
 
 use super::Candidate;
@@ -12,11 +12,11 @@ pub struct Decision {
     pub reasons: Vec<u32>,
     /// Candidates that must not be tried for this request, now or later.
     pub excluded: Vec<u32>,
-    /// Where the order comes from.
+    /// The origin of the order.
     pub origin: Origin,
 }
 
-/// Where a decision comes from.
+/// The origin of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The strategy decided; the number is its reason, 0 when unspecified.
@@ -32,7 +32,7 @@ pub enum Origin {
     Faulted,
 }
 
-/// What a strategy returned.
+/// The answer of a strategy, not yet checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     /// Indices of targets, first choice first; may leave candidates out.
@@ -51,9 +51,9 @@ pub enum IllegalDecision {
     /// More indices than there are candidates.
     #[error("{named} indices for {offered} candidates")]
     TooMany {
-        /// How many there are, in the order and among those excluded.
+        /// The number of indices in the order and among those excluded.
         named: usize,
-        /// How many candidates there are.
+        /// The number of candidates.
         offered: usize,
     },
     /// An index that is none of a candidate.
@@ -68,9 +68,9 @@ pub enum IllegalDecision {
     /// Neither no reasons, nor one for each entry of the order.
     #[error("{reasons} reasons for an order of {order}")]
     Reasons {
-        /// How many reasons there are.
+        /// The number of reasons.
         reasons: usize,
-        /// How long the order is.
+        /// The length of the order.
         order: usize,
     },
 }
@@ -119,7 +119,7 @@ impl Decision {
     }
 }
 
-/// What a strategy said of a candidate.
+/// The treatment of a candidate by a strategy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     LeftOut,
@@ -127,7 +127,7 @@ enum Mark {
     Excluded,
 }
 
-/// Where a target stands among the candidates, which are in the order of the targets, hence sorted by index.
+/// The position of a target among the candidates, which are in the order of the targets, hence sorted by index.
 fn position(index: u32, candidates: &[Candidate]) -> Option<usize> {
     // Where it must be if none before it is left out, as is the rule.
     let expected = index.checked_sub(candidates.first()?.target)? as usize;

@@ -31,7 +31,7 @@ pub struct Hedging {
 struct State {
     /// Second attempts that may be made now: a bucket that each request adds its share to.
     allowed: f64,
-    /// How long the latest first attempts took to their first content.
+    /// The times of the latest first attempts to their first content.
     waits: VecDeque<Duration>,
     /// Their 95th percentile, once known.
     p95: Option<Duration>,

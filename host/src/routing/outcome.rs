@@ -1,10 +1,10 @@
-//! How an attempt ended, and the one place that decides whether the next provider may be tried.
+//! The end of an attempt, and the one place that decides whether the next provider may be tried.
 
 use std::time::Duration;
 
 mod words;
 
-/// How one attempt at one provider ended.
+/// The end of one attempt at one provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A 2xx answer whose body began, for a held answer one that arrived whole; or a 304.
@@ -50,7 +50,7 @@ pub enum Phase {
     Idle,
 }
 
-/// What exactly failed; the words reach the client, so they name no address and no key.
+/// The failure in detail; the words reach the client, so they name no address and no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
     /// A status that means the provider is broken.
@@ -71,7 +71,7 @@ pub enum FailureKind {
     Reset,
     /// The answer ended before its announced end.
     CutShort,
-    /// What came is not HTTP.
+    /// The answer is not HTTP.
     Malformed,
     /// The first event of the stream was an error.
     ErrorEvent,
@@ -142,7 +142,7 @@ pub enum Evidence {
     Key,
 }
 
-/// What follows an attempt.
+/// The step that follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Answer the client with what this attempt brought.
@@ -154,7 +154,7 @@ pub enum Next {
 }
 
 impl Outcome {
-    /// Whether the next provider may be tried.
+    /// The step that follows: whether the next provider may be tried.
     pub fn next(self) -> Next {
         match self {
             Outcome::Succeeded | Outcome::Rejected(_) | Outcome::ContextWindow(_) | Outcome::ContentPolicy(_) => {
@@ -170,7 +170,7 @@ impl Outcome {
         }
     }
 
-    /// Whether this end is the provider's error, to be shown to operators: more than counts against it.
+    /// True when operators are shown this end as an error of the provider; not all of these count against its health.
     pub fn is_error(self) -> bool {
         let is_lack = matches!(self, Outcome::Failed(FailureKind::Local(_)));
         self == Outcome::Interrupted || self.next() == Next::TryNext && !is_lack
@@ -213,7 +213,7 @@ impl Outcome {
         }
     }
 
-    /// What a status line says of an attempt, `retry_after` being the provider's own figure if it gave one.
+    /// The outcome that a status line means, `retry_after` being the provider's own figure if it gave one.
     ///
     /// A 2xx is only the promise of a success: the body must begin as well.
     pub fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
@@ -301,7 +301,7 @@ impl OutcomeKind {
 pub struct Report {
     /// Index of the target.
     pub target: u32,
-    /// How it ended.
+    /// Its end.
     pub kind: OutcomeKind,
     /// From sending to the first body byte; zero when there was none.
     pub first_byte: Duration,

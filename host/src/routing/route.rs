@@ -20,7 +20,7 @@ pub struct Target {
     pub name: String,
     /// True when it is held back until the others have failed.
     pub fallback: bool,
-    /// What a million tokens cost, of the request and of the answer.
+    /// The prices of a million tokens, of the request and of the answer.
     pub price: Option<(f64, f64)>,
     /// The provider's own name for the model, if the route fixes it; a `*` in it takes what the route's stood for.
     model: Option<String>,

@@ -107,7 +107,7 @@ fn check_exports(component: &Component) -> Result<(Version, Hooks), LoadError> {
     Err(not_a_strategy(&exports))
 }
 
-/// Why what exports this is none, or none of a version that this host speaks.
+/// The reason why a component with these exports is no strategy, or none of a version that this host speaks.
 pub fn not_a_strategy(exports: &[String]) -> LoadError {
     let other = exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("router"));
     match other {
@@ -135,7 +135,7 @@ pub fn version_of(name: &str, interface: &str) -> Option<Version> {
     Version::of(name.strip_prefix(PACKAGE)?.strip_prefix(interface)?.strip_prefix('@')?)
 }
 
-/// Whether `name` is this interface of the contract in a version that this host speaks.
+/// True when `name` is this interface of the contract in a version that this host speaks.
 pub fn is_ours(name: &str, interface: &str) -> bool {
     version_of(name, interface).is_some()
 }

@@ -26,8 +26,8 @@ use crate::wasm::fault::{Counters, Fault, FaultLog, Stats};
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::{Journal, Rate, Said};
 
-/// How long a decision waits for its turn: longer than one guest that runs until its deadline, even on a busy machine.
-/// Beyond that the default order is better than more waiting.
+/// The time that a decision waits for its turn: longer than one guest that runs until its deadline, even on a busy
+/// machine. Beyond that the default order is better than more waiting.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// Reports kept for the next decision; more are dropped.
@@ -38,7 +38,7 @@ pub struct ComponentStrategy {
     inner: Arc<Inner>,
 }
 
-/// What the strategy shares with the thread that makes it a new instance.
+/// The part of the strategy that the thread shares which makes it a new instance.
 struct Inner {
     name: String,
     engine: Arc<Engine>,
@@ -119,32 +119,32 @@ impl ComponentStrategy {
         self
     }
 
-    /// What it says of itself.
+    /// Its information about itself.
     pub fn info(&self) -> &Info {
         &self.inner.info
     }
 
-    /// What has happened to it since the start.
+    /// Its counters since the start.
     pub fn stats(&self) -> Stats {
         self.inner.counters.read()
     }
 
-    /// How it is now.
+    /// Its present state.
     pub fn state(&self) -> State {
         self.inner.recovery.lock().state()
     }
 
-    /// What its instances are made of.
+    /// The compiled component of its instances.
     pub(super) fn blueprint(&self) -> &Arc<Blueprint> {
         &self.inner.blueprint
     }
 
-    /// What its instances are started with.
+    /// The setup that its instances are started with.
     pub(super) fn setup(&self) -> &Setup {
         &self.inner.setup
     }
 
-    /// Where it counts.
+    /// The counters of its name.
     pub(super) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.inner.counters)
     }
@@ -363,7 +363,7 @@ impl Inner {
 
 #[cfg(test)]
 impl ComponentStrategy {
-    /// Whether a successor of the instance is being made.
+    /// True while a successor of the instance is being made.
     pub(super) fn is_being_renewed(&self) -> bool {
         self.inner.slot.lock().as_ref().is_some_and(Instance::is_being_renewed)
     }
@@ -390,7 +390,7 @@ impl ComponentStrategy {
         (told, said)
     }
 
-    /// How many reports wait for the next decision.
+    /// The number of reports that wait for the next decision.
     pub(super) fn pending_reports(&self) -> usize {
         self.inner.pending.lock().len()
     }

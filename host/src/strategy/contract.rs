@@ -1,5 +1,5 @@
-//! What `wit/strategy.wit` means in Rust, and the translation from and to [`crate::routing`]. What the versions before it
-//! had otherwise is in `previous`; `guest` is one who speaks any of them.
+//! `wit/strategy.wit` in Rust, and the translation from and to [`crate::routing`]. The differences of earlier versions
+//! are in `previous`; `guest` speaks all of them.
 //!
 //! The functions are generated from the contract itself, so that a host that has drifted from it does not compile.
 

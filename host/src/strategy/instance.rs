@@ -18,8 +18,8 @@ use crate::wasm::output::{Said, one_line};
 use crate::wasm::overtime::Overtime;
 use crate::wasm::sandbox::Sandbox;
 
-/// What a guest may hand over in one call, and what is lifted of any argument of a host function. The answer to many
-/// candidates is longer, see [`Instance::route`].
+/// The most bytes that a guest may hand over in one call, and that are lifted of any argument of a host function. The
+/// answer to many candidates is longer, see [`Instance::route`].
 const LIFTED_BYTES: usize = 1 << 20;
 
 /// Handles that a guest may hold at once.
@@ -32,7 +32,7 @@ pub const OUTCOMES: usize = 64;
 /// and making new instances would be all that the host did.
 const RENEWAL_CALLS: u64 = 1000;
 
-/// What an instance is started with. Not to be printed: a configuration may hold secrets.
+/// The data that an instance is started with. Not to be printed: a configuration may hold secrets.
 #[derive(Clone, PartialEq)]
 pub struct Setup {
     /// The name of the route.
@@ -41,7 +41,7 @@ pub struct Setup {
     pub targets: Vec<TargetFacts>,
     /// The names of the attributes that requests may have.
     pub attributes: Vec<String>,
-    /// Whether it is shown prompts.
+    /// True when it is shown prompts.
     pub prompt: bool,
     /// A JSON document.
     pub config: String,
@@ -64,14 +64,14 @@ pub struct Instance {
     pub good_calls: u64,
     /// Its place in the record of decisions, once it has one: its number, and which record that was.
     pub recorded: Option<(u64, u64)>,
-    /// Whether it has been told or asked anything since its start.
+    /// True until it has been told or asked anything since its start.
     pub fresh: bool,
     /// When it is to be replaced before it fails.
     renewal: Renewal,
     deadline: Deadline,
 }
 
-/// What decides about the renewal of an instance.
+/// The figures that decide about the renewal of an instance.
 #[derive(Debug)]
 struct Renewal {
     /// Bytes of memory, of which an instance that has just started never has as many.
@@ -82,7 +82,7 @@ struct Renewal {
     under_way: bool,
 }
 
-/// What a strategy made of a request.
+/// The answer of a strategy to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A legal decision.
@@ -163,12 +163,12 @@ impl Instance {
         self.deadline = Deadline::PATIENT;
     }
 
-    /// What it says of itself.
+    /// Its information about itself.
     pub fn info(&self) -> &Info {
         &self.info
     }
 
-    /// Whether it is to be told the outcomes of attempts.
+    /// True when it is to be told the outcomes of attempts.
     pub fn observes(&self) -> bool {
         self.info.observes && self.guest.has_feedback()
     }
@@ -228,7 +228,7 @@ impl Instance {
         called.map_err(|error| Broken { fault: Fault::of(&error, said), usable: false })
     }
 
-    /// Whether the caller is the one who must have a successor made now: most of the memory is used up.
+    /// True when the caller is the one who must have a successor made now: most of the memory is used up.
     pub fn begins_renewal(&mut self) -> bool {
         let Renewal { above, after, under_way } = self.renewal;
         let begins = self.memory() > above && self.good_calls >= after && !under_way;
@@ -236,7 +236,7 @@ impl Instance {
         begins
     }
 
-    /// Whether a successor of this very instance is being made.
+    /// True while a successor of this very instance is being made.
     pub fn is_being_renewed(&self) -> bool {
         self.renewal.under_way
     }
@@ -268,9 +268,9 @@ impl Instance {
 /// A call that failed.
 #[derive(Debug)]
 pub struct Broken {
-    /// How.
+    /// The fault.
     pub fault: Fault,
-    /// Whether the instance may be called again.
+    /// True when the instance may be called again.
     pub usable: bool,
 }
 

@@ -1,6 +1,6 @@
 //! A strategy is tried before it is used: requests that nobody has sent, asked of an instance that is thrown away.
 //!
-//! What it decides is of no interest, nor that it abstains or refuses; only that nothing breaks.
+//! Its decisions do not matter, nor whether it abstains or refuses; only that nothing breaks.
 
 use super::blueprint::Blueprint;
 use super::instance::{Instance, OUTCOMES, Setup};
@@ -131,7 +131,7 @@ fn reports(candidates: &[Candidate]) -> Vec<Report> {
     every.take(candidates.len().max(ENDINGS.len()).min(OUTCOMES)).map(report).collect()
 }
 
-/// What was asked, for the one who has to find out why it broke.
+/// The question in words, for the one who has to find out why it broke.
 pub fn describe(facts: &Facts<'_>, candidates: usize) -> String {
     let Facts { seq, entropy, tier, model, streaming, .. } = facts;
     format!(

@@ -31,22 +31,22 @@ pub enum Line {
     Outcomes {
         /// Which instance.
         instance: u64,
-        /// How they ended.
+        /// Their outcomes.
         outcomes: Vec<Ended>,
     },
     /// It was asked for an order.
     Decision {
         /// Which instance.
         instance: u64,
-        /// What it was asked.
+        /// The question.
         #[serde(flatten)]
         question: Question,
-        /// What it answered.
+        /// The answer.
         answer: Recorded,
     },
     /// Lines are missing here, because they came faster than they could be written.
     Gap {
-        /// How many.
+        /// Their number.
         lines: u64,
     },
 }
@@ -74,18 +74,18 @@ impl Line {
     }
 }
 
-/// What an instance is and was started with.
+/// The identity of an instance, and the setup that it was started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
     /// [`FORMAT`].
     pub format: u32,
     /// Counts the instances of a process.
     pub instance: u64,
-    /// Whether it had decided before the record of it begins: what it remembers from then is not known.
+    /// True when it had decided before its record begins: its memory of that time is not known.
     pub resumed: bool,
     /// The name in the configuration.
     pub strategy: String,
-    /// What the component calls itself.
+    /// The name that the component gives itself.
     pub component: String,
     /// And its version.
     pub version: String,
@@ -101,7 +101,7 @@ pub struct Start {
     /// The names of the attributes that requests may have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<String>,
-    /// Whether the strategy was shown prompts, which then stand in the record.
+    /// True when the strategy was shown prompts, which are then in the record.
     #[serde(default, skip_serializing_if = "is_default")]
     pub prompt: bool,
     /// `strategies.NAME.config`, as the strategy was given it.
@@ -116,7 +116,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What a strategy knows of a target.
+/// The facts that a strategy knows of a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provider {
     pub name: String,
@@ -162,7 +162,7 @@ pub struct Question {
     /// There only if the strategy was granted it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
-    /// Who could be chosen.
+    /// The candidates.
     pub candidates: Vec<Measured>,
 }
 
@@ -173,7 +173,7 @@ pub struct Question {
 pub enum Measured {
     /// With what is left.
     Full(u32, u32, u32, u32, u32, u32),
-    /// Where nothing is known of that.
+    /// Without it, where it is not known.
     Short(u32, u32, u32, u32),
 }
 
@@ -188,7 +188,7 @@ pub enum Ended {
     Short(u32, String, u32, u32),
 }
 
-/// What an instance made of a question.
+/// The answer of an instance to a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recorded {
@@ -228,7 +228,7 @@ pub struct Decided<'a> {
 }
 
 impl Recorded {
-    /// What the instance answered; of a fault its kind.
+    /// The instance's answer; of a fault its kind.
     pub fn of(answer: Result<&Answer, &'static str>) -> Self {
         match answer {
             Ok(Answer::Decided(Decision { origin: Origin::Strategy { reason }, order, reasons, excluded })) => {
@@ -286,7 +286,7 @@ impl Start {
         }
     }
 
-    /// What an instance is started with to be like this one.
+    /// The setup that starts an instance like this one.
     pub fn setup(&self) -> Setup {
         Setup {
             route: self.route.clone(),
@@ -299,7 +299,7 @@ impl Start {
 }
 
 impl Question {
-    /// What is asked.
+    /// The question about a request and its candidates.
     pub fn new(facts: &Facts<'_>, candidates: &[Candidate]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {
@@ -337,7 +337,7 @@ impl Question {
     ///
     /// # Errors
     ///
-    /// What is not as [`Question::new`] writes it.
+    /// A sentence about the first part that [`Question::new`] would not write so.
     pub fn facts(&self, route: &str) -> Result<(KeptFacts, Vec<Candidate>), String> {
         let tier = Tier::ALL.into_iter().find(|tier| tier.name() == self.tier);
         let affinity = if self.affinity.is_empty() { Some(0) } else { u64::from_str_radix(&self.affinity, 16).ok() };

@@ -21,7 +21,7 @@ const GOOD_CALLS: u64 = 10_000;
 /// So is one after as long a time.
 const GOOD_TIME: Duration = Duration::from_secs(60);
 
-/// How a strategy is.
+/// The state of a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// An instance answers.
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// What follows from a fault.
+/// The step that follows a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Make another instance now.
@@ -97,7 +97,7 @@ impl Recovery {
         pause
     }
 
-    /// Whether the caller is the one who must make an instance now, the pause being over.
+    /// True when the caller is the one who must make an instance now, the pause being over.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let due = matches!(self.phase, Phase::BackingOff { until } if until <= now);
         if due {
@@ -111,7 +111,7 @@ impl Recovery {
         self.phase = Phase::Healthy;
     }
 
-    /// How the strategy is.
+    /// The state of the strategy.
     pub fn state(&self) -> State {
         match self.phase {
             Phase::Healthy => State::Healthy,

@@ -26,7 +26,7 @@ use crate::wasm::engine::Engine;
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Journal;
 
-/// What may wait to be seen; more is dropped and counted.
+/// The number of events that may wait to be seen; more are dropped and counted.
 const WAITING: usize = 4096;
 
 /// Memory that it may take together. A decision is some hundred bytes, and with a thousand candidates 20 KiB.
@@ -54,7 +54,7 @@ struct Shadow {
     tally: Arc<Tally>,
 }
 
-/// What came of a shadow, over all reloads that keep its name.
+/// The results of a shadow, over all reloads that keep its name.
 #[derive(Default)]
 struct Tally {
     decisions: AtomicU64,

@@ -47,16 +47,16 @@ const TRIAL_FAULTS: u64 = 3;
 /// for this is one atomic load, and while the new one is on trial a count.
 pub struct Succession {
     engine: Arc<Engine>,
-    /// What this configuration wants to decide.
+    /// The strategy that this configuration wants.
     wanted: Wanted,
     deciding: ArcSwap<ComponentStrategy>,
     /// The name of the one that stands by, or has come back.
     previous_name: String,
-    /// Whether calls are counted: a hint for `decide`; what counts is `standing`.
+    /// True while calls are counted: a hint for `decide`; `standing` has the truth.
     on_trial: AtomicBool,
-    /// Whether the previous one has come back.
+    /// True when the previous one has come back.
     has_rolled_back: AtomicBool,
-    /// Whether it is shown prompts, or whoever stands by.
+    /// True when it, or the one that stands by, is shown prompts.
     prompt: bool,
     calls: AtomicU64,
     /// Locked by reloads, by the end of a trial, and to tell of it.
@@ -88,7 +88,7 @@ pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadEr
     }
 }
 
-/// What an instance of it is started with.
+/// The setup that an instance of it is started with.
 pub(super) fn setup(choice: &StrategyChoice, route: RouteFacts) -> Setup {
     let config = if choice.config.is_null() { "{}".to_owned() } else { choice.config.to_string() };
     Setup::new(route, choice.grants.prompt, config)

@@ -121,7 +121,7 @@ fn unhurried(deed: &str, kind: FaultKind) -> (Arc<ComponentStrategy>, Decision) 
     panic!("{deed} always runs out of time");
 }
 
-/// Whether the fixture's own order came out, which is backwards.
+/// True when the fixture's own order came out, which is backwards.
 fn works(strategy: &ComponentStrategy) -> bool {
     let decision = ask(strategy, "nothing");
     (decision.order, decision.origin) == (vec![2, 1, 0], Origin::Strategy { reason: 1 })
@@ -339,7 +339,7 @@ fn its_world_is_empty_and_stands_still() {
     assert_eq!(line("read_random"), line("read_random"), "the seed of hash maps");
 }
 
-/// How long a guest that never ends occupies its caller. Generous, because tests share the machine.
+/// Measures for how long a guest that never ends occupies its caller. Generous, because tests share the machine.
 async fn spin_in_a_runtime() {
     let strategy = misbehaving();
     let began = std::time::SystemTime::now();

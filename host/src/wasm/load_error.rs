@@ -22,7 +22,7 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// It is larger than the limit.
@@ -80,9 +80,9 @@ pub enum LoadError {
     /// It broke while it started.
     #[error("broke in {during}: {fault}")]
     Broke {
-        /// Where: `start`, `init` or `describe`.
+        /// The call that broke: `start`, `init` or `describe`.
         during: &'static str,
-        /// How.
+        /// The fault.
         fault: Fault,
     },
     /// It started, but broke when it was tried with made-up requests.

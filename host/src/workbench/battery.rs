@@ -22,33 +22,33 @@ pub use timing::{Inspection, Timing, inspect};
 
 use inputs::{Measured, candidates, facts, in_full, providers, reports, usual};
 
-/// How many providers a strategy is started with, and how many candidates it is asked about.
+/// The numbers of providers that a strategy is started with and of candidates that it is asked about.
 const SIZES: [u32; 4] = [1, 2, 64, 1000];
-/// Up to so many candidates the limits of the server hold for the battery as well. With more, what a strategy decides is tried
-/// whatever time it takes, and that it takes too long is noted: few have so many providers.
+/// Up to this many candidates the server's limits apply to the battery as well. With more, the decisions of a strategy
+/// are tried whatever time it takes, and that it takes too long is noted: few have so many providers.
 const USUAL: u32 = 64;
 /// Calls after which memory is compared, and how long that may take.
 const MEMORY_CALLS: u32 = 20_000;
 const MEMORY_TIME: Duration = Duration::from_secs(2);
 
-/// What is tried.
+/// The strategy under test.
 pub struct Subject<'a> {
     /// The component.
     pub component: &'a [u8],
-    /// What it is started with. Its targets come first; others are made up. Each is offered in its tier.
+    /// The setup that it is started with. Its targets come first; others are made up. Each is offered in its tier.
     pub setup: &'a Setup,
 }
 
 /// One claim.
 #[derive(Clone, Debug, Serialize)]
 pub struct Claim {
-    /// What is claimed.
+    /// The claim.
     pub claim: String,
-    /// Whether it holds.
+    /// True when it holds.
     pub holds: bool,
     /// The figures; or where it does not hold, what was asked and what came.
     pub detail: String,
-    /// What is no fault, and yet worth a look.
+    /// A finding that is no fault, and yet worth a look.
     pub warning: Option<String>,
 }
 

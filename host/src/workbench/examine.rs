@@ -1,4 +1,4 @@
-//! What a file is, without compiling or running it: quick enough for every save of an author.
+//! Examines a file without compiling or running it, which is quick enough for every save of an author.
 
 use wasmparser::{ComponentExternalKind, Parser, Payload, Validator, WasmFeatures};
 
@@ -10,7 +10,7 @@ use crate::wasm::load_error::LoadError;
 use crate::wasm::output::one_line;
 use crate::wasm::sandbox;
 
-/// What was found out about a file.
+/// The findings about a file.
 #[derive(Debug)]
 pub struct Examined {
     /// Its length in bytes.
@@ -19,11 +19,11 @@ pub struct Examined {
     pub sha256: String,
     /// The version of the contract that it speaks, such as `0.2.x`.
     pub contract: Option<String>,
-    /// What it exports.
+    /// The names of its exports.
     pub exports: Vec<String>,
-    /// What it imports.
+    /// Its imports.
     pub imports: Vec<Import>,
-    /// What is wrong with it; nothing, if it is a strategy.
+    /// The reasons why it is not a strategy; empty if it is one.
     pub problems: Vec<LoadError>,
 }
 
@@ -32,11 +32,11 @@ pub struct Examined {
 pub struct Import {
     /// Its name.
     pub name: String,
-    /// What becomes of it.
+    /// Its treatment by the host.
     pub class: Class,
 }
 
-/// What becomes of an import.
+/// The treatment of an import by the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Of the contract: it works.
@@ -142,7 +142,7 @@ fn surface(bytes: &[u8], examined: &mut Examined) -> Result<(), wasmparser::Bina
 }
 
 impl Examined {
-    /// Whether it exports this optional interface, in the version that it speaks.
+    /// True when it exports this optional interface, in the version that it speaks.
     pub fn has(&self, interface: &str) -> bool {
         let Some(contract) = self.contract.as_deref().and_then(Version::of) else { return false };
         self.exports.iter().any(|name| version_of(name, interface) == Some(contract))
@@ -170,7 +170,7 @@ mod tests {
         component
     }
 
-    /// What `check` lets pass, the loader must not refuse as invalid, and the other way round.
+    /// The loader must not refuse as invalid a file that `check` lets pass, nor the other way round.
     #[test]
     fn proposals_are_those_of_the_engine() {
         let engine = crate::wasm::engine::Engine::shared().expect("an engine");

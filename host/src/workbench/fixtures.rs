@@ -13,18 +13,18 @@ use crate::wasm::engine::Engine;
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Said;
 
-/// What came of a fixture.
+/// The result of a fixture.
 #[derive(Clone, Debug, Serialize)]
 pub struct Played {
     /// Its file.
     pub file: String,
-    /// What it claims; empty when the file cannot be read.
+    /// Its claim; empty when the file cannot be read.
     pub name: String,
-    /// Whether it holds.
+    /// True when it holds.
     pub holds: bool,
     /// Decisions that were asked for.
     pub decisions: u32,
-    /// Where it does not hold: which step, what came, what was asked.
+    /// Of one that does not hold: the step, the answer and the question.
     pub detail: String,
 }
 

@@ -25,22 +25,22 @@ const EXAMPLES: usize = 5;
 /// Lines that are longer are none of ours.
 const LINE_BYTES: u64 = 16 << 20;
 
-/// Who is asked.
+/// The strategy that is asked, or the record.
 pub enum Respondent {
-    /// Nobody: what the record says was answered.
+    /// The record itself, with the answers in it.
     Recorded,
     /// A strategy, with this config; without one with that of the record if it is the recorded strategy, else with none.
     Strategy {
-        /// What reports call it.
+        /// Its name in reports.
         name: String,
-        /// What it is made of.
+        /// Its compiled component.
         blueprint: Arc<Blueprint>,
         /// A JSON document.
         config: Option<String>,
     },
 }
 
-/// Why a record cannot be replayed.
+/// The reason why a record cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The file cannot be read.
@@ -51,7 +51,7 @@ pub enum ReplayError {
     Line {
         /// Counted from 1.
         number: u64,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// There is nothing to replay.
@@ -64,15 +64,15 @@ pub enum ReplayError {
         line: u64,
         /// Which.
         name: String,
-        /// Why.
+        /// The reason.
         error: LoadError,
     },
 }
 
-/// How two respondents compare.
+/// The comparison of two respondents.
 #[derive(Debug, Default, Serialize)]
 pub struct Comparison {
-    /// What they are called.
+    /// Their names.
     pub names: [String; 2],
     /// Decisions asked for.
     pub decisions: u64,
@@ -89,7 +89,7 @@ pub struct Comparison {
     pub faults: [u64; 2],
     /// From which first provider to which, and how often, where they differ.
     pub moves: BTreeMap<String, u64>,
-    /// How often each provider came first, with each respondent.
+    /// The number of times that each provider came first, with each respondent.
     pub firsts: BTreeMap<String, [u64; 2]>,
     /// Differences from all over the record.
     pub examples: Vec<Example>,
@@ -117,11 +117,11 @@ pub struct Skipped {
 pub struct Example {
     /// The line of the record.
     pub line: u64,
-    /// What was asked.
+    /// The question.
     pub question: Question,
     /// The names of the providers that were offered.
     pub candidates: Vec<String>,
-    /// What was answered, in words.
+    /// The answers, in words.
     pub answers: [String; 2],
 }
 
@@ -232,7 +232,7 @@ struct Replay {
     comparison: Comparison,
 }
 
-/// What stands for one instance of the record.
+/// The instance that stands for one instance of the record.
 struct Replayed {
     start: Start,
     /// Nothing where what was recorded is the answer.

@@ -9,12 +9,12 @@
 use pointsman_guest::{Candidate, Candidates, Decision, Request, Setup, Strategy};
 use serde::Deserialize;
 
-/// What the operator writes under `strategies.affinity.config`.
+/// The configuration under `strategies.affinity.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How many times its share of the requests in flight a provider may have before others take over; above 1. Nearer
-    /// to 1 is more even, higher keeps more together.
+    /// The multiple of its share of the requests in flight that a provider may have before others take over; above 1.
+    /// Nearer to 1 is more even, higher keeps more together.
     pub balance: f64,
 }
 

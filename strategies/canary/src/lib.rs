@@ -1,13 +1,13 @@
 //! Gives one provider, the canary, a percentage of the requests, and the others the rest by weight.
 //!
-//! What belongs together (`routing.affinity`) meets the canary always or never, and more of it as the percentage rises:
-//! who has met the canary at 5 percent still does at 20. A request that belongs to no other is drawn by chance. When the
-//! canary fails or is ejected, its requests go to the others like any failover.
+//! Requests that belong together (`routing.affinity`) meet the canary always or never, and more of them as the
+//! percentage rises: those that meet the canary at 5 percent still do at 20. A request that belongs to no other is
+//! drawn by chance. When the canary fails or is ejected, its requests go to the others like any failover.
 
 use pointsman_guest::{Candidates, Decision, Request, Setup, Strategy, TargetIndex};
 use serde::Deserialize;
 
-/// What the operator writes under `strategies.canary.config`.
+/// The configuration under `strategies.canary.config`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -66,7 +66,7 @@ mod tests {
         Harness::with_config(NAMES, &format!(r#"{{"provider": "new", "percent": {percent}}}"#))
     }
 
-    /// Who comes first for each of many keys, or for as many random numbers without one.
+    /// The first candidates for each of many keys, or for as many random numbers without one.
     fn firsts(percent: f64, with_key: bool) -> Vec<String> {
         let mut strategy = strategy(percent);
         let first = |number: u32| {

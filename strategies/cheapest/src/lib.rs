@@ -6,7 +6,7 @@
 use pointsman_guest::{Candidates, Decision, Request, Setup, Strategy};
 use serde::Deserialize;
 
-/// What the operator writes under `strategies.cheapest.config`.
+/// The configuration under `strategies.cheapest.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -23,7 +23,7 @@ impl Default for Config {
 /// The strategy `cheapest`.
 #[derive(Debug)]
 pub struct Cheapest {
-    /// Where each provider stands by price, from 0; equal prices stand at the same place.
+    /// The rank of each provider by price, from 0; equal prices have the same rank.
     ranks: Vec<usize>,
 }
 

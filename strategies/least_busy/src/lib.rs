@@ -1,6 +1,6 @@
 //! Takes the less busy of two providers drawn by chance: the power of two choices (Mitzenmacher 2001).
 //!
-//! How busy one is: the requests it works on, in relation to `max_concurrent`, or without that to its `weight`.
+//! A provider is as busy as it has requests in flight in relation to `max_concurrent`, or without that to its `weight`.
 
 use pointsman_guest::{Candidate, Candidates, Decision, NoConfig, Request, Setup, Strategy};
 

@@ -13,7 +13,7 @@ use pointsman_guest::{
 /// After so many milliseconds an average that is not confirmed has fallen to 1/e.
 const DECAY_MS: f64 = 10_000.0;
 
-/// What the first failure of a provider of which nothing is known counts as, in microseconds.
+/// The microseconds that the first failure of a provider counts as, if nothing else is known of it.
 const FAILURE_US: f64 = 1_000_000.0;
 
 /// No average is beyond this, in microseconds: ten minutes.
@@ -36,7 +36,7 @@ struct Peak {
 }
 
 impl Peak {
-    /// What is left of it at `now_ms`.
+    /// The part of it that is left at `now_ms`.
     fn at(self, now_ms: u64) -> f64 {
         let passed = now_ms.saturating_sub(self.at_ms) as f64;
         self.average * (-passed / DECAY_MS).exp()
@@ -99,8 +99,8 @@ impl LeastLatency {
         self.peaks.get_mut(usize::try_from(provider).ok()?)
     }
 
-    /// What a request must expect there, in microseconds. Of a provider that nothing is known of: nothing, which tries it,
-    /// but more than of any other while the first requests to it are under way.
+    /// The expected latency of a request there, in microseconds. It is 0 for a provider that nothing is known of, so
+    /// that it is tried, and higher than any other's while the first requests to it are under way.
     fn expected(&mut self, candidate: Candidate<'_>) -> u64 {
         let now_ms = self.now_ms;
         let queue = f64::from(candidate.in_flight()) + 1.0;

@@ -1,4 +1,4 @@
-//! What it makes of latencies, failures and time.
+//! Its decisions by latencies, failures and time.
 
 use super::*;
 use pointsman_guest::testing::{Harness, play_fixtures};

@@ -8,14 +8,14 @@ const MINUTES_A_DAY: i64 = 24 * 60;
 /// The days of a week, as they are written.
 pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// How far the operator's clock is from UTC.
+/// The offset of the operator's clock from UTC.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
     /// In minutes, east of Greenwich above 0.
     offset: i64,
 }
 
-/// What the operator's clock and calendar show.
+/// The day and time that the operator's clock and calendar show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     /// Since midnight.
@@ -40,7 +40,7 @@ impl Clock {
         }
     }
 
-    /// What it shows at an instant, in milliseconds since 1970.
+    /// The day and time that it shows at an instant, in milliseconds since 1970.
     pub fn at(self, now_ms: u64) -> Moment {
         // Bounded by 2^64 / 60,000.
         let minutes = (now_ms / 60_000) as i64 + self.offset;

@@ -15,7 +15,7 @@ const RULE_KEYS: [&str; 7] = ["when", "prefer", "only", "never", "then", "contin
 
 /// A rule for each of a thousand clients belongs into a strategy of its own.
 const MOST_RULES: usize = 500;
-/// What of a reason is shown.
+/// The length to which a reason is shown.
 const REASON_CHARS: usize = 160;
 
 pub(crate) fn read(setup: &Setup, config: &Value) -> Result<Rules, String> {
@@ -96,7 +96,7 @@ fn rule(reader: &mut Reader, at: &At<'_>, place: usize, setup: &Setup, otherwise
     Some(rule)
 }
 
-/// What the author says, or what the rule does and when.
+/// The author's text, or a text about what the rule does and when.
 fn reason(reader: &mut Reader, section: &Section<'_>) -> String {
     let text = match section.get("reason") {
         Some(at) => reader.text(&at).unwrap_or_default().to_owned(),

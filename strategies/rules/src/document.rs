@@ -17,7 +17,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// What it is, for messages.
+    /// The name of its kind, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Null => "nothing",

@@ -39,7 +39,7 @@ struct Rule {
     /// Those who go before the others.
     prefer: Option<Chosen>,
     then: Ranking,
-    /// Whether the rules after it are gone through as well.
+    /// True when the rules after it are gone through as well.
     continues: bool,
     /// For logs and reports: its place, and what its author says of it.
     text: String,
@@ -47,7 +47,7 @@ struct Rule {
 
 const OTHERWISE: &str = "no rule holds";
 
-/// Where the reasons of the rule at `place` begin among [`Strategy::reasons`].
+/// The place in [`Strategy::reasons`] of the first reason of the rule at `place`.
 const fn reasons_of(place: usize) -> usize {
     2 * place
 }

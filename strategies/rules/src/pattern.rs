@@ -35,7 +35,7 @@ impl Pattern {
         Some(Self::new(&text))
     }
 
-    /// Whether it stands for `name`. What has no name is nobody's.
+    /// True when it stands for `name`. No pattern stands for an empty name.
     pub fn fits(&self, name: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == name,
@@ -47,7 +47,7 @@ impl Pattern {
     }
 }
 
-/// Whether one of them stands for `name`.
+/// True when one of them stands for `name`.
 pub(crate) fn any(patterns: &[Pattern], name: &str) -> bool {
     patterns.iter().any(|pattern| pattern.fits(name))
 }

@@ -15,15 +15,15 @@ pub(crate) enum Ranking {
     /// requests of several rules alternate.
     RoundRobin,
     LeastBusy {
-        /// How many requests a target without a limit and with a weight of 1 counts for.
+        /// The number of requests that a target without a limit and with a weight of 1 counts for.
         usual: f64,
     },
     Cheapest {
-        /// Where each target stands by price, from 0.
+        /// The rank of each target by price, from 0.
         ranks: Vec<usize>,
     },
     Failover {
-        /// Where each target stands in the rule; those that it does not name come last.
+        /// The place of each target in the rule; those that it does not name come last.
         places: Vec<usize>,
     },
 }
@@ -72,7 +72,7 @@ impl Ranking {
     }
 }
 
-/// What is usual among targets with a limit, by weight.
+/// The usual limit per weight, among targets that have one.
 fn usual(targets: &[Target]) -> f64 {
     let limited = targets.iter().filter(|target| target.max_concurrent > 0);
     let (slots, weights) = limited.fold((0.0, 0.0), |(slots, weights), target| {

@@ -22,7 +22,7 @@ impl<'v> Section<'v> {
     }
 }
 
-/// What is wrong, in the order in which it was found.
+/// The problems, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     problems: Vec<String>,
@@ -80,7 +80,7 @@ impl Reader {
         entries.iter().map(entry).collect()
     }
 
-    /// What a list holds, or the one value that stands in its place; at least one.
+    /// The items of a list, or the one value that stands in its place; at least one.
     pub fn several<'v>(&mut self, at: &At<'v>) -> Vec<At<'v>> {
         match at.value {
             Value::List(items) if items.is_empty() => {
@@ -145,7 +145,7 @@ impl Reader {
     }
 }
 
-/// What somebody has written, as far as a message has room for it.
+/// A text from the config, as far as a message has room for it.
 pub(crate) fn shown(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("`{}...`", &text[..end]),

@@ -82,7 +82,7 @@ fn entry(reader: &mut Reader, at: &At<'_>, targets: &[Target]) -> Option<Vec<boo
     sound.then_some(meant)
 }
 
-/// What a target has under a key: its model, or those that it serves; its provider; else a label.
+/// The values of a target under a key: its model, or those that it serves; its provider; else a label.
 fn values<'t>(target: &'t Target, key: &str) -> impl Iterator<Item = &'t str> {
     let of_labels = target.labels.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_str());
     let (own, listed) = match key {

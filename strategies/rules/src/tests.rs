@@ -1,4 +1,4 @@
-//! What rules do, and configs that are none.
+//! The effects of rules, and configs that are refused.
 
 use super::*;
 use pointsman_guest::Tier;
@@ -25,7 +25,7 @@ fn error(config: &str) -> String {
     start(config).err().unwrap_or_else(|| panic!("the config is wrong: {config}"))
 }
 
-/// Whether a rule with this `when` holds for a request.
+/// True when a rule with this `when` holds for a request.
 fn holds(when: &str, request: impl FnOnce(&mut Harness<Rules>)) -> bool {
     let mut strategy =
         strategy(&format!(r#"{{"utc_offset": "+02:00", "rules": [{{"when": {when}, "prefer": "us"}}]}}"#));

@@ -9,7 +9,7 @@ use crate::document::Value;
 use crate::pattern::{Pattern, any};
 use crate::reader::{At, Reader};
 
-/// What can stand under `when`.
+/// The keys that can stand under `when`.
 const KEYS: [&str; 9] =
     ["model", "client", "attributes", "prompt_tokens", "max_tokens", "streaming", "hours", "days", "tier"];
 
@@ -54,12 +54,12 @@ impl When {
         }
     }
 
-    /// Whether it holds for every request.
+    /// True when it holds for every request.
     pub fn is_always(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether all conditions hold. What a request does not say fits no condition.
+    /// True when all conditions hold. A value that a request does not have fits no condition.
     pub fn holds(&self, request: &Request, moment: Moment) -> bool {
         let fits = |patterns: &Option<Vec<Pattern>>, name: &str| patterns.as_ref().is_none_or(|all| any(all, name));
         let within = |range: &Option<RangeInclusive<u32>>, number: u32| {
@@ -136,7 +136,7 @@ fn tiers(reader: &mut Reader, at: &At<'_>) -> [bool; 3] {
     tiers
 }
 
-/// Where a tier stands among [`TIERS`].
+/// The place of a tier among [`TIERS`].
 fn place(tier: Tier) -> usize {
     match tier {
         Tier::Primary => 0,

@@ -1,4 +1,4 @@
-//! What stands within lists and objects, handed out one by one, with its place added to the errors in it.
+//! The members of lists and objects, handed out one by one, each with its place added to the errors in it.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ impl<'r, 'de> Items<'r, 'de> {
         Self { reader, end, taken: 0, key: Cow::Borrowed("") }
     }
 
-    /// Whether there is another item; the comma before it is taken, the closing bracket is not.
+    /// True when there is another item; the comma before it is taken, the closing bracket is not.
     fn more(&mut self) -> Result<bool, Error> {
         let at_end = |reader: &mut Reader<'de>| reader.peek().is_none_or(|byte| self.end.as_bytes() == [byte]);
         if at_end(self.reader) {

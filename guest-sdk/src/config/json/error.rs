@@ -1,4 +1,4 @@
-//! What is wrong with a config, and where.
+//! A fault in a config, and its place.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub struct Error {
     /// `.limits[1]`; empty for the whole document.
     path: String,
     message: String,
-    /// Where in the message a number belongs, which only its reader can write: the code that prints any floating point
+    /// The place in the message of a number that only its reader can write: the code that prints any floating point
     /// number is larger than this module.
     gap: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! Where reloads come from: signals and requests, and files that look different.
+//! The causes of reloads: signals, requests, and files that have changed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::app::watch::{self as files, Look};
 /// The cause of a reload for which nobody has asked.
 pub const FILE_CHANGED: &str = "a file has changed";
 
-/// Why to reload, and who wants to know the outcome, if anybody does.
+/// The reason for a reload, and the request that waits for its outcome, if any.
 pub type Cause = (&'static str, Option<ReloadRequest>);
 
 /// All that may cause a reload.

@@ -27,7 +27,7 @@ pub struct Reading {
     config: anyhow::Result<Config>,
 }
 
-/// How the files looked that were read, and what came of them.
+/// The look of the files that were read, and the result of preparing them.
 pub type Prepared = (Look, anyhow::Result<Assembly>);
 
 /// Reads the configuration, while the files in `known` are watched.

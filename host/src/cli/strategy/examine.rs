@@ -75,7 +75,7 @@ impl Target {
 }
 
 impl Case {
-    /// What it is started with.
+    /// The setup that it is started with.
     pub(super) fn setup(&self) -> Setup {
         Setup::new(self.route.clone(), self.prompt, self.config.to_string())
     }

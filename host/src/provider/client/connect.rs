@@ -23,7 +23,7 @@ use super::tunnel::{self, TunnelError};
 use crate::config::{self, ProviderTls, Way};
 use crate::routing::Lack;
 
-/// How long an address is tried alone before the next is tried beside it (RFC 8305, 5).
+/// The time for which an address is tried alone before the next is tried beside it (RFC 8305, 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// After how long without a byte the kernel asks whether the other side is still there.
@@ -39,7 +39,7 @@ pub struct Origin {
     way: Way,
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name has no address.
@@ -93,7 +93,7 @@ impl Origin {
         self.tls.as_ref()
     }
 
-    /// What the `Host` header names (RFC 9110, 7.2).
+    /// The value of the `Host` header (RFC 9110, 7.2).
     pub fn authority(&self) -> String {
         let default = if self.tls.is_some() { 443 } else { 80 };
         if self.port == default { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }

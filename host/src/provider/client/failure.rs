@@ -10,7 +10,7 @@ use super::tunnel::TunnelError;
 use crate::provider::words::Words;
 use crate::routing::{FailureKind, Outcome, Phase, TlsFault};
 
-/// Why there is no answer, or no more of it.
+/// The reason why there is no answer, or no more of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{outcome}")]
 pub struct AttemptError {
@@ -96,7 +96,7 @@ fn tls_fault(error: &std::io::Error) -> Option<TlsFault> {
     error.get_ref()?.downcast_ref().map(fault_of)
 }
 
-/// Whether what came is no HTTP, rather than too little of it.
+/// True when the bytes that came are no HTTP, rather than too little of it.
 fn is_malformed(error: &hyper::Error) -> bool {
     let framing = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     error.is_parse() || framing.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidInput)

@@ -194,7 +194,7 @@ impl Name {
     ///
     /// # Errors
     ///
-    /// Why there are none.
+    /// The reason why there are none.
     pub async fn addresses(self: &Arc<Self>, port: u16) -> Result<Vec<SocketAddr>, Arc<io::Error>> {
         let mut known = self.known.subscribe();
         loop {

@@ -63,7 +63,7 @@ struct Idle {
 #[derive(Debug)]
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// What reads and writes; `None` once the connection has ended.
+    /// The future that reads and writes; `None` once the connection has ended.
     driver: Option<Driver>,
     together: Together,
     talk: Talk,
@@ -77,7 +77,7 @@ type Driver = http1::Connection<TokioIo<Wire>, Full<Bytes>>;
 
 /// An exchange that brought no head of an answer.
 pub struct Broken {
-    /// Why.
+    /// The reason.
     pub error: hyper::Error,
     /// The progress that the exchange had made.
     pub progress: Progress,
@@ -234,7 +234,7 @@ enum Look {
 }
 
 impl Connection {
-    /// Whether the next request can be sent on it, as far as anybody can know.
+    /// Tells whether the next request can be sent on it, as far as anybody can know.
     fn look(&mut self) -> Look {
         let Self { sender, driver, together, talk, tail, .. } = self;
         let ended = together.poll_quietly(|context| {

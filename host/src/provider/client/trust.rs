@@ -109,7 +109,7 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// Why there can be none.
+    /// The reason why there can be none.
     pub fn config(&self) -> Result<Arc<ClientConfig>, Arc<TrustError>> {
         match &**self.current.load() {
             Current::Ready(config) => Ok(Arc::clone(config)),

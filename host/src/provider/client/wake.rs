@@ -1,8 +1,8 @@
 //! A waker for two things that are polled together by one task and wake each other.
 //!
-//! What a connection and the answer that it carries say to each other comes while they are being polled, and leads to
-//! another round at once, there and then. Only what comes from outside, that is from the socket, wakes the task.
-//! Without this every request would have its task polled twice as often as anything happens.
+//! Wake-ups between a connection and the answer that it carries come while they are being polled, and lead to another
+//! round at once, within the same poll. Only those from outside, that is from the socket, wake the task. Without this
+//! every request would have its task polled twice as often as anything happens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

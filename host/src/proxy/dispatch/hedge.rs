@@ -17,7 +17,7 @@ use crate::routing::{Observer, Outcome, Tier};
 
 /// The end of an attempt that may have had a second one beside it.
 pub(super) struct Hedged {
-    /// How the one that counts ended.
+    /// The end of the one that counts.
     pub attempted: Attempted,
     /// Its place among the attempts, and its target.
     pub last: (usize, u32),

@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use super::error::BodyError;
 
-/// How a request is worked on. Both that there are forward it; they exist because OptiLLM's clients name them.
+/// OptiLLM's name for the way in which a request is processed. Both supported ones just forward it; they exist so that
+/// OptiLLM's clients keep working.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Approach {
     /// Through the configured providers.
@@ -100,11 +101,11 @@ const ELSEWHERE: [&str; 34] = [
     "deepconf",
 ];
 
-/// What a client named outright, in a tag or a field.
+/// The approach that a client named outright, in a tag or a field.
 pub(super) struct Named<'a> {
     /// The name; whitespace around it does not count.
     pub(super) name: &'a str,
-    /// Where it stood.
+    /// The field or tag that named it.
     pub(super) param: &'static str,
 }
 
@@ -159,7 +160,7 @@ fn strip(mut model: &str, chosen: bool) -> Result<(Option<Approach>, &str), Body
     Ok((first, model))
 }
 
-/// Whether OptiLLM has an approach of this name.
+/// True when OptiLLM has an approach of this name.
 fn is_known(word: &str) -> bool {
     Approach::named(word).is_some() || ELSEWHERE.contains(&word)
 }

@@ -1,4 +1,4 @@
-//! How a conversation begins, which stays the same from turn to turn.
+//! The beginning of a conversation, which stays the same from turn to turn.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub(super) fn beginning(bytes: &[u8], at: Range<usize>, limit: usize) -> &[u8] {
     &bytes[at.start..end.unwrap_or(whole)]
 }
 
-/// Where the first message of a user ends; none if none does.
+/// The end of the first message of a user; none if there is no such message.
 fn first_answerable(bytes: &[u8], mut messages: Elements<'_>) -> Option<usize> {
     // The whole body is known to be JSON: an error is the end of the bytes that count.
     while let Ok(Some(message)) = messages.next() {

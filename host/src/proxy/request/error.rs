@@ -1,11 +1,13 @@
-//! Why a body is refused, in the client's words. All of these are answered with 400, before anything was queued.
+//! The reasons why a body is refused, in words for the client. All of these are answered with 400, before anything is
+//! queued.
 
 use std::fmt;
 
 use super::approach::Approach;
 use super::scan::MAX_DEPTH;
 
-/// Why a body is refused. `Display` is the sentence for the client; it quotes at most a short piece of the body.
+/// The reason why a body is refused. `Display` is the sentence for the client; it quotes at most a short piece of the
+/// body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// Not JSON.
@@ -13,9 +15,9 @@ pub enum BodyError {
     Syntax {
         /// Offset from the beginning of the body, in bytes.
         at: usize,
-        /// What could have stood there.
+        /// The tokens that are allowed there.
         expected: &'static str,
-        /// What stands there; none at the end of the body.
+        /// The byte found there; none at the end of the body.
         found: Option<u8>,
     },
     /// Not even text.
@@ -50,7 +52,7 @@ pub enum BodyError {
     ApproachUnavailable {
         /// As asked for, shortened.
         asked: String,
-        /// Where it was asked for.
+        /// The field or tag that asked for it.
         param: &'static str,
     },
 }

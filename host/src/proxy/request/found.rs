@@ -1,4 +1,5 @@
-//! What one pass over a JSON body finds: where the keys stand that matter here, and what is wrong with the whole.
+//! The findings of one pass over a JSON body: the places of the keys that matter here, and the first fault of the
+//! whole.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use super::splice::{Edit, Removal, Removed};
 use super::text;
 use super::tokens::{self, Opaque};
 
-/// What was found in the object that a JSON body is.
+/// The findings in the object that a JSON body is.
 #[derive(Default)]
 pub(super) struct Found {
     /// The position of its `{`.
@@ -32,7 +33,7 @@ pub(super) struct Found {
     pub(super) top: OptiKeys,
     /// OptiLLM's keys in `extra_body`.
     pub(super) extra: OptiKeys,
-    /// What takes all of them out.
+    /// The edits that take all of them out.
     pub(super) cuts: Vec<Edit>,
     /// The largest limit of the answer's tokens.
     pub(super) max_tokens: u32,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::scan::{MAX_DEPTH, Scanner};
 use super::{Approach, BodyError, RequestBody, text};
 
-/// Whether the scanner takes all of it for one value.
+/// True when the scanner takes all of it for one value.
 fn scans(bytes: &[u8]) -> bool {
     let mut scanner = Scanner::new(bytes, 0);
     scanner.whitespace();
@@ -140,7 +140,7 @@ fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
     })
 }
 
-/// What a provider should get, by way of a tree.
+/// The body that a provider should get, built by way of a tree.
 fn expected(members: &[(String, Value)], model: &str) -> Value {
     let optillm = |key: &str| ["optillm_approach", "proxy_wrap", "wrapped_approach", "wrap"].contains(&key);
     let mut body = Map::new();

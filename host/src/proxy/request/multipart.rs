@@ -13,8 +13,8 @@ use memchr::memmem;
 pub(super) struct Field {
     /// Its name, without quotes.
     pub(super) name: String,
-    /// What can be cut out without breaking the form: the part with the delimiter before it. What is cut from the very
-    /// beginning leaves an empty preamble, which RFC 2046 allows.
+    /// The range that can be cut out without breaking the form: the part with the delimiter before it. A cut at the
+    /// very beginning leaves an empty preamble, which RFC 2046 allows.
     pub(super) whole: Range<usize>,
     /// Its content.
     pub(super) content: Range<usize>,
@@ -59,9 +59,9 @@ pub(super) fn opening_field(bytes: &[u8], content_type: &str, name: &str) -> Opt
 
 /// The line that stands before each part and behind the last.
 struct Delimiter {
-    /// Where it begins: at the line break before it, if there is one.
+    /// Its beginning: at the line break before it, if there is one.
     at: usize,
-    /// Where the part behind it begins; none behind the last.
+    /// The beginning of the part behind it; none behind the last.
     part: Option<usize>,
 }
 

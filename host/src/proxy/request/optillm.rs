@@ -51,7 +51,7 @@ impl OptiKey {
     }
 }
 
-/// What OptiLLM's keys in one object say.
+/// The values of OptiLLM's keys in one object.
 #[derive(Default)]
 pub(super) struct OptiKeys {
     /// The approach chosen, if one is.

@@ -12,7 +12,7 @@ use super::error::BodyError;
 use super::text;
 use super::tokens::{self, Opaque};
 
-/// How many objects and arrays may stand inside each other, the outermost included.
+/// The most objects and arrays that may be nested, the outermost included.
 pub(in crate::proxy) const MAX_DEPTH: usize = 256;
 
 /// One member of an object.
@@ -25,7 +25,7 @@ pub(in crate::proxy) struct Member {
 }
 
 impl Member {
-    /// Where the member begins: at the opening quote of its key.
+    /// The beginning of the member: the opening quote of its key.
     pub(in crate::proxy) fn start(&self) -> usize {
         self.key.start - 1
     }
@@ -35,7 +35,7 @@ impl Member {
 pub(in crate::proxy) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Whether a `\u` escape stood for one of `a`-`z` or `_`, which no serialiser writes: only then can one of the
+    /// True when a `\u` escape stood for one of `a`-`z` or `_`, which no serialiser writes: only then can one of the
     /// words that matter here be present without being found as plain bytes.
     pub(in crate::proxy) escaped_letter: bool,
     /// The texts that are no words.
@@ -58,7 +58,7 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// What to say when something else stands here than `expected`.
+    /// The error for a place where something else stands than `expected`.
     pub(in crate::proxy) fn expected(&self, expected: &'static str) -> BodyError {
         BodyError::Syntax { at: self.at, expected, found: self.peek() }
     }
@@ -271,7 +271,7 @@ impl Open {
         self.count = self.count.saturating_sub(1);
     }
 
-    /// Whether the innermost is an object; none if nothing is open.
+    /// True when the innermost is an object; none if nothing is open.
     fn innermost(&self) -> Option<bool> {
         let last = self.count.checked_sub(1)?;
         Some(self.bits[last / 64] >> (last % 64) & 1 == 1)
@@ -327,7 +327,7 @@ impl<'a> Elements<'a> {
         (bytes.get(at) == Some(&b'[')).then(|| Elements { scanner: Scanner::new(bytes, at + 1), begun: false })
     }
 
-    /// Where the next element stands; none behind the last, after which it must not be called again.
+    /// The range of the next element; none behind the last, after which it must not be called again.
     pub(in crate::proxy) fn next(&mut self) -> Result<Option<Range<usize>>, BodyError> {
         let scanner = &mut self.scanner;
         scanner.whitespace();

@@ -9,9 +9,9 @@ use super::scan::Member;
 /// One change.
 #[derive(Clone, Debug)]
 pub(super) struct Edit {
-    /// What goes. Two edits never overlap.
+    /// The range that is removed. Two edits never overlap.
     pub(super) at: Range<usize>,
-    /// What comes in its place.
+    /// The text that takes its place.
     pub(super) with: String,
 }
 
@@ -65,11 +65,11 @@ pub(super) fn apply<const N: usize>(
 /// everything up to its key.
 #[derive(Default)]
 pub(super) struct Removal {
-    /// Where the last member that is kept ends.
+    /// The end of the last member that is kept.
     kept: Option<usize>,
     /// From the first to the last of the members removed before any was kept.
     leading: Option<Range<usize>>,
-    /// What goes.
+    /// The ranges that are removed.
     cuts: Vec<Edit>,
 }
 
@@ -103,10 +103,10 @@ impl Removal {
     }
 }
 
-/// What a [`Removal`] comes to.
+/// The result of a [`Removal`].
 pub(super) struct Removed {
-    /// Whether nothing is left in the object.
+    /// True when nothing is left in the object.
     pub(super) empty: bool,
-    /// What goes; nothing if no member did.
+    /// The ranges that are removed; none if no member is.
     pub(super) cuts: Vec<Edit>,
 }

@@ -14,12 +14,12 @@ use super::scan::{Elements, Members};
 use super::splice::Edit;
 use super::text;
 
-/// What a tag begins with.
+/// The beginning of a tag.
 const OPEN: &[u8] = b"<optillm_approach>";
-/// What it ends with.
+/// Its end.
 const CLOSE: &[u8] = b"</optillm_approach>";
 
-/// Whether looking for tags is worth it: it is not for nearly all requests, and this costs them one fast search.
+/// True when it is worth looking for tags: for nearly all requests it is not, and this costs them one fast search.
 pub(super) fn may_contain(json: &[u8]) -> bool {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("optillm_approach"));
     FINDER.find(json).is_some()
@@ -83,7 +83,7 @@ fn take_from(bytes: &[u8], text: Range<usize>, name: &mut Option<String>, cuts: 
     }
 }
 
-/// Where `tag`, which begins with `<`, first stands in the text from `at` on; in the same line only if `in_line`.
+/// The first place of `tag`, which begins with `<`, in the text from `at` on; only in the same line if `in_line`.
 fn find(raw: &[u8], tag: &[u8], mut at: usize, in_line: bool) -> Option<Range<usize>> {
     loop {
         at += memchr2(b'<', b'\\', raw.get(at..)?)?;
@@ -100,7 +100,7 @@ fn find(raw: &[u8], tag: &[u8], mut at: usize, in_line: bool) -> Option<Range<us
     }
 }
 
-/// Where `tag` ends if the text has it at `at`.
+/// The end of `tag` if the text has it at `at`.
 fn ends(raw: &[u8], tag: &[u8], at: usize) -> Option<usize> {
     tag.iter().try_fold(at, |at, &byte| {
         let (unit, next) = text::unit(raw, at)?;

@@ -38,7 +38,7 @@ pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Whether a string cannot simply contain the byte.
+/// True when a string cannot simply contain the byte.
 fn is_special(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < 0x20
 }
@@ -52,7 +52,7 @@ fn special(word: u64) -> u64 {
     (quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash | control) & HIGHS
 }
 
-/// Where the text of `value` stands if that is a string: between its quotes.
+/// The range of the text of `value` if that is a string: between its quotes.
 pub(super) fn within(bytes: &[u8], value: &Range<usize>) -> Option<Range<usize>> {
     (bytes.get(value.start) == Some(&b'"')).then(|| value.start + 1..value.end - 1)
 }
@@ -95,7 +95,8 @@ fn escape(raw: &[u8], at: usize) -> (u16, usize) {
     (unit, at + 2)
 }
 
-/// What stands at `at`, an escape counting as what it stands for, and where the text goes on behind it.
+/// The character at `at`, an escape counting as the one that it stands for, and the place where the text goes on behind
+/// it.
 ///
 /// Of a character outside ASCII that is not escaped it is one byte of its UTF-8, which is enough to compare with ASCII.
 pub(super) fn unit(raw: &[u8], at: usize) -> Option<(u16, usize)> {

@@ -53,7 +53,7 @@ pub struct Hooks {
     pub feedback: bool,
 }
 
-/// What a strategy says of itself; for one without `meta`, nothing.
+/// A strategy's information about itself; empty for one without `meta`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     /// Its name.
@@ -64,11 +64,11 @@ pub struct Info {
     pub description: String,
     /// The texts of a decision's reasons.
     pub reasons: Vec<String>,
-    /// Whether it wants reports of attempts.
+    /// True when it wants reports of attempts.
     pub observes: bool,
 }
 
-/// Where a component has the functions of the contract.
+/// The indices of the contract's functions in a component.
 pub enum Indices {
     /// Of version 0.1.
     V0_1(v0_1::Indices),
@@ -148,7 +148,7 @@ impl Guest {
         }
     }
 
-    /// Whether `feedback` is exported.
+    /// True when `feedback` is exported.
     pub fn has_feedback(&self) -> bool {
         match self {
             Guest::V0_1(guest) => guest.feedback.is_some(),
@@ -179,7 +179,7 @@ macro_rules! speak {
             use super::{Candidate, Decision, Facts, Hooks, Info, Report, Sandbox, Setup};
             use $bindings as bindings;
 
-            /// Where a component has the functions.
+            /// The indices of the functions in a component.
             pub struct Indices {
                 router: bindings::router::GuestIndices,
                 meta: Option<bindings::meta::GuestIndices>,

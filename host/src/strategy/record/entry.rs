@@ -1,10 +1,10 @@
-//! What an instance is told and asked, as lines of the record.
+//! The reports and questions to an instance, as lines of the record.
 
 use super::{Line, Question, Recorded, Recorder, outcomes};
 use crate::routing::{Candidate, Facts, Report};
 use crate::strategy::instance::{Answer, Broken};
 
-/// Where an instance stands in the record of decisions.
+/// The place of an instance in the record of decisions.
 pub struct Entry<'a> {
     recorder: &'a Recorder,
     instance: u64,

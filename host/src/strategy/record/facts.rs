@@ -1,4 +1,4 @@
-//! What stands in a record, from and to what the rest of the host knows: targets, candidates, reports.
+//! The targets, candidates and reports of a record, translated from and to those of the rest of the host.
 
 use std::time::Duration;
 

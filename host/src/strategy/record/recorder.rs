@@ -25,7 +25,7 @@ const WAITING_BYTES: usize = 16 << 20;
 /// The time for which nothing is written after the file could not be, as when the disk is full.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What a record may be written with: where to, and how large a file becomes before it is put aside as `FILE.1`.
+/// The settings of a record: its path, and the size of a file at which it is put aside as `FILE.1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The file.
@@ -49,7 +49,7 @@ pub struct Recorder {
     failing: Arc<Mutex<Option<String>>>,
 }
 
-/// How the record goes on, ready to: nothing of it fails any more.
+/// A record that is ready to go on: nothing in it can fail any more.
 pub struct Recording(Next);
 
 enum Next {
@@ -84,7 +84,7 @@ impl Queue {
 }
 
 impl Recorder {
-    /// Whether anything is recorded.
+    /// True when anything is recorded.
     pub fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
     }
@@ -367,7 +367,7 @@ fn ends_a_line(path: &Path) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Where the file before this one is.
+/// The path of the file before this one.
 fn aside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".1");

@@ -1,4 +1,4 @@
-//! What a configuration wants to decide, how far that has come, and the counters of everything that has decided.
+//! The strategy that a configuration wants, how far it has come, and the counters of all that have decided.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::wasm::fault::Counters;
 /// invents names.
 const NAMES: usize = 1024;
 
-/// What a configuration wants to decide.
+/// The strategy that a configuration wants.
 #[derive(PartialEq)]
 pub(super) struct Wanted {
     pub name: String,
@@ -22,13 +22,13 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Whether the component and its configuration are the same.
+    /// True when the component and its configuration are the same.
     pub fn is_made_like(&self, digest: Digest, setup: &Setup) -> bool {
         self.digest == digest && (&self.setup.config, self.setup.prompt) == (&setup.config, setup.prompt)
     }
 }
 
-/// How far the one that a configuration wants has come.
+/// The progress of the strategy that a configuration wants.
 #[derive(Clone)]
 pub(super) enum Standing {
     /// It decides, and nobody stands by.

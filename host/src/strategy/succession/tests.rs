@@ -135,7 +135,7 @@ fn the_third_fault_on_trial_brings_the_previous_one_back() {
     assert_eq!((name.as_str(), *calls, &faults[..]), ("bad", 7, &expected[..]), "and not one more");
 }
 
-/// What is logged on this thread meanwhile.
+/// The log lines of this thread meanwhile.
 fn logged(act: impl FnOnce()) -> String {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);

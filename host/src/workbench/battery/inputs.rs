@@ -1,4 +1,4 @@
-//! What strategies are asked in the battery: made up, and the same each time.
+//! The questions of the battery: made up, and the same each time.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(super) fn providers(given: &[TargetFacts], tier: Tier, count: u32) -> Vec<Ta
     given.iter().cloned().chain((0..missing).map(made_up)).collect()
 }
 
-/// Whether a tier offers it.
+/// True when a tier offers it.
 fn is_in(tier: Tier, provider: &TargetFacts) -> bool {
     match tier {
         Tier::Primary => !provider.fallback_only,
@@ -67,7 +67,7 @@ pub(super) fn candidates(
     indices.take(count as usize).map(candidate).collect()
 }
 
-/// What is measured of a provider: requests in flight, microseconds to the first byte, permille of failures.
+/// The measurements of a provider: requests in flight, microseconds to the first byte, permille of failures.
 pub(super) type Measured = fn(u32) -> (u32, u32, u32);
 
 /// As measured on some day.

@@ -1,4 +1,4 @@
-//! What the battery claims of good strategies; what it finds in bad ones is in `tests/process/examine.rs`.
+//! The claims of the battery about good strategies; its findings in bad ones are in `tests/process/examine.rs`.
 
 use super::*;
 use crate::routing::TargetFacts;

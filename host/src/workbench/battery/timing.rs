@@ -1,4 +1,4 @@
-//! How long a strategy takes: to compile, and to decide.
+//! The time that a strategy takes to compile and to decide.
 
 use std::time::Duration;
 
@@ -24,18 +24,18 @@ const SLOW: Duration = Duration::from_micros(100);
 const TIMED_CALLS: u32 = 2_000;
 const TIMED_TIME: Duration = Duration::from_millis(500);
 
-/// What a strategy is, as it runs.
+/// The properties of a strategy that has been started.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
-    /// What it calls itself.
+    /// The name that it gives itself.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// What it says of itself.
+    /// Its own description.
     pub description: String,
     /// The texts of its reasons.
     pub reasons: Vec<String>,
-    /// Whether it wants reports of attempts.
+    /// True when it wants reports of attempts.
     pub observes: bool,
     /// Milliseconds to compile it.
     pub compile_ms: f64,
@@ -45,7 +45,7 @@ pub struct Inspection {
     pub calls: Vec<Timing>,
 }
 
-/// How long calls take.
+/// The durations of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names say it; in microseconds")]
 pub struct Timing {

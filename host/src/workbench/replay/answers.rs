@@ -3,7 +3,7 @@
 use super::Comparison;
 use crate::strategy::record::{Decided, Recorded, Start};
 
-/// Whether two answers are the same. Numbers of reasons mean something only to the strategy that gives them.
+/// True when two answers are the same. Numbers of reasons mean something only to the strategy that gives them.
 pub(super) fn are_alike(left: &Recorded, right: &Recorded, one_strategy: bool) -> bool {
     match (left.decision(), right.decision()) {
         (Some(left), Some(right)) => {

@@ -54,7 +54,7 @@ pub enum SimulationError {
     Strategy {
         /// Which.
         name: String,
-        /// Why.
+        /// The reason.
         error: LoadError,
     },
     /// The system does not allow it.

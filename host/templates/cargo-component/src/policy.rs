@@ -7,11 +7,11 @@ pub const REASONS: [&str; 3] = ["unspecified", "in the region", "nobody of the r
 pub const IN_REGION: u32 = 1;
 pub const NOBODY: u32 = 2;
 
-/// What the operator writes under `strategies.{{name}}.config`.
+/// The configuration under `strategies.{{name}}.config`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    /// Who goes first: the targets with this value of the label `region`.
+    /// The targets with this value of the label `region` go first.
     region: String,
 }
 

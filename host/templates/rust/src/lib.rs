@@ -3,11 +3,11 @@
 use pointsman_guest::{Candidate, Candidates, Decision, Order, Request, Setup, Strategy};
 use serde::Deserialize;
 
-/// What the operator writes under `strategies.{{name}}.config`.
+/// The configuration under `strategies.{{name}}.config`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Who goes first: the targets with this value of the label `region`.
+    /// The targets with this value of the label `region` go first.
     pub region: String,
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use time_of_day::TimeOfDay;
 
-/// What the operator writes under `strategies.night_shift.config`.
+/// The configuration under `strategies.night_shift.config`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -16,7 +16,8 @@ impl TimeOfDay {
         Self(u16::try_from(minute).expect("a day has fewer minutes than 65536"))
     }
 
-    /// Whether it lies in the shift from `from` until just before `until`, over midnight if `until` is the earlier one.
+    /// True when it lies in the shift from `from` until just before `until`, over midnight if `until` is the earlier
+    /// one.
     pub fn is_within(self, from: Self, until: Self) -> bool {
         if from < until { (from..until).contains(&self) } else { self >= from || self < until }
     }

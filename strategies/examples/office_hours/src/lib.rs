@@ -7,7 +7,7 @@
 use pointsman_guest::{Candidate, Candidates, Decision, Outcome, Request, Setup, Strategy};
 use serde::Deserialize;
 
-/// What the operator writes under `strategies.office_hours.config`. Times are UTC.
+/// The configuration under `strategies.office_hours.config`. Times are UTC.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -15,7 +15,7 @@ pub struct Config {
     pub from: u8,
     /// The hour at which it closes, above `from`, up to 24.
     pub until: u8,
-    /// What the expensive targets may cost in a day, in the unit of `price`.
+    /// The most that the expensive targets may cost in a day, in the unit of `price`.
     pub budget: f64,
 }
 
@@ -25,7 +25,7 @@ pub struct OfficeHours {
     config: Config,
     /// For each target whether it is expensive: its label `cost` says `high`.
     expensive: Vec<bool>,
-    /// What the expensive targets have cost on `day`, a day since 1970.
+    /// The cost of the expensive targets on `day`, a day since 1970.
     spent: f64,
     day: u64,
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pointsman_guest::{Candidates, Decision, Request, Setup, Strategy, TargetIndex};
 use serde::Deserialize;
 
-/// What the operator writes under `strategies.tenants.config`.
+/// The configuration under `strategies.tenants.config`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -1,4 +1,4 @@
-//! Who goes where, and configs that are none.
+//! The targets that tenants go to, and configs that are refused.
 
 use super::*;
 use pointsman_guest::testing::{Harness, play_fixtures};
