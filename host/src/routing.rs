@@ -24,14 +24,15 @@ pub use tier::Tier;
 
 /// The strategy that orders the candidates of a request. A component is one implementer, the fake of a test another.
 pub trait Strategy: Send + Sync {
-    /// The name it goes by in the configuration and in logs: of the one that decides now, which after a roll-back is
-    /// the previous one.
+    /// The name of the strategy that decides now, as the configuration and logs have it. After a roll-back that is the
+    /// previous one.
     fn name(&self) -> &str;
 
     /// Orders `candidates`, of which there is at least one, in the order of the configuration.
     ///
-    /// Never fails and never waits longer than the strategy's deadline: whatever goes wrong inside is the default
-    /// order and an [`Origin`] that says why. The order is always a permutation of the candidates, less those that it excludes.
+    /// Never fails and never waits longer than the strategy's deadline: when anything goes wrong inside, the result is
+    /// the default order and an [`Origin`] that says why. The order is always a permutation of the candidates, less
+    /// those that it excludes.
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision;
 
     /// The text of a decision's reason, in its own words; `None` for a number that it has no words for.
@@ -40,19 +41,19 @@ pub trait Strategy: Send + Sync {
     /// Its health, for operators.
     fn health(&self) -> StrategyHealth;
 
-    /// True when it is shown prompts: then, and only then, [`Facts`] need have one.
+    /// True when it is shown prompts. Only then do [`Facts`] need one.
     fn wants_prompt(&self) -> bool;
 
     /// Takes note of how an attempt ended. Returns at once; may drop the report under load.
     fn learn(&self, report: Report);
 
-    /// Takes note of how long a decision took, the wait for its turn included, as whoever asked has measured.
+    /// Takes note of how long a decision took, the wait for its turn included, as the caller measured it.
     fn took(&self, _: Duration) {}
 }
 
-/// Whoever wants to know how an attempt ended.
+/// An observer of how attempts end.
 pub trait Observer: Send + Sync + std::fmt::Debug {
-    /// The attempt at one of its targets has ended so.
+    /// Takes note of how the attempt at one of its targets ended.
     fn ended(&self, report: Report);
 }
 
@@ -64,7 +65,7 @@ pub struct StrategyHealth {
     /// In a word: `healthy` when it decides, `rebuilding` while a broken instance is replaced, `backing_off` after too
     /// many faults in a row.
     pub state: &'static str,
-    /// It is new, and the previous one stands by until it has proved itself.
+    /// True while it is new, and the previous one stands by until it has proved itself.
     pub on_trial: bool,
     /// The reason why the one that the configuration names does not decide, if the previous one was brought back.
     pub rolled_back: Option<String>,
@@ -79,13 +80,13 @@ pub struct StrategyHealth {
     /// The counters of other names that strategies of this process went by, so that metrics lose nothing when a reload
     /// chooses another one.
     pub former: Vec<(String, StrategyCounters)>,
-    /// Those that see what it sees and decide nothing.
+    /// The health of its shadows, which see what it sees and decide nothing.
     pub shadows: Vec<ShadowHealth>,
     /// The state of the record of its decisions, if there is one.
     pub record: Option<RecordHealth>,
     /// Seconds of a call, on a moving average; `None` before it is known.
     pub mean_call: Option<f64>,
-    /// True when that is so long that it limits how many requests can be served.
+    /// True when that is so long that it limits the number of requests that can be served.
     pub slow: bool,
 }
 
@@ -107,9 +108,9 @@ pub struct ShadowHealth {
     pub strategy: StrategyHealth,
     /// Decisions that it has seen.
     pub decisions: u64,
-    /// Of them, those in which it would have tried the same provider first.
+    /// Decisions among them in which it would have tried the same provider first.
     pub same_first: u64,
-    /// Those in which its whole order was the same.
+    /// Decisions among them in which its whole order was the same.
     pub same_order: u64,
     /// Time that it has taken for them.
     pub seconds: f64,

@@ -3,11 +3,12 @@
 //! The rest of the host sees a [`Succession`], which is a [`routing::Strategy`](crate::routing::Strategy) and always has an
 //! answer, whatever the guest does. What strategies share with other guests is in [`wasm`](crate::wasm).
 //!
-//! A component goes from `blueprint` (checked, compiled and linked) over `instance` (one living guest, and the limits of
-//! each call) and `call` (the lock, and what is done about faults) to `succession` (one component after the other, from
-//! reload to reload). `contract` is the contract in Rust, `builtin` holds the components in the binary; `probe` tries what
-//! is new before it is used, `recovery` brings back what broke, `influence` and `pace` find out what its decisions depend on
-//! and how long they take, `shadow` lets others see the same, `record` takes it down.
+//! A component goes from `blueprint` (checked, compiled and linked) over `instance` (one living guest, and the limits
+//! of each call) and `call` (the lock, and what is done about faults) to `succession` (one component after the other,
+//! from reload to reload). `contract` is the contract in Rust, and `builtin` holds the components in the binary.
+//! `probe` tries a new strategy before it is used, `recovery` replaces a broken instance, `influence` and `pace` find
+//! out what decisions depend on and how long they take, `shadow` shows them to other strategies, and `record` writes
+//! them down.
 //!
 //! | what the guest does | what the request gets | what happens to the guest |
 //! | --- | --- | --- |
@@ -54,7 +55,8 @@ pub fn builtins() -> &'static [&'static str] {
     builtin::NAMES
 }
 
-/// Starts a component that is in memory, alone: without a predecessor, and nobody stands by. `name` is what logs call it.
+/// Starts a component that is in memory, without a predecessor and with no strategy standing by. `name` is its name in
+/// logs.
 ///
 /// # Errors
 ///
@@ -88,7 +90,7 @@ pub fn try_component(name: &str, component: &[u8], setup: &Setup) -> Result<(), 
 ///
 /// # Errors
 ///
-/// When it cannot be read or is too large to be one.
+/// When the file cannot be read or is too large to be a component.
 pub fn read_component(path: &std::path::Path) -> Result<Vec<u8>, LoadError> {
     artifact::read(path, StrategyLimits::default().max_bytes)
 }
@@ -97,7 +99,7 @@ pub fn read_component(path: &std::path::Path) -> Result<Vec<u8>, LoadError> {
 ///
 /// # Errors
 ///
-/// When there is none, or it is too large to be one.
+/// When there is none, or the file is too large to be one.
 pub fn chosen_component(choice: &StrategyChoice) -> Result<std::borrow::Cow<'static, [u8]>, LoadError> {
     succession::read(choice)
 }

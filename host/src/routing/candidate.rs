@@ -32,7 +32,7 @@ pub struct TargetFacts {
 }
 
 impl TargetFacts {
-    /// A provider of this name that serves any model, of which nothing else is said.
+    /// A provider of this name that serves any model; everything else has its default.
     pub fn named(name: impl Into<String>) -> Self {
         let name = name.into();
         Self {
@@ -87,7 +87,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A target that does nothing and of which nothing was measured.
+    /// A target that has no requests in flight and of which nothing was measured.
     pub fn idle(target: u32) -> Self {
         Self { target, in_flight: 0, latency_us: 0, failure_permille: 0, requests_left: 1000, tokens_left: 1000 }
     }
@@ -129,7 +129,7 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// A request of which nothing is known, the first one ever.
+    /// The first request of all, of which nothing is known.
     pub const NOTHING: Facts<'static> = Facts {
         seq: 0,
         entropy: 0,
@@ -148,11 +148,12 @@ impl Facts<'_> {
         prompt: "",
     };
 
-    /// Bytes of a model's name that strategies, shadows and records are told, as the contract has it: what a client
-    /// sends must not decide how long a guest works, or how much is kept of a request that waits to be recorded.
+    /// The most bytes of a model's name that strategies, shadows and records are told, as the contract has it: a
+    /// client's text must not decide how long a guest works, or how much is kept of a request that waits to be
+    /// recorded.
     pub const MODEL_BYTES: usize = 256;
 
-    /// Bytes of a prompt that strategies are told, as the contract has it.
+    /// The most bytes of a prompt that strategies are told, as the contract has it.
     pub const PROMPT_BYTES: usize = 8 << 10;
 
     /// The part of a model's name that strategies are told: whole characters.
@@ -161,10 +162,10 @@ impl Facts<'_> {
     }
 }
 
-/// [`Facts`] that outlive the request they are of.
+/// Owned [`Facts`], which outlive their request.
 #[derive(Clone, Debug)]
 pub struct KeptFacts {
-    /// All that is not text.
+    /// The facts that are not text.
     plain: Facts<'static>,
     route: String,
     client: String,

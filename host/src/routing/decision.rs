@@ -8,7 +8,7 @@ use super::Candidate;
 pub struct Decision {
     /// Indices of targets, first choice first: each candidate exactly once, but for those in `excluded`.
     pub order: Vec<u32>,
-    /// A reason for each entry of `order`, as far as it goes; empty when the strategy gave none.
+    /// A reason for each of the first entries of `order`; empty when the strategy gave none.
     pub reasons: Vec<u32>,
     /// Candidates that must not be tried for this request, now or later.
     pub excluded: Vec<u32>,
@@ -56,7 +56,7 @@ pub enum IllegalDecision {
         /// The number of candidates.
         offered: usize,
     },
-    /// An index that is none of a candidate.
+    /// An index that belongs to no candidate.
     #[error("index {0} was not offered")]
     NotOffered(u32),
     /// An index that stands twice in the order, or twice among those excluded.
@@ -65,7 +65,7 @@ pub enum IllegalDecision {
     /// An index that stands in the order and among those excluded.
     #[error("index {0} was chosen and excluded")]
     Contradiction(u32),
-    /// Neither no reasons, nor one for each entry of the order.
+    /// Reasons for some entries of the order and not for others.
     #[error("{reasons} reasons for an order of {order}")]
     Reasons {
         /// The number of reasons.
@@ -76,7 +76,7 @@ pub enum IllegalDecision {
 }
 
 impl Decision {
-    /// The order of the configuration: what the host uses whenever the strategy has none to give.
+    /// The order of the configuration, which the host uses whenever the strategy has none to give.
     pub fn default_order(candidates: &[Candidate], origin: Origin) -> Self {
         let order = candidates.iter().map(|candidate| candidate.target).collect();
         Self { order, reasons: Vec::new(), excluded: Vec::new(), origin }
@@ -129,7 +129,7 @@ enum Mark {
 
 /// The position of a target among the candidates, which are in the order of the targets, hence sorted by index.
 fn position(index: u32, candidates: &[Candidate]) -> Option<usize> {
-    // Where it must be if none before it is left out, as is the rule.
+    // Its usual place: the one it has if no target before it is left out.
     let expected = index.checked_sub(candidates.first()?.target)? as usize;
     match candidates.get(expected) {
         Some(candidate) if candidate.target == index => Some(expected),

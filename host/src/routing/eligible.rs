@@ -23,13 +23,13 @@ pub struct EligibleSet {
 }
 
 impl EligibleSet {
-    /// One target alone, whichever tier it belongs to otherwise.
+    /// A set of one target, whichever tier it belongs to otherwise.
     pub fn alone(target: u32) -> Self {
         let targets = vec![target];
         Self { primary: targets.clone(), targets, fallback: Vec::new(), decisions: Arc::default() }
     }
 
-    /// Goes on where `before` had come to for the same targets.
+    /// Continues the counts of `before`, which is of the same targets.
     fn new(indices: Vec<u32>, targets: &[Target], before: &Counts, counts: &mut Counts) -> Self {
         let names: Vec<String> = indices.iter().map(|&index| targets[index as usize].name.clone()).collect();
         let known = before.get(&names).cloned().unwrap_or_default();
@@ -77,12 +77,13 @@ pub struct Eligible {
     wild: Option<Wild>,
 }
 
-/// The sets of models that fit a wildcard, made when first asked for. There are no more than pairs of wildcards, since what
-/// a name fits is a matter of how it begins and how it ends.
+/// The sets of models that fit a wildcard, made when first asked for. There are no more of them than pairs of
+/// wildcards, since it depends on the beginning and the end of a name what it fits.
 #[derive(Debug)]
 struct Wild {
     targets: Vec<Target>,
-    /// For each target its provider, whose list of models bounds what it serves; none for one that serves everything.
+    /// The provider of each target, whose list of models bounds what it serves; none for a target that serves
+    /// everything.
     lists: Vec<Option<config::Provider>>,
     sets: RwLock<HashMap<Vec<u32>, Arc<EligibleSet>>>,
     /// The counts of the predecessor.
@@ -90,8 +91,8 @@ struct Wild {
 }
 
 impl Eligible {
-    /// Works out the sets of these targets. Those that `predecessor` had too go on counting, so that a rotation survives
-    /// a reload.
+    /// Works out the sets of these targets. Sets that `predecessor` had too keep their counts, so that a rotation
+    /// survives a reload.
     pub fn new(targets: &[Target], providers: &[config::Provider], predecessor: Option<&Eligible>) -> Self {
         let before = predecessor.map(|before| before.counts.read().clone()).unwrap_or_default();
         let mut counts = Counts::new();

@@ -1,5 +1,5 @@
-//! When a second attempt starts beside one that is slow to begin its answer (Dean and Barroso, The Tail at Scale, CACM
-//! 56(2), 2013), and how many there may be.
+//! Decides when a second attempt starts beside one that is slow to begin its answer (Dean and Barroso, The Tail at
+//! Scale, CACM 56(2), 2013), and how many there may be.
 //!
 //! Plain functions over time as data, behind one short lock that only routes with `hedge` take.
 
@@ -14,7 +14,7 @@ use crate::config::{Hedge, HedgeAfter};
 const SAMPLES: usize = 256;
 /// Waits that must be known before a percentile of them says anything.
 const ENOUGH: usize = 20;
-/// As good as for ever: while the percentile is not known.
+/// Practically for ever: the delay while the percentile is not known.
 const NEVER: Duration = Duration::from_secs(86_400);
 /// Second attempts that may be saved up in quiet times.
 const SAVED: f64 = 10.0;
@@ -38,7 +38,7 @@ struct State {
 }
 
 impl Hedging {
-    /// As the configuration has it; what `predecessor` has learned goes on.
+    /// The hedging of this configuration; it keeps what `predecessor` has learned.
     pub fn new(hedge: Hedge, predecessor: Option<&Hedging>) -> Self {
         let known = predecessor.map(|before| {
             let state = before.state.lock();
@@ -47,7 +47,8 @@ impl Hedging {
         Self { after: hedge.after, at_most: hedge.at_most, state: Mutex::new(known.unwrap_or_default()) }
     }
 
-    /// Takes note of a request that begins; after how long without content it may have a second attempt.
+    /// Takes note of a request that begins, and returns the time without content after which it may have a second
+    /// attempt.
     pub fn begin(&self) -> Duration {
         let mut state = self.state.lock();
         state.allowed = (state.allowed + self.at_most).min(SAVED.max(self.at_most));
@@ -67,7 +68,7 @@ impl Hedging {
         true
     }
 
-    /// Gives the right back that [`Hedging::take`] gave: there was nobody to ask.
+    /// Returns the right that [`Hedging::take`] gave, as there was nobody to ask.
     pub fn give_back(&self) {
         self.state.lock().allowed += 1.0;
     }

@@ -1,9 +1,9 @@
-//! Models as numbers, for what is remembered of them without their names.
+//! Models as numbers, for tables that do not keep their names.
 
-/// The bytes of a model's name that count.
+/// The most bytes of a model's name that count.
 const MOST_NAME: usize = 256;
 
-/// A model by its name; no two of one proxy's have met yet.
+/// A model by the hash of its name. Two models with one hash would share their rate limits and refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelKey(u64);
 
@@ -11,7 +11,7 @@ impl ModelKey {
     /// No model.
     pub const NONE: Self = Self(0xCBF2_9CE4_8422_2325);
 
-    /// The key of both.
+    /// The key of a pair of keys.
     pub fn with(self, other: Self) -> Self {
         Self(self.0.rotate_left(23) ^ other.0.wrapping_mul(0x0100_0000_01B3))
     }

@@ -57,7 +57,7 @@ pub enum FailureKind {
     Status(u16),
     /// A redirect, which is never followed.
     Redirect(u16),
-    /// Nobody listens there.
+    /// Connection refused: nobody listens there.
     Refused,
     /// Any other way in which connecting failed.
     Unreachable,
@@ -85,7 +85,7 @@ pub enum FailureKind {
     WebPage,
     /// An answer without the choices that it must have.
     NoChoices,
-    /// Nothing was tried for want of something on this machine, which says nothing of the provider.
+    /// Nothing was tried, because this machine lacks something. That says nothing about the provider.
     Local(Lack),
 }
 
@@ -114,7 +114,7 @@ pub enum TlsFault {
     Handshake,
 }
 
-/// The resource that this machine lacks to open a connection.
+/// A resource that this machine lacks to open a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lack {
     /// File descriptors.
@@ -132,9 +132,9 @@ pub enum Evidence {
     None,
     /// It works.
     Good,
-    /// It limits our rate, and is well.
+    /// It limits our rate, and is healthy.
     Limit,
-    /// It failed, as a provider that is well does now and then.
+    /// It failed, as a healthy provider does now and then.
     Soft,
     /// It is down.
     Hard,
@@ -311,12 +311,12 @@ pub struct Report {
     pub input_tokens: u32,
     /// Tokens of the answer, likewise.
     pub output_tokens: u32,
-    /// Its cost, in the unit of the target's price; 0 when that is unknown.
+    /// Its cost, in the unit of the target's price; 0 when unknown.
     pub cost: f64,
 }
 
 impl Report {
-    /// An attempt of which no more is known than its end.
+    /// An attempt of which only the end is known.
     pub fn of(target: u32, kind: OutcomeKind, first_byte: Duration, total: Duration) -> Self {
         Self { target, kind, first_byte, total, input_tokens: 0, output_tokens: 0, cost: 0.0 }
     }

@@ -1,4 +1,4 @@
-//! A route: who may serve which models, in what order of tiers, and which strategy decides.
+//! A route: its models, the targets that may serve them, their tiers, and the strategy that decides.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +22,8 @@ pub struct Target {
     pub fallback: bool,
     /// The prices of a million tokens, of the request and of the answer.
     pub price: Option<(f64, f64)>,
-    /// The provider's own name for the model, if the route fixes it; a `*` in it takes what the route's stood for.
+    /// The provider's own name for the model, if the route fixes it; a `*` in it is replaced by the text that the `*`
+    /// of the route's pattern stood for.
     model: Option<String>,
     /// The key of that model, unless it has a `*`.
     key: Option<ModelKey>,
@@ -71,7 +72,8 @@ impl Target {
         self.model.is_some()
     }
 
-    /// The provider's own name for the model that a client asks for; `taken` is what the `*` of the route stood for.
+    /// The provider's own name for the model that a client asks for; `taken` is the text that the `*` of the route
+    /// stood for.
     pub fn model_for<'m>(&'m self, provider: &'m config::Provider, asked: &'m str, taken: &str) -> Cow<'m, str> {
         match &self.model {
             None => provider.model_for(asked),
@@ -80,7 +82,7 @@ impl Target {
         }
     }
 
-    /// The model as rate limits are remembered for it, where the client asks for `asked`.
+    /// The key under which rate limits are remembered for the model, if the client asks for `asked`.
     pub fn key(&self, asked: ModelKey) -> ModelKey {
         self.key.unwrap_or(asked)
     }
@@ -97,11 +99,11 @@ pub struct Route {
     /// Endpoints and models that targets have said they do not serve.
     pub unserved: Unserved,
     strategy: Arc<dyn Strategy>,
-    /// The timeouts that go before those of a provider.
+    /// The timeouts that override those of a provider.
     pub timeouts: Option<config::RouteTimeouts>,
     /// The models to ask for when no target could serve the request.
     pub fallbacks: config::Fallbacks,
-    /// When a second attempt starts beside one that is slow, if ever.
+    /// The hedging, if there is any: when a second attempt starts beside one that is slow.
     pub hedging: Option<Hedging>,
 }
 
@@ -115,7 +117,7 @@ impl Route {
     /// The name of the route that a configuration without routes has.
     pub const EVERYTHING: &str = "default";
 
-    /// A route to `targets`, of these `providers`. Sets of targets that `predecessor` had too go on counting.
+    /// A route to `targets`, of these `providers`. Sets of targets that `predecessor` had too keep their counts.
     pub fn new(
         name: &str,
         models: &[String],
@@ -207,7 +209,7 @@ impl Route {
         self.models.iter().map(String::as_str).filter(|name| !name.contains('*'))
     }
 
-    /// The part of `model` that the `*` of the pattern stands for by which it came here; empty without one.
+    /// The part of `model` that the `*` stands for in the pattern that it matched; empty if that has none.
     pub fn taken<'m>(&self, model: &'m str) -> &'m str {
         if self.models.iter().any(|name| name == model) {
             return "";
@@ -241,8 +243,8 @@ pub struct Routes {
     patterns: Patterns,
 }
 
-/// Names with one `*`, by what stands before it: however many there are, a model is looked up once per length of those
-/// beginnings.
+/// Names with one `*`, by the text before it: however many there are, a model is looked up once per length of those
+/// texts.
 #[derive(Debug, Default)]
 struct Patterns(BTreeMap<usize, HashMap<String, Vec<(String, usize)>>>);
 
@@ -252,7 +254,7 @@ impl Patterns {
         of_length.entry(before.to_owned()).or_default().push((after.to_owned(), route));
     }
 
-    /// The first route that has one which fits.
+    /// The first route that has a name which fits.
     fn first(&self, model: &str) -> Option<usize> {
         let lengths = self.0.range(..=model.len());
         let fitting = lengths.flat_map(|(&length, patterns)| {
@@ -277,7 +279,7 @@ impl Routes {
                 }
             }
         }
-        // A pattern that stands before an exact name takes it.
+        // A pattern that is listed before an exact name takes that name.
         let first = |name: &str, own: usize| patterns.first(name).map_or(own, |other| own.min(other));
         let exact = names.into_iter().map(|(name, own)| (first(&name, own), name)).map(|(route, name)| (name, route));
         let exact = exact.collect();
@@ -286,8 +288,8 @@ impl Routes {
         Self { routes, everything, exact, patterns }
     }
 
-    /// The routes of a configuration, each with its strategy; that of everything is the last. They go on where those of
-    /// the same name before have come to.
+    /// The routes of a configuration, each with its strategy; the route of everything is the last. A route continues
+    /// the counts of its predecessor of the same name.
     pub fn of_config(config: &config::Config, strategies: &[Arc<dyn Strategy>], predecessor: Option<&Routes>) -> Self {
         let known = |name: &str| Some(&**predecessor?.by_name(name)?);
         let (providers, last) = (&config.providers, config.routes.len());
@@ -313,7 +315,7 @@ impl Routes {
         self.routes.len() > 1
     }
 
-    /// The route of all providers, for what belongs to no other.
+    /// The route of all providers, for requests that belong to no other.
     pub fn everything(&self) -> &Arc<Route> {
         &self.everything
     }

@@ -1,7 +1,8 @@
-//! Refusals of targets to serve an endpoint or model: remembered for a minute, so that they are asked last for it.
+//! Refusals of targets to serve an endpoint or model. They are remembered for a minute, so that those targets are asked
+//! last for it.
 //!
-//! Two local servers, one for chat and one for embeddings, are both well; without this every second request would go the
-//! long way round. It is no part of a provider's health: for everything else it is asked as before.
+//! Of two local servers, one for chat and one for embeddings, both are healthy; without this every second request would
+//! be refused once. It is no part of a provider's health: it is asked for everything else as before.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -43,7 +44,7 @@ struct Refusal {
 /// The refusals of all targets of a route.
 #[derive(Debug, Default)]
 pub struct Unserved {
-    /// Nearly always nothing is remembered, and then nobody takes the lock.
+    /// The number of refusals. It is nearly always 0, and then nobody takes the lock.
     count: AtomicUsize,
     refusals: Mutex<Vec<Refusal>>,
 }

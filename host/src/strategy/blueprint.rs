@@ -1,7 +1,7 @@
-//! From bytes to a strategy that has accepted its configuration, or to the reason why not.
+//! Turns bytes into a strategy that is ready to be started, or says why that cannot be done.
 //!
-//! Everything that can be wrong with a file somebody built is found here, once, at start; what can go wrong with a
-//! request is `instance`'s business.
+//! Everything that can be wrong with a file is found here, once, at the start; `instance` deals with what can go wrong
+//! with a request.
 
 use std::sync::{Arc, Weak};
 
@@ -23,22 +23,22 @@ use crate::wasm::sandbox::{self, Sandbox};
 
 pub const PACKAGE: &str = "pointsman:strategy/";
 
-/// A component that has been compiled, checked and linked: what instances are made of.
+/// A component that has been compiled, checked and linked. Instances are made from it.
 pub struct Blueprint {
-    /// Of the component's bytes.
+    /// The digest of the component's bytes.
     pub digest: Digest,
-    /// The instance, all but made.
+    /// The component, linked and ready to be instantiated.
     pub pre: InstancePre<Sandbox>,
     /// The functions of the contract.
     pub guest: Indices,
 }
 
 impl Blueprint {
-    /// Does what [`Blueprint::of`] does, with a component that comes from nowhere in particular.
+    /// Does what [`Blueprint::of`] does, with a component that has no source.
     ///
     /// # Errors
     ///
-    /// Whatever shows without running it.
+    /// Any fault that shows without running it.
     pub fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         let digest = Digest::of([bytes]);
         let source = format!("the component {}", digest.short());
@@ -52,14 +52,14 @@ impl Blueprint {
     ///
     /// # Errors
     ///
-    /// Whatever shows without running it.
+    /// Any fault that shows without running it.
     pub fn of(engine: &Engine, choice: &StrategyChoice, bytes: &[u8]) -> Result<Self, LoadError> {
         let (source, digest) = (choice.to_string(), Digest::of([bytes]));
         let trusted = builtin::holds(bytes);
         Self::compiled(engine, &Input { source: &source, bytes, digest: &digest, trusted, limits: choice.limits })
     }
 
-    /// The same as [`Blueprint::of`], which is made once for all that use it at a time.
+    /// The same as [`Blueprint::of`], but made only once for all that use it at the same time.
     ///
     /// # Errors
     ///
@@ -96,7 +96,8 @@ impl Blueprint {
     }
 }
 
-/// Checks that it is a strategy of a version that this host speaks; which, and what it can do beside.
+/// Checks that it is a strategy of a version that this host speaks, and returns that version and its optional
+/// interfaces.
 fn check_exports(component: &Component) -> Result<(Version, Hooks), LoadError> {
     let exports: Vec<String> =
         component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();

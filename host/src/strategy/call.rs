@@ -1,8 +1,8 @@
 //! A strategy as the rest of the host sees it: always there, always with an answer.
 //!
-//! One instance behind a short lock, so that what a guest counts it counts exactly. The call happens on the caller's
-//! thread, within a Tokio worker: at a microsecond each, handing it to another thread would cost more than it does.
-//! When the instance breaks it is dropped, requests get the default order, and another thread makes a new one.
+//! One instance behind a short lock, so that a guest counts exactly. The call happens on the caller's thread, within a
+//! Tokio worker: at a microsecond each, handing it to another thread would cost more than it does. When the instance
+//! breaks it is dropped, requests get the default order, and another thread makes a new one.
 
 use std::mem;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ struct Inner {
     counters: Arc<Counters>,
     /// Locked only where a fault is noted.
     faults: Mutex<FaultLog>,
-    /// Takes down what is asked and answered, when somebody wants it.
+    /// Records questions and answers, when that is wanted.
     recorder: Arc<Recorder>,
     /// The guest's own lines.
     journal: Journal,
@@ -64,7 +64,7 @@ struct Inner {
     remarks: Rate,
     /// The moving average of how long calls take.
     pace: Mutex<Pace>,
-    /// True when every call is timed, as few are known or they are slow.
+    /// True when every call is timed, because only a few times are known or calls are slow.
     timed: AtomicBool,
     /// True when instances are made on the thread that finds that one is needed: slow, and always the same.
     at_once: bool,
@@ -111,7 +111,7 @@ impl ComponentStrategy {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Makes instances where one is found to be needed, from now on, as a simulation wants it.
+    /// From now on makes instances on the thread that finds one to be needed, for a simulation.
     pub(super) fn replacing_at_once(mut self) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.at_once = true;
@@ -186,7 +186,7 @@ impl Strategy for ComponentStrategy {
 
     fn decide(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> Decision {
         let inner = &self.inner;
-        // Whoever asks may have the prompt for a shadow.
+        // The facts may have a prompt that is meant for a shadow.
         let without;
         let facts = if inner.setup.prompt || facts.prompt.is_empty() {
             facts
@@ -267,7 +267,8 @@ impl Strategy for ComponentStrategy {
     }
 
     /// Keeps the report for the next decision, which hands over up to 64 before it asks: the strategy has then seen
-    /// everything there was to see, an attempt's end waits for nobody, and one decision pays for a bounded number.
+    /// everything that happened before, the end of an attempt waits for nobody, and a decision pays for a bounded
+    /// number of reports.
     fn learn(&self, report: Report) {
         let inner = &self.inner;
         if !inner.observes {
@@ -283,8 +284,8 @@ impl Strategy for ComponentStrategy {
 }
 
 impl Inner {
-    /// The instance's place in the record, where it is named before it speaks. Its lock is held, so that the record is in
-    /// the order in which things happened.
+    /// The instance's place in the record, which names an instance before its first line. Its lock is held, so that the
+    /// record is in the order of events.
     fn entry(&self, instance: &mut Instance) -> Entry<'_> {
         let recorder = &*self.recorder;
         let session = recorder.session();
@@ -373,7 +374,7 @@ impl ComponentStrategy {
         self.inner.slot.lock()
     }
 
-    /// Asks the instance past all that surrounds it.
+    /// Asks the instance directly, without anything around it.
     pub(super) fn ask_instance(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> (Result<Answer, Broken>, Said) {
         let mut said = Said::default();
         let mut slot = self.inner.slot.lock();
@@ -382,7 +383,7 @@ impl ComponentStrategy {
         (answer, said)
     }
 
-    /// Tells the instance, likewise.
+    /// Tells the instance directly, likewise.
     pub(super) fn tell_instance(&self, reports: &[Report]) -> (Result<(), Broken>, Said) {
         let mut said = Said::default();
         let mut slot = self.inner.slot.lock();

@@ -1,7 +1,7 @@
-//! Finds out by asking a strategy which settings of an operator its decisions hang on.
+//! Finds out, by asking a strategy, which of the operator's settings its decisions depend on.
 //!
-//! The host knows no strategy by its name, so it cannot know which ones look at weights. But a strategy is a function of
-//! what it is told: when it is told other weights and decides the same all the time, they have no effect.
+//! The host knows no strategy by its name, so it cannot know which ones look at weights. But a strategy is a function
+//! of its inputs: when it is told other weights and still decides the same every time, they have no effect.
 
 use super::blueprint::Blueprint;
 use super::instance::{Answer, Instance, Setup};
@@ -9,13 +9,13 @@ use crate::routing::{Candidate, Facts, TargetFacts, Tier};
 use crate::wasm::engine::Engine;
 use crate::wasm::output::Said;
 
-/// Requests that are asked about in each tier. The rarest weight that is tried shows within a dozen.
+/// The number of requests that are asked about in each tier. The smallest weight that is tried shows within a dozen.
 const REQUESTS: u32 = 48;
 
 /// Providers that are made up beside those of the configuration, so that there is a choice.
 const STRANGERS: usize = 3;
 
-/// Keys that are tried, each with so many requests.
+/// The number of keys that are tried, and of requests with each.
 const KEYS: u64 = 12;
 const REQUESTS_OF_A_KEY: u32 = 4;
 
@@ -87,7 +87,7 @@ pub(super) fn keeps_together(engine: &Engine, blueprint: &Blueprint, setup: &Set
 }
 
 fn start(engine: &Engine, blueprint: &Blueprint, setup: &Setup) -> Option<Instance> {
-    // What it says of made-up requests is for nobody.
+    // Its log lines about made-up requests are of no use to anybody.
     Instance::start(engine, blueprint, setup, &mut Said::default()).ok()
 }
 
@@ -120,7 +120,7 @@ fn facts(seq: u32, affinity: u64) -> Facts<'static> {
     }
 }
 
-/// A key that looks like the hash that it is in earnest; not 0.
+/// A key that looks like a real one, which is a hash; not 0.
 fn mixed(number: u64) -> u64 {
     number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1
 }

@@ -28,8 +28,8 @@ const HANDLES: usize = 1000;
 /// Outcomes told in one call.
 pub const OUTCOMES: usize = 64;
 
-/// Calls that an instance must have answered well before it is renewed. A guest that fills its memory faster is broken,
-/// and making new instances would be all that the host did.
+/// The calls that an instance must have answered well before it is renewed. A guest that fills its memory faster is
+/// broken, and the host would do nothing but make new instances.
 const RENEWAL_CALLS: u64 = 1000;
 
 /// The data that an instance is started with. Not to be printed: a configuration may hold secrets.
@@ -48,7 +48,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Of a strategy for this route.
+    /// The setup of a strategy for this route.
     pub fn new(route: RouteFacts, prompt: bool, config: String) -> Self {
         let RouteFacts { name: route, targets, attributes } = route;
         Self { route, targets, attributes, prompt, config }
@@ -74,11 +74,11 @@ pub struct Instance {
 /// The figures that decide about the renewal of an instance.
 #[derive(Debug)]
 struct Renewal {
-    /// Bytes of memory, of which an instance that has just started never has as many.
+    /// The bytes of memory at which it is renewed. An instance that has just started never has as many.
     above: usize,
     /// The number of good calls.
     after: u64,
-    /// Its successor is being made.
+    /// True while its successor is being made.
     under_way: bool,
 }
 
@@ -104,7 +104,8 @@ impl Instance {
         match started {
             Ok((guest, info)) => {
                 let used = store.data().limits.used();
-                // From what it needed to start: one that is large from the start would else be renewed for ever.
+                // Counted from what it needed to start: otherwise one that is large from the start would be renewed for
+                // ever.
                 let above = used + (MEMORY - used) / 4 * 3;
                 let renewal = Renewal { above, after: RENEWAL_CALLS, under_way: false };
                 Ok(Self {
@@ -158,7 +159,7 @@ impl Instance {
         Ok((guest, info.map(on_one_line).unwrap_or_default()))
     }
 
-    /// Gives each call to come as long as it takes, up to a second.
+    /// Lets each later call take up to a second.
     pub fn be_patient(&mut self) {
         self.deadline = Deadline::PATIENT;
     }
@@ -241,12 +242,12 @@ impl Instance {
         self.renewal.under_way
     }
 
-    /// No successor could be made; another is not tried at once.
+    /// Takes note that no successor could be made; another is not tried at once.
     pub fn stays(&mut self) {
         self.renewal = Renewal { after: self.good_calls + RENEWAL_CALLS, under_way: false, ..self.renewal };
     }
 
-    /// Takes the place of one that has not failed: its merits count.
+    /// Takes the place of one that has not failed, and keeps its count of good calls.
     pub fn succeeds(&mut self, predecessor: &Instance) {
         self.good_calls = predecessor.good_calls;
         self.renewal.after = self.good_calls + RENEWAL_CALLS;
@@ -275,13 +276,13 @@ pub struct Broken {
 }
 
 enum Unstarted {
-    /// Its functions are there, and take something else than the contract says.
+    /// Its functions exist, but their types are not those of the contract.
     Mismatch(String),
     Rejected(String),
     Broke(&'static str, wasmtime::Error),
 }
 
-/// As logs can show it.
+/// The text as logs can show it.
 fn on_one_line(info: Info) -> Info {
     Info {
         name: one_line(&info.name),

@@ -1,17 +1,18 @@
-//! The average time of a strategy's calls, and when that is too long.
+//! The average time of a strategy's calls, and the limit at which it is too long.
 //!
-//! A deadline ends the one call that takes for ever; a strategy that takes some milliseconds over each keeps every deadline
-//! and yet bounds how many requests the proxy can serve, as one call waits for the other. Nobody would see why.
+//! A deadline ends a call that never returns. A strategy that takes some milliseconds for each call keeps every
+//! deadline, and yet limits how many requests the proxy can serve, since calls wait for each other. Without this nobody
+//! would see why.
 //!
-//! Plain functions over time as data. Most calls are not timed: reading a clock costs more than a good strategy's share of a
-//! request is worth.
+//! Plain functions over time as data. Most calls are not timed, because reading a clock is not free beside a call of a
+//! microsecond.
 
 use std::time::Duration;
 
-/// One call of so many is timed, once enough of them are known and quick.
+/// One call in this many is timed, once enough times are known and calls are quick.
 pub const EVERY: u64 = 16;
 
-/// Times before a mean says anything.
+/// The number of times before a mean says anything.
 const ENOUGH: u32 = 64;
 
 /// The weight of a time in the mean: that of the last thousand calls, at one in [`EVERY`].
@@ -20,18 +21,18 @@ const WEIGHT: f64 = 1.0 / 64.0;
 /// Seconds of a call above which a strategy is slow: a thousand requests a second at most.
 const SLOW: f64 = 1e-3;
 
-/// Seconds of a call below which one that was slow is not any more.
+/// Seconds of a call below which a slow strategy counts as quick again.
 const QUICK: f64 = 0.7e-3;
 
-/// The longest time that counts as such: what is beyond is the machine's, or a fault and counted as one.
+/// The longest time that counts in full: the rest is due to the machine, or a fault and counted as one.
 const LONGEST: f64 = 0.05;
 
 /// The change to be reported.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    /// It has become slow; seconds of a call.
+    /// It has become slow; with the seconds of a call.
     Slow(f64),
-    /// It is not any more; likewise.
+    /// It is quick again; likewise.
     Quick(f64),
 }
 

@@ -1,4 +1,4 @@
-//! A strategy is tried before it is used: requests that nobody has sent, asked of an instance that is thrown away.
+//! Tries a strategy before it is used: asks an instance, which is thrown away, about requests that nobody has sent.
 //!
 //! Its decisions do not matter, nor whether it abstains or refuses; only that nothing breaks.
 
@@ -99,7 +99,7 @@ fn rounds(providers: &[TargetFacts]) -> impl Iterator<Item = (Tier, &str)> {
     models.flat_map(|model| Tier::ALL.map(|tier| (tier, model)))
 }
 
-/// Those of the tier that have the model, as a request meets them.
+/// The candidates of the tier that have the model, as a request meets them.
 fn candidates(providers: &[TargetFacts], tier: Tier, model: &str) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     for (index, provider) in (0..).zip(providers) {
@@ -110,7 +110,7 @@ fn candidates(providers: &[TargetFacts], tier: Tier, model: &str) -> Vec<Candida
         };
         let models = &provider.models;
         if in_tier && (model.is_empty() || models.is_empty() || models.iter().any(|known| known == model)) {
-            // The first is new, the others are known better and better.
+            // The first is new; more is known of each one after it.
             let (in_flight, latency_us, failure_permille) = (index, index * 10_000, (index * 100).min(1000));
             candidates.push(Candidate { in_flight, latency_us, failure_permille, ..Candidate::idle(index) });
         }

@@ -18,7 +18,7 @@ pub use entry::Entry;
 pub use facts::{outcomes, reports};
 pub use recorder::{Recorder, Recording, Target};
 
-/// The version of the format. What was written in 1 is read as well: it has less.
+/// The version of the format. Version 1 can be read as well: it has fewer fields.
 pub const FORMAT: u32 = 2;
 
 /// One line.
@@ -52,7 +52,7 @@ pub enum Line {
 }
 
 impl Line {
-    /// About how many bytes of memory it takes, of what differs from line to line.
+    /// The approximate bytes of memory that it takes, as far as these differ from line to line.
     pub(super) fn weight(&self) -> usize {
         let more = match self {
             Line::Start(start) => start.config.len() + start.providers.len() * 256,
@@ -87,7 +87,7 @@ pub struct Start {
     pub strategy: String,
     /// The name that the component gives itself.
     pub component: String,
-    /// And its version.
+    /// The version that the component gives itself.
     pub version: String,
     /// The SHA-256 of the component.
     pub digest: String,
@@ -120,7 +120,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provider {
     pub name: String,
-    /// The provider, where it is not called like the target.
+    /// The provider, if its name is not that of the target.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provider: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -132,7 +132,7 @@ pub struct Provider {
     pub models: Vec<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub context: u32,
-    /// Of the request and of the answer.
+    /// The prices of a million tokens, of the request and of the answer.
     pub price: Option<(f64, f64)>,
     pub labels: Vec<(String, String)>,
 }
@@ -159,7 +159,7 @@ pub struct Question {
     pub max_tokens: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
-    /// There only if the strategy was granted it.
+    /// Present only if the strategy was granted it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
     /// The candidates.
@@ -171,9 +171,9 @@ pub struct Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Measured {
-    /// With what is left.
+    /// With the shares that are left.
     Full(u32, u32, u32, u32, u32, u32),
-    /// Without it, where it is not known.
+    /// Without these, where they are not known.
     Short(u32, u32, u32, u32),
 }
 
@@ -194,7 +194,7 @@ pub enum Ended {
 pub enum Recorded {
     /// An order, and the number of its reason. Candidates that the strategy had left out are at its end.
     Order(Vec<u32>, u32),
-    /// The same with more to it: a reason for each entry of the order, or exclusions.
+    /// The same with a reason for each entry of the order, or with exclusions.
     Decided {
         /// The order.
         order: Vec<u32>,
@@ -321,7 +321,7 @@ impl Question {
         }
     }
 
-    /// The places of the targets that could be chosen.
+    /// The positions of the targets that could be chosen.
     pub fn targets(&self) -> impl Iterator<Item = u32> {
         self.candidates.iter().map(|measured| Candidate::from(*measured).target)
     }
@@ -333,7 +333,7 @@ impl Question {
         self.model.len() + self.client.len() + self.prompt.len() + attributes
     }
 
-    /// The same as the host asks it, on this route.
+    /// The question as the host asks it, on this route.
     ///
     /// # Errors
     ///

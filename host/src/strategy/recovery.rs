@@ -1,4 +1,4 @@
-//! When a broken strategy is built anew: at once, until it breaks again and again.
+//! Decides when a broken strategy is built anew: at once, until it breaks again and again.
 //!
 //! Plain functions over time as data; the caller holds the lock and has the clock.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Faults in a row before the host loses patience.
+/// The faults in a row after which there is a pause.
 const PATIENCE: u32 = 3;
 
 /// The first pause; each further fault doubles it.
@@ -15,10 +15,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A fault after as many good calls is the first of a new row.
+/// A fault after this many good calls is the first of a new row.
 const GOOD_CALLS: u64 = 10_000;
 
-/// So is one after as long a time.
+/// A fault after this long a time is the first of a new row.
 const GOOD_TIME: Duration = Duration::from_secs(60);
 
 /// The state of a strategy.

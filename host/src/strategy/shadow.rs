@@ -1,8 +1,8 @@
 //! Candidates for succession: strategies that see what the live one sees, after it has decided, and change nothing.
 //!
-//! A thread of their own asks them, so no request waits for them. What they would have chosen is compared with what was
-//! chosen; how they break and how long they take is counted. They cannot make anything happen: requests in flight and
-//! outcomes are those of the live decisions.
+//! A thread of their own asks them, so no request waits for them. Their choices are compared with those of the live
+//! strategy; their faults and their time are counted. They cannot make anything happen: requests in flight and outcomes
+//! are those of the live decisions.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -29,7 +29,7 @@ use crate::wasm::output::Journal;
 /// The number of events that may wait to be seen; more are dropped and counted.
 const WAITING: usize = 4096;
 
-/// Memory that it may take together. A decision is some hundred bytes, and with a thousand candidates 20 KiB.
+/// The memory that they may take together. A decision takes some hundred bytes, and with a thousand candidates 20 KiB.
 const WAITING_BYTES: usize = 16 << 20;
 
 /// A live strategy and its shadows, as one strategy.
@@ -63,14 +63,14 @@ struct Tally {
     nanoseconds: AtomicU64,
 }
 
-/// Something that the live strategy has seen.
+/// An event that the live strategy has seen.
 enum Event {
     Decided(Box<Decided>),
     Learned(Report),
 }
 
 impl Event {
-    /// About how many bytes of memory it takes.
+    /// The approximate bytes of memory that it takes.
     fn weight(&self) -> usize {
         let more = match self {
             Event::Decided(decided) => {
@@ -90,12 +90,13 @@ struct Decided {
 }
 
 impl Shadows {
-    /// The shadows of a configuration; those of the one before go on where nothing has changed, and what was counted under
-    /// a name goes on in any case. `None` if there are none. Compiles, and tries each with requests that nobody has sent.
+    /// The shadows of a configuration. Those of the previous one stay where nothing has changed, and the counts under a
+    /// name continue in any case. `None` if there are none. Compiles the shadows, and tries each with requests that
+    /// nobody has sent.
     ///
     /// # Errors
     ///
-    /// The name of the one that does not load, and why.
+    /// The name of the shadow that does not load, and the reason.
     pub fn of(
         choices: &[StrategyChoice],
         route: &RouteFacts,
@@ -195,7 +196,7 @@ impl Shadow {
     }
 }
 
-/// Shows everything to all shadows, until there are none.
+/// Shows all events to all shadows, until there are no shadows left.
 fn watch(events: &Receiver<Event>, shadows: &Weak<Shadows>) {
     while let Ok(event) = events.recv() {
         let Some(shadows) = shadows.upgrade() else { return };
@@ -265,7 +266,7 @@ mod tests {
         Shadowed::new(live, shadows.expect("load").expect("some"))
     }
 
-    /// Its shadows, once all have seen `decisions`.
+    /// The health of its shadows, once all have seen `decisions`.
     fn seen(strategy: &Shadowed, decisions: u64) -> Vec<ShadowHealth> {
         let begun = Instant::now();
         loop {

@@ -1,4 +1,5 @@
-//! The strategy of a running server from one configuration to the next: what goes on, what is tried, what comes back.
+//! The strategy of a running server from one configuration to the next: which one stays, which one is on trial, and
+//! which one comes back.
 //!
 //! | a reload finds | what the next configuration uses |
 //! | --- | --- |
@@ -35,16 +36,16 @@ use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Journal;
 use standing::{Names, Standing, Wanted};
 
-/// Calls after which a new strategy has proved itself.
+/// The calls after which a new strategy has proved itself.
 const TRIAL_CALLS: u64 = 10_000;
 
-/// The fault within them that brings the previous one back. As many as it takes to be left alone for a while.
+/// The number of faults within them that brings the previous one back: as many as lead to the first pause.
 const TRIAL_FAULTS: u64 = 3;
 
 /// The strategy of one configuration.
 ///
-/// It decides by way of one component, or, after a roll-back, of the previous configuration's. All that a decision pays
-/// for this is one atomic load, and while the new one is on trial a count.
+/// It decides by way of one component, or, after a roll-back, of the previous configuration's. The cost for a decision
+/// is one atomic load, and a count while the new one is on trial.
 pub struct Succession {
     engine: Arc<Engine>,
     /// The strategy that this configuration wants.
@@ -59,7 +60,7 @@ pub struct Succession {
     /// True when it, or the one that stands by, is shown prompts.
     prompt: bool,
     calls: AtomicU64,
-    /// Locked by reloads, by the end of a trial, and to tell of it.
+    /// Locked by reloads, at the end of a trial, and to report the health.
     standing: Mutex<Standing>,
     names: Arc<Names>,
     recorder: Arc<Recorder>,
@@ -72,7 +73,7 @@ enum Purpose {
     Service,
     /// A simulation.
     Simulation,
-    /// A test of what happens to a strategy that would not pass the trial.
+    /// A test of a strategy that would not pass the probe.
     #[cfg(test)]
     Test,
 }
@@ -116,9 +117,9 @@ impl Succession {
         Self::begun(choice, route.into(), Purpose::Service, Some(self))
     }
 
-    /// Does what [`Succession::start`] does, for a simulation: it shall be seen how the strategy breaks, so it is not
-    /// tried before; and an instance that broke is replaced at once, as a thread of its own would keep another time
-    /// than the simulation.
+    /// Does what [`Succession::start`] does, for a simulation. It shows how the strategy breaks, so the strategy is not
+    /// tried first; and a broken instance is replaced at once, since another thread would not follow the time of the
+    /// simulation.
     ///
     /// # Errors
     ///
@@ -159,7 +160,7 @@ impl Succession {
         influence::keeps_together(&self.engine, self.deciding.load().blueprint(), &self.wanted.setup)
     }
 
-    /// The strategy for the next configuration; this one goes on as it is, with whatever becomes of the next.
+    /// The strategy for the next configuration. This one stays as it is, whatever becomes of the next.
     ///
     /// It is tried and started as [`Succession::start`] does.
     ///
@@ -185,7 +186,7 @@ impl Succession {
             (self.adapted(&living, living.name(), &wanted.setup)?, standing)
         } else if is_living {
             let next = self.adapted(&living, &wanted.name, &wanted.setup)?;
-            // What is back in the configuration after a roll-back has long proved itself.
+            // A strategy that was rolled back to needs no second trial.
             let standing = match standing {
                 Standing::OnTrial(previous) => self.standing_by(&previous, &wanted.setup),
                 Standing::Settled | Standing::RolledBack { .. } => Standing::Settled,
@@ -235,7 +236,7 @@ impl Succession {
         Some(self.deciding.load().faults().last).filter(|last| !last.is_empty())
     }
 
-    /// Takes down what is asked and answered, for as long as there are successors.
+    /// Records questions and answers, of this strategy and of its successors.
     pub fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
     }
@@ -294,7 +295,7 @@ impl Succession {
         ComponentStrategy::start(name, engine, blueprint, setup, self.names.counters(name), recorder).map(Arc::new)
     }
 
-    /// Counts a call of the one on trial, and draws the conclusion if it was the last or the fault too many.
+    /// Counts a call of the one on trial. Ends the trial if it was the last call, or one fault too many.
     #[cold]
     fn judge(&self, strategy: &ComponentStrategy, decision: &Decision) {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
@@ -336,7 +337,7 @@ impl Succession {
         let previous = mem::replace(&mut *standing, Standing::Settled);
         self.on_trial.store(false, Ordering::Relaxed);
         drop(standing);
-        // Giving back the memory of a large guest takes longer than a decision may.
+        // Freeing the memory of a large guest takes longer than a decision may.
         drop(thread::Builder::new().name("strategy-retire".to_owned()).spawn(move || drop(previous)));
     }
 }
@@ -363,7 +364,7 @@ impl Strategy for Succession {
     }
 
     fn health(&self) -> StrategyHealth {
-        // Under the lock, so that what decides and why are told of the same moment.
+        // Under the lock, so that the strategy and the reason are of the same moment.
         let standing = self.standing.lock();
         let mut health = self.deciding.load().health();
         match &*standing {

@@ -15,9 +15,9 @@ use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Said;
 
 impl Inner {
-    /// Says what follows from a fault, and does it.
+    /// Logs the step that follows a fault, and takes it.
     pub(super) fn replace(inner: &Arc<Self>, fault: &Fault, good_calls: u64) {
-        // Not held over what follows: a successor that is made on the spot takes the lock.
+        // The lock is not held over what follows: a successor that is made on the spot takes it.
         let next = inner.recovery.lock().broke(Instant::now(), good_calls);
         match next {
             Next::Rebuild => {
@@ -46,7 +46,8 @@ impl Inner {
         });
     }
 
-    /// Makes a successor of an instance that goes on answering until then. It marks itself, so there is at most one.
+    /// Makes a successor of an instance, which answers until then. The instance is marked, so there is at most one
+    /// successor.
     pub(super) fn renew(inner: &Arc<Self>) {
         Self::make_instance(inner, Self::install_successor);
     }
@@ -73,13 +74,13 @@ impl Inner {
 
     fn install_successor(&self, made: Result<Instance, LoadError>) {
         let mut slot = self.slot.lock();
-        // The one to be succeeded may have broken meanwhile, and then what follows from that stands.
+        // The instance to be replaced may have broken meanwhile; then the step that follows from that is taken instead.
         let Some(old) = slot.as_mut().filter(|old| old.is_being_renewed()) else { return };
         match made {
             Ok(mut successor) => {
                 successor.succeeds(old);
                 let old = mem::replace(old, successor);
-                // Giving its memory back takes time.
+                // Freeing its memory takes time.
                 drop(slot);
                 Counters::count(&self.counters.renewals);
                 let (used, limit) = (old.memory() >> 20, MEMORY >> 20);
@@ -99,7 +100,7 @@ impl Inner {
     }
 
     fn install(&self, instance: Instance) {
-        // The state first: a fault of the new instance must find itself in it, not be overwritten by it.
+        // The state is set first, or it would overwrite the state that a fault of the new instance sets.
         let mut slot = self.slot.lock();
         self.recovery.lock().rebuilt();
         *slot = Some(instance);

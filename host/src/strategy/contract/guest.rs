@@ -29,7 +29,7 @@ impl Version {
     /// All of them, the newest first.
     pub const ALL: [Version; 3] = [Version::V0_3, Version::V0_2, Version::V0_1];
 
-    /// The package's version up to the part that does not matter.
+    /// The package's version up to the last part, which does not matter.
     pub fn prefix(self) -> &'static str {
         match self {
             Version::V0_1 => "0.1.",
@@ -167,8 +167,8 @@ impl Guest {
     }
 }
 
-/// One version, whose generated code is in `$bindings`. `$with_setup` calls a closure with what `init` takes, and `$candidates`
-/// makes candidates of it.
+/// The module of one version, whose generated code is in `$bindings`. `$with_setup` calls a closure with the arguments
+/// of `init`, and `$candidates` turns candidates into those of the version.
 macro_rules! speak {
     ($name:ident, $bindings:path, $with_setup:path, $candidates:expr) => {
         /// One version of the contract.

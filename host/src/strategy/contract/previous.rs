@@ -1,6 +1,7 @@
-//! The versions of the contract that are past, and what they have otherwise than today's: each in a module of its own.
+//! Earlier versions of the contract, and their differences from today's: each in a module of its own.
 //!
-//! Both know providers where today's knows targets, less of a candidate, and a decision that is an order and a reason.
+//! Both know providers where today's knows targets, and fewer facts about a candidate; a decision is an order and a
+//! reason.
 
 pub mod v0_1;
 pub mod v0_2;
@@ -8,7 +9,7 @@ pub mod v0_2;
 use super::types;
 use crate::routing;
 
-/// Today's decision in place of one of these versions.
+/// Turns a decision of one of these versions into today's.
 impl From<v0_2::types::Decision> for types::Decision {
     fn from(decision: v0_2::types::Decision) -> Self {
         let v0_2::types::Decision { order, reason } = decision;

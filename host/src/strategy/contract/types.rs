@@ -99,16 +99,16 @@ pub struct Request<'a> {
     pub prompt: Text<'a>,
 }
 
-/// A `string` that is empty as a rule: then no memory of the guest is asked for, which would take a call of it.
+/// A `string` that is usually empty. Then no memory is requested of the guest, which would take a call of it.
 #[derive(Clone, Copy)]
 pub struct Text<'a>(pub &'a str);
 
-/// A `list<tuple<string, string>>` of which the same is true.
+/// A `list<tuple<string, string>>`, likewise.
 #[derive(Clone, Copy)]
 pub struct Pairs<'a>(pub &'a [(&'a str, &'a str)]);
 
-/// Makes `$type` what `$derived` is, of which nothing is written but its length when it is empty. `$align` is the alignment
-/// of its items, and so an address that an empty list may have.
+/// Makes `$type` the same as `$derived`, except that only its length is written when it is empty. `$align` is the
+/// alignment of its items, and so an address that an empty list may have.
 macro_rules! sparse {
     ($type:ty as $derived:ty, $align:literal) => {
         #[expect(unsafe_code, reason = "the trait is unsafe; all that it promises is what the derived type promises")]
@@ -126,8 +126,8 @@ macro_rules! sparse {
             unsafe_code,
             reason = "the trait is unsafe; what is written where is checked like everything in safe code"
         )]
-        // SAFETY: everything goes through the derived type but an empty list, whose canonical form is an aligned address
-        // within the memory, and the length 0.
+        // SAFETY: everything except an empty list goes through the derived type; the list's canonical form is an
+        // aligned address within the memory, and the length 0.
         unsafe impl Lower for $type {
             fn linear_lower_to_flat<T>(
                 &self,
@@ -176,12 +176,13 @@ pub struct FieldByField {
     tokens_left: u32,
 }
 
-/// `candidate`, of which lists are written as bytes.
+/// `candidate`; lists of it are written as bytes.
 pub use crate::routing::Candidate;
 
-/// Makes `$type` a record of `$count` `u32`, as `$derived` is, of which a list is written in one piece. Field by field, as a
-/// derived type is, Wasmtime looks up the guest's memory for each field of each candidate, and that was most of what a
-/// decision over many candidates cost. `$record` makes the derived type of it, `$fields` its fields in their order.
+/// Makes `$type` a record of `$count` `u32`, like `$derived`, but a list of it is written in one piece. Field by field,
+/// as a derived type is, Wasmtime looks up the guest's memory for each field of each candidate, and that was most of
+/// what a decision over many candidates cost. `$record` makes the derived type of it, `$fields` its fields in their
+/// order.
 macro_rules! plain_list {
     ($type:ty as $derived:ty, $count:literal, $record:expr, |$one:ident| $fields:expr) => {
         #[expect(unsafe_code, reason = "the trait is unsafe; all that it promises is what the derived type promises")]
@@ -199,8 +200,8 @@ macro_rules! plain_list {
             unsafe_code,
             reason = "the trait is unsafe; what is written where is checked like everything in safe code"
         )]
-        // SAFETY: everything goes through the derived type but a list, for which exactly its bytes are written: little-endian
-        // `u32` in the order of the fields are the canonical form of a record of as many `u32`.
+        // SAFETY: everything except a list goes through the derived type; of a list exactly its bytes are written:
+        // little-endian `u32` in the order of the fields are the canonical form of a record of as many `u32`.
         unsafe impl Lower for $type {
             fn linear_lower_to_flat<T>(
                 &self,

@@ -11,18 +11,18 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Of the instance of this number, which has been named.
+    /// The place of the instance with this number, which has been named.
     pub fn new(recorder: &'a Recorder, instance: u64) -> Self {
         Self { recorder, instance }
     }
 
-    /// It is told how attempts ended.
+    /// Writes that it is told how attempts ended.
     pub fn told(&self, reports: &[Report]) {
         let (instance, outcomes) = (self.instance, outcomes(reports));
         self.recorder.take(Line::Outcomes { instance, outcomes });
     }
 
-    /// It was asked, and answered.
+    /// Writes that it was asked, and its answer.
     pub fn decided(&self, facts: &Facts<'_>, candidates: &[Candidate], answer: &Result<Answer, Broken>) {
         let (instance, question) = (self.instance, Question::new(facts, candidates));
         let answer = Recorded::of(answer.as_ref().map_err(|broken| broken.fault.kind().name()));

@@ -64,7 +64,7 @@ impl From<&Provider> for TargetFacts {
     }
 }
 
-/// Reports as they are written.
+/// The reports, in the form in which they are written.
 pub fn outcomes(reports: &[Report]) -> Vec<Ended> {
     let line = |report: &Report| {
         let (target, kind) = (report.target, report.kind.name().to_owned());
@@ -79,11 +79,11 @@ pub fn outcomes(reports: &[Report]) -> Vec<Ended> {
     reports.iter().map(line).collect()
 }
 
-/// Reports as they were written.
+/// The reports, read from the form in which they were written.
 ///
 /// # Errors
 ///
-/// When a kind is none.
+/// When a kind of outcome does not exist.
 pub fn reports(outcomes: &[Ended]) -> Result<Vec<Report>, String> {
     let report = |ended: &Ended| {
         let (target, kind, first_byte, total, (input_tokens, output_tokens, cost)) = match ended {

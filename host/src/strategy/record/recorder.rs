@@ -16,13 +16,13 @@ use tokio::time::Instant;
 use super::{Line, Start};
 use crate::routing::RecordHealth;
 
-/// Lines that may wait to be written; more are dropped, and the record says so.
+/// The lines that may wait to be written; more are dropped, and the record says so.
 const WAITING: usize = 8192;
 
 /// Memory that they may take together. A line is some hundred bytes, and with a thousand candidates 16 KiB.
 const WAITING_BYTES: usize = 16 << 20;
 
-/// The time for which nothing is written after the file could not be, as when the disk is full.
+/// The pause after the file could not be written, for instance because the disk is full.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The settings of a record: its path, and the size of a file at which it is put aside as `FILE.1`.
@@ -34,12 +34,12 @@ pub struct Target {
     pub max_bytes: u64,
 }
 
-/// Takes the lines of all instances of a process. Off, until it is told where to.
+/// Takes the lines of all instances of a process. Drops them until it is given a file.
 #[derive(Default)]
 pub struct Recorder {
     /// Looked at by every decision.
     is_on: AtomicBool,
-    /// Counts the files that were begun, by which an instance knows whether it stands in the one at hand.
+    /// Counts the files that were begun, so that an instance can tell whether the current one names it.
     session: AtomicU64,
     instances: AtomicU64,
     queue: ArcSwapOption<Queue>,
@@ -53,11 +53,11 @@ pub struct Recorder {
 pub struct Recording(Next);
 
 enum Next {
-    /// As it is.
+    /// The record goes on as it is.
     Same,
-    /// Not at all.
+    /// The record ends.
     Nothing,
-    /// In another file.
+    /// The record goes on in another file.
     Begun { target: Target, queue: Queue, thread: JoinHandle<()> },
 }
 
@@ -89,7 +89,7 @@ impl Recorder {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    /// Which record is being written; another one must be told who speaks in it.
+    /// The number of the record that is being written; each one must name its instances.
     pub fn session(&self) -> u64 {
         self.session.load(Ordering::Relaxed)
     }
@@ -126,7 +126,7 @@ impl Recorder {
         }
     }
 
-    /// Writes to `target` from now on, or nowhere. Comes back when what was written before is on the disk.
+    /// Writes to `target` from now on, or nowhere. Returns when all earlier lines are on the disk.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Recorder {
         Ok(Recording(Next::Begun { target: target.clone(), queue, thread }))
     }
 
-    /// Goes on with what was prepared. Comes back when what was written before is on the disk.
+    /// Goes on with what was prepared. Returns when all earlier lines are on the disk.
     pub fn go_on(&self, recording: Recording) {
         if matches!(recording.0, Next::Same) {
             return;
@@ -169,7 +169,7 @@ impl Recorder {
         self.is_on.store(false, Ordering::Relaxed);
         self.queue.store(None);
         if let Some((_, thread)) = writer.take() {
-            // It ends when the last sender is gone; a panic in it has been reported.
+            // The thread ends when the last sender is gone; a panic in it has been reported.
             let _ = thread.join();
         }
         *self.failing.lock() = None;
@@ -191,7 +191,7 @@ impl Drop for Recorder {
     }
 }
 
-/// The file at hand.
+/// The current file.
 struct Output {
     target: Target,
     file: BufWriter<File>,
@@ -246,7 +246,7 @@ impl Output {
         Ok(())
     }
 
-    /// Puts the file aside and begins another one, in which those who go on speaking are named first.
+    /// Puts the file aside and begins another one, which first names the instances that are still in use.
     fn rotate(&mut self, starts: &[Start]) -> io::Result<()> {
         self.flush()?;
         fs::rename(&self.target.path, aside(&self.target.path))?;
@@ -255,15 +255,15 @@ impl Output {
         self.name(starts)
     }
 
-    /// Says who speaks on.
+    /// Names the instances that are still in use.
     fn name(&mut self, starts: &[Start]) -> io::Result<()> {
         starts.iter().try_for_each(|start| self.put(&Line::Start(Start { resumed: true, ..start.clone() })))
     }
 }
 
 impl Writing {
-    /// Writes until no more lines can come. Where they cannot be written they are missing, and after a pause it is tried
-    /// again: a disk that is full is seldom full for ever.
+    /// Writes until no more lines can come. Lines that cannot be written are missing, and writing is tried again after
+    /// a pause: a full disk is seldom full for ever.
     fn write(&mut self, lines: &Receiver<Line>, waiting: &AtomicUsize) {
         let taken = |line: &Line| waiting.fetch_sub(line.weight(), Ordering::Relaxed);
         while let Ok(first) = lines.recv() {
@@ -285,7 +285,7 @@ impl Writing {
 
     fn line(&mut self, line: &Line) -> io::Result<()> {
         if let Line::Start(start) = line {
-            // Of those that came before it under this name none speaks again.
+            // No earlier instance of this name writes any more.
             self.starts.retain(|known| known.strategy != start.strategy);
             self.starts.push(start.clone());
         }
@@ -295,7 +295,8 @@ impl Writing {
         }
     }
 
-    /// Gives the file up for a while; how many lines are missing meanwhile, or `None` if no more can come.
+    /// Gives the file up for a while, and returns the number of lines that are missing by then, or `None` if no more
+    /// can come.
     fn fail(&mut self, error: &io::Error, lines: &Receiver<Line>, waiting: &AtomicUsize) -> Option<u64> {
         let path = self.target.path.display();
         let seconds = self.pause.as_secs();
@@ -306,7 +307,7 @@ impl Writing {
         }
         let lost = self.output.take().map_or(0, |output| {
             let lost = output.unwritten;
-            // What is left in the buffer must not be written later, in the middle of something else.
+            // The rest of the buffer must not be written later, in the middle of something else.
             drop(output.file.into_parts());
             lost
         });
@@ -316,7 +317,7 @@ impl Writing {
                 Ok(line) => {
                     waiting.fetch_sub(line.weight(), Ordering::Relaxed);
                     missing += 1;
-                    // Without a file it is only remembered who speaks.
+                    // Without a file, only the instances are remembered.
                     let _ = self.line(&line);
                 }
                 Err(RecvTimeoutError::Timeout) => return Some(missing),
@@ -325,7 +326,7 @@ impl Writing {
         }
     }
 
-    /// Tries to write on, until it works or no more lines can come.
+    /// Tries to write again, until that works or no more lines can come.
     fn resume(&mut self, mut missing: u64, lines: &Receiver<Line>, waiting: &AtomicUsize) {
         loop {
             let opened = Output::open(&self.target).and_then(|mut output| {

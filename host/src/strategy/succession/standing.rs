@@ -9,8 +9,7 @@ use crate::strategy::instance::Setup;
 use crate::wasm::digest::Digest;
 use crate::wasm::fault::Counters;
 
-/// Names whose counters are kept: as many as routes may reasonably have strategies. More would be a configuration that
-/// invents names.
+/// The most names whose counters are kept: more strategies than routes may reasonably have.
 const NAMES: usize = 1024;
 
 /// The strategy that a configuration wants.
@@ -44,7 +43,7 @@ pub(super) enum Standing {
 pub(super) struct Names(pub Mutex<Vec<(String, Arc<Counters>)>>);
 
 impl Names {
-    /// Those of this name, which go on where they stand.
+    /// The counters of this name, which go on from their present values.
     pub fn counters(&self, name: &str) -> Arc<Counters> {
         let mut names = self.0.lock();
         let known = names.iter().position(|(known, _)| known == name);
