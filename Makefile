@@ -9,7 +9,7 @@ TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 ALONE := --test harness --test e2e --test process --test chaos
 FETCHED := --test sdk --test authors
 # What is built for the sandbox.
-GUESTS := -p pointsman-guest -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p rules -p weighted \
+GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p rules -p weighted \
 	-p clerk -p grabby -p misbehave -p needy -p stranger
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := night_shift office_hours tenants

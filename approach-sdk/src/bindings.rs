@@ -1,0 +1,12 @@
+//! What `wit/approach/` becomes in Rust. Private to the SDK: authors see its plain records under the names of `lib.rs`, and
+//! never the generated functions, so that the contract can move underneath them.
+//!
+//! `wit` is a link to the repository's `wit/approach`, which `cargo package` follows: a published crate carries its contract.
+
+wit_bindgen::generate!({
+    world: "approach-full",
+    path: "wit",
+    pub_export_macro: true,
+    export_macro_name: "export_component",
+    default_bindings_module: "pointsman_approach::bindings",
+});
