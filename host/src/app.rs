@@ -40,13 +40,13 @@ pub use reload::Source;
 use reload::{Reloader, keeps_out};
 use sites::{Back, Front};
 
-/// Reloads that may be asked for while one is going on; they are all answered by the next.
+/// The most requests for a reload that may wait while one is under way; the next reload answers them all.
 const RELOADS: usize = 16;
 
-/// Between two looks for connections to providers that nobody needs any more.
+/// The interval at which unused connections to providers are looked for.
 const BETWEEN_SWEEPS: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// A server that is bound and not yet running.
+/// A server that is bound but not yet running.
 pub struct App {
     listener: Socket,
     address: Address,
@@ -64,9 +64,9 @@ pub struct Options {
     pub approach: Approach,
     /// The source that a reload reads the configuration from; without it, a reload applies the same one again.
     pub source: Option<Source>,
-    /// Changes the level of the logs.
+    /// The handle that changes the level of the logs.
     pub logs: telemetry::Handle,
-    /// Tells the service manager.
+    /// The messages to the service manager.
     pub notifier: Notifier,
 }
 
@@ -86,7 +86,7 @@ impl App {
     ///
     /// As [`App::bind`].
     pub async fn bind_with(config: Config, options: Options) -> anyhow::Result<Self> {
-        // Compiling a component takes long enough to be felt by whatever else the runtime does.
+        // Compiling a component would block other tasks of the runtime for too long.
         let assembled = tokio::task::spawn_blocking(move || assemble(config, None)).await;
         let mut assembly = assembled.context("loading the strategies panicked")??;
         check_descriptors(&assembly.config)?;
@@ -168,7 +168,7 @@ impl App {
         }
     }
 
-    /// Asks for reloads, as long as the server runs.
+    /// A handle to ask for reloads, as long as the server runs.
     pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
         self.operations.reloads()
     }
@@ -240,7 +240,7 @@ impl App {
         notifier.stopping();
         let delay = proxy.generation().drain_delay;
         if !delay.is_zero() {
-            // Load balancers are to see it before connections are refused.
+            // Load balancers must see it before connections are refused.
             operations.leave();
             tracing::info!(
                 "the server was asked to end: it is not ready any more, and drains in {} s",
@@ -253,14 +253,14 @@ impl App {
         drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;
         tasks.close();
         tasks.wait().await;
-        // What has been recorded shall be on the disk; nothing can go wrong where nothing is opened.
+        // The rest of the record must reach the disk. This cannot fail, since no file is opened.
         let end = move || recorders.iter().for_each(|recorder| drop(recorder.record_to(None)));
         let _ = tokio::task::spawn_blocking(end).await;
         Ok(())
     }
 }
 
-/// Until `stop`; then they end with the process.
+/// They run until `stop`; then they end with the process.
 async fn close_idle_connections(proxy: Arc<Proxy>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(BETWEEN_SWEEPS)).await.is_some() {
         proxy.generation().fleet.close_idle_connections();

@@ -1,8 +1,8 @@
-//! The providers: who they are, how they are, and who works on what.
+//! The providers, their health, and the requests that they work on.
 //!
-//! A [`Provider`] is one of them, the [`Fleet`] is all of one configuration. Their health must be seen together, and so is
-//! one immutable [`Snapshot`] behind one `ArcSwap` of the [`Board`](board::Board); counters are relaxed atomics; limits are
-//! slots that travel with the answer's body.
+//! A [`Provider`] is one of them, the [`Fleet`] is all of one configuration. Their health must be seen together, so it
+//! is one immutable [`Snapshot`] behind one `ArcSwap` of the [`Board`](board::Board); counters are relaxed atomics;
+//! limits are slots that travel with the answer's body.
 
 use std::sync::Arc;
 
@@ -36,10 +36,10 @@ pub use fleet::{Fleet, Unavailable};
 use masking::Masks;
 pub use permit::{Excuse, Permit};
 
-/// One callable destination and what is known of it.
+/// One callable destination, with its state.
 #[derive(Debug)]
 pub struct Provider {
-    /// Place in the order of the configuration.
+    /// Its position in the order of the configuration.
     pub index: u32,
     /// Its configuration.
     pub config: config::Provider,
@@ -57,7 +57,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Requests it works on.
+    /// The number of requests that it works on.
     pub fn in_flight(&self) -> u32 {
         self.seat.gauge.in_flight()
     }

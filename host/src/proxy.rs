@@ -1,7 +1,7 @@
 //! The way of a request through the proxy: from HTTP to the dispatcher and back to HTTP.
 //!
-//! [`handle`] is the one handler of all OpenAI endpoints. What is wrong with a request is found before it takes a slot
-//! of the queue; what is right with it goes to [`dispatch`].
+//! [`handle`] is the one handler of all OpenAI endpoints. Anything wrong with a request is found before it takes a slot
+//! of the queue; a sound request goes to [`dispatch`].
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ use visitors::Bound;
 /// The header that names a request, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Everything that requests share.
+/// The state that all requests share.
 pub struct Proxy {
     generation: ArcSwap<Generation>,
     queue: Queue,
@@ -88,7 +88,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy of a first configuration; `approach` is what a request gets that names none, `budget` the memory that
+    /// The proxy of a first configuration; `approach` is that of requests that name none, `budget` the memory that
     /// bodies may take.
     pub fn new(
         generation: Generation,
@@ -106,7 +106,7 @@ impl Proxy {
         Self { generation, queue, metrics, entropy, clock, approach, requests, draining, catalogue, budget }
     }
 
-    /// The same for a simulation: with this chance, and in this time.
+    /// The same for a simulation, with its own random bits and clock.
     pub fn simulated(self, entropy: Entropy, clock: Clock) -> Self {
         Self { entropy, clock, ..self }
     }
@@ -160,8 +160,8 @@ pub async fn handle(
     if let Some(address) = peer.0 {
         story.came_from(address.ip());
     }
-    // As far as this function is concerned a request with a chunked body may hold a Content-Length as well, which the
-    // HTTP library drops in that case; no second request is read after one (RFC 9112, 6.1).
+    // A request with a chunked body may have had a Content-Length as well, which the HTTP library drops in that case.
+    // So no second request is read after it (RFC 9112, 6.1).
     let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
     let (head, body) = request.into_parts();
     let mut body = Some(body);
@@ -217,7 +217,8 @@ pub async fn handle(
         }
     };
     if let Some(unread) = body {
-        // The HTTP library would close the connection without a word, and the client send its next request into it.
+        // Without this header the HTTP library would close the connection without notice, and the client would send its
+        // next request into it.
         closes |= !intake::discard(unread).await;
     }
     finish_head(response.headers_mut(), story.id.as_str(), closes);
@@ -231,16 +232,16 @@ pub async fn handle(
 enum Prepared {
     /// The proxy's own answer.
     Own(Response<Full<Bytes>>),
-    /// Something for a provider, under the configuration that it began with.
+    /// A job for a provider, under the configuration that it began with.
     Job(Job, Arc<Generation>),
 }
 
 /// The answer to a request.
 #[expect(clippy::large_enum_variant, reason = "most come from providers, and it is moved once")]
 enum Answer {
-    /// By the proxy itself.
+    /// An answer of the proxy itself.
     Own(Response<Full<Bytes>>),
-    /// By a provider.
+    /// An answer of a provider.
     Provider(Answered, Ways),
 }
 
@@ -313,13 +314,13 @@ impl Proxy {
     }
 }
 
-/// True when the client wants to speak another protocol, such as WebSocket. Passed on without it, the request would
-/// mean something else.
+/// True when the client wants to change to another protocol, such as WebSocket. The request would mean something else
+/// if it were passed on without that header.
 fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(UPGRADE).is_some_and(|wanted| wanted.as_bytes().to_ascii_lowercase().starts_with(b"websocket"))
 }
 
-/// The answer to somebody who looks whether anything is there; needs no key.
+/// The answer at the root, for anybody who checks that the server is there; it needs no key.
 fn front_page(method: &Method) -> Result<Response<Full<Bytes>>, ProxyError> {
     if method != Method::GET && method != Method::HEAD {
         return Err(ProxyError::WrongMethod("GET, HEAD"));

@@ -1,4 +1,5 @@
-//! Warnings about what works but surely is not meant, as far as only the strategy can tell: sentences for the log.
+//! Warnings about settings that work but are surely not meant, which only the strategy can reveal: sentences for the
+//! log.
 
 use std::collections::HashSet;
 
@@ -24,7 +25,7 @@ pub fn advice(config: &Config, live: &[Live]) -> Vec<String> {
                  one that does, or leave them out"
             ));
         }
-        // It is asked once, however many routes it decides.
+        // It is asked once, however many routes it decides for.
         let is_new = asked.insert(name.clone());
         if is_new && config.affinity == Affinity::default() && strategy.keeps_together() {
             advice.push(format!(

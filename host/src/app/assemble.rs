@@ -1,4 +1,4 @@
-//! From a configuration to everything that it needs, for a start and for a reload alike.
+//! Makes everything that a configuration needs, for a start and for a reload alike.
 //!
 //! All that can fail comes first, in [`assemble`], and changes nothing; [`Assembly::put_together`] cannot fail.
 
@@ -19,9 +19,9 @@ use crate::strategy::{Recording, Shadowed, Shadows, Succession};
 pub struct Live {
     /// The name of its route.
     pub route: String,
-    /// It decides.
+    /// The strategy that decides.
     pub strategy: Arc<Succession>,
-    /// They see what it sees.
+    /// Its shadows.
     pub shadows: Option<Arc<Shadows>>,
 }
 
@@ -32,13 +32,13 @@ pub struct Before<'a> {
     pub live: &'a [Live],
 }
 
-/// Everything that one configuration needs, checked and ready, and not in force.
+/// Everything that one configuration needs, checked and ready, but not yet in force.
 pub struct Assembly {
     pub config: Config,
     pub contents: Contents,
     pub advice: Vec<String>,
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// One for each route, that of everything last.
+    /// The strategies, one for each route; that of the route of everything is the last.
     pub live: Vec<Live>,
     recordings: Vec<Recording>,
     drafts: Drafts,
@@ -81,7 +81,7 @@ pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadErr
             None => (&config.strategy, "routing.strategy"),
         };
         let (facts, known) = (facts::on(route, config), known(&route.name));
-        // They watch the strategy of all routes that have none of their own.
+        // They watch the strategy of all routes that have no shadows of their own.
         let shadows = match &route.strategy {
             Some(_) => None,
             None => load::load_shadows(config, &facts, known.and_then(|live| live.shadows.as_ref()))?,
@@ -94,7 +94,8 @@ pub fn strategies(config: &Config, before: &[Live]) -> Result<Vec<Live>, LoadErr
     Ok(all)
 }
 
-/// The strategy of one route, which goes on from `known` if it had one before, and otherwise counts with its `kin`.
+/// The strategy of one route. It succeeds `known` if the route had one before, and otherwise shares the counters of its
+/// `kin`.
 fn one(
     choice: &StrategyChoice,
     facts: RouteFacts,
@@ -111,8 +112,8 @@ fn one(
 }
 
 impl Assembly {
-    /// Makes providers and routes of it, and lets the record of decisions go on with them. The providers do not keep to
-    /// their new limits before [`Fleet::take_over`].
+    /// Makes the providers and routes, and lets the record of decisions go on with them. The new limits of providers
+    /// have no effect before [`Fleet::take_over`].
     pub fn put_together(&mut self, metrics: &Metrics, before: Option<&Before<'_>>) -> (Arc<Fleet>, Routes) {
         let Self { config, live, recordings, drafts, .. } = self;
         let fleet = Fleet::new(config, std::mem::take(drafts), metrics, before.map(|before| before.fleet));

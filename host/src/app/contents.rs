@@ -21,7 +21,7 @@ impl Contents {
         Self(files.iter().map(|file| (file.clone(), fingerprint(file))).collect())
     }
 
-    /// The files that hold something else now, of those that were there before.
+    /// The files that existed before and have other contents now.
     pub fn changes(&self, after: &Self) -> Vec<Change> {
         let both = self.0.iter().filter_map(|(file, old)| Some((file, old, after.0.get(file)?)));
         both.filter(|(_, old, new)| old != new)
@@ -31,7 +31,7 @@ impl Contents {
 }
 
 fn fingerprint(file: &PathBuf) -> Option<u64> {
-    // To open a pipe would wait for its writer.
+    // Opening a pipe would wait for its writer.
     if !std::fs::metadata(file).ok()?.is_file() {
         return None;
     }

@@ -11,8 +11,8 @@ use crate::listener::{Settings, Traffic, descriptors};
 #[derive(Clone)]
 pub(super) struct Doors {
     pub clients: Arc<ArcSwap<Settings>>,
-    /// The operators' settings: those of clients, without TLS, since that listener is for this machine or a network of one's
-    /// own.
+    /// The settings for operators: those for clients, without TLS, since that listener is for this machine or a private
+    /// network.
     pub operators: Arc<ArcSwap<Settings>>,
     pub traffic: Arc<Traffic>,
 }
@@ -23,7 +23,7 @@ impl Doors {
         Self { clients, operators, traffic: Arc::default() }
     }
 
-    /// For connections that come from now on.
+    /// Sets them for connections that come from now on.
     pub fn change(&self, config: &Config, tls: Option<Arc<rustls::ServerConfig>>) {
         let [clients, operators] = Self::settings(config, tls);
         self.clients.store(clients);

@@ -1,4 +1,5 @@
-//! Loads what a configuration names, and says what is wrong with it in the form of the configuration's own problems.
+//! Loads the files and strategies that a configuration names, and reports failures in the form of the configuration's
+//! own problems.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +85,8 @@ pub fn load_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, Lo
         }
     };
     for (index, provider) in config.providers.iter().enumerate() {
-        // Without files of its own it wants what the system has, which is missed when it is needed and not before.
+        // A provider without files of its own uses the system's certificates. If these are missing, that is reported
+        // only when they are needed.
         let tls = &provider.tls;
         if tls.ca.is_none() && tls.cert.is_none() {
             continue;
@@ -110,7 +112,7 @@ pub fn load_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, Lo
     error.map_or(Ok(own), Err)
 }
 
-/// Raises the limit of open files as far as it may, and sees whether that is enough.
+/// Raises the limit of open files as far as possible, and checks that it is enough.
 ///
 /// # Errors
 ///

@@ -1,9 +1,9 @@
-//! Reloading: from a changed file to the next generation, or to a report of why not.
+//! Reloads: turns a changed file into the next generation, or into a report of the reason why not.
 //!
-//! One task owns all of it: signals, requests to `/admin/reload` and changes of the files come together here, so there
+//! One task does all of it: signals, requests to `/admin/reload` and changes of the files come together here, so there
 //! is never more than one reload at a time. Everything that can fail is done first; then one pointer is swapped.
-//! Requests in flight finish with what they began with. As the first part may take a minute, a newer cause ends it: what
-//! was prepared for the older one never takes effect, and whoever asked for that gets the outcome of the newer one.
+//! Requests in flight finish with what they began with. As the first part may take a minute, a newer cause ends it: the
+//! older one's preparation never takes effect, and its callers get the outcome of the newer one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub struct Reloader {
     pub contents: Contents,
     /// Files that a refused configuration names: it may be right when one of them arrives.
     pub wanted: Vec<PathBuf>,
-    /// The listeners, to warn when nothing keeps anybody out any more.
+    /// The listeners, for a warning when they become open to everybody.
     pub exposed: Vec<(Door, Address)>,
     pub status: Arc<Status>,
     pub doors: Doors,
@@ -72,7 +72,7 @@ impl Reloader {
                 causes.watch(self.watched());
             }
         };
-        // A component may take a minute to compile, which is no reason for the server to go on for so long.
+        // A component may take a minute to compile, and the server does not wait for that when it ends.
         draining.run_until_cancelled(reloads).await;
     }
 
@@ -80,7 +80,7 @@ impl Reloader {
         watch::with(watch::files(&self.config), &self.wanted)
     }
 
-    /// Reloads, and answers whoever asked for it, also meanwhile; how the files looked that were read.
+    /// Reloads, and answers all who have asked for it by the end; returns the look of the files that were read.
     async fn reload(&mut self, cause: Cause, causes: &mut Causes) -> Look {
         self.notifier.reloading();
         let (mut why, asker) = cause;
@@ -107,7 +107,7 @@ impl Reloader {
         };
         let outcome = self.conclude(why, prepared);
         for request in waiting {
-            // Nobody may be waiting any more.
+            // The caller may have gone.
             request.answer(outcome.clone());
         }
         looked
@@ -135,7 +135,7 @@ impl Reloader {
         outcome
     }
 
-    /// Puts a configuration in force, unless nothing has changed and nobody has asked for it; says what is different.
+    /// Puts a configuration in force, unless nothing has changed and nobody has asked for it; logs the differences.
     fn succeed(&mut self, cause: &'static str, prepared: Assembly) -> Reloaded {
         let mut changes = self.config.written.changes(&prepared.config.written);
         changes.extend(self.contents.changes(&prepared.contents));
@@ -193,7 +193,7 @@ impl Reloader {
             "reloaded: generation {number} with {providers} providers and strategy {name} is in force"
         );
         for (door, address) in &self.exposed {
-            // What was open before has been warned of.
+            // A listener that was open before has had its warning.
             if keeps_out(*door, &self.config) && !keeps_out(*door, &config) {
                 warn_if_open(*door, address, false);
             }
@@ -214,14 +214,14 @@ impl Reloader {
 
 /// The end of a preparation.
 enum First {
-    /// It has come to its own.
+    /// The preparation has ended.
     Prepared(Box<Prepared>),
-    /// There is cause for a newer one.
+    /// There is a cause for a newer one.
     Superseded(Cause),
 }
 
-/// Whichever comes first. There are never more than two preparations at work, however often somebody asks: a third has to
-/// wait for the end of the `older` one.
+/// Waits for the preparation or for another cause. There are never more than two preparations at work, however many
+/// causes come: a third has to wait for the end of the `older` one.
 async fn first(newer: &mut Preparation, older: &mut Option<Preparation>, causes: &mut Causes, looked: &Look) -> First {
     loop {
         let is_alone = older.as_ref().is_none_or(Preparation::is_gone);

@@ -23,7 +23,7 @@ impl Site for Front {
     type Body = Reply;
 
     async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
-        // For pages of other origins that may ask; nearly no request comes from one.
+        // For pages of other origins that are allowed; nearly no request comes from one.
         let origin = request.headers().get(ORIGIN).cloned();
         let of_operators = admin::path(request.uri().path()).filter(|_| request.method() != Method::OPTIONS);
         let mut response = match of_operators {
@@ -58,7 +58,8 @@ impl Site for Back {
     }
 }
 
-/// Answers operators, unless a web page asks that may not; `keys` and `own_pages` are as for `Visitors::admit`.
+/// Answers operators, unless the request comes from a web page that is not allowed; `keys` and `own_pages` are as for
+/// `Visitors::admit`.
 async fn operate(
     proxy: &Proxy,
     operations: &Router,

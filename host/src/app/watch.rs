@@ -1,8 +1,8 @@
-//! Looking at the files that a configuration is made of, to see when they change.
+//! Looks at the files of a configuration, to see when they change.
 //!
-//! They are looked at rather than watched: notifications of the system miss some file systems and mounts. A thread of its
-//! own does it, as a file system that hangs must not hold up a request, and twice a second is too often for a task that
-//! would keep threads of the runtime's pool from ending.
+//! It polls, since notifications of the system miss some file systems and mounts. It has a thread of its own: a file
+//! system that hangs must not hold up a request, and a task that runs twice a second would keep threads of the
+//! runtime's pool from ending.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::config::{Config, StrategySource};
 /// is still being written is left alone.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Files, and how they looked.
+/// Files and their look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look(Vec<(PathBuf, Option<Print>)>);
 
-/// Tells a file from an earlier version of itself.
+/// Distinguishes a file from an earlier version of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Print {
     inode: u64,
@@ -37,7 +37,7 @@ impl Look {
         Self(files.iter().map(|file| (file.clone(), print(file))).collect())
     }
 
-    /// This look at other files: those of it that were looked at before count as they looked then.
+    /// The same look for other files: those that it contains keep their earlier look.
     pub fn over(&self, later: Self) -> Self {
         let known = |file: &Path| self.0.iter().find(|(other, _)| other == file).map(|(_, print)| *print);
         let merged = later.0.into_iter().map(|(file, print)| (known(&file).unwrap_or(print), file));
@@ -72,7 +72,7 @@ pub fn files(config: &Config) -> Vec<PathBuf> {
 
 /// These files and others, each once.
 pub fn with(mut files: Vec<PathBuf>, others: &[PathBuf]) -> Vec<PathBuf> {
-    // Nothing is watched where the configuration in force does not want it.
+    // Nothing is watched if the configuration in force does not want it.
     if !files.is_empty() {
         files.extend_from_slice(others);
         files.sort();
@@ -81,12 +81,12 @@ pub fn with(mut files: Vec<PathBuf>, others: &[PathBuf]) -> Vec<PathBuf> {
     files
 }
 
-/// Starts to look at `files`, whichever they are at the time. The receiver gets each look that differs from the one
-/// before and has been the same twice in a row; the thread ends soon after the receiver is dropped.
+/// Starts to look at `files`, which may change meanwhile. The receiver gets each look that differs from the one before
+/// and has been the same twice in a row; the thread ends soon after the receiver is dropped.
 ///
 /// # Errors
 ///
-/// When the system gives no thread.
+/// When no thread can be started.
 pub fn start(files: Arc<ArcSwap<Vec<PathBuf>>>) -> std::io::Result<watch::Receiver<Look>> {
     let (looks, receiver) = watch::channel(Look::at(&files.load()));
     thread::Builder::new().name("file-watch".to_owned()).spawn(move || {

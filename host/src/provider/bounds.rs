@@ -21,9 +21,9 @@ pub struct Bounds {
 /// A duration, and the key that sets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// So long.
+    /// The duration.
     pub limit: Duration,
-    /// Its key.
+    /// The key.
     key: &'static str,
 }
 

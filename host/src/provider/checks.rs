@@ -59,7 +59,7 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
             tokio::select! {
                 biased;
                 () = sleep_until(due.max(last + MIN_PAUSE)) => break,
-                // By a request meanwhile.
+                // Ejected by a request meanwhile.
                 () = provider.seat.ejected.notified() => {}
             }
         }
@@ -82,8 +82,8 @@ async fn check(provider: &Provider, settings: &ProviderCheck) -> (CheckResult, O
     (result, None)
 }
 
-/// The result that follows from the status of a check's answer. Whoever answers is alive, though it may have no list of
-/// models, want it asked for otherwise, or limit our rate.
+/// The result that follows from the status of a check's answer. A provider that answers is alive, even if it has no
+/// list of models, expects another request for it, or limits our rate.
 fn found(status: u16) -> CheckResult {
     match status {
         401 => CheckResult::Refused("did not accept the proxy's key (401)".to_owned()),

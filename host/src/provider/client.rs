@@ -1,8 +1,8 @@
 //! The only HTTP client: sends one request to one provider, and says precisely what went wrong.
 //!
-//! Over hyper's connections and a pool of our own ([`pool`]): what forwarding costs is decided here. Bodies are reference
-//! counted bytes, so an attempt costs no copy; redirects are not followed, nothing is decompressed, and HTTP/1.1 is
-//! spoken: one request per connection, so that closing the connection cancels exactly that request.
+//! Over hyper's connections and a pool of our own ([`pool`]): the cost of forwarding is decided here. Bodies are
+//! reference counted bytes, so an attempt costs no copy; redirects are not followed, nothing is decompressed, and
+//! HTTP/1.1 is spoken: one request per connection, so that closing the connection cancels exactly that request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct Client(Way);
 /// The endpoint that lists a provider's models.
 pub const MODELS: &str = "models";
 
-/// The proxy's `User-Agent` in requests of its own: some providers refuse those without one.
+/// The proxy's `User-Agent` in its own requests: some providers refuse requests without one.
 const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
 /// The way to a provider.
@@ -55,7 +55,7 @@ const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 #[expect(clippy::large_enum_variant, reason = "it is what there is; the other one is for simulations")]
 enum Way {
     Http(Http),
-    /// It is played by somebody.
+    /// A simulation plays it.
     Played(Arc<dyn Player>),
 }
 
@@ -68,7 +68,7 @@ struct Http {
     /// The headers of every request: the host, the key, and others from the configuration.
     own: HeaderMap,
     metrics: ConnectionMetrics,
-    /// `http://host:port`, where a forward proxy is told by each request's target where it goes.
+    /// `http://host:port`, where the target of each request tells a forward proxy its destination.
     absolute: Option<http::uri::Authority>,
 }
 
@@ -114,15 +114,15 @@ pub enum SetupError {
     Provider(String),
 }
 
-/// A client that is not counted anywhere yet: all that can fail is done.
+/// A client that has no metrics yet. Everything that can fail is done.
 pub struct Draft(Drafted);
 
-/// The drafts for all providers of a configuration, and who has made them.
+/// The drafts for all providers of a configuration, and the maker of them.
 #[derive(Default)]
 pub struct Drafts {
     /// In the order of the configuration.
     pub drafts: Vec<Draft>,
-    /// Whose pools they share.
+    /// The clients whose pools they share.
     pub clients: Clients,
 }
 
@@ -139,7 +139,7 @@ enum Drafted {
 }
 
 impl Draft {
-    /// The client, whose connections are counted there.
+    /// The client, which counts its connections in these metrics.
     pub fn counted_by(self, metrics: &ConnectionMetrics) -> Client {
         Client(match self.0 {
             Drafted::Http { pool, connect_timeout, dialect, own, absolute } => {
@@ -154,14 +154,14 @@ impl Draft {
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     pools: Arc<Mutex<Pools>>,
-    /// In a simulation: who plays the provider of a name.
+    /// Makes clients of a simulation, in which these play the providers by name.
     players: Option<Arc<HashMap<String, Arc<dyn Player>>>>,
 }
 
 #[derive(Debug, Default)]
 struct Pools {
     names: Resolver,
-    /// The client's side of TLS, by what is wanted of it.
+    /// The client's side of TLS, by its settings.
     trusts: HashMap<config::ProviderTls, Arc<Trust>>,
     by_origin: HashMap<Origin, Arc<Pool>>,
     /// The generation that is being made: files are read once in each.
@@ -193,11 +193,10 @@ impl Clients {
         let origin = Origin::of(provider).ok_or_else(unusable)?;
         let mut own = HeaderMap::new();
         own.insert(header::HOST, HeaderValue::try_from(origin.authority()).map_err(|_invalid| unusable())?);
-        // The proxy reads what it is answered; what a provider's `headers` say goes before.
-        own.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let (name, value) = Dialect::key_header(provider).map_err(|_invalid| unusable())?;
         own.insert(name, value);
-        // What is encoded cannot be read: neither the events of a stream nor the key in an error's text.
+        // An encoded answer cannot be read: neither the events of a stream nor the key in an error's text. A provider's
+        // `headers` override this.
         own.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (name, value) in &provider.headers {
             let (Ok(name), Ok(mut value)) =
@@ -263,7 +262,7 @@ impl Client {
         }
     }
 
-    /// The path at the provider that a request to `endpoint` for `model` goes to.
+    /// The path at the provider of a request to `endpoint` for `model`.
     pub fn path(&self, endpoint: &str, model: &str) -> String {
         match &self.0 {
             Way::Http(http) => http.dialect.target(endpoint, None, model).path().to_owned(),
@@ -304,8 +303,8 @@ impl Client {
 
 impl Http {
     /// Sends a request on an idle connection or a new one. An idle one may end while the request is on its way; then
-    /// that goes out once more, on a new one (RFC 9110, 9.2.2, would have it for idempotent requests alone, and 9.3.1
-    /// of RFC 9112 for those of which the other side is known to have done nothing: a server that closes an idle
+    /// the request is sent once more, on a new one (RFC 9110, 9.2.2, would have it for idempotent requests alone, and
+    /// 9.3.1 of RFC 9112 for those of which the other side is known to have done nothing: a server that closes an idle
     /// connection has read nothing).
     async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
         if let Some(mut connection) = self.pool.take() {
@@ -364,7 +363,8 @@ impl Http {
         let (length, encoding) =
             (head.headers.contains_key(header::CONTENT_LENGTH), head.headers.contains_key(header::TRANSFER_ENCODING));
         if length && encoding {
-            // Two ends, of which the other side may mean either (RFC 9112, 6.3). The connection goes with it.
+            // Each gives another length, and the other side may mean either (RFC 9112, 6.3). The error closes the
+            // connection.
             return Err(AttemptError::failed(FailureKind::Malformed));
         }
         let framed = length || encoding || head.version > Version::HTTP_11;
@@ -382,7 +382,7 @@ impl Http {
 
 /// Chooses the cryptography of outgoing TLS; without effect after the first time.
 pub fn set_up_tls() {
-    // An error only says that it has been chosen before.
+    // An error only means that it has been chosen before.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

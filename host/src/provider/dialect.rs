@@ -1,4 +1,4 @@
-//! The provider's form of address: its URLs and the header that carries its key. Below it, how it speaks of failures.
+//! The dialect of a provider: its URLs and the header that carries its key. The submodules read its error answers.
 
 use std::borrow::Cow;
 
@@ -40,7 +40,7 @@ pub struct Dialect {
     path: String,
     /// Azure's `api-version`, where the URL must carry one.
     api_version: Option<String>,
-    /// Others do not know that parameter, and some refuse it.
+    /// True for Azure: other providers do not know that parameter, and some refuse it.
     is_azure: bool,
     /// The targets of the endpoints that most requests go to, where they are the same for all of them.
     usual: Vec<(&'static str, Uri)>,
@@ -53,7 +53,7 @@ impl Dialect {
         let path = base.path().trim_end_matches('/');
         let (path, api_version) = match provider.kind {
             ProviderKind::OpenAi => (path, None),
-            // The v1 surface of Azure is OpenAI's own, but for the header of the key.
+            // Azure's v1 surface is the same as OpenAI's, except for the header with the key.
             ProviderKind::Azure if path.ends_with("/openai/v1") => (path, None),
             ProviderKind::Azure => (path.strip_suffix("/openai").unwrap_or(path), Some(provider.api_version.clone())),
         };
@@ -74,13 +74,13 @@ impl Dialect {
             return target.clone();
         }
         let url = self.url(endpoint, query, model);
-        // A URL's path and query hold nothing that a target may not.
+        // A URL's path and query hold no character that a target may not.
         Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).unwrap_or_default()
     }
 
     fn url(&self, endpoint: &str, query: Option<&str>, model: &str) -> Url {
         let (mut url, path) = (self.base.clone(), self.path.as_str());
-        // What stands beside `/v1` at a server, and not in it.
+        // The paths that a server has beside `/v1`, and not below it.
         let (path, endpoint) = match endpoint.strip_prefix('/') {
             Some(endpoint) => (path.strip_suffix("/v1").unwrap_or(path), endpoint),
             None => (path, endpoint),
@@ -109,7 +109,7 @@ impl Dialect {
     ///
     /// # Errors
     ///
-    /// When the key holds what no header may hold; the configuration refuses such keys.
+    /// When the key holds a character that no header may hold; the configuration refuses such keys.
     pub fn key_header(provider: &Provider) -> Result<(HeaderName, HeaderValue), http::header::InvalidHeaderValue> {
         let key = provider.api_key.reveal();
         let (name, mut value) = match provider.kind {

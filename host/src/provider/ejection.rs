@@ -1,10 +1,11 @@
 //! The health of one provider as a state machine: plain functions from state, event, chance and time to the next state.
 //!
-//! A provider is *admitted* until evidence against it *ejects* it: hard evidence and a refused key at once, soft evidence
-//! when there is too much of it ([`Trail`]). An ejection lasts a second, and twice as long with each one in a row. Then
-//! the provider is *probing*: an active check or one request is its trial. Until a request has gone well it takes
-//! one at a time, so that one that comes back is not met by all at once. *Throttled* ([`Throttles`]) is a separate, timed
-//! state: a provider that limits our rate is well. Ejection with a growing time follows Envoy's outlier detection.
+//! A provider is *admitted* until evidence against it *ejects* it: hard evidence and a refused key at once, soft
+//! evidence when there is too much of it ([`Trail`]). An ejection lasts a second, and twice as long with each one in a
+//! row. Then the provider is *probing*: an active check or one request is its trial. Until a request has gone well it
+//! takes one at a time, so that a provider that has just come back does not get all requests at once. *Throttled*
+//! ([`Throttles`]) is a separate, timed state: a provider that limits our rate is healthy. Ejection with a growing time
+//! follows Envoy's outlier detection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub enum Standing {
     Admitted,
     /// Out for a while.
     Ejected,
-    /// The ejection is over; waits for proof.
+    /// Its ejection is over, and it has yet to prove itself.
     Probing,
 }
 
@@ -49,7 +50,7 @@ pub enum Admission {
     Closed,
 }
 
-/// The word on which a provider was ejected: that of a request, or of a check.
+/// The evidence on which a provider was ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// Requests failed.
@@ -75,11 +76,11 @@ pub struct Health {
     in_a_row: u32,
     /// Counts ejections over the provider's life; evidence from attempts of an earlier epoch is stale.
     epoch: u64,
-    /// It is back, and no request has gone well since.
+    /// True when it is back, and no request has gone well since.
     on_trial: bool,
-    /// The latest active check failed.
+    /// True when the latest active check failed.
     check_failed: bool,
-    /// A request or a check has gone well at some time.
+    /// True when a request or a check has gone well at some time.
     has_answered: bool,
     throttles: Throttles,
     /// The reason why it is or was last out, for `/health`.
@@ -121,9 +122,9 @@ pub struct Attempt<'a> {
 pub enum CheckResult {
     /// It answers.
     Alive,
-    /// It does not; why, for `/health`.
+    /// It does not answer; with the reason, for `/health`.
     Down(String),
-    /// It does not accept our key; why, for `/health`.
+    /// It does not accept our key; with the reason, for `/health`.
     Refused(String),
     /// The check could not be made.
     Unknown,
@@ -231,7 +232,7 @@ impl Health {
         let admitted = self.standing(now) == Standing::Admitted;
         match result {
             CheckResult::Down(_) | CheckResult::Refused(_) => admitted.then_some(true),
-            // It takes back what a check has said, and says nothing about requests.
+            // It revokes what an earlier check found, and says nothing about requests.
             CheckResult::Alive => (admitted && self.check_failed).then_some(false),
             CheckResult::Unknown => None,
         }
@@ -268,8 +269,8 @@ impl Health {
 
     fn after_good_check(&self, now: Instant) -> Option<Self> {
         let is_back = match &self.ejection {
-            // That it answers again is news. Where it answered all along it is none, and the ejection runs its time; a
-            // refused key is refused whatever else is answered.
+            // A first answer after failed checks is news. If it answered all along it is no news, and the ejection runs
+            // its time; a refused key stays refused whatever else is answered.
             Some(ejection) if now < ejection.until => self.check_failed && ejection.cause != Cause::Key,
             Some(_) => true,
             None => false,
@@ -292,7 +293,7 @@ impl Health {
     }
 
     /// The time at which the next active check is due, after one that ended at `last`, the latest of `failed` in a row;
-    /// `regular` is when it would be due of a provider that is well.
+    /// `regular` is when it would be due for a healthy provider.
     pub fn next_check(&self, last: Instant, failed: u32, regular: Instant, now: Instant) -> Instant {
         let due = match &self.ejection {
             Some(ejection) if self.check_failed && ejection.cause == Cause::Checks => last + WATCH,
@@ -306,13 +307,13 @@ impl Health {
         due.min(regular)
     }
 
-    /// The state after the operator gave the provider another key: admitted, and what attempts with the old key bring
-    /// is stale.
+    /// The state after the operator gave the provider another key: admitted, and results of attempts with the old key
+    /// are stale.
     pub fn forgiven(&self) -> Self {
         Self { epoch: self.epoch + 1, has_answered: self.has_answered, ..Self::default() }
     }
 
-    /// The state after the operator has loaded the configuration again: rate limits are looked at anew; `None` when
+    /// The state after the operator has loaded the configuration again: rate limits are tried out anew; `None` when
     /// there are none.
     pub fn unthrottled(&self) -> Option<Self> {
         (!self.throttles.is_empty()).then(|| Self { throttles: Throttles::default(), ..self.clone() })
@@ -339,7 +340,7 @@ impl Health {
         })
     }
 
-    /// A rate limit was met. A provider that limits works; one that was out goes on proving itself.
+    /// A rate limit was met. A provider that limits our rate works; one that was out has still to prove itself.
     fn limited(&self, attempt: &Attempt<'_>, now: Instant) -> Option<Self> {
         let scope = if attempt.limits_account { Scope::Account } else { Scope::Model(attempt.model) };
         let Outcome::Throttled { retry_after } = attempt.outcome else { return None };
@@ -359,7 +360,7 @@ impl Health {
     }
 
     fn ejected(&self, cause: Cause, reason: String, now: Instant, policy: Policy, chance: u64) -> Option<Self> {
-        // What fails together is one strike.
+        // Failures at the same time count as one ejection.
         if self.standing(now) == Standing::Ejected {
             return None;
         }
@@ -367,7 +368,7 @@ impl Health {
             .saturating_mul(1 << self.in_a_row.min(24))
             .mul_f64(1.0 + JITTER * drawn(chance ^ self.epoch));
         let lasts = match cause {
-            // What refuses a key now will do so in a second.
+            // A provider that refuses a key now will do so in a second.
             Cause::Key => policy.cooldown,
             Cause::Requests | Cause::Checks => grown.min(policy.cooldown),
         };

@@ -1,4 +1,4 @@
-//! All providers of one configuration: their health, who may be asked now, and what their attempts teach.
+//! All providers of one configuration: their health, which of them may be asked now, and the results of their attempts.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::slots::Slot;
 /// All providers of one configuration.
 pub struct Fleet {
     providers: Vec<Arc<Provider>>,
-    /// One for each of them.
+    /// One place for each of them.
     places: Vec<Place>,
     clients: Clients,
     /// Shared with the fleets before and after.
@@ -81,7 +81,7 @@ impl Fleet {
     }
 
     /// Makes the fleet of a configuration, from the drafts that were made for it. Providers that are known, by name and
-    /// destination, keep their record; all others start admitted. Nothing changes for the predecessor until
+    /// destination, keep their seat; all others start admitted. Nothing changes for the predecessor until
     /// [`Fleet::take_over`].
     pub fn new(
         config: &config::Config,
@@ -146,10 +146,10 @@ impl Fleet {
             let credentials = |config: &config::Provider| (config.api_key.clone(), config.headers.clone());
             let known = predecessor.and_then(|fleet| fleet.same(&provider.config));
             if known.is_some_and(|known| credentials(&known.config) != credentials(&provider.config)) {
-                // What was held against it may have been held against its old key.
+                // The evidence against it may be due to its old key.
                 self.board.update(&provider.seat, |health| Some(health.forgiven()));
             } else if known.is_some() {
-                // A limit may have been lifted; a request or two find out.
+                // A limit may have been lifted; a request or two will find out.
                 self.board.update(&provider.seat, Health::unthrottled);
             }
         }
@@ -176,7 +176,7 @@ impl Fleet {
         &self.providers[index as usize]
     }
 
-    /// The health of all at this moment, also of those that other configurations named.
+    /// The present health of all providers, including those of earlier configurations.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.board.snapshot()
     }
@@ -291,7 +291,8 @@ impl Fleet {
         Some(Permit::new(Arc::clone(self), Arc::clone(provider), model, slot, trial, now))
     }
 
-    /// Takes in the outcome of an attempt. Called by its permit alone. True when a warning says why it ended so.
+    /// Takes in the outcome of an attempt. Called only by its permit. True when a warning in the log gives the reason
+    /// of its end.
     pub(super) fn learn(&self, provider: &Provider, attempt: &Attempt<'_>, report: Report, now: Instant) -> bool {
         if self.track_latency {
             provider.seat.gauge.latency.record(&report);
@@ -316,19 +317,19 @@ impl Fleet {
         let health = self.snapshot().of(&provider.seat).clone();
         let trail = match health.mark_of(result, now).map(|failed| (failed, provider.seat.gauge.begin())) {
             Some((true, number)) => provider.seat.mark(health.epoch(), number, Mark::Failed),
-            // One that went well only takes a number, as a request does.
+            // A check that went well only takes a number, as a request does.
             Some((false, _)) | None => provider.seat.trail(),
         };
         let chance = self.chance(provider);
         self.update(provider, now, |health| health.after_check(result, trail, now, self.policy, chance));
     }
 
-    /// The number that chance in a provider's health follows from.
+    /// The seed of chance in a provider's health.
     fn chance(&self, provider: &Provider) -> u64 {
         self.seed ^ (provider.seat.number() as u64) << 32
     }
 
-    /// Applies one transition, if it changes anything. True when a warning says why.
+    /// Applies one transition, if it changes anything. True when a warning in the log gives the reason.
     fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) -> bool {
         let changed = self.board.update(&provider.seat, transition);
         changed.is_some_and(|(before, after)| {
@@ -343,7 +344,8 @@ impl Fleet {
     }
 }
 
-/// One line per change that an operator would want to know of; true when it is a warning, which says why.
+/// Logs a line for each change that an operator would want to know of; true when it is a warning, which gives the
+/// reason.
 fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Instant) -> bool {
     let name = provider.config.name.as_str();
     let mut has_warned = false;
@@ -377,7 +379,7 @@ fn log_transition(provider: &Provider, before: &Health, after: &Health, now: Ins
     has_warned
 }
 
-/// Seconds for people.
+/// Seconds, rounded for people.
 fn rounded(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100.0).round() / 100.0
 }

@@ -57,7 +57,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A gauge among those that lie beside it.
+/// A reference to one gauge among those that lie side by side.
 #[derive(Clone, Debug)]
 pub struct GaugeRef {
     tray: Arc<[Gauge; TRAY]>,
@@ -72,7 +72,7 @@ impl Deref for GaugeRef {
     }
 }
 
-/// The gauges of all seats of a board. What has been given out stays where it is.
+/// The gauges of all seats of a board. A gauge that has been given out stays where it is.
 #[derive(Debug, Default)]
 pub struct Gauges {
     trays: Vec<Arc<[Gauge; TRAY]>>,

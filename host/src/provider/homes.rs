@@ -1,5 +1,6 @@
-//! The homes of stored things: a file, a batch or a response is known to the provider that made it and to no other. A
-//! bounded table from ids to providers; what it has forgotten is asked for in the order of the configuration.
+//! The homes of stored things: a file, a batch or a response is known only to the provider that made it. This is a
+//! bounded table from ids to providers; for an id that it has forgotten, providers are asked in the order of the
+//! configuration.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -29,7 +30,7 @@ struct Table {
 }
 
 impl Homes {
-    /// Remembers that `provider` made what `id` names.
+    /// Remembers that `provider` made the thing with this `id`.
     pub fn learn(&self, id: &str, provider: &str) {
         if id.is_empty() || id.len() > MAX_ID {
             return;
@@ -50,7 +51,7 @@ impl Homes {
         }
     }
 
-    /// The provider that made what `id` names, as far as that is known.
+    /// The provider that made the thing with this `id`, as far as that is known.
     pub fn of(&self, id: &str) -> Option<Arc<str>> {
         if id.is_empty() || id.len() > MAX_ID {
             return None;

@@ -1,7 +1,7 @@
 //! The latest error of a provider, for operators.
 //!
-//! It decides nothing, so it stands apart from the provider's health: one failure among successes puts nobody out, and is
-//! still what whoever looks at `/health` wants to see.
+//! It decides nothing, so it stands apart from the provider's health: one failure among successes ejects no provider,
+//! and yet whoever looks at `/health` wants to see it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 pub struct LastError(Mutex<Option<(Box<str>, Instant)>>);
 
 impl LastError {
-    /// Takes the place of the one before. `reason` is in one line, masked.
+    /// Replaces the error before. `reason` is one line, masked.
     pub(super) fn note(&self, reason: String, now: Instant) {
         *self.0.lock() = Some((reason.into(), now));
     }

@@ -1,7 +1,7 @@
 //! Moving averages per provider: time to the first byte, and share of failures.
 //!
-//! Exponential averages in relaxed atomics: they inform a strategy, so a lost update between two threads costs nothing,
-//! while a lock would be felt by every request.
+//! Exponential averages in relaxed atomics: they inform a strategy, so a lost update between two threads does no harm,
+//! while a lock would slow down every request.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 

@@ -1,5 +1,5 @@
-//! The models that a provider lists, as they were last known. Clients are answered from here; a provider is asked in the
-//! background, once at a time and once per interval, however many clients ask.
+//! The models that a provider lists, as they were last known. Clients are answered from here. A provider is asked in
+//! the background, by one request at a time and once per interval, however many clients ask.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Listing {
     known: ArcSwapOption<Models>,
     /// The first and the latest time at which it was asked.
     asked: Mutex<Option<(Instant, Instant)>>,
-    /// Held by whoever asks it.
+    /// Held by the task that asks it.
     turn: Arc<Turn<()>>,
 }
 
@@ -44,14 +44,14 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of which only the name is known.
+    /// A model of which only the name is known, as an object.
     pub fn named(id: &str, owner: &str) -> Self {
         let text = json!({"id": id, "object": "model", "created": 0, "owned_by": owner}).to_string();
         Self { id: id.to_owned(), text }
     }
 }
 
-/// The right to ask a provider, which one at a time has.
+/// The right to ask a provider, which only one task has at a time.
 #[derive(Debug)]
 pub struct Asking(OwnedMutexGuard<()>);
 
@@ -73,8 +73,8 @@ impl Listing {
         Some(Asking(turn))
     }
 
-    /// While nothing is known yet, waits until nobody asks any more, but not longer than `patience` since it was first
-    /// asked.
+    /// While nothing is known yet, waits until the provider has been asked, but not longer than `patience` since it was
+    /// first asked.
     pub async fn settled(&self, patience: Duration) {
         let first = self.asked.lock().map(|(first, _)| first);
         if let Some(first) = first.filter(|_| self.known.load().is_none()) {
@@ -83,7 +83,7 @@ impl Listing {
         }
     }
 
-    /// Reads the list off an answer that somebody asked for anyway, such as an active check.
+    /// Reads the list from the answer to another request, such as an active check.
     pub async fn take(&self, answer: Answer, owner: &str, limit: Duration) {
         let now = Instant::now();
         {
@@ -109,8 +109,7 @@ impl Listing {
         }
     }
 
-    /// Asks the provider; what it says within `limit` is known from then on. A list that cannot be had leaves the one
-    /// before.
+    /// Asks the provider, and keeps its answer if it comes within `limit`. Without one the list before stays.
     pub async fn refresh(&self, client: &Client, owner: &str, limit: Duration, asking: Asking) {
         let text = async { text_of(client.list_models().await.ok()?).await };
         if let Ok(Some(text)) = timeout(limit, text).await {
@@ -120,7 +119,7 @@ impl Listing {
     }
 }
 
-/// The text of the list; `None` when there is none to be had.
+/// The text of the list; `None` when it could not be fetched.
 async fn text_of(mut answer: Answer) -> Option<Vec<u8>> {
     if !answer.status.is_success() {
         return None;

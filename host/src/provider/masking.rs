@@ -1,8 +1,8 @@
 //! Takes a provider's secrets out of what it says: error texts and headers that are passed on to the client, and the words
 //! that reach logs.
 //!
-//! Providers echo keys in their errors, and some in headers meant for debugging: as they are, or as whatever wrote the text
-//! escaped them (JSON, percent, base64). The body of a success is passed on to the letter and not looked through.
+//! Providers echo keys in their errors, and some in headers meant for debugging: as they are, or in escaped form (JSON,
+//! percent, base64). The body of a success is passed on byte for byte and is not searched.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,11 +29,11 @@ pub struct Masks {
     finders: Vec<Finder<'static>>,
     /// The length of the shortest secret: no shorter text holds any.
     shortest: usize,
-    /// The provider's address: no secret, and no client's business.
+    /// The provider's address, which is no secret but does not concern clients.
     address: Vec<Finder<'static>>,
 }
 
-/// Without the secrets.
+/// Prints no secrets.
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Masks").field("secrets", &self.finders.len()).finish_non_exhaustive()
@@ -44,7 +44,7 @@ impl Masks {
     /// The secrets of a provider: its key, and the values of its configured headers.
     pub fn of(provider: &Provider) -> Self {
         let headers = provider.headers.iter().map(|(_, value)| value.reveal());
-        // Of what a forward proxy is told, the part that is no word.
+        // The secret part of the header for a forward proxy.
         let forward = match &provider.way {
             Way::Proxy(proxy) => proxy.authorization.as_ref(),
             Way::Direct | Way::Socket(_) => None,
@@ -69,7 +69,7 @@ impl Masks {
         }
     }
 
-    /// The same of a few words, in which the provider's address is replaced as well.
+    /// Masks a short text, and replaces the provider's address in it as well.
     pub fn mask_words(&self, words: &str) -> String {
         let mut masked = self.masked(words.as_bytes());
         for finder in &self.address {
@@ -80,14 +80,14 @@ impl Masks {
         String::from_utf8_lossy(&masked).into_owned()
     }
 
-    /// The same of every header's value.
+    /// Masks secrets in the value of every header.
     pub fn mask_headers(&self, headers: &mut HeaderMap) {
         for value in headers.values_mut() {
             let masked = match self.masked(value.as_bytes()) {
                 Cow::Borrowed(_) => continue,
                 Cow::Owned(masked) => HeaderValue::from_maybe_shared(Bytes::from(masked)),
             };
-            // What was legal and had a piece replaced by asterisks is legal.
+            // A legal value with a piece replaced by asterisks is legal.
             *value = masked.unwrap_or_else(|_| HeaderValue::from_static("***"));
         }
     }
@@ -108,7 +108,7 @@ impl Masks {
         }
     }
 
-    /// The text without secrets that are written with escapes; none when it holds no such.
+    /// The text without secrets that are written with escapes; none when it holds no such secret.
     fn without_escaped(&self, text: &[u8]) -> Option<Vec<u8>> {
         memchr::memchr2(b'\\', b'%', text)?;
         let mut hits: Vec<Range<usize>> =
@@ -228,7 +228,7 @@ mod tests {
         );
     }
 
-    /// A text before a key may end with what would be an escape together with the first characters of it.
+    /// A text before a key may end with characters that form an escape together with the first ones of the key.
     #[test]
     fn a_key_is_found_behind_what_makes_an_escape_of_its_beginning() {
         let masks = masks("'a0/Aaa0a_+a='");

@@ -21,8 +21,8 @@ use crate::slots::Slot;
 pub struct Permit {
     fleet: Arc<Fleet>,
     provider: Arc<Provider>,
-    /// Released by the fields' own drop: the outcome is known before the slot is free, and whoever sees that nothing is in
-    /// flight finds a slot.
+    /// These two are dropped after the outcome was reported, the slot first: when nothing is in flight any more, a slot
+    /// is free.
     _slot: Slot,
     _in_flight: InFlight,
     /// True when this is the one trial of a probing provider.
@@ -33,7 +33,7 @@ pub struct Permit {
     excuse: Excuse,
     limits_account: bool,
     bounds: Bounds,
-    /// Whoever wants to know how the attempt ends, and which of its targets this is.
+    /// The observer of the attempt's end, and the target that the attempt is at.
     observer: Option<(Arc<dyn Observer>, u32)>,
     began: Instant,
     first_byte: Option<Instant>,
@@ -53,7 +53,7 @@ pub struct Excuse {
 }
 
 impl Excuse {
-    /// The weight that is left of an outcome.
+    /// The weight of an outcome as evidence, after the excuse.
     fn weigh(self, outcome: Outcome) -> Evidence {
         match (outcome.evidence(), outcome) {
             (_, Outcome::TimedOut { .. }) if self.timed_out => Evidence::None,
@@ -113,7 +113,7 @@ impl Permit {
         &self.bounds
     }
 
-    /// Has the attempt keep to other bounds than its provider's.
+    /// Replaces the provider's bounds for this attempt.
     pub fn keep_to(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
@@ -132,7 +132,7 @@ impl Permit {
         self.observer = Some((observer, target));
     }
 
-    /// Notes what speaks for the provider should the attempt fail.
+    /// Notes the excuse that the provider has should the attempt fail.
     pub fn excuse(&mut self, excuse: Excuse) {
         self.excuse = excuse;
     }
@@ -163,8 +163,8 @@ impl Permit {
         self.finish(outcome, None);
     }
 
-    /// The same, with why it ended so, in the words of [`Permit::describe`]. True when a warning in the log says why, as the
-    /// provider is out for it.
+    /// Reports the outcome with its reason, in the words of [`Permit::describe`]. True when a warning in the log gives
+    /// the reason, because the provider is out for it.
     pub fn report_because(mut self, outcome: Outcome, reason: &str) -> bool {
         self.finish(outcome, Some(reason))
     }

@@ -1,4 +1,5 @@
-//! `track_latency`: once per interval a line per provider that worked: its share, its successes, its latency.
+//! `track_latency`: logs once per interval a line for each provider that had requests: its share, its successes, its
+//! latency.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,12 +78,12 @@ impl Counts {
         self.outcomes.iter().sum()
     }
 
-    /// In percent.
+    /// The share in percent.
     fn share_of(&self, all: u64) -> f64 {
         percent(self.attempts(), all)
     }
 
-    /// In percent of the attempts that the client waited for.
+    /// The successes in percent of the attempts that the client waited for.
     fn success(&self) -> f64 {
         let cancelled = self.outcomes[OutcomeKind::Cancelled as usize];
         percent(self.outcomes[OutcomeKind::Succeeded as usize], self.attempts() - cancelled)

@@ -7,7 +7,7 @@ use super::masking::Masks;
 
 /// The most bytes that are shown of what a provider says.
 pub const LONGEST: usize = 300;
-/// ... and of its type and its code.
+/// The most bytes that are shown of its type and its code.
 const LONGEST_CODE: usize = 64;
 
 /// A provider's own words about its failure. `Display` is one line of at most [`LONGEST`] bytes without secrets.
@@ -28,10 +28,10 @@ impl Words {
         };
         let kind = said.kind.as_deref().and_then(|kind| shown(kind, LONGEST_CODE));
         let code = said.code.as_deref().and_then(|code| shown(code, LONGEST_CODE));
-        // Beside both of these, each with two more characters, the message has its room.
+        // The message has the room that both of these leave, each with two more characters.
         let around = [&kind, &code].into_iter().flatten().map(|word| word.len() + 2).sum::<usize>() + 1;
         let message = said.message.as_deref().and_then(|message| shown(message, LONGEST - around));
-        // Whoever shows it goes on behind it.
+        // The text around it goes on behind it, so it ends without a full stop.
         let message = message.map(|message| message.trim_end_matches(['.', ' ']).to_owned()).unwrap_or_default();
         let words = Self { message, kind, code };
         (words != Self::default()).then(|| Box::new(words))
@@ -101,7 +101,7 @@ mod tests {
     fn no_key_is_shown_however_it_is_written() {
         let body = r#"{"error": "key sk-secret-0123456789, sk\u002dsecret-0123456789, sk%2Dsecret-0123456789"}"#;
         assert_eq!(shown(body), "key ***, ***, ***");
-        // Where the cut would leave a piece of it.
+        // Here a cut alone would leave a piece of the key.
         let body = format!(r#"{{"error": "{} sk-secret-0123456789"}}"#, "x".repeat(LONGEST - 10));
         assert!(!shown(&body).contains("sk-"), "{}", shown(&body));
     }

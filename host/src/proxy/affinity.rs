@@ -1,4 +1,4 @@
-//! Which requests belong together, as one number: strategies are told that two do, and never what of.
+//! The affinity of a request, as one number: strategies learn that two requests belong together, but not by what value.
 
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use super::request::RequestBody;
 use crate::config::Affinity;
 
-/// The same for requests that belong together, on every machine and at every start; 0 when nothing is known.
+/// A number that is the same for requests that belong together, on every machine and after every start; 0 when nothing
+/// is known.
 ///
 /// The first eight bytes of the SHA-256 of the header's value, of that of the first key of the body that is there, or of
 /// the beginning of the conversation.
@@ -76,7 +77,7 @@ mod tests {
         assert_ne!(user, of(r#"{"user_id":"u"}"#));
     }
 
-    /// Replicas that were upgraded one after the other must agree.
+    /// Replicas of different versions must agree during an upgrade.
     #[test]
     fn the_key_of_a_value_never_changes() {
         assert_eq!(hash(b"abc"), 0xba78_16bf_8f01_cfea);

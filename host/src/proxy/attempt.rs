@@ -1,4 +1,4 @@
-//! One attempt at one provider: send, wait for what can be answered with, classify.
+//! One attempt at one provider: send, wait until there is something to answer with, classify.
 //!
 //! An attempt is over for the dispatcher when it knows whether to answer with it. Until then nothing has reached the
 //! client, so that everything that goes wrong here can be made good by the next provider.
@@ -33,7 +33,8 @@ use opening::{is_event_stream, open_stream};
 use refusal::{Asked, refused};
 use unlabelled::{Nature, look_into};
 
-/// An answer that is no stream is held until it is whole, up to this size; so is an error text that is passed on.
+/// The most bytes up to which an answer that is no stream is held until it is whole; likewise an error text that is
+/// passed on.
 const MAX_HELD: usize = 1 << 20;
 
 /// The call to send, the same for every attempt but for the provider's own model and body.
@@ -53,9 +54,9 @@ pub struct Plan<'a> {
 /// The kind of answer that an endpoint gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Perhaps with nothing.
+    /// Anything, perhaps nothing.
     Anything,
-    /// Bytes of whatever sort.
+    /// Bytes of any sort.
     Bytes,
     /// A JSON object.
     Object,
@@ -111,7 +112,7 @@ pub struct Answered {
 pub enum Content {
     /// All of it; the provider is done.
     Whole(Bytes),
-    /// Its beginning, and where the rest comes from.
+    /// Its beginning, and the source of the rest.
     Passing(Passing),
 }
 
@@ -123,7 +124,7 @@ pub struct Passing {
     pub source: AnswerBody,
     /// Events or bytes.
     pub kind: Kind,
-    /// When the next event, or the whole, must have come.
+    /// The time by which the next event, or the whole, must have come.
     pub deadline: Instant,
     /// The attempt's slot, until the end.
     pub permit: Permit,
@@ -135,7 +136,7 @@ pub struct Failure {
     pub outcome: Outcome,
     /// True when bytes of the request may have reached the provider.
     pub sent: bool,
-    /// The provider's own 404, should every provider answer so.
+    /// The provider's own 404, in case every provider answers so.
     pub not_found: Option<Answered>,
     /// The reason of the end, in one line for client and log, with the provider's own words.
     pub reason: String,
@@ -168,7 +169,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     let bodiless = is_head || answer.status == StatusCode::NOT_MODIFIED;
     let expected = if bodiless { Expected::Anything } else { expected };
     if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-        // A server that has no room has none for any model.
+        // A server without capacity has none for any model.
         permit.limits_account();
     }
     if Outcome::of_status(answer.status.as_u16(), None) != Outcome::Succeeded {
@@ -219,7 +220,7 @@ async fn pass(answer: Answer, permit: &mut Permit, deadline: Instant) -> Result<
     Ok(Opened { status, headers, held: VecDeque::from([first]), rest: Some((body, kind, Instant::now() + idle)) })
 }
 
-/// A success whose body began, or is whole.
+/// A success whose body has begun, or is whole.
 struct Opened {
     status: StatusCode,
     headers: HeaderMap,

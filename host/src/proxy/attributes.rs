@@ -6,10 +6,10 @@ use http::HeaderMap;
 use super::request::RequestBody;
 use crate::config::{Attribute, AttributeSource};
 
-/// Bytes of a value that strategies are told, as the contract has it.
+/// The most bytes of a value that strategies are told, as the contract has it.
 const VALUE_BYTES: usize = 256;
 
-/// Names and values of those that the request has, in the order of the configuration.
+/// Names and values of the attributes that the request has, in the order of the configuration.
 pub type Attributes = Vec<(String, String)>;
 
 /// The attributes of a request. A header that comes more than once counts as its first value.

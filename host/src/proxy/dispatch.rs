@@ -83,11 +83,11 @@ pub struct Dispatcher<'a> {
 pub enum Clock {
     /// The system's.
     System,
-    /// A simulation's: milliseconds since 1970 when it began.
+    /// The clock of a simulation.
     Simulated {
         /// When it began.
         began: Instant,
-        /// The time of day at that moment.
+        /// The time of day at that moment, in milliseconds since 1970.
         epoch_ms: u64,
     },
 }
@@ -107,9 +107,9 @@ impl Clock {
 enum Round {
     /// Somebody answered.
     Answered(Answered),
-    /// Nobody did, and there is nobody left to ask.
+    /// Nobody answered, and there is nobody left to ask.
     Failed,
-    /// Nobody did, and nobody else may be asked.
+    /// Nobody answered, and nobody else may be asked.
     Ended,
 }
 
@@ -127,7 +127,7 @@ impl Dispatcher<'_> {
         course.retries = self.retries(job, &course.route.fallbacks.on_failure);
         let mut answered = self.follow(&mut course, story, job.admitted).await?;
         if falls_back {
-            // Boxed: rare, and as large as what it repeats.
+            // Boxed, because it is rare, and as large as the course that it repeats.
             answered = Box::pin(self.fall_back(answered, &mut course, story)).await?;
         }
         let Some(answered) = answered else { return course.end(&self.generation.fleet) };
@@ -137,8 +137,8 @@ impl Dispatcher<'_> {
         Ok(answered)
     }
 
-    /// Attempts that a request is given after every candidate has failed softly: none while there are models to ask for
-    /// instead.
+    /// The number of attempts that a request gets after every candidate has failed softly: none while there are other
+    /// models to ask for.
     fn retries(&self, job: &Job, instead: &[String]) -> u32 {
         if job.endpoint.class == Class::Stored || !instead.is_empty() { 0 } else { self.generation.retries }
     }
@@ -148,7 +148,7 @@ impl Dispatcher<'_> {
         &self,
         course: &mut Course<'_>,
         story: &mut Telling,
-        // The clock is read where time has passed, and nowhere else.
+        // The clock is read only where time has passed.
         mut now: Instant,
     ) -> Result<Option<Answered>, ProxyError> {
         let mut pause = FIRST_PAUSE;
@@ -156,7 +156,8 @@ impl Dispatcher<'_> {
             let attempts = story.attempts.len();
             let mut round = self.round(course, story, now).await;
             if course.retrying && story.attempts.len() == attempts && !course.tried.is_empty() {
-                // All that can be asked have been asked in this retry and those before it: from the beginning.
+                // All candidates have been asked in this retry and those before it, so it starts again from the
+                // beginning.
                 course.tried.clear();
                 round = self.round(course, story, now).await;
             }
@@ -164,7 +165,7 @@ impl Dispatcher<'_> {
                 Ok(Round::Answered(answered)) => return Ok(Some(answered)),
                 Ok(Round::Ended) => return Ok(None),
                 Ok(Round::Failed) => {}
-                // It waited for a slot to try again with, and what it is told is how it failed.
+                // It waited for a slot for a retry, so the client is told how the attempts failed.
                 Err(_) if course.retrying => return Ok(None),
                 Err(error) => return Err(error),
             }
@@ -184,7 +185,8 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// The route of a request, and those of its targets that may serve it: where what it is about is stored, that alone.
+    /// The route of a request, and those of its targets that may serve it: for a stored thing only the one that stores
+    /// it.
     fn destination(&self, job: &Job) -> (Arc<Route>, Arc<EligibleSet>) {
         let Generation { fleet, routes, .. } = self.generation;
         let Some(home) = stored::home(job, fleet) else { return job.among.clone() };
@@ -227,7 +229,7 @@ impl Dispatcher<'_> {
                 let attempted = match course.hedged_after() {
                     None => self.attempt((index, permit), course).await,
                     Some(after) => {
-                        // Boxed: rare, and larger than an attempt.
+                        // Boxed, because it is rare, and larger than an attempt.
                         let hedged =
                             Box::pin(self.hedge((at, index, permit), after, &pending, tier, course, story)).await;
                         pending.retain(|other| !hedged.tried.contains(other));
@@ -250,7 +252,7 @@ impl Dispatcher<'_> {
                 };
                 let sent = failure.sent;
                 course.note((at, index), failure, story, now);
-                // What is stored at one provider is not at another, and must not be done twice.
+                // A thing that is stored at one provider is not at another, and nothing may be done to it twice.
                 if job.endpoint.class == Class::Stored && sent {
                     return Ok(Round::Ended);
                 }
@@ -262,8 +264,8 @@ impl Dispatcher<'_> {
         Ok(Round::Failed)
     }
 
-    /// The next provider of the order that has a slot. Those that went out meanwhile are dropped from `pending`; `None`
-    /// when none is left.
+    /// The next provider of the order that has a slot. Those that were ejected meanwhile are dropped from `pending`;
+    /// `None` when none is left.
     ///
     /// # Errors
     ///
@@ -292,7 +294,7 @@ impl Dispatcher<'_> {
                 }
                 Err(Unavailable::Saturated) => {}
             }
-            // Prefer this one for a moment, but only while another one could be had instead.
+            // Prefer this one for a moment, but only while another one has a slot.
             let another_is_free = pending[place + 1..].iter().any(|&other| fleet.provider(at(other).0).has_free_slot());
             if !another_is_free {
                 break;
@@ -350,9 +352,9 @@ impl Dispatcher<'_> {
     }
 }
 
-/// The route of a request, and those of its targets that may serve it. One that names no model and wants something made
-/// goes to those alone that list none, where some do: it could otherwise reach a provider with any model, or with none of
-/// those that it lists. Stored things belong to no route but that of everything. `None` when nobody serves it.
+/// The route of a request, and those of its targets that may serve it. A request that makes something and names no
+/// model goes only to targets that list no models, if there are any: it could otherwise reach a provider that serves
+/// only its listed ones. Stored things belong only to the route of everything. `None` when nobody serves it.
 pub fn destination<'r>(
     routes: &'r Routes,
     method: &Method,

@@ -1,7 +1,8 @@
-//! Request bodies that come compressed: read as what they hold, within the same limit as any other body.
+//! Decodes compressed request bodies, within the same limit as for any other body.
 //!
-//! A few KiB can hold gigabytes, so output is counted while it comes, and what a frame of zstd says it needs is looked at
-//! before anything is set aside for it. It is done on a thread of its own: how long it takes does not show beforehand.
+//! A few KiB can hold gigabytes, so output is counted while it comes, and the window that a frame of zstd asks for is
+//! checked before it is allocated. Decoding runs on a thread of its own, since nobody knows beforehand how long it
+//! takes.
 
 use std::io::Read;
 
@@ -25,11 +26,11 @@ pub enum Encoding {
     Zstd,
 }
 
-/// Decoders must be able to keep so much of zstd's output to refer to (RFC 8878, 3.1.1.1.2), or the whole of it.
+/// The most bytes of output that zstd may refer back to: decoders must support this much (RFC 8878, 3.1.1.1.2).
 const MAX_WINDOW: u64 = 8 << 20;
 /// The beginning of each frame of zstd.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The size of what is decoded at once.
+/// The bytes that are decoded at once.
 const PIECE: usize = 64 << 10;
 
 impl Encoding {
@@ -37,7 +38,7 @@ impl Encoding {
     ///
     /// # Errors
     ///
-    /// [`ProxyError::Encoded`] when in a way that is not read here.
+    /// [`ProxyError::Encoded`] for a compression that is not supported.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, ProxyError> {
         let mut found = None;
         for value in headers.get_all(CONTENT_ENCODING) {
@@ -48,7 +49,7 @@ impl Encoding {
                     "zstd" => Self::Zstd,
                     _ => return Err(ProxyError::Encoded),
                 };
-                // Nobody compresses twice but to do harm.
+                // A body that is compressed twice is meant to do harm.
                 if found.replace(encoding).is_some() {
                     return Err(ProxyError::Encoded);
                 }
@@ -93,7 +94,7 @@ impl Encoding {
     }
 }
 
-/// Reads a decoder to its end into `whole`, which may hold `limit` bytes.
+/// Reads a decoder to its end into `whole`, which may grow to `limit` bytes.
 fn fill(mut decoder: impl Read, whole: &mut Vec<u8>, limit: usize) -> Result<(), ProxyError> {
     let mut piece = vec![0; PIECE];
     loop {
@@ -108,8 +109,8 @@ fn fill(mut decoder: impl Read, whole: &mut Vec<u8>, limit: usize) -> Result<(),
     }
 }
 
-/// The length of output that a decoder must keep for the frame that begins here (RFC 8878, 3.1.1.1), in bytes; `None`
-/// when none begins.
+/// The bytes of output that a decoder must keep for the frame that begins here (RFC 8878, 3.1.1.1); `None` when no
+/// frame begins here.
 fn window(frame: &[u8]) -> Option<u64> {
     let descriptor = *frame.strip_prefix(&ZSTD_MAGIC)?.first()?;
     let is_single_segment = descriptor & 0x20 != 0;
@@ -118,7 +119,7 @@ fn window(frame: &[u8]) -> Option<u64> {
         let base = 1_u64 << (10 + u32::from(window >> 3));
         return Some(base + base / 8 * u64::from(window & 7));
     }
-    // The whole content is the window, and its size stands behind the dictionary's number.
+    // The window is the whole content, and its size follows the number of the dictionary.
     let at = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
     let (length, offset) = [(1, 0), (2, 256), (4, 0), (8, 0)][usize::from(descriptor >> 6)];
     let mut size = [0; 8];
@@ -174,7 +175,7 @@ mod tests {
             assert!(body.len() < 1 << 20);
             assert_eq!(decoded(encoding, &body, 1 << 20), Err("too large"), "{encoding:?}");
         }
-        // A frame that says that it needs 1 TiB.
+        // A frame that asks for 1 TiB.
         let huge = [&ZSTD_MAGIC[..], &[0, 0xf0, 1, 0, 0]].concat();
         assert_eq!(window(&huge), Some(1 << 40));
         assert_eq!(decoded(Encoding::Zstd, &huge, 1 << 20), Err("too large"));

@@ -1,4 +1,4 @@
-//! The endpoints: what a path means, and what that says about requests for it. One table knows all of them.
+//! The endpoints: the meaning of each path, and the rules for requests to it, in one table.
 
 use http::Method;
 
@@ -45,9 +45,9 @@ pub enum Label {
 pub enum Class {
     /// The list of models, or one of them: answered by the proxy.
     Models,
-    /// Makes something of a JSON object or a form, and answers with it.
+    /// Generates an answer from a JSON object or a form.
     Generate,
-    /// About things stored at a provider: one provider, never another one after bytes were sent.
+    /// Concerns things stored at a provider: goes to one provider, and to no other one after bytes were sent.
     Stored,
     /// Everything else.
     Other,
@@ -111,11 +111,11 @@ struct Row {
     /// True when the body of a `POST` must be a JSON object or a form.
     json: bool,
     label: Label,
-    /// A server has it at its root, beside `/v1`: there it goes when the client asks for it there.
+    /// A path that servers have at their root as well, beside `/v1`: a request for it there goes there.
     at_root: bool,
 }
 
-/// `POST` makes something of a JSON object or a form.
+/// `POST` generates an answer from a JSON object or a form.
 const fn makes(path: &'static str, label: Label) -> Row {
     let (post, class) = (Class::Generate, Class::Other);
     Row { path, below: false, methods: POST, post, class, json: true, label, at_root: false }
@@ -132,15 +132,15 @@ const fn stores(path: &'static str, label: Label) -> Row {
     Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }
 }
 
-/// A row below which nothing is known.
+/// A row for a path below which nothing is known.
 const fn other(path: &'static str, label: Label) -> Row {
     let (post, class) = (Class::Other, Class::Other);
     Row { path, below: true, methods: ANY, post, class, json: false, label, at_root: false }
 }
 
 /// A row for what inference servers have at their root: llama.cpp (tools/server/README.md) and vLLM (its API server)
-/// each document it there and not below `/v1`. What `/v1` has as well goes there if the client says so. Answers are not
-/// judged, as some servers answer with a list.
+/// each document it there and not below `/v1`. A path that `/v1` has as well goes below `/v1` if the client writes it
+/// so. Answers are not judged, as some servers answer with a list.
 const fn at_root(path: &'static str) -> Row {
     let (post, class) = (Class::Other, Class::Other);
     Row { path, below: false, methods: POST, post, class, json: true, label: Label::Other, at_root: true }

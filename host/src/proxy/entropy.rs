@@ -1,4 +1,4 @@
-//! Random bits for strategies and request ids; nothing that must not be guessed.
+//! Random bits for strategies and request ids; not for secrets.
 //!
 //! SplitMix64 (Steele, Lea, Flood 2014) over an atomic counter: lock-free, uniform, and seeded from the system once.
 
@@ -16,7 +16,7 @@ impl Default for Entropy {
 }
 
 impl Entropy {
-    /// The same bits each time.
+    /// A source of the same bits each time.
     pub fn seeded(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }

@@ -15,13 +15,13 @@ use crate::routing::Routes;
 /// One configuration in force.
 #[derive(Debug)]
 pub struct Generation {
-    /// Counts from 1, for the configuration of the start.
+    /// The number of the generation; that of the configuration at the start is 1.
     pub number: u64,
-    /// Since when it is in force.
+    /// The time since when it is in force.
     pub since: SystemTime,
     /// The providers.
     pub fleet: Arc<Fleet>,
-    /// Which of them serve which models, and what decides.
+    /// The routes: the providers of each model, and the strategy that decides.
     pub routes: Routes,
     /// The time that a request waits for a slot of one provider while another has one free.
     pub slot_wait: Duration,
@@ -29,7 +29,7 @@ pub struct Generation {
     pub queue_timeout: Duration,
     /// Attempts that a request is given after every candidate has failed softly.
     pub retries: u32,
-    /// Bounds one provider's list of models.
+    /// The longest time to fetch one provider's list of models.
     pub list_timeout: Duration,
     /// The age up to which a provider's list of models counts as fresh.
     pub list_interval: Duration,
@@ -37,17 +37,17 @@ pub struct Generation {
     pub api_keys: Vec<Secret>,
     /// The web pages that requests may come from.
     pub visitors: Visitors,
-    /// Headers about clients that providers get all the same.
+    /// Headers about clients that providers get nevertheless.
     pub forward_headers: Vec<HeaderName>,
-    /// Larger bodies are refused.
+    /// The most bytes of a body; larger ones are refused.
     pub max_body_bytes: usize,
     /// The time for which the server goes on before it drains.
     pub drain_delay: Duration,
     /// The longest time that a drain waits for requests in flight.
     pub drain_timeout: Duration,
-    /// After how long without a byte a stream gets a comment.
+    /// The time without a byte after which a stream gets a comment.
     pub keep_alive: Option<Duration>,
-    /// Which requests belong together.
+    /// The parts of a request that tell which requests belong together.
     pub affinity: Affinity,
     /// The values of headers and bodies that strategies are told.
     pub attributes: Vec<Attribute>,
@@ -62,9 +62,9 @@ pub struct Generation {
 /// The callers that may use `/metrics` and `/admin`.
 #[derive(Clone, Debug)]
 pub enum Operators {
-    /// Whoever reaches the second listener and shows its key, if it has one.
+    /// Anybody who reaches the second listener and shows its key, if it has one.
     SecondListener(Option<Secret>),
-    /// Clients with a key, or where none is set whoever comes from this machine.
+    /// Clients with a key, or if no keys are set, anybody on this machine.
     Clients,
 }
 
@@ -77,7 +77,7 @@ impl Operators {
 
 impl Generation {
     /// The generation of `config`, in force from now on. A second listener that the configuration names counts only if
-    /// there is one: it is bound at the start alone.
+    /// it exists: it is bound only at the start.
     pub fn new(number: u64, config: &Config, (fleet, routes): (Arc<Fleet>, Routes), second_listener: bool) -> Self {
         let operators = match &config.server.admin {
             Some(admin) if second_listener => Operators::SecondListener(admin.api_key.clone()),
@@ -92,7 +92,7 @@ impl Generation {
             queue_timeout: config.queue.timeout,
             retries: config.retries,
             list_timeout: config.health_check.timeout,
-            // Active checks bring the list along; only where they do not is a provider asked for it.
+            // Active checks fetch the list as well; a provider is asked for it only without them.
             list_interval: config.health_check.interval.mul_f64(1.25),
             api_keys: config.server.api_keys.clone(),
             visitors: Visitors { origins: config.server.cors_origins.clone(), hosts: config.server.hosts.clone() },
@@ -116,7 +116,7 @@ impl Generation {
 }
 
 /// True when the client shows one of `keys`: in `Authorization: Bearer`, or in the headers in which Anthropic's and
-/// Azure's SDKs send theirs. The time it takes tells nothing about them.
+/// Azure's SDKs send theirs. The time of the comparison says nothing about the keys.
 pub fn shows_one_of(keys: &[Secret], headers: &HeaderMap) -> bool {
     let bearer = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
     let bearer = match bearer.split_at_checked(b"Bearer ".len()) {

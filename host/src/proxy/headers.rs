@@ -1,4 +1,4 @@
-//! Which headers are passed on, in both directions.
+//! The headers that are passed on, in both directions.
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 
@@ -18,7 +18,7 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// The headers that the client sends to the proxy alone. `Accept-Encoding` is among it: the proxy reads answers (the
+/// The headers that the client sends to the proxy alone. `Accept-Encoding` is one of them: the proxy reads answers (the
 /// first event of a stream, keys echoed in errors), so it asks for them as they are. The length follows from the body,
 /// which may have been spliced.
 fn is_for_the_proxy(name: &str) -> bool {
@@ -31,8 +31,7 @@ fn is_credential(name: &str) -> bool {
 }
 
 /// True for a header that tells a provider about the client, its account elsewhere, its browser or the proxies before
-/// this one, all of which
-/// `server.forward_headers` can have forwarded all the same.
+/// this one. `server.forward_headers` can have any of them forwarded.
 fn is_about_the_client(name: &str) -> bool {
     matches!(
         name,
@@ -48,9 +47,9 @@ fn is_about_the_client(name: &str) -> bool {
     ) || ["x-forwarded-", "cf-", "sec-fetch-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Takes out of a client's headers what providers do not get; `forwarded` are those that the operator wants them to get.
+/// Removes the client's headers that providers do not get; `forwarded` are those that the operator wants them to get.
 pub fn to_provider(headers: &mut HeaderMap, forwarded: &[HeaderName]) {
-    // An empty body stays empty, and whether it is announced is the client's choice: some servers want it of a DELETE.
+    // Whether an empty body is announced is the client's choice: some servers want that of a DELETE.
     let empty = headers.remove(CONTENT_LENGTH).filter(|length| length == "0");
     take_out(headers, |name| {
         is_hop_by_hop(name)
@@ -62,13 +61,13 @@ pub fn to_provider(headers: &mut HeaderMap, forwarded: &[HeaderName]) {
     }
 }
 
-/// True for a header that a provider must not send to our clients: it is the proxy's to say who answered, whether to
-/// try again, and which web pages may read.
+/// True for a header that a provider must not send to our clients: only the proxy says who answered, whether to try
+/// again, and which web pages may read the answer.
 fn is_the_proxys_to_say(name: &str) -> bool {
     name == "x-should-retry" || name.starts_with("x-pointsman-") || name.starts_with("access-control-")
 }
 
-/// Takes out of a provider's headers what clients do not get.
+/// Removes the provider's headers that clients do not get.
 pub fn to_client(headers: &mut HeaderMap) {
     take_out(headers, |name| is_hop_by_hop(name) || is_the_proxys_to_say(name));
 }
@@ -84,8 +83,8 @@ fn take_out(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
     }
 }
 
-/// Asks proxies on the way to the client to let events pass as they come, unless the provider has asked for something:
-/// nginx would gather them.
+/// Asks proxies on the way to the client to pass events on as they come, unless the provider has set the header itself:
+/// nginx would buffer them.
 pub fn let_events_pass(headers: &mut HeaderMap) {
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));

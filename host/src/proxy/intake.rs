@@ -14,12 +14,12 @@ pub mod budget;
 use super::respond::ProxyError;
 use budget::{Budget, Reserved};
 
-/// A client that sends nothing for so long is given up.
+/// The time without a byte after which a client is given up.
 const PAUSE: Duration = Duration::from_secs(30);
-/// A whole body gets as long as a pause, and this for each KiB that has come: else a byte before each pause has passed
-/// would hold a request, and what came of it, for ever.
+/// The time that a whole body gets for each KiB that has come, in addition to the pause: otherwise one byte within each
+/// pause would hold a request and its memory for ever.
 const PER_KIB: Duration = Duration::from_secs(1);
-/// The most credit that fast bytes buy: without a bound, 31 MiB at once would buy hours.
+/// The most time that fast bytes earn: without a bound, 31 MiB at once would earn hours.
 const MAX_CREDIT: Duration = Duration::from_secs(60);
 /// The most bytes of a too large body that are read and thrown away, so that the client, which reads only when it has
 /// written, sees the answer instead of a broken connection.
@@ -30,8 +30,8 @@ const MAX_DISCARDING: Duration = Duration::from_secs(5);
 const MAX_REST: usize = 64 << 10;
 /// The limit of its time.
 const MAX_REST_TIME: Duration = Duration::from_millis(500);
-/// Reads the whole body, and says what it holds of `budget`: nothing if it came in one piece, which is in the memory of its
-/// connection already.
+/// Reads the whole body, and returns the part of `budget` that it holds: nothing if it came in one piece, which is in
+/// the memory of its connection already.
 ///
 /// # Errors
 ///
@@ -56,7 +56,7 @@ pub async fn read(
     }
     let asked = Instant::now();
     let mut reserved = budget.reserve(announced, PAUSE).await?;
-    // What was waited for here is not the client's fault.
+    // The wait for memory is not the client's fault.
     pace.excuse(asked.elapsed());
     let reserve = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
     let mut whole = BytesMut::with_capacity(reserve.max(first.len()));
@@ -81,7 +81,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 
 /// The pace that a body must keep: each KiB buys a second, and no more than [`MAX_CREDIT`] can be saved up.
 struct Pace {
-    /// The time at which the credit is used up.
+    /// The time at which the earned time is used up.
     due: Instant,
 }
 
@@ -94,7 +94,7 @@ impl Pace {
         self.due += wait;
     }
 
-    /// When the next piece must have come.
+    /// The time by which the next piece must have come.
     fn deadline(&self) -> Instant {
         self.due.min(Instant::now() + PAUSE)
     }
@@ -124,8 +124,8 @@ async fn next(body: &mut (impl Body<Data = Bytes> + Unpin), pace: &mut Pace) -> 
     }
 }
 
-/// Reads what is left of a request that is answered without it, if it is little and there at once: then the connection
-/// can go on. Whether it has come to its end.
+/// Reads the rest of a request that is answered without it, if that is small and arrives at once. True when it has come
+/// to its end: then the connection can be used again.
 pub async fn discard(mut body: impl Body<Data = Bytes> + Unpin) -> bool {
     let end = Instant::now() + MAX_REST_TIME;
     let mut discarded = 0;
@@ -139,7 +139,7 @@ pub async fn discard(mut body: impl Body<Data = Bytes> + Unpin) -> bool {
     false
 }
 
-/// Reads on for a while without keeping anything.
+/// Reads on for a while and throws everything away.
 async fn refuse(body: &mut (impl Body<Data = Bytes> + Unpin), limit: usize, announced: Option<u64>) -> ProxyError {
     if announced.is_none_or(|length| length <= limit as u64 + MAX_DISCARDED) {
         let end = Instant::now() + MAX_DISCARDING;
@@ -161,8 +161,8 @@ mod tests {
 
     use super::*;
 
-    /// A body of `pieces` of `size` bytes, each `pause` after the one before; what became of it, and after how many
-    /// seconds.
+    /// Reads a body of `pieces` of `size` bytes, each `pause` after the one before; the result, and the seconds that it
+    /// took.
     async fn dripping(pieces: usize, size: usize, pause: Duration) -> (Result<usize, &'static str>, u64) {
         let began = Instant::now();
         let drip = stream::unfold(0, move |sent| async move {

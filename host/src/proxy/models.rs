@@ -1,5 +1,5 @@
-//! `GET /v1/models`: what the healthy providers list, and what the configuration names. Answered at once from what is
-//! known; providers are asked in the background.
+//! `GET /v1/models`: the models that healthy providers list and that the configuration names. It is answered at once
+//! from known lists; providers are asked in the background.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The number of providers that are asked at once.
 const ASKED_AT_ONCE: usize = 16;
 
-/// The lists of all providers as one, and who asks them.
+/// The lists of all providers as one, and the tasks that ask for them.
 pub struct Catalogue {
     union: ArcSwapOption<Union>,
     slots: Arc<Semaphore>,
@@ -41,20 +41,20 @@ pub struct Catalogue {
 /// All models, made of these lists; shared by all who ask while nothing changes, so that a long list is there once.
 struct Union {
     generation: u64,
-    /// The list of each healthy provider, by its index.
+    /// The lists of healthy providers, each with the provider's index.
     of: Vec<Option<Option<Arc<Models>>>>,
     models: Vec<Model>,
     text: Bytes,
 }
 
 impl Catalogue {
-    /// Nothing is known yet. Providers are asked by tasks that `tasks` tracks and `stop` ends.
+    /// No lists yet. Providers are asked by tasks that `tasks` tracks and `stop` ends.
     pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
         let slots = Arc::new(Semaphore::new(ASKED_AT_ONCE));
         Self { union: ArcSwapOption::empty(), slots, tasks, stop }
     }
 
-    /// Has those providers asked that have not been for a while.
+    /// Asks the providers that have not been asked for a while.
     pub fn refresh(&self, generation: &Generation) {
         for provider in generation.fleet.providers() {
             let Some(asking) = provider.listing().is_due(generation.list_interval) else { continue };
@@ -111,7 +111,7 @@ impl Catalogue {
         let mut models = Vec::new();
         for (provider, known) in fleet.providers().iter().zip(&of) {
             let listed = known.iter().flatten().flat_map(|list| &list.0);
-            // What it lists counts as far as requests for it are sent there.
+            // A listed model counts only if requests for it are sent there.
             let routed = generation.routes.are_named();
             let served = |id: &str| provider.config.models.is_empty() && !routed || serves(generation, provider, id);
             let named = named(provider).filter(|model| !routed || serves(generation, provider, &model.id));
@@ -135,7 +135,7 @@ impl Catalogue {
     }
 }
 
-/// The model that `models/{id}` names.
+/// The model named by `models/{id}`.
 pub fn wanted(path: &str) -> Option<String> {
     let id = path.strip_prefix("models/")?;
     Some(percent_decode_str(id).decode_utf8_lossy().into_owned())
@@ -147,13 +147,14 @@ fn serves(generation: &Generation, provider: &Provider, id: &str) -> bool {
     route.eligible(id).targets().iter().any(|&target| route.target(target).provider == provider.index)
 }
 
-/// The names that the configuration gives a provider's models; a pattern is none.
+/// The names that the configuration gives a provider's models, without patterns.
 fn named(provider: &Provider) -> impl Iterator<Item = Model> {
     let config = &provider.config;
     config.named_models().into_iter().map(|name| Model::named(name, &config.name))
 }
 
-/// A model that nobody lists: whether providers are to be asked for it, since they list nothing by configuration.
+/// True when providers are to be asked for a model that nobody lists, because the configuration lists no models for
+/// them.
 pub fn is_asked_for(generation: &Generation, id: &str) -> bool {
     serving(generation, id).any(|provider| provider.models.is_empty())
 }
@@ -169,7 +170,7 @@ fn serving<'g>(generation: &'g Generation, id: &str) -> impl Iterator<Item = &'g
 
 /// The error for a model that nobody serves, with the name that was probably meant.
 pub fn unknown(generation: &Generation, model: &str) -> ProxyError {
-    /// Names that are looked at: a client must not choose how long this takes.
+    /// The most names that are compared: a client must not choose how long this takes.
     const LOOKED_AT: usize = 500;
     let of_routes = generation.routes.all().iter().flat_map(|route| route.named_models());
     let of_providers = generation.fleet.providers().iter().flat_map(|provider| provider.config.named_models());
@@ -186,7 +187,7 @@ pub fn is_described(answered: &Answered, id: &str) -> bool {
         && serde_json::from_slice::<Value>(text).is_ok_and(|model| model["object"] == "model" || model["id"] == id)
 }
 
-/// A model that nobody lists and that the proxy would serve all the same.
+/// The entry of a model that nobody lists and that the proxy would serve nevertheless.
 pub fn assumed(generation: &Generation, id: &str) -> Option<Response<Full<Bytes>>> {
     let owner =
         serving(generation, id).find(|provider| !provider.models.is_empty() || provider.model_map.contains_key(id))?;

@@ -1,7 +1,7 @@
 //! `routing.model_names: client`: answers name the model as the client did, whatever its provider calls it.
 //!
-//! Only the value of `model` changes, at the top of an answer or an event, or in the `response` or `message` that an event
-//! tells of; every other byte stays.
+//! Only the value of `model` changes, at the top of an answer or an event, or in the `response` or `message` of an
+//! event; every other byte stays.
 
 use std::ops::Range;
 
@@ -13,12 +13,12 @@ use memchr::memchr2;
 pub struct Naming(Bytes);
 
 impl Naming {
-    /// Names the model so; nothing to be done for a request without one.
+    /// Names the model as this request does; `None` for a request without a model.
     pub fn of(model: &str) -> Option<Self> {
         (!model.is_empty()).then(|| Self(serde_json::Value::from(model).to_string().into()))
     }
 
-    /// A whole answer, with the name in it.
+    /// Puts the name into a whole answer.
     pub fn answer(&self, answer: Bytes) -> Bytes {
         match model(&answer) {
             Some(place) => [&answer[..place.start], &self.0, &answer[place.end..]].concat().into(),
@@ -26,7 +26,7 @@ impl Naming {
         }
     }
 
-    /// Whole events, with the name in each. Data of several lines is passed as it is.
+    /// Puts the name into each of some whole events. Data of several lines is passed on unchanged.
     pub fn events(&self, events: Bytes) -> Bytes {
         let (mut renamed, mut kept, mut line) = (BytesMut::new(), 0, 0);
         while line < events.len() {
@@ -82,7 +82,7 @@ fn model(json: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Behind the closing quote of the string that begins at `start`.
+/// The place behind the closing quote of the string that begins at `start`.
 fn string_end(json: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {

@@ -1,4 +1,4 @@
-//! Turns a provider's answer into the client's, and names in its head who gave it.
+//! Turns a provider's answer into the client's, and names the provider in its head.
 
 use http::Response;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
@@ -21,7 +21,7 @@ const ROUTE: HeaderName = HeaderName::from_static("x-pointsman-route");
 /// The header that names the model that was asked for, where it is not the client's.
 const MODEL: HeaderName = HeaderName::from_static("x-pointsman-model");
 
-/// The header that says how many providers it took.
+/// The header with the number of attempts.
 pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
 
 /// Turns a provider's answer into the client's.
@@ -76,7 +76,7 @@ pub(super) fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
     }
 }
 
-/// Says which provider answered, or failed last, and after how many attempts.
+/// Writes which provider answered, or failed last, and after how many attempts.
 pub(super) fn name_attempts(headers: &mut HeaderMap, story: &Telling) {
     if let Some(name) = story.provider().and_then(|provider| provider.name_header.clone()) {
         headers.insert(PROVIDER, name);

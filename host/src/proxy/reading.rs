@@ -37,14 +37,14 @@ pub(super) async fn understand(
     if is_encoded {
         return Err(ProxyError::Encoded);
     }
-    // `curl -d` says that it sends a form; a provider would believe it.
+    // `curl -d` labels JSON as a form, and a provider would believe it.
     if !is("application/json") {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     json(bytes, named, approach).await.map_err(ProxyError::Body)
 }
 
-/// Reads a JSON body; a large one where it holds up no other request.
+/// Reads a JSON body; a large one on a thread of its own.
 async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<RequestBody, BodyError> {
     if bytes.len() <= SCANNED_IN_PLACE {
         return RequestBody::json(bytes, named, approach);
@@ -53,7 +53,7 @@ async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<R
     elsewhere(move || RequestBody::json(bytes, named.as_deref(), approach)).await
 }
 
-/// Reads a form; a large one where it holds up no other request.
+/// Reads a form; a large one on a thread of its own.
 async fn multipart(
     bytes: Bytes,
     content_type: &str,

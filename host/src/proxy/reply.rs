@@ -14,11 +14,11 @@ use super::whole::Whole;
 /// The body of an answer.
 #[expect(clippy::large_enum_variant, reason = "one that is whole is moved twice, which costs less than a box")]
 pub enum Reply {
-    /// The proxy's own.
+    /// An answer of the proxy's own.
     Own(Full<Bytes>),
-    /// A provider's, all of it.
+    /// A provider's whole answer.
     Whole(Whole),
-    /// A provider's, as it comes. Boxed, or each answer that is whole would take its room.
+    /// A provider's answer as it comes. Boxed, or every whole answer would take as much room.
     Relay(Box<Relay>),
     /// A stream whose provider is still being sought.
     Early(Box<Early>),

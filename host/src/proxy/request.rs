@@ -1,8 +1,8 @@
 //! The parts of a request's body that routing needs, and the body as a provider gets it.
 //!
-//! The body is read once, where it lies: only what routing needs is found, and where it stands. It is never
-//! serialised again, because that would lose the order of keys, the spelling of numbers and whatever this proxy does
-//! not know. What has to differ is spliced, and all other bytes arrive as the client sent them.
+//! The body is read once, in place: only the parts that routing needs are found, with their positions. It is never
+//! serialised again, because that would lose the order of keys, the spelling of numbers and everything that this proxy
+//! does not know. Changes are spliced in, and all other bytes arrive as the client sent them.
 
 mod approach;
 mod conversation;
@@ -36,7 +36,7 @@ use found::Found;
 use optillm::OptiKey;
 use splice::Edit;
 
-/// The wish of a client, read from its body.
+/// A request's body, and what routing has read from it.
 #[derive(Clone, Debug)]
 pub struct RequestBody {
     /// The body for a provider that calls the model as the client does.
@@ -49,7 +49,7 @@ pub struct RequestBody {
     /// True when the model is written there as a JSON string.
     json: bool,
     streaming: bool,
-    /// `store`, where it stands there.
+    /// The value of `store`, if the body has it.
     stores: Option<bool>,
     /// The id of something stored that the body refers to.
     refers_to: Option<Box<str>>,
@@ -61,8 +61,8 @@ pub struct RequestBody {
 impl RequestBody {
     /// Reads a JSON body, which must be one object.
     ///
-    /// `named_model` is the one that the path names, which stands above the one in the body; `default` is the approach of a
-    /// request that chooses none.
+    /// `named_model` is the one that the path names, which overrides the one in the body; `default` is the approach of
+    /// a request that chooses none.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl RequestBody {
                 }
                 None if field.name == "stream" => streaming = text.trim().eq_ignore_ascii_case("true"),
                 None => {
-                    // Its spelling could not be kept where a prefix goes.
+                    // Its spelling could not be kept when a prefix is removed.
                     if let Cow::Owned(_) = text {
                         return Err(BodyError::NotAString { param: "model" });
                     }
@@ -210,7 +210,8 @@ impl RequestBody {
         })
     }
 
-    /// Takes a body of any other kind, or none: no model but the one that the path names, and the bytes as they are.
+    /// Takes a body of any other kind, or none: it has no model but the one that the path names, and its bytes stay as
+    /// they are.
     pub fn opaque(bytes: Bytes, named_model: Option<&str>) -> Self {
         let approach = Approach::default();
         let (model_at, prompt_at) = (None, None);
@@ -235,7 +236,7 @@ impl RequestBody {
         &self.model
     }
 
-    /// The client's `store`: true when what is made is to be kept; `None` when it does not say.
+    /// The client's `store`: true when the answer is to be stored; `None` when the client does not say.
     pub fn stores(&self) -> Option<bool> {
         self.stores
     }
@@ -250,7 +251,7 @@ impl RequestBody {
         self.streaming
     }
 
-    /// About how many tokens it has; 0 for what is not JSON.
+    /// The estimated number of its tokens; 0 for a body that is not JSON.
     pub fn prompt_tokens(&self) -> u32 {
         self.prompt_tokens
     }
@@ -289,7 +290,7 @@ impl RequestBody {
 
     /// The body for a provider that calls the model `model`.
     ///
-    /// Without a copy if that is what the client calls it, or if the body names no model. Of a form, `model` must not
+    /// It is not copied if that is the client's name for it, or if the body names no model. Of a form, `model` must not
     /// contain the boundary; names from the configuration and from the client itself cannot, by any sane choice of it.
     pub fn with_model(&self, model: &str) -> Bytes {
         match &self.model_at {

@@ -1,4 +1,4 @@
-//! The proxy's own answers: every way in which it says no, in OpenAI's error shape.
+//! The proxy's own answers: every refusal and failure, in OpenAI's error shape.
 //!
 //! Two texts: the client's sentence names no key and no internal address; the log has the chain of causes.
 
@@ -25,15 +25,15 @@ pub use frame::{LATE_ANSWER, interruption, late_answer};
 
 /// The type of the error when the client is at fault.
 const INVALID_REQUEST: &str = "invalid_request_error";
-/// ... when the proxy itself cannot serve the request now.
+/// The type of the error when the proxy itself cannot serve the request now.
 const PROXY: &str = "proxy_error";
-/// ... when providers failed.
+/// The type of the error when providers failed.
 const PROVIDER: &str = "provider_error";
 
 /// The reason why the proxy answers by itself.
 #[derive(Debug)]
 pub enum ProxyError {
-    /// The body cannot be read as what it must be, or asks for what there is not.
+    /// The body is not of the kind that it must be, or asks for something that does not exist.
     Body(BodyError),
     /// No or a wrong client key.
     WrongKey,
@@ -41,11 +41,11 @@ pub enum ProxyError {
     UnknownPath(String),
     /// A path that could lead out of a provider's base URL.
     BadPath,
-    /// None or several names of whom the request is for, or one that is no name.
+    /// The request has no host, several, or an invalid one.
     BadHost,
     /// A name for this machine that the operator has not named.
     ForeignHost(String),
-    /// A web page asks that may not.
+    /// The request comes from a web page that is not allowed.
     ForeignOrigin,
     /// The client wants to change to another protocol, such as WebSocket.
     Upgrade,
@@ -55,7 +55,7 @@ pub enum ProxyError {
     NotForOperators {
         /// The path.
         asked: String,
-        /// Those that there are.
+        /// The paths that exist.
         served: String,
     },
     /// No configured provider serves the model.
@@ -71,15 +71,15 @@ pub enum ProxyError {
     Encoded,
     /// The body is not compressed as its head says.
     BadEncoding,
-    /// The bodies of other requests take all the memory that there is for them.
+    /// The bodies of other requests take all the memory for bodies.
     Crowded,
     /// The client stopped sending in the middle of its body.
     CutOff,
     /// The client sends its body too slowly.
     TooSlow,
-    /// No slot in time; how long the request waited.
+    /// No slot in time; with the time that the request waited.
     QueueTimeout(Duration),
-    /// As many requests wait already as may: that many.
+    /// The queue is full; with the number of requests that wait.
     QueueFull(usize),
     /// The server is going down.
     Draining,
@@ -96,7 +96,7 @@ pub enum ProxyError {
     AllThrottled {
         /// The shortest wait.
         wait: Duration,
-        /// All attempts, if it came to any.
+        /// All attempts, if any were made.
         tried: Vec<Tried>,
     },
     /// Every attempt timed out.
@@ -110,7 +110,7 @@ pub enum ProxyError {
     },
 }
 
-/// The form that a client expects errors in.
+/// The form in which a client expects errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `{"error": {"message", "type", "param", "code"}}`
@@ -120,7 +120,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of the endpoint that is asked, or was meant.
+    /// The form of the endpoint that is asked for, or was meant.
     pub fn of(uri: &Uri) -> Self {
         if is_messages(uri.path()) { Self::Anthropic } else { Self::OpenAi }
     }
@@ -149,8 +149,8 @@ impl ProxyError {
         self.face().status
     }
 
-    /// The response in the form of the endpoint; `id` is the request's, and `attempts` is how many the proxy has made for
-    /// it.
+    /// The response in the form of the endpoint; `id` is that of the request, and `attempts` the number of attempts
+    /// that were made for it.
     pub fn into_response(self, form: Form, id: &str, attempts: usize) -> Response<Full<Bytes>> {
         let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
         let is_final = matches!(self, Self::Upgrade);
@@ -172,7 +172,7 @@ impl ProxyError {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(wait)));
         }
         if is_encoded {
-            // RFC 9110, 12.5.3: what would be read.
+            // RFC 9110, 12.5.3: the encodings that are accepted.
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(DECODED));
         }
         if let Some(allowed) = allowed {
@@ -180,8 +180,8 @@ impl ProxyError {
         }
         let is_gateways = matches!(face.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
         if (attempts > 1 && is_gateways) || is_final {
-            // The SDKs would repeat all our attempts twice. What has been tried once, or may be tried after a while, is
-            // theirs to repeat.
+            // The SDKs would repeat all our attempts twice. They may repeat a request that was tried once, or that may
+            // be tried again after a while.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(Code(face.code));
@@ -200,7 +200,7 @@ impl ProxyError {
     }
 }
 
-/// Whole seconds, at least 1: what the SDKs wait for.
+/// Whole seconds, at least 1, for which the SDKs wait.
 fn retry_after_seconds(wait: Duration) -> u64 {
     let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     whole.max(1)
@@ -229,7 +229,7 @@ const ANTHROPIC_TYPES: [&str; 10] = [
 /// unless a provider named one of them.
 fn anthropic_json(message: &str, status: StatusCode, kind: &str, id: &str) -> Bytes {
     let kind = match status.as_u16() {
-        // A provider's own word for it.
+        // The provider's own type of the error.
         _ if kind != INVALID_REQUEST && ANTHROPIC_TYPES.contains(&kind) => kind,
         401 => "authentication_error",
         402 => "billing_error",
@@ -245,13 +245,13 @@ fn anthropic_json(message: &str, status: StatusCode, kind: &str, id: &str) -> By
     json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": id}).to_string().into()
 }
 
-/// The body that stands in for a provider's error text that cannot be looked through for its key: one that is `why`.
+/// The body that replaces a provider's error text which cannot be searched for its key, because it is `why`.
 pub fn unreadable_error(provider: &str, status: u16, why: &str) -> Bytes {
     let message = format!("Provider {provider} answered {status} with an error text {why}.");
     error_json(&message, PROVIDER, None, "provider_error_unreadable")
 }
 
-/// An error and everything behind it, for the log.
+/// An error and all its causes, for the log.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

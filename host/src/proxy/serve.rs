@@ -1,5 +1,5 @@
-//! THE pipeline of a request that has been read: its route, the wait for a slot, the attempts. Sockets feed it, and so does
-//! the simulation.
+//! THE pipeline of a request that has been read: its route, the wait for a slot, the attempts. Both sockets and the
+//! simulation feed it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Arrived {
     pub body: RequestBody,
     /// The memory that it was given.
     pub reserved: Option<Reserved>,
-    /// When it had been read.
+    /// The time at which it had been read.
     pub at: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! Stored things go back to where they were made: which provider has what a request is about, and what its answer says
+//! Requests for stored things go to the provider that made them: finds that provider, and remembers what answers say
 //! was made.
 
 use bytes::Bytes;
@@ -10,10 +10,11 @@ use super::dispatch::Job;
 use super::endpoint::Class;
 use crate::provider::Fleet;
 
-/// The length of a stream that is searched for the id of what it makes, which stands in one of the first events.
+/// The most bytes of a stream that are searched for the id of the thing that it makes, which is in one of the first
+/// events.
 const MAX_LOOKED: usize = 64 << 10;
 
-/// The provider that has what a request is about: what its path names, or what its body refers to.
+/// The provider that has the thing that a request's path names, or that its body refers to.
 pub fn home(job: &Job, fleet: &Fleet) -> Option<u32> {
     let named = || job.endpoint.path.split('/').skip(1).find_map(|segment| fleet.homes().of(segment));
     let in_path = if job.endpoint.class == Class::Stored { named() } else { None };
@@ -24,7 +25,7 @@ pub fn home(job: &Job, fleet: &Fleet) -> Option<u32> {
     fleet.providers().iter().find(|provider| *provider.config.name == *name).map(|provider| provider.index)
 }
 
-/// The things that an answer says were made, or are there.
+/// The ids of things that an answer says were made, or exist.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Made {
@@ -41,7 +42,7 @@ struct Response {
     id: String,
 }
 
-/// Remembers what `provider` has made, as its answer says.
+/// Remembers the things that `provider` has made, from its answer.
 pub fn learn(job: &Job, answered: &Answered, provider: &str, fleet: &Fleet) {
     if !answered.status.is_success() || !is_kept(job) {
         return;
@@ -58,7 +59,7 @@ pub fn learn(job: &Job, answered: &Answered, provider: &str, fleet: &Fleet) {
     }
 }
 
-/// True when what the request makes can be asked for later.
+/// True when the request makes something that can be asked for later.
 pub fn is_kept(job: &Job) -> bool {
     match job.endpoint.path.as_str() {
         "responses" => job.body.stores() != Some(false),

@@ -1,4 +1,4 @@
-//! Passing an answer on as it comes, and knowing how it ended.
+//! Passes an answer on as it comes, and finds out how it ended.
 //!
 //! [`Relay`] is the response body. It owns the attempt's permit and the request's log story, so slots are free when the
 //! body has ended and not before, and it reports the outcome exactly once: at the end, on an error, or from `Drop`.
@@ -49,15 +49,15 @@ pub struct Relay {
     source: Option<Pieces>,
     kind: Kind,
     usage: UsageScanner,
-    /// The time by which the next event or byte must have come. Only a timer that goes off is set anew, not one for
+    /// The time by which the next event or byte must have come. The timer is set anew only when it goes off, not with
     /// each event.
     due: Instant,
     /// The time at which a silent stream is to be kept alive, and the interval.
     alive: Option<(Instant, Duration)>,
     timer: Pin<Box<Sleep>>,
-    /// There was an event since the clock was read;
+    /// True when there was an event since the clock was read.
     has_moved: bool,
-    /// something was given to the client.
+    /// True when something was given to the client.
     has_given: bool,
     permit: Option<Permit>,
     story: Telling,
@@ -75,7 +75,7 @@ pub enum Kind {
 
 /// Events that are passed on.
 pub struct Flow {
-    /// Reads along.
+    /// The reader that follows the events.
     pub reader: Reader,
     /// `timeouts.idle`: between two events.
     pub idle: Duration,
@@ -83,7 +83,7 @@ pub struct Flow {
 
 /// Bytes that are passed on.
 pub struct Raw {
-    /// The bytes still to come, where the answer announced its length.
+    /// The bytes still to come, if the answer announced its length.
     left: Option<u64>,
     /// `timeouts.idle`: between two pieces.
     idle: Duration,
@@ -101,7 +101,7 @@ impl Raw {
         Self { left, idle, is_json }
     }
 
-    /// Takes note of a piece; whether it was the last one.
+    /// Takes note of a piece; true when it was the last one.
     fn take(&mut self, piece: &Bytes) -> bool {
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(piece.len() as u64);
@@ -110,7 +110,7 @@ impl Raw {
     }
 }
 
-/// A body that ended before its end. The server closes the connection, so the client cannot take it for whole.
+/// The body ended too early. The server closes the connection, so the client cannot take it for complete.
 #[derive(Debug, thiserror::Error)]
 #[error("provider {provider} {reason}")]
 pub struct CutShort {
@@ -118,14 +118,14 @@ pub struct CutShort {
     reason: String,
 }
 
-/// The manner in which a client is served, whatever it is answered with.
+/// The settings of an answer that depend on the client's connection and configuration.
 #[derive(Clone)]
 pub struct Ways {
     /// Closes its connection.
     pub closer: Closer,
     /// `server.keep_alive`; `None` when it is off.
     pub keep_alive: Option<Duration>,
-    /// The name of the model for its answer, if it is not the provider's.
+    /// The client's name of the model, if answers are to have it.
     pub naming: Option<Naming>,
 }
 
@@ -179,7 +179,8 @@ impl Relay {
         relay
     }
 
-    /// Ready when something is due: the provider's next event or byte, or with `false` a sign of life for the client.
+    /// Ready with `true` when the provider's next event or byte is overdue, and with `false` when a sign of life for
+    /// the client is due.
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         let (has_moved, has_given) = (std::mem::take(&mut self.has_moved), std::mem::take(&mut self.has_given));
         if has_moved || has_given {
@@ -198,7 +199,7 @@ impl Relay {
             if fired < next {
                 self.timer.as_mut().reset(next);
             } else if fired >= self.due {
-                // What has arrived while the process was paused is looked at first.
+                // Data that arrived while the process was paused is read first.
                 let Some(later) = patience::forgiven(self.due, Instant::now()) else { return Poll::Ready(true) };
                 self.due = later;
             } else {
@@ -215,7 +216,7 @@ impl Relay {
         }
     }
 
-    /// True when the stream has told of an error: nothing can be added to that.
+    /// True when the stream has reported an error: nothing can be added to that.
     fn has_failed(&self) -> bool {
         matches!(&self.kind, Kind::Events(flow) if flow.reader.progress().failed)
     }
@@ -229,7 +230,7 @@ impl Relay {
         }
     }
 
-    /// Reports an interruption; gives the provider's name, and why in one line.
+    /// Reports an interruption; returns the provider's name, and the reason in one line.
     fn report_interruption(&mut self, cause: Outcome) -> (String, String) {
         let Some(mut permit) = self.permit.take() else { return <(String, String)>::default() };
         let (name, reason) = (permit.provider().config.name.clone(), permit.describe(cause, None));
@@ -240,7 +241,7 @@ impl Relay {
         (name, reason)
     }
 
-    /// The provider has said all it had to: whatever happens to its connection is of no concern.
+    /// The provider's answer is complete, whatever happens to its connection.
     fn settle(&mut self) {
         if let Some(source) = self.source.take() {
             source.retire();
@@ -249,12 +250,12 @@ impl Relay {
         self.report(outcome);
     }
 
-    /// The provider broke off: say so within the format if there is one, else by breaking off as well.
+    /// The provider broke off: say so within the format if there is one, otherwise by breaking off as well.
     fn interrupted(&mut self, cause: Outcome) -> Option<Result<Frame<Bytes>, CutShort>> {
         // Dropping the source closes the provider's connection.
         self.source = None;
         let (provider, reason) = self.report_interruption(cause);
-        // No further request on this connection: whatever the client makes of the body, it ends here.
+        // No further request is read from this connection, whatever the client makes of the body.
         self.closer.close();
         if self.has_failed() {
             tracing::debug!(
@@ -318,7 +319,7 @@ impl Relay {
         })
     }
 
-    /// The provider's body has ended as HTTP has it; but is it whole?
+    /// The provider's body has ended by the rules of HTTP, but it may not be complete.
     fn end(&mut self) -> Option<Result<Frame<Bytes>, CutShort>> {
         let Kind::Events(flow) = &mut self.kind else {
             self.settle();

@@ -1,7 +1,8 @@
-//! A story that is still being told: it holds what the request holds while it lasts.
+//! The story of a request under way, with everything that the request holds.
 //!
-//! It travels from the handler into the response body, and is told to the sinks when it is dropped: so there is one line and
-//! one count per request whatever happens to it, and its queue slot is free exactly when the request is over.
+//! It moves from the handler into the response body, and the sinks get the story when it is dropped. So there is one
+//! log line and one count per request whatever happens to it, and its queue slot is free exactly when the request is
+//! over.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Telling {
         Self { story: Story::new(id, method, path, LABELS.len() - 1), queue: None, metrics, _in_flight: in_flight }
     }
 
-    /// Keeps the queue's slot, which was waited for, until the request is over.
+    /// Keeps the slot of the queue until the request is over.
     pub fn hold(&mut self, permit: QueuePermit, wait: Duration) {
         self.metrics.queued(wait);
         self.story.waited(wait);

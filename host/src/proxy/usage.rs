@@ -1,11 +1,11 @@
 //! The number of tokens that an answer says it took.
 //!
-//! Read off the bytes that pass, without parsing the rest of them: the value of each key `usage` that is an object.
-//! In a JSON text a quoted `"usage"` is a key or a whole string value, never part of a longer text, whose quotes would be
-//! escaped; what is no object with such figures is not taken for one.
+//! Reads the value of each key `usage` that is an object, without parsing the rest of the bytes. In a JSON text a
+//! quoted `"usage"` is a key or a whole string value, never part of a longer text, whose quotes would be escaped; a
+//! value that is no object with such figures is ignored.
 //!
-//! An answer may say it more than once: streams of messages name the prompt in their first event and the completion in their
-//! last, others count up with each event. Figures only grow, so that the largest of each is the answer's.
+//! An answer may name them more than once: streams of messages name the prompt in their first event and the completion
+//! in their last, others count up with each event. Figures only grow, so the largest of each is that of the answer.
 
 use std::sync::LazyLock;
 
@@ -18,9 +18,9 @@ use super::request::scan::Members;
 
 /// The key of the figures.
 const KEY: &[u8] = b"\"usage\"";
-/// More than an object with the figures and their details takes.
+/// The most bytes of an object with the figures and their details.
 const MAX_OBJECT: usize = 4096;
-/// The number of keys in one piece that are looked at: a piece made of nothing else must not cost more than its size.
+/// The most keys that are looked at in one piece: a piece that consists only of keys must not cost more than its size.
 const LOOKED_AT: usize = 64;
 
 /// The part that follows a key.
@@ -48,7 +48,7 @@ impl Usage {
         }
     }
 
-    /// The larger figure of each.
+    /// The larger one of each figure.
     fn merged(self, other: Self) -> Self {
         Self {
             prompt_tokens: self.prompt_tokens.max(other.prompt_tokens),
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_largest_of_each_figure_is_the_answers() {
-        // Messages: the prompt at first, what was written of it at last.
+        // Messages: the prompt in the first event, the completion in the last.
         let messages = concat!(
             "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":12,",
             "\"cache_creation\":{\"ephemeral_5m_input_tokens\":0},\"output_tokens\":1}}}\n\n",

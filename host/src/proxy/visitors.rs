@@ -1,8 +1,8 @@
 //! The web pages that requests may come from. A browser sends what any page tells it to, also to this machine: so
 //! without client keys a page could spend the tokens of whoever visits it.
 //!
-//! Two things tell a page from a program: the header `Origin`, which pages cannot forge, and `Host`, which names the page's
-//! own host where its name was made to mean this machine (DNS rebinding). With client keys neither matters, as no page
+//! Two headers tell a page from a program: `Origin`, which pages cannot forge, and `Host`, which names the page's own
+//! host if that name was made to resolve to this machine (DNS rebinding). With client keys neither matters, as no page
 //! knows one.
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,10 +28,10 @@ const PREFLIGHT_AGE: &str = "600";
 /// The address of a listener, as those who reach it see it.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// The authority as it stands in `Host`.
+    /// The authority as in `Host`.
     authority: String,
     port: u16,
-    /// Only this machine can reach it.
+    /// True when only this machine can reach it.
     is_loopback: bool,
 }
 
@@ -59,8 +59,8 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// Decides whether a request may come in. `keys` says that it must show a key anyway, `own_pages` that only pages
-    /// of this listener may ask, and none of `server.cors.origins`.
+    /// Decides whether a request may come in. `keys` is true when it must show a key anyway, `own_pages` when only
+    /// pages of this listener may ask, and none of `server.cors.origins`.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Visitors {
         Ok(())
     }
 
-    /// True when this machine may be called so: rebinding needs a name that somebody else owns.
+    /// True when this may be a name of this machine: rebinding needs a name that somebody else owns.
     fn is_here(&self, host: &str) -> bool {
         is_local_name(host) || ip(host).is_some() || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
     }
@@ -174,7 +174,7 @@ fn ip(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
-/// `localhost` and what is below it, which is nobody's to give an address to (RFC 6761, 6.3).
+/// True for `localhost` and names below it, which nobody can give an address (RFC 6761, 6.3).
 fn is_local_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let end = host.len().checked_sub("localhost".len()).and_then(|at| Some((host.get(..at)?, host.get(at..)?)));

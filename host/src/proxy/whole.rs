@@ -1,4 +1,4 @@
-//! A response body that is all there, and keeps the request's log story until it is sent.
+//! A whole response body, which keeps the request's story until it is sent.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::telling::Telling;
 
-/// The whole of an answer.
+/// The bytes of the answer.
 pub struct Whole {
     bytes: Bytes,
-    /// Dropped with the body: then the request is over.
+    /// The story, dropped with the body: then the request is over.
     _story: Telling,
 }
 

@@ -18,13 +18,13 @@ pub type Cause = (&'static str, Option<ReloadRequest>);
 /// All that may cause a reload.
 pub struct Causes {
     requests: mpsc::Receiver<ReloadRequest>,
-    /// None where the system gives no thread to look.
+    /// The changes of files; `None` if the system gives no thread to look for them.
     looks: Option<watch::Receiver<Look>>,
     watched: Arc<ArcSwap<Vec<PathBuf>>>,
 }
 
 impl Causes {
-    /// These requests, and changes of these files.
+    /// The causes of reloads: these requests, and changes of these files.
     pub fn new(requests: mpsc::Receiver<ReloadRequest>, watched: Vec<PathBuf>) -> Self {
         let watched = Arc::new(ArcSwap::from_pointee(watched));
         let looks = files::start(Arc::clone(&watched));
@@ -39,13 +39,13 @@ impl Causes {
         self.looks.as_mut().map(|looks| looks.borrow_and_update().clone()).unwrap_or_default()
     }
 
-    /// From now on it is these files that cause a reload.
+    /// From now on changes of these files cause a reload.
     pub fn watch(&self, files: Vec<PathBuf>) {
         self.watched.store(Arc::new(files));
     }
 
-    /// The next, where a look at the files is one if `is_news` says so; `None` when nobody can ask any more. May be dropped
-    /// before it is ready, and nothing is lost.
+    /// The next cause. A look at the files is one if `is_news` says so; `None` when nobody can ask any more. The future
+    /// may be dropped before it is ready without losing a cause.
     pub async fn next(&mut self, is_news: impl Fn(&Look) -> bool) -> Option<Cause> {
         loop {
             tokio::select! {
@@ -60,7 +60,7 @@ impl Causes {
         }
     }
 
-    /// Those who have asked by now.
+    /// The requests that have come by now.
     pub fn waiting(&mut self) -> impl Iterator<Item = ReloadRequest> {
         std::iter::from_fn(|| self.requests.try_recv().ok())
     }

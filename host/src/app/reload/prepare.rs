@@ -1,4 +1,4 @@
-//! The part of a reload that takes its time and changes nothing: reading, compiling, trying. It works on threads where it
+//! The part of a reload that takes time and changes nothing: reading, compiling, trying. It runs on threads where it
 //! holds up no request.
 
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use crate::config::{Config, LoadError};
 use crate::proxy::generation::Generation;
 use crate::wasm::Errand;
 
-/// Readings of a configuration whose mistake is a file that is not there: one more, after the file was looked at.
+/// The readings of a configuration whose mistake is a missing file: one more, after the file was looked at.
 const READINGS: usize = 3;
 
 /// A configuration as it was read.
 pub struct Reading {
-    /// Those that were watched before, and those that a refused configuration names.
+    /// The files that were watched before, and those that a refused configuration names.
     known: Vec<PathBuf>,
-    /// They, and those that the configuration names.
+    /// These files, and those that the configuration names.
     pub files: Vec<PathBuf>,
-    /// The state of the files before they were read: what changes from then on is another change.
+    /// The state of the files before they were read: a later change is another cause.
     pub looked: Look,
     config: anyhow::Result<Config>,
 }
@@ -49,7 +49,7 @@ pub async fn read(source: Source, mut known: Vec<PathBuf>) -> Reading {
             Ok(config) => watch::with(known.clone(), &watch::files(config)),
             Err(error) => watch::with(known.clone(), &error.names),
         };
-        // Those of strategies are read later than this.
+        // The files of strategies are read later.
         let looked = looked.over(Look::at(&files));
         Reading { known, files, looked, config: read.map_err(anyhow::Error::from) }
     };
@@ -57,17 +57,17 @@ pub async fn read(source: Source, mut known: Vec<PathBuf>) -> Reading {
     tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| nothing(anyhow::Error::from(error)))
 }
 
-/// A preparation under way. Dropped, it ends: what it compiles for nobody else is compiled no further.
+/// A preparation under way. Dropping it ends it: compilations that nobody else needs are stopped.
 pub struct Preparation {
     errand: Errand,
     task: JoinHandle<Prepared>,
-    /// The outcome, if it has ended and nobody wanted it.
+    /// The outcome, if it has ended and was not taken.
     unwanted: Option<Prepared>,
 }
 
 impl Preparation {
-    /// Prepares what was read to follow a generation and its strategies; in the place of `older`, which lets go of what both need only when
-    /// this one has got hold of it.
+    /// Prepares the successor of a generation and its strategies from this reading. It replaces `older`, which keeps
+    /// shared compilations until this one has taken them over.
     pub fn begin(reading: Reading, (generation, live): (Arc<Generation>, Vec<Live>), older: Option<&Self>) -> Self {
         let errand = older.map_or_else(Errand::default, |older| Errand::instead_of(older.errand.clone()));
         let work = errand.clone();
@@ -88,12 +88,12 @@ impl Preparation {
         Self { errand, task, unwanted: None }
     }
 
-    /// The outcome; to be asked for once.
+    /// The outcome. It can be asked for only once.
     pub async fn prepared(&mut self) -> Prepared {
         (&mut self.task).await.unwrap_or_else(|error| (Look::default(), Err(error.into())))
     }
 
-    /// Waits until it is at work no more, and keeps what it has compiled for those who need it too.
+    /// Waits until it has stopped, and keeps its compilations for others that need them.
     pub async fn gone(&mut self) {
         if self.is_gone() {
             return;
@@ -101,7 +101,7 @@ impl Preparation {
         self.unwanted = Some(self.prepared().await);
     }
 
-    /// True when it is at work no more.
+    /// True when it has stopped.
     pub fn is_gone(&self) -> bool {
         self.unwanted.is_some()
     }

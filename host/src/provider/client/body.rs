@@ -13,7 +13,7 @@ use super::pool::{Connection, Pool};
 /// The body of an answer, with the connection that it comes from. Dropped before its end it closes the connection.
 #[derive(Debug)]
 pub struct AnswerBody {
-    /// Read and given back.
+    /// A piece that was read and given back.
     pub(super) unread: Bytes,
     pub(super) source: Source,
 }
@@ -35,20 +35,20 @@ impl AnswerBody {
         Self { unread: Bytes::new(), source: Source::Played(PlayedBody(Some(pieces))) }
     }
 
-    /// Gives back what has been read last, to be read again.
+    /// Gives back the last piece, to be read again.
     pub fn unread(&mut self, bytes: Bytes) {
         self.unread = bytes;
     }
 
-    /// Wants no more of it, as it has said all it had to. The connection is kept for the next request, to be used if the body
-    /// has ended by then as HTTP has it.
+    /// Ends the reading of a body that is complete by its content. The connection is kept, and used for the next
+    /// request if the body has ended by then by the rules of HTTP.
     pub fn retire(self) {
         let Source::Http { mut incoming, connection: Some(mut connection), pool } = self.source else { return };
         let mut nobody = Context::from_waker(std::task::Waker::noop());
         match connection.poll_body(&mut incoming, &mut nobody) {
             Poll::Ready(None) => pool.put(connection),
             Poll::Pending => pool.put_ending(connection, incoming),
-            // More than its end, or a connection that has broken: closed.
+            // There is more than the end, or the connection has broken: it is closed.
             Poll::Ready(Some(_)) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Opens connections to providers: the way there, name, TCP, TLS.
+//! Opens connections to providers: forward proxy, name, TCP, TLS.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +29,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// After how long without a byte the kernel asks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// The destination of connections of one kind, and the way to it.
+/// The destination of connections, and the way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     host: Host<String>,
@@ -63,10 +63,10 @@ pub enum ConnectError {
     /// The forward proxy does not let through.
     #[error("no way through the forward proxy")]
     Tunnel(#[source] TunnelError),
-    /// Nothing can be said over it.
+    /// The HTTP handshake failed.
     #[error("HTTP cannot be set up")]
     Http(#[source] hyper::Error),
-    /// Not in time.
+    /// The connection took too long.
     #[error("not connected in time")]
     TimedOut,
 }
@@ -80,7 +80,7 @@ impl Origin {
             port: url.port_or_known_default()?,
             tls: match url.scheme() {
                 "http" => None,
-                // Where a file names it is of no concern to a connection.
+                // The line of the configuration does not matter to a connection.
                 "https" => Some(ProviderTls { line: 0, ..provider.tls.clone() }),
                 _ => return None,
             },
@@ -110,8 +110,7 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// Without a connection, and without a question about the name, before one is needed. `trust` is what the origin
-    /// wants of TLS.
+    /// Opens no connection and resolves no name before one is needed. `trust` holds the origin's TLS settings.
     pub fn new(origin: Origin, names: &Resolver, trust: Option<Arc<Trust>>) -> Self {
         let host = match &origin.way {
             Way::Direct => Some(&origin.host),
@@ -194,7 +193,8 @@ impl Dialer {
 async fn connect_to(address: SocketAddr) -> Result<TcpStream, ConnectError> {
     let failed = |error| ConnectError::Tcp(address, error);
     let stream = TcpStream::connect(address).await.map_err(failed)?;
-    // The end of a request must not wait for the provider's acknowledgement of its beginning.
+    // Without Nagle's algorithm: the end of a request must not wait for the provider's acknowledgement of its
+    // beginning.
     stream.set_nodelay(true).map_err(failed)?;
     keep_alive(&stream).map_err(|error| failed(error.into()))?;
     Ok(stream)

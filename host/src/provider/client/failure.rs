@@ -14,29 +14,29 @@ use crate::routing::{FailureKind, Outcome, Phase, TlsFault};
 #[derive(Debug, thiserror::Error)]
 #[error("{outcome}")]
 pub struct AttemptError {
-    /// The outcome that it is for routing.
+    /// Its outcome for routing.
     pub outcome: Outcome,
     /// True when bytes of the request may have reached the provider.
     pub sent: bool,
-    /// The provider's own words about it, where it has any.
+    /// The provider's own words about it, if there are any.
     pub words: Option<Box<Words>>,
-    /// The chain behind it, for the log; may name addresses.
+    /// The chain of causes, for the log; may name addresses.
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl AttemptError {
-    /// Nothing was wrong but the time.
+    /// A failure by lack of time alone.
     pub fn timed_out(phase: Phase) -> Self {
         Self { outcome: Outcome::TimedOut { phase }, sent: true, words: None, source: None }
     }
 
-    /// An answer that means failure, though it arrived.
+    /// A failure whose answer arrived.
     pub fn failed(kind: FailureKind) -> Self {
         Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: None }
     }
 
-    /// The same, with what the provider says about it.
+    /// The same, with the provider's own words.
     #[must_use]
     pub fn saying(self, words: Option<Box<Words>>) -> Self {
         Self { words, ..self }
@@ -91,7 +91,7 @@ impl AttemptError {
     }
 }
 
-/// The fault that TLS found in the other side, if that is what broke a connection.
+/// The fault that TLS found in the other side, if that broke the connection.
 fn tls_fault(error: &std::io::Error) -> Option<TlsFault> {
     error.get_ref()?.downcast_ref().map(fault_of)
 }

@@ -1,4 +1,4 @@
-//! The addresses of providers' names: asked of the system, kept for a short time, sought again in the background.
+//! The addresses of providers' names: resolved by the system, kept for a short time, refreshed in the background.
 //!
 //! The system's `getaddrinfo` is asked, and not a resolver of our own, so that a name means here what it means to every
 //! other program of the machine: `/etc/hosts`, search domains and whatever else `nsswitch.conf` names (containers,
@@ -27,12 +27,12 @@ const FRESH: Duration = Duration::from_secs(10);
 /// An older one is used while a new one is sought, even when seeking fails for as long as this: name servers that are
 /// down are no reason to stop serving.
 const KEPT: Duration = Duration::from_secs(3600);
-/// The time for which it holds that a name has no answer.
+/// The time for which the lack of an answer is remembered.
 const REFUSED: Duration = Duration::from_secs(1);
 
-/// Names that are sought at the same time.
+/// The most names that are resolved at the same time.
 const THREADS: usize = 32;
-/// Enough for the modules that the C library loads; what is not touched costs nothing.
+/// The stack of a thread: enough for the modules that the C library loads. Pages that are not touched cost nothing.
 const STACK: usize = 1 << 20;
 
 /// Asks for the addresses of a name; blocks.
@@ -55,7 +55,7 @@ struct Work {
     waiting: VecDeque<Arc<Name>>,
 }
 
-/// One name, and what is known of it.
+/// One name and its addresses.
 pub struct Name {
     host: String,
     resolver: Resolver,
@@ -79,7 +79,7 @@ struct Found {
     /// Never empty.
     addresses: Vec<SocketAddr>,
     at: Instant,
-    /// True when a better answer is wanted, whatever the age of this one.
+    /// True when the next connection resolves anew, whatever the age of this answer.
     suspect: bool,
 }
 
@@ -148,7 +148,7 @@ impl Resolver {
         let thread = std::thread::Builder::new().name("names".to_owned()).stack_size(STACK);
         match thread.spawn(move || resolver.answer_all()) {
             Ok(_detached) => work.threads += 1,
-            // Those that run already will see to it.
+            // The threads that run already will take it.
             Err(_) if work.threads > 0 => {}
             Err(error) => {
                 tracing::warn!(%error, "no thread can be started to resolve names: {error}");
@@ -280,7 +280,7 @@ mod tests {
         known.settle(Ok(addresses(&[1])), began);
         assert!(matches!(known.advice(after(9)), Advice::Use { seek: false, .. }));
         assert!(matches!(known.advice(after(11)), Advice::Use { seek: true, .. }));
-        // A failure to find a new one takes nothing away, and is not repeated at once.
+        // A failed refresh keeps the old answer, and is not repeated at once.
         known.settle(Err(io::Error::other("no server answers")), after(11));
         assert!(matches!(known.advice(after(11)), Advice::Use { seek: false, .. }));
         assert!(matches!(known.advice(after(13)), Advice::Use { seek: true, .. }));

@@ -1,4 +1,4 @@
-//! A provider that is played: what a simulation puts in the place of the network.
+//! A provider that a simulation plays in place of the network.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use futures_util::stream::Stream;
 
 use super::{Answer, AttemptError, Call};
 
-/// Plays a provider in a simulation: everything above this module is as it is in a server.
+/// Plays a provider in a simulation. Everything above this module is the same as in a server.
 pub trait Player: std::fmt::Debug + Send + Sync {
     /// Answers a request, or lets it fail, whenever the provider would.
     fn answer(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Answer, AttemptError>>;

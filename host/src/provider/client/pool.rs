@@ -1,8 +1,7 @@
 //! Connections to one origin, kept for the next request.
 //!
 //! A connection is not driven by a task of its own: whoever uses it polls it along. So a request costs no hand-over
-//! between tasks, to give it up is to drop it, and what lies here is known to have been whole when it was last looked
-//! at.
+//! between tasks, dropping it gives it up, and a connection in the pool was intact when it was last polled.
 
 use std::error::Error as _;
 use std::future::{Future as _, poll_fn};
@@ -33,7 +32,7 @@ const MAX_HEADERS: usize = 256;
 /// so that a request is seldom sent into a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// A connection is not used for longer, so that a provider's new addresses are followed under load as well.
+/// The longest life of a connection, so that a provider's new addresses are used under load as well.
 const LONGEST_LIFE: Duration = Duration::from_secs(300);
 /// The share of its life by which a connection may live shorter, so that those opened together do not end together.
 const LIFE_SPREAD: f64 = 0.2;
@@ -53,9 +52,9 @@ pub struct Pool {
 /// A connection that is kept for the next request.
 #[derive(Debug, Default)]
 struct Idle {
-    /// Idle connections with the time since when, the latest used last.
+    /// Idle connections with the beginning of their idle time, the latest used last.
     connections: Vec<(Instant, Box<Connection>)>,
-    /// Until then none is kept: the other side spoke unasked, and what it says next would be taken for an answer.
+    /// Until then no connection is kept: the other side spoke unasked, and its next words would be taken for an answer.
     distrusted_until: Option<Instant>,
 }
 
@@ -67,7 +66,7 @@ pub struct Connection {
     driver: Option<Driver>,
     together: Together,
     talk: Talk,
-    /// The body of the last answer, which is over but for the end that HTTP gives it.
+    /// The body of the last answer, of which only the end by the rules of HTTP has yet to come.
     tail: Option<Incoming>,
     /// The time at which it has lived long enough.
     ends: Instant,
@@ -145,7 +144,7 @@ impl Pool {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
         let exchanged = connection.exchange(request).await;
-        // With the first look after the last one something had come.
+        // Something had come between the last look and this one.
         if matches!(&exchanged, Err(Broken { progress: Progress::Unsent, .. }))
             && connection.talk.turn() == Turn::Theirs
         {
@@ -193,8 +192,8 @@ impl Pool {
         drop(closed);
     }
 
-    /// The other side spoke unasked. What it says on a kept connection may be taken for the answer to the next request,
-    /// should it come between two looks; so for a while none is kept.
+    /// Takes note that the other side spoke unasked. Its words on a kept connection may be taken for the answer to the
+    /// next request, should they come between two looks; so none is kept for a while.
     fn distrust(&self) {
         let mut idle = self.idle.lock();
         let now = Instant::now();
@@ -241,7 +240,7 @@ impl Connection {
             if let Some(body) = tail {
                 match Pin::new(body).poll_frame(context) {
                     Poll::Ready(None) => *tail = None,
-                    // Something behind the end.
+                    // There is something behind the end.
                     Poll::Ready(Some(_)) => return Poll::Ready(Ok(())),
                     Poll::Pending => {}
                 }
@@ -266,7 +265,7 @@ impl Connection {
         let mut answer = pin!(sender.try_send_request(request));
         let answered = poll_fn(|context| {
             together.poll(context, |context| {
-                // How it ended is told by what it carried.
+                // The body that it carried tells how it ended.
                 drive(driver, context);
                 answer.as_mut().poll(context)
             })

@@ -1,4 +1,4 @@
-//! The client's side of TLS: whom we take for a provider, and as whom we come to it.
+//! The client's side of TLS: the certificates that we trust, and our own.
 //!
 //! Set up when the first provider needs it, so that a machine without certificates can serve those that need none; and
 //! read again with each reload, for the handshakes that follow.
@@ -47,13 +47,13 @@ pub enum TrustError {
     /// The certificates in `ca`.
     #[error(transparent)]
     Ca(CertificateError),
-    /// The verifier that was made of `ca` is refused.
+    /// No verifier can be made of `ca`.
     #[error("the certificates cannot be used")]
     Verifier(#[source] VerifierBuilderError),
     /// Our own certificate and its key.
     #[error(transparent)]
     Identity(CertificateError),
-    /// The client certificate that was made of these is refused.
+    /// The TLS library refuses the client certificate.
     #[error("the client certificate cannot be used")]
     Client(#[source] Error),
 }
@@ -82,13 +82,14 @@ impl TrustError {
 }
 
 impl Trust {
-    /// Reads what is wanted, in the generation `round`.
+    /// Reads the settings and their files, in the generation `round`.
     pub fn new(wanted: ProviderTls, round: u64) -> Self {
         let current = ArcSwap::from_pointee(Current::of(&wanted));
         Self { wanted, current, round: AtomicU64::new(round) }
     }
 
-    /// Reads it again, once in each generation. What cannot be read any more leaves what was read before in force.
+    /// Reads the files again, once in each generation. If they cannot be read any more, those read before stay in
+    /// force.
     pub fn refresh(&self, round: u64) {
         if self.round.swap(round, Relaxed) == round {
             return;
@@ -161,10 +162,10 @@ pub fn load(wanted: &ProviderTls) -> Result<ClientConfig, TrustError> {
     Ok(config)
 }
 
-/// Trusts the certificates of a file: as issuers, and each as itself.
+/// Trusts the certificates of a file: as issuers, and each as a server's own.
 ///
 /// WebPKI takes no issuer for a server, and a self-signed certificate, as `openssl req -x509` makes it, is its own
-/// issuer. Whoever names one means that very server.
+/// issuer. An operator who names one means that very server.
 #[derive(Debug)]
 struct Own {
     issuers: Arc<WebPkiServerVerifier>,
@@ -238,7 +239,7 @@ pub fn fault_of(error: &Error) -> TlsFault {
             Wrong::UnknownIssuer => TlsFault::UnknownIssuer,
             Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => TlsFault::WrongName,
             Wrong::Revoked => TlsFault::Revoked,
-            // So WebPKI calls a certificate that is its own issuer, before it looks for another.
+            // WebPKI says this of a certificate that is its own issuer, before it looks for another issuer.
             Wrong::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => TlsFault::UnknownIssuer,
             _ => TlsFault::BadCertificate,
         },

@@ -1,8 +1,8 @@
-//! The meaning of answers that are no success, where their status alone is known to mislead.
+//! The meaning of failures whose status alone is known to mislead.
 //!
-//! A status is believed unless a row of `TABLE` speaks against it. Texts of errors quote what clients send, so that a row
-//! looks at codes and types as wholes and at the beginning of a message only: no client can make a provider say that its
-//! key is refused. The exception are 413 and 498, which at worst make a provider wait.
+//! A status is believed unless a row of `TABLE` speaks against it. Error texts quote what clients send, so a row looks
+//! only at whole codes and types and at the beginning of a message: no client can make a provider say that its key is
+//! refused. The exceptions are 413 and 498, which at worst make a provider wait.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ struct Row {
     statuses: &'static [u16],
     says: Says,
     means: Meaning,
-    /// The place where somebody met it, for readers of this table and of a test that fails.
+    /// The place where it was reported, for readers of this table and of a failing test.
     #[cfg_attr(not(test), expect(dead_code, reason = "documents the row"))]
     source: &'static str,
 }
@@ -28,9 +28,9 @@ enum Says {
     Word(&'static str),
     /// Its message begins so, upper and lower case aside.
     Opening(&'static str),
-    /// The same, of an error without a type.
+    /// Its message begins so, in an error without a type.
     Bare(&'static str),
-    /// Its code, type or message has these words in it, whatever joins them.
+    /// Its code, type or message contains these words, whatever joins them.
     Anywhere(&'static str),
 }
 
@@ -68,17 +68,17 @@ const TABLE: [Row; 37] = [
         Meaning::Limit,
         "https://learn.microsoft.com/azure/api-management/quota-policy",
     ),
-    // Anthropic's words, behind gateways that make 400 of whatever they get.
+    // Anthropic's words, behind gateways that turn every status into 400.
     row(&[400, 403], Says::Word("overloaded_error"), Meaning::Capacity, "castari/castari-proxy#2"),
     row(&[400, 403], Says::Word("rate_limit_error"), Meaning::Limit, "castari/castari-proxy#2"),
     row(&[400], Says::Word("authentication_error"), Meaning::Key, "castari/castari-proxy#2"),
     // Gemini.
     row(&[400, 403], Says::Word("API_KEY_INVALID"), Meaning::Key, "cequence-io/openai-scala-client#109, uni-api#140"),
     row(&[400], Says::Opening("API key not valid"), Meaning::Key, "babaohuang/GeminiProChat#142"),
-    // xAI, whose error is a bare text; an error of OpenAI's shape with these words and 400 is left what it is.
+    // xAI, whose error is a bare text; an error of OpenAI's shape with these words and status 400 stays a 400.
     row(&[400], Says::Bare("Incorrect API key provided"), Meaning::Key, "openai/codex#1352, hex/claude-council#6"),
     row(&[400, 403], Says::Word("invalid_api_key"), Meaning::Key, "openai/codex#1352"),
-    // AWS: a key that has expired, or that it does not know, whatever is asked for.
+    // AWS, for a key that has expired or that it does not know, whatever is requested.
     row(
         &[400, 403],
         Says::Word("ExpiredTokenException"),
@@ -94,7 +94,7 @@ const TABLE: [Row; 37] = [
     // Too long for the model, which matters where a route names a model with more room. OpenAI, Azure, Groq and others,
     row(LONG, Says::Word("context_length_exceeded"), Meaning::Window, OPENAI),
     row(LONG, Says::Word("string_above_max_length"), Meaning::Window, OPENAI),
-    // with the same sentence from vLLM, DeepSeek, Fireworks, and with an own one from OpenRouter, xAI,
+    // with the same sentence from vLLM, DeepSeek and Fireworks, and another one from OpenRouter, xAI,
     row(LONG, Says::Anywhere("maximum context length"), Meaning::Window, "vllm-project/vllm, api_server errors"),
     row(LONG, Says::Anywhere("maximum prompt length"), Meaning::Window, "https://docs.x.ai/docs"),
     row(LONG, Says::Word("exceed_context_size_error"), Meaning::Window, "ggml-org/llama.cpp, tools/server"),
@@ -206,8 +206,8 @@ pub fn outcome(status: u16, headers: &HeaderMap, said: &Said, now: SystemTime) -
     }
 }
 
-/// True when a limit is one of the whole account and not of a model: no money is left, or the month's share is used up.
-/// OpenAI's codes (<https://platform.openai.com/docs/guides/error-codes>).
+/// True when a limit applies to the whole account and not to a model: no money is left, or the month's share is used
+/// up. OpenAI's codes (<https://platform.openai.com/docs/guides/error-codes>).
 pub fn is_about_the_account(said: &Said) -> bool {
     ["insufficient_quota", "billing_hard_limit_reached"].iter().any(|word| Says::Word(word).is_said(said))
 }

@@ -1,13 +1,13 @@
 //! The content of an error body, whichever of the many shapes it has.
 //!
-//! Off the path of requests that go well, so that it may build a tree. What is read here is what the provider wrote: it is
-//! not masked, and shown to nobody; see `provider::words`.
+//! It is not on the path of requests that go well, so it may build a tree. Its texts are as the provider wrote them:
+//! not masked, and not to be shown; see `provider::words`.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-/// More than an error takes to say what it says; what comes behind is not looked at.
+/// The most bytes of an error that are read, which is more than any needs.
 pub const LOOKED_AT: usize = 64 << 10;
 
 /// An error within the text of an error: some gateways quote the answer that they got.

@@ -1,6 +1,6 @@
-//! The time for which a provider asks to be left alone, in all the ways in which they say it.
+//! The time for which a provider asks to be left alone, in all the forms that providers use.
 //!
-//! Pure: the time of day comes in as data. Zero, the past and nonsense are no figure.
+//! Pure: the time of day is an argument. Zero, the past and nonsense do not count as figures.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,9 +9,9 @@ use http::header::RETRY_AFTER;
 
 use super::said::Said;
 
-/// A number from here on is a time of day in seconds since 1970 rather than a wait in seconds,
+/// A number of at least this is a time of day in seconds since 1970 rather than a wait in seconds,
 const UNIX_SECONDS: f64 = 1e9;
-/// and one from here on is that in milliseconds (OpenRouter).
+/// and one of at least this is a time of day in milliseconds (OpenRouter).
 const UNIX_MILLIS: f64 = 1e12;
 
 /// The value of `Retry-After` or `retry-after-ms`, zero included, so that one can tell whether there was any.
@@ -32,17 +32,17 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// The time for which the provider asks to be left alone: `Retry-After`, else until what is used up is there again,
-/// else what the body says. Never zero.
+/// The time for which the provider asks to be left alone: from `Retry-After`, else until an exhausted limit is reset,
+/// else from the body. Never zero.
 pub fn asked(headers: &HeaderMap, said: &Said, now: SystemTime) -> Option<Duration> {
     let figure = |wait: &Duration| !wait.is_zero();
     let of_body = || said.wait.as_deref().and_then(duration).filter(figure);
     retry_after(headers, now).filter(figure).or_else(|| reset(headers, now)).or_else(of_body)
 }
 
-/// The time until what is used up is there again: the longest of those whose header of what remains says 0, or of those
-/// for which nothing says what remains. `x-ratelimit-reset-requests` (OpenAI, Groq, Azure),
-/// `anthropic-ratelimit-tokens-reset` (Anthropic), `x-ratelimit-reset` (OpenRouter, Together), `ratelimit-reset` (IETF,
+/// The time until an exhausted limit is reset: the longest of those whose header for the remainder says 0, or of those
+/// without such a header. `x-ratelimit-reset-requests` (OpenAI, Groq, Azure), `anthropic-ratelimit-tokens-reset`
+/// (Anthropic), `x-ratelimit-reset` (OpenRouter, Together), `ratelimit-reset` (IETF,
 /// draft-ietf-httpapi-ratelimit-headers-07).
 fn reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let (mut used_up, mut unknown) = (None, None);

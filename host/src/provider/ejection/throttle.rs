@@ -1,7 +1,7 @@
-//! The rate limits of one provider: which models they are about, and until when.
+//! The rate limits of one provider: the models that they are about, and their ends.
 //!
-//! A limit is not evidence against a provider, so it stands beside its health: a provider may be well and have no room
-//! for one model of many.
+//! A limit is not evidence against a provider, so it stands beside its health: a provider may be healthy and have no
+//! room for one of its models.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const MOST_GROWN: Duration = Duration::from_secs(60);
 const MOST: Duration = Duration::from_secs(600);
 /// A longer wait ends early when the provider answers a check.
 const UNCHECKED: Duration = Duration::from_secs(60);
-/// Models of one provider whose limits are remembered at once.
+/// The most models of one provider whose limits are remembered at the same time.
 const MOST_MODELS: usize = 32;
 /// The models that a rate limit is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +35,17 @@ struct Throttle {
     until: Instant,
     /// Limits without a figure in a row.
     in_a_row: u32,
-    /// True when more was asked for than was given, so that the end is a guess: one request tries it out.
+    /// True when the provider asked for a longer wait than it was given, so that the end is a guess: one request tries
+    /// it out.
     is_guess: bool,
 }
 
-/// All limits that are in force, or that no request has gone well since.
+/// All limits that are in force, or after which no request has gone well yet.
 #[derive(Clone, Debug, Default)]
 pub struct Throttles(Vec<Throttle>);
 
 impl Throttles {
-    /// No limit, and none to be remembered.
+    /// True when there is no limit, and none to be remembered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -64,11 +65,11 @@ impl Throttles {
         self.about(model).any(|throttle| throttle.is_guess && throttle.until <= now)
     }
 
-    /// After a limit that was met at `now`; `None` when it says nothing new.
+    /// The limits after one was met at `now`; `None` when that changes nothing.
     pub fn limited(&self, scope: Scope, retry_after: Option<Duration>, now: Instant) -> Option<Self> {
         let known = self.0.iter().find(|throttle| throttle.scope == scope);
         let in_a_row = known.map_or(0, |known| known.in_a_row);
-        // 0 and the past are no figure: obeyed, they would be no pause at all.
+        // 0 and the past do not count as figures: obeyed, they would be no pause at all.
         let (wait, in_a_row, is_guess) = match retry_after.filter(|wait| !wait.is_zero()) {
             Some(wait) => (wait.min(MOST), in_a_row, wait > MOST),
             // Requests in flight together that all hit the limit are one reason to wait longer, not many.
@@ -89,14 +90,14 @@ impl Throttles {
         Some(Self(others))
     }
 
-    /// After a request for `model` that went well; `None` when nothing changes.
+    /// The limits after a request for `model` that went well; `None` when nothing changes.
     pub fn proven(&self, model: ModelKey, now: Instant) -> Option<Self> {
         // One that began before the limit was met says nothing about it.
         self.without(|throttle| throttle.is_about(model) && throttle.until <= now)
     }
 
-    /// After an active check that went well; `None` when nothing changes. A list of models says little about limits, so
-    /// an ordinary wait stays; a long one becomes a guess, which one request tries out.
+    /// The limits after an active check that went well; `None` when nothing changes. A list of models says little about
+    /// limits, so an ordinary wait stays; a long one becomes a guess, which one request tries out.
     pub fn checked(&self, now: Instant) -> Option<Self> {
         let is_long = |throttle: &Throttle| left(throttle, now).is_some_and(|left| left > UNCHECKED);
         if !self.0.iter().any(is_long) {

@@ -3,13 +3,14 @@
 //! It stands apart from [`Health`](super::Health), which is published to all readers when it changes: this changes with
 //! every attempt that fails, and with none that goes well.
 //!
-//! Attempts are numbered as they begin, and only failures are marked. An error is often answered in milliseconds where a
-//! success takes seconds, so that in the order of their ends the failures of a busy provider would come in rows though one
-//! request in twenty fails. Whatever is still under way counts as well until it has failed.
+//! Attempts are numbered as they begin, and only failures are marked. An error is often answered in milliseconds where
+//! a success takes seconds, so that in the order of their ends the failures of a busy provider would come in rows
+//! though one request in twenty fails. An attempt that is still under way counts as one that goes well until it has
+//! failed.
 
 /// The attempts that count.
 const LENGTH: u32 = 20;
-/// Fewer than so many say nothing about a share.
+/// Fewer attempts than these say nothing about a share.
 const FEWEST: u32 = 6;
 /// The attempts that are remembered, so that twenty are left when some are passed over.
 const KEPT: u32 = 64;
@@ -32,7 +33,8 @@ pub struct Trail {
 pub enum Mark {
     /// It failed.
     Failed,
-    /// It says nothing: the client left, or the request itself was to blame. The attempts around it are neighbours.
+    /// It says nothing: the client left, or the request itself was to blame. The attempts before and after it count as
+    /// adjacent.
     PassedOver,
 }
 

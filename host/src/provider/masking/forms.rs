@@ -1,11 +1,11 @@
-//! The forms in which a text may hold a secret beside the plain one: base64, and escapes of JSON and URLs.
+//! The encoded forms in which a text may hold a secret: base64, and escapes of JSON and URLs.
 
 use std::ops::Range;
 
 /// A form in base64 that is shorter would be found in words.
 const SHORTEST_BASE64: usize = 8;
 
-/// So often an escaped text may have been escaped again: JSON in JSON, a URL in JSON.
+/// The number of times that an escaped text may have been escaped again: JSON in JSON, a URL in JSON.
 const LAYERS: usize = 3;
 
 /// The standard alphabet (RFC 4648, 4); the one for URLs differs in its last two.
@@ -43,7 +43,7 @@ fn url_safe(byte: u8) -> u8 {
 
 /// The places of a secret in a text, each of its bytes as it is or as an escape of JSON strings or URLs.
 ///
-/// It is looked for at every place, since what stands before it may look like an escape together with its first bytes.
+/// It is searched for at every place, since the bytes before it may look like an escape together with its first bytes.
 pub(super) fn escaped(text: &[u8], secret: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -60,8 +60,8 @@ pub(super) fn escaped(text: &[u8], secret: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// The place behind what stands for `wanted` at `at`: an escape, whose characters may be escaped themselves as
-/// many `layers` deep, or the byte itself. `None` if something else stands there.
+/// The place behind the form of `wanted` at `at`: the byte itself, or an escape, whose characters may themselves be
+/// escaped up to `layers` deep. `None` if there is something else.
 fn spelled(text: &[u8], at: usize, wanted: u8, layers: usize) -> Option<usize> {
     let &first = text.get(at)?;
     if layers > 0 && matches!(first, b'%' | b'\\') {

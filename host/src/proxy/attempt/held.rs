@@ -1,4 +1,4 @@
-//! An answer that is no stream: held until it is whole, or passed on as it comes where it is large or media.
+//! An answer that is no stream: held until it is whole, or passed on as it comes if it is large or media.
 
 use std::collections::VecDeque;
 
@@ -40,7 +40,7 @@ pub(super) async fn hold(
     if expected != Expected::Anything && size == 0 {
         return Err(AttemptError::failed(FailureKind::Empty));
     }
-    // One that is encoded though identity was asked for is passed on as it is: nobody here can read it.
+    // An answer that is encoded although identity was asked for is passed on unchanged, since it cannot be read here.
     let readable = !headers.contains_key(CONTENT_ENCODING);
     if expected.is_json() && readable {
         let whole = join(held);
@@ -50,13 +50,13 @@ pub(super) async fn hold(
             if is_page {
                 return AttemptError::failed(FailureKind::WebPage);
             }
-            // What is cut says nothing but its own beginning.
+            // A body that was cut has only its beginning.
             let said = if kind == FailureKind::CutShort { Said::default() } else { Said::read(&whole) };
             AttemptError::failed(kind).saying(Words::of(&said, &permit.provider().masks))
         })?;
         held = VecDeque::from([whole]);
     } else if ends_with_connection && readable && is_json(&headers) {
-        // Where the end of the connection is the end of the answer, only the answer itself can say that it is whole.
+        // If the end of the connection is the end of the answer, only the answer itself can show that it is whole.
         let whole = join(held);
         if serde_json::from_slice::<serde::de::IgnoredAny>(&whole).is_err() {
             return Err(AttemptError::failed(FailureKind::CutShort));

@@ -1,7 +1,7 @@
-//! Judges whether a whole answer is one: read once, without building anything.
+//! Judges whether a whole answer is a real success, in one pass that builds nothing.
 //!
-//! A status of success is only a promise. Servers say 200 to an error, to nothing at all, and to a page for people; with
-//! the next provider at hand none of these has to reach a client.
+//! A status of success is only a promise. Servers send 200 with an error, with nothing at all, and with a page for
+//! people. As another provider can be tried, none of these has to reach a client.
 
 use crate::proxy::request::BodyError;
 use crate::proxy::request::scan::Members;
@@ -11,7 +11,7 @@ use crate::routing::FailureKind;
 ///
 /// # Errors
 ///
-/// [`FailureKind`] says what it is instead.
+/// [`FailureKind`] says what the answer is instead.
 pub(super) fn judge(answer: &[u8], choices: bool, status: u16) -> Result<(), FailureKind> {
     let answer = answer.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(answer);
     // Some providers send blank lines while they think.
@@ -36,7 +36,7 @@ pub(super) fn judge(answer: &[u8], choices: bool, status: u16) -> Result<(), Fai
     if chosen { Ok(()) } else { Err(FailureKind::NoChoices) }
 }
 
-/// `null`, and what is as empty.
+/// True for `null` and for empty values.
 fn is_nothing(value: &[u8]) -> bool {
     match value {
         b"null" | b"false" | b"\"\"" => true,

@@ -1,7 +1,7 @@
-//! The beginning of a stream: held until it is known whether the client is answered with it.
+//! The beginning of a stream, held until it is clear whether to answer the client with it.
 //!
-//! Known it is with the first content. Until then nothing but comments reaches the client, whatever it has been told
-//! meanwhile, so that the next provider can take over from one that has said no more than a role.
+//! That is clear with the first content. Until then only comments reach the client, so that the next provider can take
+//! over from one that has sent no more than a role.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use crate::proxy::stream::signs::Signs;
 use crate::proxy::stream::{Flow, Kind};
 use crate::routing::{FailureKind, Phase};
 
-/// More bytes without content are passed on as they are;
+/// The most bytes without content that are held; more are passed on as they are.
 const MAX_HELD_BYTES: usize = 256 << 10;
-/// so are more pieces.
+/// The most pieces without content that are held, likewise.
 const MAX_HELD_PIECES: usize = 64;
 
-/// Waits for the first content of a stream, or for what shows that there will be none.
+/// Waits for the first content of a stream, or for a sign that there will be none.
 pub(super) async fn open_stream(
     answer: Answer,
     permit: &mut Permit,
@@ -78,7 +78,7 @@ pub(super) async fn open_stream(
                 continue;
             }
             if !began {
-                // Comments need not be kept: they have done what they are for.
+                // Comments need not be kept: the client has seen them.
                 (held, size) = (VecDeque::new(), 0);
                 continue;
             }
@@ -91,12 +91,12 @@ pub(super) async fn open_stream(
     }
 }
 
-/// The held pieces without the comments, which the client has had.
+/// The held pieces without the comments, which the client has seen.
 fn without_comments(held: VecDeque<Bytes>) -> VecDeque<Bytes> {
     VecDeque::from([reader::select(&join(held), false)])
 }
 
-/// A stream that can be read along: one that is encoded is passed on as bytes.
+/// The reader of a stream. A stream that is encoded has none and is passed on as bytes.
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     starts_with_ignoring_case(content_type(headers), "text/event-stream") && !headers.contains_key(CONTENT_ENCODING)
 }

@@ -1,4 +1,4 @@
-//! An answer that is an error: what it means, what the provider says about it, and its text where that is passed on.
+//! An answer that is an error: its meaning, the provider's words, and its text if that is passed on.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -17,10 +17,10 @@ use crate::provider::words::Words;
 use crate::proxy::respond;
 use crate::routing::{Next, Outcome, Phase};
 
-/// The longest that the words of an error are waited for when nothing but the words is wanted: the next provider waits.
+/// The longest wait for an error's text when only its words are needed, since the next provider waits.
 const WORDS_WAIT: Duration = Duration::from_millis(500);
 
-/// The request as far as words about its end name it.
+/// The parts of the request that texts about its end name.
 pub(super) struct Asked<'a> {
     /// The method.
     pub method: Method,
@@ -30,7 +30,7 @@ pub(super) struct Asked<'a> {
     pub model: &'a str,
 }
 
-/// Makes what an error comes to of its status, its headers and its body.
+/// Turns an error's status, headers and body into the result of the attempt.
 pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instant, asked: &Asked<'_>) -> Attempted {
     let Answer { status, mut headers, mut body, .. } = answer;
     let provider = permit.provider().clone();
@@ -43,7 +43,7 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
     } else {
         Some(beginning(&mut body, deadline.min(Instant::now() + WORDS_WAIT)).await)
     };
-    // One that goes on is given up, and one that is done has gone back to its pool.
+    // A body that goes on is dropped, and the connection of one that has ended is back in its pool.
     drop(body);
     let encoded = is_encoded(&headers);
     let said = match &text {
@@ -54,7 +54,7 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
     let words = Words::of(&said, &provider.masks);
     let mut reason = permit.describe(outcome, words.as_deref());
     if outcome == Outcome::NotFound {
-        // A path that is not there points to a base URL that is wrong.
+        // A path that does not exist suggests that the base URL is wrong.
         let path = provider.client.path(asked.endpoint, asked.model);
         let words = words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
         reason = format!("{outcome} to {} {path}{words}", asked.method);
@@ -101,7 +101,7 @@ fn is_passed_on(outcome: Outcome) -> bool {
     }
 }
 
-/// The whole text; `None` when it is too large to be looked through.
+/// The whole text; `None` when it is too large to be searched.
 async fn whole(body: &mut AnswerBody, deadline: Instant) -> Result<Option<Bytes>, AttemptError> {
     let (mut held, mut size) = (VecDeque::new(), 0);
     while let Some(chunk) = next_chunk(body, deadline, Phase::Request).await? {
@@ -114,7 +114,7 @@ async fn whole(body: &mut AnswerBody, deadline: Instant) -> Result<Option<Bytes>
     Ok(Some(join(held)))
 }
 
-/// The part of the text that comes in time, as much as is looked at.
+/// The part of the text that comes in time, up to the bytes that are read.
 async fn beginning(body: &mut AnswerBody, deadline: Instant) -> Bytes {
     let (mut held, mut size) = (VecDeque::new(), 0);
     while size < LOOKED_AT
@@ -126,7 +126,7 @@ async fn beginning(body: &mut AnswerBody, deadline: Instant) -> Bytes {
     join(held)
 }
 
-/// True when the text is encoded though identity was asked for: nobody can look for the key in it.
+/// True when the text is encoded although identity was asked for, so that it cannot be searched for the key.
 fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -1,8 +1,8 @@
-//! An answer to a request for a stream whose label says that it is none: looks at what it is.
+//! Examines an answer to a request for a stream whose label says that it is no stream.
 //!
-//! Servers and the gateways before them send events as `application/json`, as `text/plain` or without a type (dify#4120,
-//! cloudflared#199), and lines of JSON (ollama#8991). What is one JSON document is held like any other; the rest is
-//! passed on as it comes, or its client would see nothing of it for as long as it lasts.
+//! Servers and the gateways before them send events as `application/json`, as `text/plain` or without a type
+//! (dify#4120, cloudflared#199), and lines of JSON (ollama#8991). A single JSON document is held like any other;
+//! everything else is passed on as it comes, or its client would see nothing of it for as long as it lasts.
 
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -21,11 +21,11 @@ pub(super) enum Nature {
     Events,
     /// One JSON document, a page, or nothing: to be held.
     Document,
-    /// Anything else that goes on: lines of JSON, text, what is encoded.
+    /// Anything else that goes on: lines of JSON, text, encoded data.
     Bytes,
 }
 
-/// Reads as much of an answer as it takes to know what it is; what has been read can be read again.
+/// Reads as much of an answer as it takes to know what it is; these bytes can be read again.
 pub(super) async fn look_into(
     answer: &mut Answer,
     permit: &mut Permit,
@@ -53,13 +53,13 @@ pub(super) async fn look_into(
     Ok(nature)
 }
 
-/// Lines of JSON by their label.
+/// True for the labels of lines of JSON.
 fn is_lines(headers: &HeaderMap) -> bool {
     let labels = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json"];
     labels.iter().any(|label| starts_with_ignoring_case(content_type(headers), label))
 }
 
-/// The nature of what begins with `read`; `None` when more of it must be seen.
+/// The nature of an answer that begins with `read`; `None` when more of it must be seen.
 fn nature_of(read: &[u8], is_lines: bool) -> Option<Nature> {
     let text = read.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(read).trim_ascii_start();
     let first = *text.first()?;
@@ -73,7 +73,7 @@ fn nature_of(read: &[u8], is_lines: bool) -> Option<Nature> {
     }
     match first {
         b'{' | b'[' if is_lines => Some(Nature::Bytes),
-        // One line that is a document, and another one behind it.
+        // A line that is a document, with another one behind it.
         b'{' | b'[' => {
             let end = memchr::memchr(b'\n', text)?;
             let (line, rest) = text.split_at(end);
@@ -87,7 +87,7 @@ fn nature_of(read: &[u8], is_lines: bool) -> Option<Nature> {
             let word = text.split(|byte| !byte.is_ascii_alphanumeric()).next().unwrap_or_default();
             let literals = [&b"null"[..], b"true", b"false"];
             if word.len() == text.len() && literals.iter().any(|literal| literal.starts_with(word)) {
-                // It may go on; if it does not, it is a document.
+                // It may go on with another line; if not, it is a document.
                 return None;
             }
             Some(if literals.contains(&word) { Nature::Document } else { Nature::Bytes })

@@ -1,4 +1,4 @@
-//! The course of one request through the loop: who was tried, how that ended, and what the client gets in the end.
+//! The course of one request through the loop: the targets that were tried, how that ended, and the answer in the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::routing::{Candidate, Evidence, ModelKey, Next, Outcome, Route};
 /// The course of one request.
 pub(super) struct Course<'a> {
     pub job: &'a Job,
-    /// The model that is asked for in place of the client's.
+    /// The model that is asked for in place of the client's, if any.
     pub instead: Option<String>,
     pub route: Arc<Route>,
     /// Those of its targets that serve the model.
@@ -34,12 +34,12 @@ pub(super) struct Course<'a> {
     pub excluded_because: u32,
     /// Attempts that are left, once every candidate has been tried and all have failed softly.
     pub retries: u32,
-    /// True when the request is retried, as every candidate has been tried.
+    /// True when the request is retried because every candidate has been tried.
     pub retrying: bool,
     pub failed: Vec<Tried>,
     /// Failures from before the present model was asked for.
     pub before: usize,
-    /// The latest 404, should there be nothing better.
+    /// The latest 404, in case there is nothing better.
     pub not_found: Option<Answered>,
     /// True when a healthy provider was offered.
     pub any_healthy: bool,
@@ -72,7 +72,7 @@ impl<'a> Course<'a> {
         self.model = ModelKey::of(model);
         self.instead = Some(model.to_owned());
         self.tried.clear();
-        // They were targets of another route, whose strategy has no say here.
+        // Those exclusions were for targets of another route, whose strategy does not decide here.
         self.excluded.clear();
         (self.retrying, self.before) = (false, self.failed.len());
     }
@@ -82,10 +82,10 @@ impl<'a> Course<'a> {
         self.instead.as_deref().unwrap_or_else(|| self.job.body.model())
     }
 
-    /// After how long without content the next attempt gets a second one beside it; `None` is never.
+    /// The time without content after which the next attempt gets a second one beside it; `None` is never.
     pub fn hedged_after(&self) -> Option<Duration> {
         let hedging = self.route.hedging.as_ref()?;
-        // What is stored must not be made twice.
+        // A stored thing must not be made twice.
         let may = !self.retrying && self.job.endpoint.class == Class::Generate && !stored::is_kept(self.job);
         may.then(|| hedging.begin())
     }
@@ -97,7 +97,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// The way in which the request ends when the strategy has excluded whoever could serve it.
+    /// The error of a request when the strategy has excluded all targets that could serve it.
     fn nobody_is_left(&self) -> Option<ProxyError> {
         let is_excluded = |target: &u32| self.excluded.contains(target);
         let targets = self.eligible.targets();
@@ -108,12 +108,12 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// True when a 404 or 501 is about what the provider serves, and not about one thing stored there.
+    /// True when a 404 or 501 is about the models and endpoints of the provider, and not about one thing stored there.
     pub fn may_be_unserved(&self) -> bool {
         self.job.endpoint.class == Class::Generate
     }
 
-    /// The targets that there are to choose among.
+    /// The targets to choose among.
     pub fn among(&self) -> (&Route, &EligibleSet) {
         (&self.route, &self.eligible)
     }
@@ -122,7 +122,7 @@ impl<'a> Course<'a> {
         Wanted::new(&self.job.endpoint.path, self.model)
     }
 
-    /// True when all that has happened so far may go well when it is tried again.
+    /// True when every failure so far may go away in another try.
     pub fn failed_softly(&self) -> bool {
         let failed = &self.failed[self.before..];
         !failed.is_empty() && failed.iter().all(|tried| tried.outcome.evidence() == Evidence::Soft)
@@ -161,7 +161,7 @@ impl<'a> Course<'a> {
         Err(ProxyError::AllFailed { tried: self.failed, any_healthy: self.any_healthy })
     }
 
-    /// The limits for which nobody was asked: what was last heard of each provider, of a few of them.
+    /// The rate limits because of which nobody was asked: the latest reasons of a few providers.
     pub fn limited(&self, fleet: &Fleet) -> Vec<Tried> {
         const SHOWN: usize = 5;
         let snapshot = fleet.snapshot();
@@ -174,7 +174,7 @@ impl<'a> Course<'a> {
         limited.take(SHOWN).collect()
     }
 
-    /// Notes a failed attempt; a warning for those that an operator can mend.
+    /// Notes a failed attempt; logs a warning for failures that an operator can fix.
     pub fn note(&mut self, (at, index): (usize, u32), failure: Failure, story: &mut Telling, now: Instant) {
         let Failure { outcome, not_found, reason, words, detail, is_told, .. } = failure;
         if self.may_be_unserved() {
@@ -185,7 +185,7 @@ impl<'a> Course<'a> {
         let Some(provider) = story.provider_of(at) else { return };
         let detail = detail.as_deref();
         match outcome.next() {
-            // One warning is enough, and the other one says for how long the provider is out.
+            // One warning is enough, and the one about the ejection also says how long it lasts.
             Next::TryNext if is_told => {
                 tracing::info!(request_id, provider, attempt, detail, "provider {provider} {reason}")
             }
@@ -195,7 +195,7 @@ impl<'a> Course<'a> {
             }
         }
         self.not_found = not_found.or(self.not_found.take());
-        // A retry that ends as the attempt before it says nothing new.
+        // A retry that ends like the attempt before it says nothing new.
         let is_known = |tried: &Tried| tried.provider == provider && tried.outcome == outcome;
         if !self.failed.iter().any(is_known) {
             self.failed.push(Tried { provider: provider.to_owned(), outcome, reason, words });

@@ -9,8 +9,8 @@ use crate::proxy::telling::Telling;
 use crate::routing::{Candidate, Decision, Facts, Origin, Route, Tier};
 
 impl Dispatcher<'_> {
-    /// The candidates in the order of the strategy, and behind them, in its order too, those that have said that they do not
-    /// serve this. Those that it excludes are noted in the course.
+    /// The candidates in the order of the strategy, and behind them, in its order too, those that have said that they
+    /// do not serve this. The course notes those that it excludes.
     pub(super) fn ordered(
         &self,
         tier: Tier,
@@ -32,14 +32,14 @@ impl Dispatcher<'_> {
         if first.is_empty() || last.is_empty() {
             return self.decide((tier, seq), &candidates, course, story, now);
         }
-        // Asked about first, so that what is told of the decision is about those that are tried first.
+        // These are decided first, so that the explanation is about those that are tried first.
         let (last, now) = self.decide((tier, seq), &last, course, story, now);
         let (mut order, decided) = self.decide((tier, seq), &first, course, story, now);
         order.extend(last);
         (order, decided)
     }
 
-    /// Asks the strategy, at `now`, for the order of the candidates, and says when it had answered.
+    /// Asks the strategy, at `now`, for the order of the candidates; returns the order and the time of the answer.
     fn decide(
         &self,
         (tier, seq): (Tier, u32),
@@ -50,7 +50,7 @@ impl Dispatcher<'_> {
     ) -> (Vec<u32>, Instant) {
         let Job { endpoint, body, affinity, attributes, .. } = course.job;
         if endpoint.class == Class::Stored {
-            // The same provider each time, or what was stored today is not found tomorrow.
+            // It must be the same provider each time, or a thing stored today is not found tomorrow.
             return (Decision::default_order(candidates, Origin::Abstained).order, now);
         }
         let strategy = course.route.strategy();
@@ -97,7 +97,7 @@ impl Dispatcher<'_> {
     }
 }
 
-/// The decision for whoever wants to know why.
+/// The explanation of a decision.
 fn explain(route: &Route, tier: Tier, decision: &Decision) -> String {
     let text = |reason: u32| route.strategy().reason(reason).unwrap_or_else(|| format!("reason {reason}"));
     let of_each = |place: usize| decision.reasons.get(place).map(|&reason| format!("({})", text(reason)));
@@ -116,7 +116,7 @@ fn explain(route: &Route, tier: Tier, decision: &Decision) -> String {
     format!("strategy={strategy}; tier={tier}; order={order}{excluded}; reason={reason}")
 }
 
-/// The names of some targets, each with what there is to say of its place.
+/// The names of some targets, each with its explanation, if there is one.
 fn names(route: &Route, targets: &[u32], remark: impl Fn(usize) -> String) -> String {
     const SHOWN: usize = 10;
     let name = |(place, &index): (usize, &u32)| format!("{}{}", route.target(index).name, remark(place));

@@ -1,4 +1,4 @@
-//! Other models in place of one that could not be served, as the routes name them.
+//! Fallback models for one that could not be served, as the routes name them.
 
 use std::collections::VecDeque;
 
@@ -11,8 +11,8 @@ use crate::proxy::respond::ProxyError;
 use crate::proxy::telling::Telling;
 use crate::routing::{Outcome, Route};
 
-/// The models that a route names for the way in which a request ended, and that way in words; `None` when it ended well,
-/// or in a way for which there are none.
+/// The models that a route names for the way in which a request ended, and that way in words; `None` when it ended
+/// well, or in a way for which the route names none.
 fn instead<'r>(route: &'r Route, answered: Option<&Answered>) -> Option<(&'r [String], &'static str)> {
     match answered.map(|answered| answered.outcome) {
         None => Some((&route.fallbacks.on_failure, "all of its targets failed")),
@@ -23,8 +23,8 @@ fn instead<'r>(route: &'r Route, answered: Option<&Answered>) -> Option<(&'r [St
 }
 
 impl Dispatcher<'_> {
-    /// Goes on from how a course has ended, through the models that its route names for that, each on its own route, and
-    /// those that these name in turn. An answer that began it, such as a filter's refusal, stands when nobody does better.
+    /// Tries the models that the route names for the end of a course, each on its own route, and then those that their
+    /// routes name. If none of them does better, an answer that caused this stays, such as a filter's refusal.
     ///
     /// # Errors
     ///

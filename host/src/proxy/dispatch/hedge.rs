@@ -21,14 +21,15 @@ pub(super) struct Hedged {
     pub attempted: Attempted,
     /// Its place among the attempts, and its target.
     pub last: (usize, u32),
-    /// The other one, if it failed: its place, its target, and how.
+    /// The other one, if it failed: its place, its target, and its failure.
     pub failed: Option<(usize, u32, Failure)>,
     /// The targets that were tried beside the first.
     pub tried: Vec<u32>,
 }
 
 impl Dispatcher<'_> {
-    /// Makes an attempt, and when nothing has come of it for so long a second one at the next of `pending` that has a slot.
+    /// Makes an attempt. If it has no content after a while, makes a second one at the next of `pending` that has a
+    /// slot.
     pub(super) async fn hedge(
         &self,
         (at, index, permit): (usize, u32, Permit),
@@ -69,7 +70,7 @@ impl Dispatcher<'_> {
         if is_first {
             took(&attempted);
         } else if matches!(attempted, Attempted::Answered(_)) {
-            // It would have taken longer still.
+            // The first one would have taken even longer.
             hedging.took(began.elapsed());
         }
         match attempted {

@@ -1,22 +1,21 @@
-//! A client's path, made plain: which spellings mean the same, and which could mean something else to a provider than to
-//! this proxy and are refused.
+//! Normalises a client's path. Spellings that could mean something else to a provider than to this proxy are refused.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// A path of which only the endpoint is left.
+/// A normalised path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plain<'a> {
     /// Without leading and trailing slash, `v1/`, `openai/` and deployment; may be empty.
     pub endpoint: Cow<'a, str>,
-    /// The client wrote `/v1` or a deployment before it: every endpoint there is may follow.
+    /// True when the client wrote `/v1` or a deployment before it: any endpoint may follow.
     pub below_v1: bool,
     /// The deployment that an Azure SDK names, which is the model.
     pub deployment: Option<String>,
 }
 
-/// The number of times that a path is decoded to find dot segments: chained servers may decode as often.
+/// The number of times that a path is decoded to find dot segments, since a chain of servers may decode it as often.
 const DECODINGS: usize = 3;
 
 /// Reads a path; `None` when it could lead out of the provider's base URL.
@@ -39,7 +38,8 @@ pub(super) fn plain(path: &str) -> Option<Plain<'_>> {
             deployment = Some(name);
             rest = Cow::Owned(behind.to_owned());
         } else if let Some(behind) = after(&rest, "openai/").filter(|_| !below_v1) {
-            // Azure's SDKs ask so for what belongs to no deployment; what may follow is what may stand without `/v1`.
+            // Azure's SDKs use this prefix for endpoints of no deployment. The endpoints allowed behind it are those
+            // allowed without `/v1`.
             rest = behind;
             continue;
         } else {
@@ -49,7 +49,7 @@ pub(super) fn plain(path: &str) -> Option<Plain<'_>> {
     }
 }
 
-/// `text` behind `prefix`, without a copy where there was none.
+/// The part of `text` behind `prefix`, not copied if `text` was not.
 fn after<'a>(text: &Cow<'a, str>, prefix: &str) -> Option<Cow<'a, str>> {
     match text {
         Cow::Borrowed(text) => text.strip_prefix(prefix).map(Cow::Borrowed),
@@ -57,7 +57,7 @@ fn after<'a>(text: &Cow<'a, str>, prefix: &str) -> Option<Cow<'a, str>> {
     }
 }
 
-/// Without slashes at its ends and with single ones within, since clients join their base URL and the path literally.
+/// Removes slashes at both ends and doubled ones within, since clients join their base URL and the path literally.
 fn folded(path: &str) -> Cow<'_, str> {
     let path = path.trim_matches('/');
     if !path.contains("//") {
@@ -67,8 +67,8 @@ fn folded(path: &str) -> Cow<'_, str> {
     Cow::Owned(segments.join("/"))
 }
 
-/// Finds `.` and `..` between slashes and backslashes, however these and those are written. What follows a semicolon
-/// in a segment counts for nothing, as some servers have it.
+/// Finds `.` and `..` between slashes and backslashes, in any encoding of either. The part of a segment behind a
+/// semicolon is ignored, as some servers do.
 fn has_dot_segment(path: &str) -> bool {
     let mut decoded = Cow::Borrowed(path.as_bytes());
     for _ in 0..=DECODINGS {

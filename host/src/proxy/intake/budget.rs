@@ -1,5 +1,5 @@
-//! The memory that the bodies of all requests together may hold. What does not fit waits, first come first served, and is
-//! not read from the socket until it fits.
+//! The memory that the bodies of all requests together may hold. A body that does not fit waits, first come first
+//! served, and is not read from the socket until it fits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::proxy::respond::ProxyError;
 
-/// Memory is counted in pieces of so many bytes.
+/// The bytes of one unit in which memory is counted.
 const UNIT: usize = 1 << 10;
-/// A body whose length is not known takes so much to begin with, and when it has outgrown it as much as it may have.
+/// The bytes that a body of unknown length reserves at first. When it outgrows them, it reserves the most that it may
+/// have.
 const FIRST: usize = 256 << 10;
 
 /// The memory that all bodies share.
@@ -26,12 +27,12 @@ pub struct Budget {
 pub struct Reserved {
     permit: OwnedSemaphorePermit,
     budget: Budget,
-    /// The time at which it is given up.
+    /// The time at which a wait is given up.
     deadline: Instant,
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of this many bytes.
     pub fn new(bytes: usize) -> Self {
         let total = units(bytes).max(1);
         Self { units: Arc::new(Semaphore::new(total as usize)), total }
@@ -42,7 +43,7 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`ProxyError::Crowded`] when there is none within `patience`.
+    /// [`ProxyError::Crowded`] when there is no room within `patience`.
     pub async fn reserve(&self, announced: Option<u64>, patience: Duration) -> Result<Reserved, ProxyError> {
         let bytes = announced.map_or(FIRST, |length| usize::try_from(length).unwrap_or(usize::MAX));
         let deadline = Instant::now() + patience;
@@ -75,7 +76,7 @@ impl Reserved {
         Ok(())
     }
 
-    /// Gives back what a body of `bytes` does not need.
+    /// Returns the memory that a body of `bytes` does not need.
     pub fn shrink(&mut self, bytes: usize) {
         let spare = self.permit.num_permits().saturating_sub(units(bytes) as usize);
         drop(self.permit.split(spare));

@@ -1,7 +1,7 @@
-//! Which approach a request asks for.
+//! The approach that a request asks for.
 //!
 //! OptiLLM runs *approaches* such as `bon` or `moa` on top of a model. This proxy has only the two that forward the
-//! request as it is; whoever asks for another one is told so, since a plain answer would be a silently worse one.
+//! request as it is; a request for another one is refused, since a plain answer would be worse without saying so.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ pub enum Approach {
     /// Through the configured providers.
     #[default]
     Proxy,
-    /// Nothing at all, which here is the same.
+    /// OptiLLM's approach that does nothing, which is the same here.
     None,
 }
 
@@ -28,7 +28,7 @@ impl Approach {
         }
     }
 
-    /// The one of this name.
+    /// The approach of this name.
     fn named(name: &str) -> Option<Self> {
         match name {
             "proxy" => Some(Approach::Proxy),
@@ -57,7 +57,7 @@ impl FromStr for Approach {
     }
 }
 
-/// A name that is not an approach's.
+/// A name that belongs to no approach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown approach `{0}`, available are {available}", available = Approach::available())]
 pub struct UnknownApproach(String);
@@ -111,8 +111,8 @@ pub(super) struct Named<'a> {
 
 /// The approach, and the model without its prefix.
 ///
-/// Of `named`, which is in order of precedence, the first that is not empty counts. `auto` leaves the choice to the
-/// model's prefix, as it does in OptiLLM. Without any choice it is `default`.
+/// The first entry of `named` that is not empty counts; they are in order of precedence. `auto` leaves the choice to
+/// the model's prefix, as it does in OptiLLM. Without any choice it is `default`.
 pub(super) fn resolve<'m>(
     named: impl IntoIterator<Item = Named<'m>>,
     model: &'m str,
@@ -132,7 +132,8 @@ pub(super) fn resolve<'m>(
 /// The approach of the model's prefix, and the model without it.
 ///
 /// As in OptiLLM, all leading words that are approaches go, and the first of them counts. Unlike there, something
-/// always remains: `proxy-`, like `proxy` itself, is a model. `chosen`: a prefix does not count, and only goes.
+/// always remains: `proxy-`, like `proxy` itself, is a model. With `chosen`, a prefix is only removed and does not
+/// count.
 fn strip(mut model: &str, chosen: bool) -> Result<(Option<Approach>, &str), BodyError> {
     let mut first = None;
     while let Some((word, rest)) = model.split_once('-')

@@ -8,7 +8,7 @@ use super::text;
 /// The first of the messages in the list at `at`, up to and with the first one of a user, but at most `limit` bytes; of
 /// anything else than a list of messages, its first bytes.
 ///
-/// Each turn sends all turns before it once more: what stands before the first answer never changes.
+/// Each turn sends all earlier turns again: the part before the first answer never changes.
 pub(super) fn beginning(bytes: &[u8], at: Range<usize>, limit: usize) -> &[u8] {
     let whole = at.end.min(at.start.saturating_add(limit));
     let Some(bytes) = bytes.get(..whole) else { return b"" };

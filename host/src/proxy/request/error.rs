@@ -20,7 +20,7 @@ pub enum BodyError {
         /// The byte found there; none at the end of the body.
         found: Option<u8>,
     },
-    /// Not even text.
+    /// Not UTF-8.
     #[error("The request body is not valid UTF-8, at byte {at}.")]
     Utf8 {
         /// Offset of the first byte that is not UTF-8.
@@ -41,7 +41,8 @@ pub enum BodyError {
         /// The key, with `extra_body.` before it if it stands there.
         param: &'static str,
     },
-    /// Which of the two counts differs from parser to parser, so the provider might see another one than the proxy.
+    /// A key is there twice. Parsers differ in which of the two counts, so the provider might see another one than the
+    /// proxy.
     #[error("The request body has `{key}` more than once.")]
     Duplicate {
         /// The key, unescaped and shortened.
@@ -81,12 +82,12 @@ impl BodyError {
         }
     }
 
-    /// That `key` stands there twice.
+    /// The error for a `key` that is there twice.
     pub(super) fn duplicate(key: &[u8]) -> Self {
         BodyError::Duplicate { key: shorten(&String::from_utf8_lossy(key)) }
     }
 
-    /// That `asked` is not available.
+    /// The error for an approach that is not available.
     pub(super) fn unavailable(asked: &str, param: &'static str) -> Self {
         BodyError::ApproachUnavailable { asked: shorten(asked), param }
     }

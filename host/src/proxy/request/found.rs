@@ -37,7 +37,7 @@ pub(super) struct Found {
     pub(super) cuts: Vec<Edit>,
     /// The largest limit of the answer's tokens.
     pub(super) max_tokens: u32,
-    /// The texts that are no words.
+    /// The long texts that are base64.
     pub(super) opaque: Opaque,
     /// See [`Scanner::escaped_letter`].
     pub(super) escaped_letter: bool,
@@ -67,7 +67,7 @@ impl Found {
         let mut removal = Removal::default();
         let mut inner = Vec::new();
         let mut is_other_case = false;
-        // Of the complaints, one about the whole comes before one about a member.
+        // A problem of the whole is reported before one of a member.
         let mut complaint = Ok(());
         while let Some(member) = members.next()? {
             let key = text::unescape(&bytes[member.key.clone()]);

@@ -20,12 +20,12 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// None yet.
+    /// No keys yet.
     pub(super) fn new() -> Self {
         Keys { hasher: RandomState::new(), few: [(0, 0); FEW], count: 0, many: Vec::new() }
     }
 
-    /// Takes note of the unescaped `key`, whose opening quote stands at the offset `at`.
+    /// Takes note of the unescaped `key`, whose opening quote is at the offset `at`.
     pub(super) fn note(&mut self, key: &[u8], at: usize) {
         let entry = (self.hasher.hash_one(key), at);
         if let Some(slot) = self.few.get_mut(self.count) {

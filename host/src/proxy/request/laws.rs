@@ -1,6 +1,6 @@
 //! Laws that hold for all bodies: what is accepted is exactly JSON, and splicing keeps every other byte.
 //!
-//! `serde_json` judges. What differs on purpose: nesting beyond the limit, keys that repeat, and surrogates without
+//! `serde_json` judges. These differ on purpose: nesting beyond the limit, keys that repeat, and surrogates without
 //! their partner, which the grammar allows and which `serde_json` accepts only where it builds no string.
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ fn scans(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok() && scanner.value(MAX_DEPTH).and_then(|_| scanner.end()).is_ok()
 }
 
-/// The same of `serde_json`, which here builds nothing either.
+/// The same for `serde_json`, which builds nothing here either.
 fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(bytes).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Single members of a JSON body, for what the configuration names: affinity and attributes.
+//! Single members of a JSON body, which the configuration names for affinity and attributes.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,7 +22,7 @@ impl RequestBody {
         self.bytes.get(found?)
     }
 
-    /// The value of such a member in words: a text, or a number or boolean as it is written; `None` for anything else.
+    /// The value of such a member as text: a string, or a number or boolean as it is written; `None` for anything else.
     pub fn said(&self, path: &str) -> Option<Cow<'_, str>> {
         let value = self.member(path)?;
         if let Some(text) = text::within(value, &(0..value.len())) {
@@ -44,7 +44,7 @@ pub(super) fn member(bytes: &[u8], at: usize, wanted: &[u8]) -> Option<Range<usi
     None
 }
 
-/// The id that a value is, or has.
+/// The id in a value: the value itself, or its member `id`.
 pub(super) fn id_in(bytes: &[u8], value: &Range<usize>) -> Option<Range<usize>> {
     match bytes.get(value.start)? {
         b'"' => Some(value.clone()),

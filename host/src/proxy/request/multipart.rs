@@ -1,8 +1,8 @@
 //! Finds the small fields of a form between its files (`multipart/form-data`,
 //! [RFC 7578](https://www.rfc-editor.org/rfc/rfc7578)).
 //!
-//! A form is passed on whatever it looks like, so nothing here is an error: what cannot be read has no fields. A crate
-//! for forms would stream and copy the parts; here only offsets are wanted.
+//! A form is passed on whatever it looks like, so nothing here is an error: a form that cannot be read has no fields. A
+//! crate for forms would stream and copy the parts; here only offsets are wanted.
 
 use std::ops::Range;
 
@@ -20,13 +20,13 @@ pub(super) struct Field {
     pub(super) content: Range<usize>,
 }
 
-/// A form has no use for more fields; a hostile one could have millions of empty parts.
+/// The most fields that are read; a hostile form could have millions of empty parts.
 const MAX_PARTS: usize = 10_000;
 
-/// A name longer than this is none of ours.
+/// The longest name that is compared; ours are shorter.
 const MAX_NAME: usize = 64;
 
-/// Those fields of the form that `wanted` wants by name, up to where the form stops making sense.
+/// The fields of the form whose names `wanted` accepts, up to the place where the form stops making sense.
 pub(super) fn fields(bytes: &[u8], content_type: &str, wanted: impl Fn(&str) -> bool) -> Vec<Field> {
     let mut fields = Vec::new();
     let Some(boundary) = boundary(content_type) else { return fields };

@@ -1,5 +1,5 @@
-//! OptiLLM's own keys in a JSON body, at its top level or in an `extra_body` that a client sent literally: what they say,
-//! and how to take them out.
+//! OptiLLM's own keys in a JSON body, at its top level or in an `extra_body` that a client sent literally: their
+//! values, and the edits that remove them.
 //!
 //! Python's SDK merges `extra_body` into the top level; with `curl`, and in the specification's examples, it arrives.
 
@@ -20,7 +20,7 @@ pub(super) enum OptiKey {
     ProxyWrap,
     /// `wrapped_approach`: another name for it.
     WrappedApproach,
-    /// `wrap`: and another.
+    /// `wrap`: a third name for it.
     Wrap,
 }
 
@@ -59,7 +59,8 @@ pub(super) struct OptiKeys {
 }
 
 impl OptiKeys {
-    /// Those in the `extra_body` whose value begins at `at`, and how to take them out; none if it is not an object.
+    /// The keys in the `extra_body` whose value begins at `at`, and the edits that remove them; none if it is not an
+    /// object.
     pub(super) fn in_extra_body(bytes: &[u8], at: usize) -> Result<(Self, Removed), BodyError> {
         let mut opti = OptiKeys::default();
         let mut removal = Removal::default();

@@ -1,4 +1,4 @@
-//! The words that the user said last, for strategies that were granted them.
+//! The last message of the user, for strategies that were granted it.
 
 use std::ops::Range;
 

@@ -38,7 +38,7 @@ pub(in crate::proxy) struct Scanner<'a> {
     /// True when a `\u` escape stood for one of `a`-`z` or `_`, which no serialiser writes: only then can one of the
     /// words that matter here be present without being found as plain bytes.
     pub(in crate::proxy) escaped_letter: bool,
-    /// The texts that are no words.
+    /// The long texts that are base64.
     pub(in crate::proxy) opaque: Opaque,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Scanner<'a> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.expected("the end of the body")) }
     }
 
-    /// Skips one value, which must begin here and may nest `depth` deep, and says where it stands.
+    /// Skips one value, which must begin here and may nest `depth` deep; returns its range.
     pub(in crate::proxy) fn value(&mut self, depth: usize) -> Result<Range<usize>, BodyError> {
         let start = self.at;
         let mut open = Open::new(depth);
@@ -134,7 +134,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Skips a key and its colon to the first byte of the value, and says where the text of the key stands.
+    /// Skips a key and its colon to the first byte of the value; returns the range of the key's text.
     fn key(&mut self, expected: &'static str) -> Result<Range<usize>, BodyError> {
         if self.peek() != Some(b'"') {
             return Err(self.expected(expected));
@@ -149,7 +149,7 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Skips a string, whose opening quote stands here, and says where its text stands.
+    /// Skips a string, whose opening quote is here; returns the range of its text.
     pub(in crate::proxy) fn string(&mut self) -> Result<Range<usize>, BodyError> {
         self.at += 1;
         let start = self.at;
@@ -246,7 +246,7 @@ struct Open {
 }
 
 impl Open {
-    /// Nothing is open; `limit` may be.
+    /// A stack with nothing open, and room for `limit`.
     fn new(limit: usize) -> Self {
         Open { bits: [0; MAX_DEPTH / 64], count: 0, limit: limit.min(MAX_DEPTH) }
     }
@@ -286,7 +286,7 @@ pub(in crate::proxy) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Of the object whose `{` stands at the offset `at`; none if something else stands there.
+    /// The members of the object whose `{` is at the offset `at`; none if there is something else.
     pub(in crate::proxy) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
         (bytes.get(at) == Some(&b'{')).then(|| Members { scanner: Scanner::new(bytes, at + 1), begun: false })
     }
@@ -322,7 +322,7 @@ pub(in crate::proxy) struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// Of the array whose `[` stands at the offset `at`; none if something else stands there.
+    /// The elements of the array whose `[` is at the offset `at`; none if there is something else.
     pub(in crate::proxy) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
         (bytes.get(at) == Some(&b'[')).then(|| Elements { scanner: Scanner::new(bytes, at + 1), begun: false })
     }

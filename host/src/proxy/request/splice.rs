@@ -16,7 +16,7 @@ pub(super) struct Edit {
 }
 
 impl Edit {
-    /// That `at` goes.
+    /// An edit that removes `at`.
     pub(super) fn cut(at: Range<usize>) -> Self {
         Edit { at, with: String::new() }
     }
@@ -32,7 +32,7 @@ pub(super) fn apply<const N: usize>(
     if edits.is_empty() {
         return (bytes, marks);
     }
-    // What only adds comes before what goes from the same place on.
+    // An edit that only adds comes before one that removes from the same place.
     edits.sort_unstable_by_key(|edit| (edit.at.start, edit.at.end));
     let more: usize = edits.iter().map(|edit| edit.with.len()).sum();
     let less: usize = edits.iter().map(|edit| edit.at.len()).sum();
@@ -59,7 +59,7 @@ pub(super) fn apply<const N: usize>(
     (Bytes::from(edited), marks)
 }
 
-/// Takes members out of an object so that JSON remains: which commas go with them.
+/// Removes members from an object with the right commas, so that it stays JSON.
 ///
 /// A member goes with everything from the end of the one kept before it; those before the first that is kept go with
 /// everything up to its key.
@@ -74,7 +74,7 @@ pub(super) struct Removal {
 }
 
 impl Removal {
-    /// The next member stays.
+    /// Keeps the next member.
     pub(super) fn keep(&mut self, member: &Member) {
         if let Some(leading) = self.leading.take() {
             self.cuts.push(Edit::cut(leading.start..member.start()));
@@ -82,7 +82,7 @@ impl Removal {
         self.kept = Some(member.value.end);
     }
 
-    /// The next member goes.
+    /// Removes the next member.
     pub(super) fn remove(&mut self, member: &Member) {
         match (self.kept, &mut self.leading) {
             (Some(kept), _) => {

@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// In each of eight bytes a one.
+/// A one in each of eight bytes.
 const ONES: u64 = 0x0101_0101_0101_0101;
-/// In each of eight bytes the highest bit.
+/// The highest bit in each of eight bytes.
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// The offset of the first byte from `at` on that a string cannot simply contain: a quote, a backslash or a control

@@ -1,22 +1,22 @@
-//! About how many tokens a request has, from what one pass over its body shows.
+//! Estimates how many tokens a request has, in one pass over its body.
 //!
-//! A tokenizer would take longer than all else that is done for a request. What is wanted of the figure is to tell a short
-//! prompt from a long one, and a quarter of the bytes does, but for images and files: as base64 they have many bytes and, as
-//! models count them, few tokens.
+//! A tokenizer would take longer than everything else that is done for a request. The figure has to tell a short prompt
+//! from a long one, and a quarter of the bytes does that, except for images and files: as base64 they have many bytes
+//! but, as models count them, few tokens.
 
-/// The bytes of a text that is looked at as one that may be base64.
+/// The least bytes of a text that may be base64.
 pub(super) const LONG: usize = 1024;
 
-/// The bytes by which such a text is told.
+/// The bytes at the beginning by which such a text is recognised.
 const TOLD_BY: usize = 128;
 
-/// Bytes of a token, of prose in European languages and of code.
+/// The bytes of a token, in prose of European languages and in code.
 const BYTES: usize = 4;
 
 /// The tokens of an image or a file: about those of a picture of 1024 by 1024.
 const IMAGE: usize = 1000;
 
-/// The texts in a body that are no words but base64.
+/// The texts in a body that are base64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::proxy) struct Opaque {
     texts: usize,
@@ -24,7 +24,7 @@ pub(in crate::proxy) struct Opaque {
 }
 
 impl Opaque {
-    /// Counts a long text, if it is one of these.
+    /// Counts a long text if it is base64.
     #[cold]
     pub(super) fn note(&mut self, text: &[u8]) {
         let beginning = &text[..text.len().min(2 * TOLD_BY)];
@@ -42,7 +42,7 @@ impl Opaque {
     }
 }
 
-/// About how many tokens a JSON body of so many bytes has.
+/// The estimated tokens of a JSON body with this many bytes.
 pub(super) fn estimate(bytes: usize, opaque: Opaque) -> u32 {
     let tokens = bytes.saturating_sub(opaque.bytes) / BYTES + opaque.texts * IMAGE;
     u32::try_from(tokens).unwrap_or(u32::MAX)

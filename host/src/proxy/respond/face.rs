@@ -19,7 +19,7 @@ pub(super) struct Face {
     pub kind: Cow<'static, str>,
     /// The name of the error in metrics and logs.
     pub code: &'static str,
-    /// The code that the client is told in its place.
+    /// The code for the client, if that is another one.
     pub their_code: Option<String>,
     pub param: Option<String>,
     pub message: String,
@@ -248,7 +248,7 @@ impl Face {
 fn list(tried: &[Tried]) -> String {
     let mut text = String::new();
     for Tried { provider, reason, .. } in tried {
-        // What providers say has commas of its own.
+        // Texts of providers have commas of their own.
         let between = if text.is_empty() { "" } else { "; " };
         // Writing to a String cannot fail.
         let _ = write!(text, "{between}{provider} {reason}");

@@ -20,7 +20,7 @@ pub fn interruption(reader: &Reader, provider: &str, reason: &str) -> Bytes {
 /// An error as the last event of a stream, behind `events` of them.
 pub(super) fn error_frame(protocol: Protocol, events: u64, message: &str, kind: &str, code: &str) -> Bytes {
     match protocol {
-        // No name: openai-node reads named events otherwise.
+        // Without a name, since openai-node reads named events differently.
         Protocol::Chat | Protocol::Completions | Protocol::Other => {
             let error = error_json(message, kind, None, code);
             [b"data: ", &error[..], b"\n\n"].concat().into()
@@ -41,7 +41,8 @@ pub(super) fn error_frame(protocol: Protocol, events: u64, message: &str, kind: 
 /// The code of [`late_answer`].
 pub const LATE_ANSWER: &str = "late_answer";
 
-/// An answer that is no stream where the head of one has gone out: its own error in the form of one, or what is the matter.
+/// The error frame for an answer that is no stream, after the head of a stream has gone out: the answer's own error, or
+/// a description.
 pub fn late_answer(protocol: Protocol, provider: &str, status: StatusCode, body: &[u8]) -> Bytes {
     let body = serde_json::from_slice::<Value>(body).unwrap_or(Value::Null);
     let error = body.get("error").unwrap_or(&body);

@@ -1,9 +1,9 @@
 //! A stream whose head goes out before it is known who will answer.
 //!
-//! A client that waits hears of it: when a provider has begun a stream and said nothing worth passing on for a second, or
-//! when there was no sign of life from anyone for `server.keep_alive`, the head goes out, and comments after it. The
-//! course of the request then goes on within the body of the response: providers are still tried one after the other
-//! until one has something to say, and the last failure becomes an error frame.
+//! The head goes out early, followed by comments, when a provider has begun a stream and sent no content for a second,
+//! or when there was no sign of life from any provider for `server.keep_alive`. The course of the request then goes on
+//! within the body of the response: providers are still tried one after the other until one has something to say, and
+//! the last failure becomes an error frame.
 //!
 //! A client that leaves drops the body, and with it the course, as it drops the handler before.
 
@@ -31,7 +31,7 @@ use crate::proxy::respond::{self, ProxyError};
 use crate::proxy::telling::Telling;
 use crate::proxy::{Proxy, headers};
 
-/// The head and comments are held for so long.
+/// The time for which the head and comments are held back.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A request on its way to an answer, with its story in the log.
@@ -49,8 +49,8 @@ pub fn course(proxy: Arc<Proxy>, generation: Arc<Generation>, job: Job, mut stor
     })
 }
 
-/// Follows the course of a request for a stream, admitted at `since`, to its end, or until its client is to hear of it:
-/// then `None`.
+/// Follows the course of a request for a stream, admitted at `since`, to its end, or until the head is due: then
+/// `None`.
 pub async fn follow(
     course: &mut Course,
     signs: &Signs,
@@ -98,11 +98,11 @@ pub struct Early {
 }
 
 enum Stage {
-    /// Nobody has anything to say yet.
+    /// No provider has content yet.
     Choosing(Course),
     /// A provider answers.
     Relaying(Box<Relay>),
-    /// It is over; the story is kept until the body is sent.
+    /// The course is over; the story is kept until the body is sent.
     Over(#[expect(dead_code, reason = "held for its Drop alone")] Box<Telling>),
 }
 
@@ -114,7 +114,7 @@ impl Early {
         Self { stage: Stage::Choosing(course), signs, protocol, alive, timer, ways }
     }
 
-    /// The answer whose body it is, naming who is being asked, after how many attempts.
+    /// The answer with this body; its head names the provider that is being asked, and the number of attempts.
     pub fn begin(self, (provider, attempts): (Option<HeaderValue>, usize)) -> Response<Reply> {
         let mut response = Response::new(Reply::Early(Box::new(self)));
         let headers = response.headers_mut();
@@ -129,7 +129,7 @@ impl Early {
         response
     }
 
-    /// Goes on with what the course came to: with a provider's events, or with an error, which is given.
+    /// Goes on with the result of the course: a provider's events, or an error frame, which is returned.
     fn arrive(&mut self, (mut story, answered): Arrived) -> Option<Bytes> {
         let now = Instant::now();
         let Answered { status, content, outcome, .. } = match answered {

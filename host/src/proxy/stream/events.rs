@@ -1,9 +1,9 @@
 //! Cuts the bytes of a `text/event-stream` into whole events.
 //!
 //! An event is handed on when its blank line has come and not before, so that whatever happens to the provider, its
-//! client never sees half of one. What comes in whole events passes without a copy; the beginning of one that is torn is
-//! kept until its rest is there. Each byte is looked at once, however it is cut. Format: WHATWG HTML, "Server-sent
-//! events"; lines end in LF, CR LF or CR.
+//! client never sees half of one. Whole events pass without a copy; the beginning of a torn one is kept until its rest
+//! is there. Each byte is looked at once, however it is cut. Format: WHATWG HTML, "Server-sent events"; lines end in
+//! LF, CR LF or CR.
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
@@ -11,8 +11,8 @@ use std::ops::{ControlFlow, Range};
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
-/// A larger event is an error of the provider. The largest that are meant, `response.completed` with several pictures in
-/// base64, have a few MiB; this much may be held for every stream in flight.
+/// The largest event; a larger one is an error of the provider. The largest real ones, `response.completed` with
+/// several pictures in base64, have a few MiB; this much may be held for every stream in flight.
 pub const MAX_EVENT: usize = 16 << 20;
 
 /// May stand at the very beginning.
@@ -38,7 +38,7 @@ impl<'a> Event<'a> {
         Self { text: data, name: name.as_bytes(), first: data, data_lines: 1, is_comment: false }
     }
 
-    /// All of it.
+    /// The whole event.
     pub fn text(&self) -> &'a [u8] {
         self.text
     }
@@ -71,7 +71,7 @@ pub struct EventCutter {
     pending: BytesMut,
     /// Its lines. Places are counted from its beginning.
     open: Open,
-    /// The first line has ended.
+    /// True when the first line has ended.
     begun: bool,
 }
 
@@ -87,13 +87,13 @@ struct Open {
     name: Range<usize>,
     data: Range<usize>,
     data_lines: usize,
-    /// It has lines that are no comments.
+    /// True when it has lines that are no comments.
     has_fields: bool,
 }
 
 impl EventCutter {
-    /// Takes the next piece and gives what is whole, calling `each` for every event in it. After an event to which `each`
-    /// says `Break` the stream is over: what follows is dropped.
+    /// Takes the next piece and returns the whole events, calling `each` for every one of them. After an event to which
+    /// `each` says `Break` the stream is over: what follows is dropped.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl EventCutter {
             && (*data_lines > 0 || self.pending[*line..].starts_with(b"data:"))
     }
 
-    /// True when a line can be put between what was given and what is to come: not between CR and LF.
+    /// True when a line can be inserted here: not between CR and LF.
     pub fn is_at_boundary(&self) -> bool {
         !self.pending.is_empty() || !self.open.after_cr
     }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Cuts a stream that comes in these pieces: what the cutter gives, and each event's name and data.
+    /// Cuts a stream that comes in these pieces; returns the cutter's output, and each event's name and data.
     fn cut(pieces: &[&[u8]]) -> (Vec<u8>, Vec<(String, String)>) {
         let (mut cutter, mut given, mut events) = (EventCutter::default(), Vec::new(), Vec::new());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,4 +1,4 @@
-//! The pieces that a provider sends: small ones together, and never so many at once that others wait for their turn.
+//! Joins small pieces that a provider sends, and gives other tasks their turn after a number of pieces.
 
 use std::task::{Context, Poll};
 
@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::provider::client::{AnswerBody, AttemptError};
 
-/// Pieces of at most this size are put together,
+/// Pieces of at most this size are joined.
 const SMALL: usize = 2 << 10;
-/// up to this size.
+/// Joined pieces grow to at most this size.
 const GATHERED: usize = 16 << 10;
 /// The number of pieces that are taken before other tasks get their turn: a provider can send them without end.
 const TURN: usize = 64;
@@ -16,7 +16,7 @@ const TURN: usize = 64;
 /// Takes pieces from the body of an answer.
 pub struct Pieces {
     source: AnswerBody,
-    /// The piece behind those that were given as one.
+    /// The piece behind the last joined ones.
     behind: Option<Option<Result<Bytes, AttemptError>>>,
     /// The last piece came without waiting, so there may be more.
     in_burst: bool,
@@ -30,15 +30,15 @@ impl Pieces {
         Self { source, behind: None, in_burst: false, turn: TURN }
     }
 
-    /// Wants no more; see [`AnswerBody::retire`].
+    /// Ends the reading; see [`AnswerBody::retire`].
     pub fn retire(self) {
         if self.behind.is_none() {
             self.source.retire();
         }
     }
 
-    /// The next piece, `None` at the end. Small ones that have already arrived come as one: what the server does for each
-    /// costs more than the copy. The first piece of a burst goes alone, as nearly always no other is there.
+    /// The next piece, `None` at the end. Small ones that have already arrived are joined: the server's work for each
+    /// costs more than the copy. The first piece of a burst goes alone, as there is nearly never another one yet.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, AttemptError>>> {
         if self.turn == 0 {
             self.turn = TURN;

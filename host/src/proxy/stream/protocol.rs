@@ -1,7 +1,6 @@
-//! The meaning of each endpoint's events: the one table of what is content, what an error, and what the end.
+//! The meaning of each endpoint's events, in one table: content, error or end.
 //!
-//! The source of a row stands beside it. Whoever adds an endpoint adds its rows here, and the form of its error frame
-//! in
+//! Each row has its source beside it. To add an endpoint, add its rows here, and the form of its error frame in
 //! `respond::frame`.
 
 use std::sync::LazyLock;
@@ -30,7 +29,7 @@ pub enum Protocol {
 /// The meaning of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
-    /// A comment: somebody is there.
+    /// A comment: a sign of life.
     Comment,
     /// The same as an event: a ping, or one without data.
     Ping,
@@ -38,9 +37,9 @@ pub enum Sort {
     Prelude,
     /// Something that was generated.
     Content,
-    /// The last of it: a clean end may follow.
+    /// The last content: a clean end may follow.
     Finish,
-    /// The end, which carries all that was generated.
+    /// The end, which contains everything that was generated.
     Completed,
     /// The end. With nothing before it, nothing was generated.
     End,
@@ -117,7 +116,7 @@ impl Protocol {
         self != Self::Other
     }
 
-    /// Judges an event to the letter: for those before the first content.
+    /// Judges an event exactly, as is needed before the first content.
     pub fn judge(self, event: &Event<'_>) -> Sort {
         if event.is_comment {
             return Sort::Comment;
@@ -143,7 +142,7 @@ impl Protocol {
         }
     }
 
-    /// The same behind the first content, where preludes are content as well: looks no closer than it must.
+    /// Judges an event after the first content, where preludes are content as well, and looks no closer than it must.
     pub fn glance(self, event: &Event<'_>) -> Sort {
         static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
         if event.is_comment {
@@ -214,7 +213,7 @@ fn of_chunk(data: &Value) -> Sort {
         return Sort::Error;
     }
     let Some(choices) = data.get("choices") else {
-        // Not the API's form: passed on rather than judged. LiteLLM and others have pings of their own.
+        // Not in the API's form, so it is passed on. LiteLLM and others have pings of their own.
         let ping = data.get("type").and_then(Value::as_str) == Some("ping");
         return if ping { Sort::Ping } else { Sort::Content };
     };
@@ -223,8 +222,9 @@ fn of_chunk(data: &Value) -> Sort {
     if choices.iter().any(|choice| choice.get("finish_reason").is_some_and(says)) {
         return Sort::Finish;
     }
-    // `content`, `reasoning` and `reasoning_content` (DeepSeek, vLLM), `tool_calls`, `function_call`, `audio`, `refusal`, and
-    // what will be invented: whatever a delta holds but its role. Most servers begin with the role and an empty text.
+    // `content`, `reasoning` and `reasoning_content` (DeepSeek, vLLM), `tool_calls`, `function_call`, `audio`,
+    // `refusal`, and fields yet to be invented: anything in a delta except its role. Most servers begin with the role
+    // and an empty text.
     let generated = choices.iter().any(|choice| {
         let delta = ["delta", "message"].iter().find_map(|key| choice.get(key)).and_then(Value::as_object);
         let holds = delta.is_some_and(|delta| delta.iter().any(|(key, value)| key != "role" && says(value)));
@@ -240,7 +240,7 @@ fn is_error(data: &Value) -> bool {
         || ["object", "type"].iter().any(|key| data.get(key).and_then(Value::as_str) == Some("error"))
 }
 
-/// True when there is anything in a value.
+/// True when a value is not empty.
 fn says(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -265,7 +265,7 @@ fn has_finish_reason(data: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Judged, and glanced at, which may tell apart less.
+    /// The exact judgement, and the quick one, which may distinguish less.
     fn sort(protocol: Protocol, name: &str, data: &str) -> Sort {
         let event = Event::new(name, data.as_bytes());
         let (judged, glanced) = (protocol.judge(&event), protocol.glance(&event));

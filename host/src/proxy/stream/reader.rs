@@ -1,6 +1,6 @@
-//! Reads a stream along: what of it can be passed on, and how far it has come.
+//! Follows a stream: which part of it can be passed on, and how far it has come.
 //!
-//! Pure: pieces in, whole events out. The opening of a stream and the relay both go by it.
+//! Pure: pieces in, whole events out. The opening of a stream and the relay both use it.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::events::{Event, EventCutter, Oversized};
 use super::protocol::{Protocol, Sort};
 
-/// More than an error takes to say what it says.
+/// The most bytes of an error that are kept, which is more than any needs.
 const MAX_ERROR: usize = 16 << 10;
 
 /// The progress of a stream.
@@ -17,9 +17,9 @@ const MAX_ERROR: usize = 16 << 10;
 pub struct Progress {
     /// Something was generated.
     pub content: bool,
-    /// It said that nothing more will be: a clean end may follow.
+    /// It has announced its end: a clean end may follow.
     pub finished: bool,
-    /// True when the stream told of an error.
+    /// True when the stream reported an error.
     pub failed: bool,
     /// Its end marker has come. What follows is no part of it.
     pub ended: bool,
@@ -32,7 +32,7 @@ pub struct Fed {
     pub whole: Bytes,
     /// True when at least one byte of an event's data came; comments and pings have none.
     pub moved: bool,
-    /// There are comments in `whole`.
+    /// True when there are comments in `whole`.
     pub comments: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct Reader {
     cutter: EventCutter,
     progress: Progress,
     events: u64,
-    /// The error that the stream told of in place of an answer.
+    /// The error that the stream reported in place of an answer.
     error: Vec<u8>,
 }
 
@@ -78,7 +78,7 @@ impl Reader {
         self.progress.finished || self.progress.ended || !self.protocol.says_when_complete()
     }
 
-    /// True when a line of our own can be put behind what was given.
+    /// True when a line of our own can be put behind the output so far.
     pub fn is_at_boundary(&self) -> bool {
         self.cutter.is_at_boundary()
     }
@@ -110,8 +110,8 @@ impl Reader {
         Ok(fed)
     }
 
-    /// Takes note of a clean end, which may stand for the blank line of the last event: gives the rest of that if it is
-    /// one, rather than half of one.
+    /// Takes note of a clean end, which may take the place of the last event's blank line: returns the rest of that
+    /// event if it is whole.
     pub fn close(&mut self) -> Option<Bytes> {
         if self.progress.is_over() {
             return None;
@@ -133,7 +133,7 @@ impl Reader {
     }
 }
 
-/// True when an event's data is all there: `[DONE]`, or one JSON text.
+/// True when an event's data is complete: `[DONE]`, or one JSON text.
 fn says_all(event: &Event<'_>) -> bool {
     let data = event.data();
     let json = serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok();
@@ -164,7 +164,7 @@ impl Progress {
         if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// True when nothing that follows counts. An error in place of an answer is none that could be gone on with.
+    /// True when nothing that follows counts, such as after an error in place of an answer.
     fn is_over(self) -> bool {
         self.ended || (self.failed && !self.content)
     }

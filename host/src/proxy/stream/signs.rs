@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 
 use super::reader;
 
-/// Comments beyond are dropped: they say nothing but that somebody is there.
+/// The most bytes of comments that are kept; more are dropped, as they are only signs of life.
 const MAX_COMMENTS: usize = 16 << 10;
 
-/// Between the attempts of one request and its client.
+/// The signs of life from the attempts of one request to its client.
 #[derive(Debug, Default)]
 pub struct Signs(Mutex<State>);
 
@@ -59,20 +59,20 @@ impl Signs {
         self.0.lock().begun
     }
 
-    /// True when the client sees what is left here.
+    /// True when the client sees these signs.
     pub fn are_shown(&self) -> bool {
         self.0.lock().shown
     }
 
-    /// The client sees what is left here from now on. Who is being asked at this moment, if a header can name it, and how
-    /// many have been.
+    /// The client sees these signs from now on. Returns the provider that is being asked, if a header can name it, and
+    /// the number of attempts.
     pub fn show(&self) -> (Option<HeaderValue>, usize) {
         let mut state = self.0.lock();
         state.shown = true;
         (state.provider.clone(), state.attempts)
     }
 
-    /// The comments that have been left since the last time.
+    /// The comments since the last call.
     pub fn take_comments(&self) -> Option<Bytes> {
         let comments = self.0.lock().comments.split();
         (!comments.is_empty()).then(|| comments.freeze())
