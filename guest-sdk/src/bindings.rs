@@ -1,5 +1,5 @@
 //! The Rust code generated from `wit/`. Private to the SDK: authors see its plain records under the names of `lib.rs`,
-//! and never the generated functions, so that the contract can move underneath them.
+//! and never the generated functions, so that the contract can change beneath them.
 //!
 //! `wit` is a link to the repository's `wit/`, which `cargo package` follows: a published crate carries its contract.
 

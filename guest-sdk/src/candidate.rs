@@ -1,5 +1,5 @@
-//! The candidates of one request, as the strategy sees them: what the host said once about each target, joined without
-//! copying with what it measures now.
+//! The candidates of one request, as the strategy sees them: the facts about each target from the start, joined without
+//! copying with the measurements of this moment.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -30,17 +30,18 @@ impl<'a> Candidate<'a> {
         &self.target.provider
     }
 
-    /// The model that the provider is asked for, as it calls it; empty where that follows from what the client asks for.
+    /// The provider's name of the model that it is asked for; empty if that depends on the client's request.
     pub fn model(self) -> &'a str {
         &self.target.model
     }
 
-    /// The tokens that a request and its answer may have together; `None` when the configuration does not say.
+    /// The most tokens that a request and its answer may have together; `None` when the configuration does not say.
     pub fn context(self) -> Option<u32> {
         (self.target.context > 0).then_some(self.target.context)
     }
 
-    /// True when so many tokens, of a request and its answer together, fit into its context; also true when that is not known.
+    /// True when this many tokens, of a request and its answer together, fit into its context; also true when the
+    /// context is not known.
     pub fn has_room_for(self, tokens: u32) -> bool {
         self.context().is_none_or(|context| tokens <= context)
     }
@@ -91,7 +92,7 @@ impl<'a> Candidate<'a> {
     }
 
     /// Moving average of the time to the first byte of an answer; `None` until an attempt has succeeded. `None` sorts
-    /// before every latency, so that sorting by it tries what is not known yet.
+    /// before every latency, so that sorting by it tries targets that are not known yet.
     pub fn latency(self) -> Option<Duration> {
         (self.facts.latency_us > 0).then(|| Duration::from_micros(self.facts.latency_us.into()))
     }
@@ -118,7 +119,7 @@ impl<'a> Candidate<'a> {
 pub struct Candidates<'a> {
     targets: &'a [Target],
     facts: Cow<'a, [wit::Candidate]>,
-    /// Those that were left out.
+    /// The targets that were left out.
     excluded: Vec<TargetIndex>,
 }
 
@@ -138,7 +139,7 @@ impl<'a> Candidates<'a> {
         self.facts.is_empty()
     }
 
-    /// Goes through them in the order of the configuration.
+    /// Iterates over them in the order of the configuration.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Candidate<'a>> + Clone + use<'a, '_> {
         let targets = self.targets;
         self.facts.iter().map(move |facts| of(targets, facts))
@@ -149,11 +150,12 @@ impl<'a> Candidates<'a> {
         self.iter().find(|candidate| candidate.index() == index)
     }
 
-    /// Leaves out those for which `keep` does not hold, for good: the host tries them never, for this request, not even as a
-    /// last resort. What is asked of the result is spread over the others alone, each with its full share.
+    /// Leaves out for good those for which `keep` returns false: the host never tries them for this request, not even
+    /// as a last resort. The methods of the result, such as `weighted`, spread requests over the others alone, each
+    /// with its full share.
     ///
-    /// If nobody is left here, nor in a later tier, the client gets a 503 with the reason of the decision. What is merely to
-    /// be tried later is a matter for [`Order::prefer`].
+    /// If no target is left here or in a later tier, the client gets a 503 with the reason of the decision. To have
+    /// targets merely tried later, use [`Order::prefer`].
     ///
     /// ```
     /// # use pointsman_guest::{Candidates, Decision, Request};
@@ -176,8 +178,8 @@ impl<'a> Candidates<'a> {
         Self { targets: self.targets, facts: Cow::Owned(kept), excluded }
     }
 
-    /// Two groups, those for which `first` holds and the others, to put each in an order of its own. Nobody is left out: to be
-    /// joined with [`Order::then`].
+    /// Two groups: those for which `first` returns true, and the others. Put each into an order of its own and join
+    /// these with [`Order::then`]; then nobody is left out.
     ///
     /// ```
     /// # use pointsman_guest::{Candidates, Decision, Request};
@@ -206,8 +208,8 @@ impl<'a> Candidates<'a> {
     /// An exact rotation: with `seq` counting up from 0, usually [`Request::seq`](crate::Request::seq), each candidate
     /// comes first once in every `len()` requests.
     ///
-    /// The rest stands behind it in cyclic order and takes one step of its own per turn, so that the requests of a
-    /// target that fails are shared by all the others and do not all fall on its neighbour.
+    /// The rest follows in cyclic order and takes one step of its own per turn, so that the requests of a target that
+    /// fails are shared by all the others and do not all fall on its neighbour.
     pub fn rotate(&self, seq: u32) -> Order<'a> {
         let mut order: Vec<_> = self.iter().collect();
         let turn = |len: usize| seq as usize % len;
@@ -228,8 +230,8 @@ impl<'a> Candidates<'a> {
 
     /// A draw without replacement in proportion to `weight`. With `seq` counting up, usually
     /// [`Request::seq`](crate::Request::seq), the share of each candidate in the first place stays within a few
-    /// requests of its weight's share at all times, not merely in the long run as with dice; the second place is
-    /// proportional among the rest, and so on, so failover follows the weights too.
+    /// requests of its weight's share at all times, and not only in the long run as with random numbers; the second
+    /// place is proportional among the rest, and so on, so failover follows the weights too.
     ///
     /// `seq` selects the point of a golden-ratio (Kronecker) sequence, which fills the unit interval evenly; the
     /// candidate on whose stretch of the interval it lands comes first, and its place within that stretch is the point
@@ -241,12 +243,12 @@ impl<'a> Candidates<'a> {
         self.order(places.into_iter().map(|place| of(self.targets, &self.facts[place])))
     }
 
-    /// Affinity: the same key meets the same candidate first, as long as it is offered, and when it is not only its own
-    /// keys move, to the candidate that stands second for them. Keys are spread by weight (weighted rendezvous
-    /// hashing, Schindelhauer and Schomaker 2005).
+    /// Affinity: the same key has the same candidate first, as long as that one is offered. When it is not, only its
+    /// own keys move, to the candidate that is second for them. Keys are spread by weight (weighted rendezvous hashing,
+    /// Schindelhauer and Schomaker 2005).
     ///
-    /// The key is anything with bytes: `request.model.as_str()`, or a number's `to_le_bytes()`. Order depends on key,
-    /// names and weights alone, so all replicas of a proxy agree on it.
+    /// The key can be any bytes: `request.model.as_str()`, or a number's `to_le_bytes()`. The order depends only on the
+    /// key, the names and the weights, so all replicas of a proxy agree on it.
     pub fn rendezvous(&self, key: impl AsRef<[u8]>) -> Order<'a> {
         let key = key.as_ref();
         let mut scored: Vec<_> = self.iter().map(|c| (rendezvous::score(key, c.name(), c.weight()), c)).collect();
@@ -263,7 +265,7 @@ impl<'a> Candidates<'a> {
         let len = self.len();
         let mut keyed: Vec<_> = self.iter().map(|candidate| (key(candidate), candidate)).collect();
         if len > 1 {
-            // One place of all, and one of the others: the halves of `entropy` as fractions.
+            // One place among all, and one among the others: the halves of `entropy` as fractions.
             let below = |half: u32, count: usize| (half as usize * count) >> 16;
             let first = below(entropy & 0xFFFF, len);
             let second = (first + 1 + below(entropy >> 16, len - 1)) % len;
@@ -283,7 +285,7 @@ impl<'a> Candidates<'a> {
         self.in_order().sort_by_key(key)
     }
 
-    /// Those for which `first` holds go before the others; both in the order of the configuration.
+    /// Those for which `first` returns true go before the others; both in the order of the configuration.
     pub fn prefer(&self, first: impl FnMut(Candidate<'a>) -> bool) -> Order<'a> {
         self.in_order().prefer(first)
     }

@@ -1,4 +1,4 @@
-//! From the JSON of the contract to the strategy's own type, with errors that an operator can act upon.
+//! Reads the JSON of the contract into the strategy's own type, with errors that an operator can act upon.
 
 mod json;
 
@@ -17,7 +17,7 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, String> {
     read.map_err(|error| bounded(error.to_string()))
 }
 
-/// An error quotes what it does not like, which may be as long as the config; the host reads a kilobyte.
+/// An error quotes the wrong value, which may be as long as the config; the host reads a kilobyte.
 fn bounded(mut error: String) -> String {
     const MOST: usize = 2_000;
     if error.len() > MOST {
@@ -143,7 +143,7 @@ mod tests {
         Fields { a: u8, b: Option<bool> },
     }
 
-    /// As it was read before there was a reader of our own.
+    /// The same with `serde_json`, as it was read before there was a reader of our own.
     fn oracle<C: DeserializeOwned>(json: &str) -> Result<C, String> {
         let mut reader = serde_json::Deserializer::from_str(json);
         let without_position = |error: &serde_json::Error| {
@@ -264,7 +264,8 @@ mod tests {
                     format!(r#" {{ "nested" : {{"{field}":{value} , "on":true}} }} "#),
                 ] {
                     let (read, expected) = (parse::<Everything>(&json), oracle(&json));
-                    // The oracle is vague about keys and variants: a `?` for their place, or no word of what is wrong.
+                    // The oracle is vague about keys and variants: it gives a `?` for their place, or does not say what
+                    // is wrong.
                     let vague = [".?", "expected ident", "expected value"];
                     if expected.as_ref().is_err_and(|error| vague.iter().any(|part| error.contains(part))) {
                         assert!(read.is_err(), "{json}");

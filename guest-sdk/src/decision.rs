@@ -17,21 +17,21 @@ pub(crate) enum Reason {
 pub struct Decision {
     pub(crate) order: Result<Vec<TargetIndex>, String>,
     pub(crate) reason: Option<Reason>,
-    /// One for each of `order`, or none.
+    /// One reason for each entry of `order`, or none.
     pub(crate) reasons: Vec<&'static str>,
     pub(crate) excluded: Vec<TargetIndex>,
 }
 
 impl Decision {
     /// Targets by preference, by index. Usually an [`Order`](crate::Order) becomes a decision by itself; an index that
-    /// was not offered, or one that stands here twice, makes it illegal and the host uses the order of the
+    /// was not offered, or that is here twice, makes the decision illegal, and the host uses the order of the
     /// configuration.
     pub fn of(order: Vec<TargetIndex>) -> Self {
         Self { order: Ok(order), reason: None, reasons: Vec::new(), excluded: Vec::new() }
     }
 
     /// Targets that must not be tried for this request, by index. Usually
-    /// [`Candidates::filter`](crate::Candidates::filter) says so; none may also stand in the order.
+    /// [`Candidates::filter`](crate::Candidates::filter) provides them; none of them may be in the order as well.
     #[must_use]
     pub fn excluding(mut self, targets: impl IntoIterator<Item = TargetIndex>) -> Self {
         self.excluded.extend(targets);
@@ -43,7 +43,7 @@ impl Decision {
         Self::of(Vec::new())
     }
 
-    /// This request should not have come here. The host logs `message`, counts an error and uses the order of the
+    /// The strategy cannot decide this request. The host logs `message`, counts an error and uses the order of the
     /// configuration; the strategy lives on.
     pub fn error(message: impl Into<String>) -> Self {
         Self { order: Err(message.into()), ..Self::abstain() }
@@ -57,7 +57,7 @@ impl Decision {
         self
     }
 
-    /// States why with one of [`Strategy::reasons`], which the config has made: its number there, from 0.
+    /// States why with one of [`Strategy::reasons`], which come from the config, by its number there, from 0.
     #[must_use]
     pub fn because_own(mut self, number: usize) -> Self {
         self.reason = Some(Reason::Own(number));
@@ -79,7 +79,7 @@ impl Decision {
 }
 
 impl From<Result<Decision, String>> for Decision {
-    /// For a `route` whose work is done by functions that use `?`.
+    /// For a `route` that uses `?` on results of its functions.
     fn from(result: Result<Decision, String>) -> Self {
         result.unwrap_or_else(Decision::error)
     }

@@ -13,8 +13,8 @@ pub(crate) fn golden_ratio_point(seq: u32) -> f64 {
     (point >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Places that are drawn. Each draw costs the point as many bits as it decides, and a request that has failed at four
-/// providers has other worries than proportion.
+/// The number of places that are drawn; the rest keeps its order. Each draw uses up bits of the point, and for a
+/// request that has failed at four providers proportions do not matter any more.
 const DRAWN_PLACES: usize = 4;
 
 /// Orders the places of `weights` by drawing the first ones from those that are left, in proportion to their weights, all
@@ -61,10 +61,10 @@ const DRAWN: f64 = -1.0;
 struct Line {
     /// The ends of the stretches.
     ends: Vec<f64>,
-    /// Those that were drawn, in the order in which they lie, and how many they are.
+    /// The stretches that were drawn, by position, and their number.
     drawn: [Stretch; DRAWN_PLACES],
     count: usize,
-    /// The length of the others.
+    /// The length of those that are left.
     left: f64,
 }
 
@@ -107,7 +107,7 @@ impl Line {
         let place = self.ends.partition_point(|end| *end <= at);
         let mut found = self.stretch(place);
         if found.is_none_or(|stretch| self.is_drawn(stretch)) {
-            // Rounding has moved it onto one that is gone, or beyond the last: then its neighbour it is.
+            // Rounding has moved it onto one that is gone, or beyond the last: then its neighbour is taken.
             let mut others = (place..self.ends.len()).chain((0..place).rev());
             found = others.find_map(|place| self.stretch(place).filter(|stretch| !self.is_drawn(*stretch)));
             before =
@@ -138,7 +138,7 @@ impl Line {
     }
 }
 
-/// Weights of which many thousands can be added up and divided by each other.
+/// Weights that stay finite when many thousands of them are added up or divided by each other.
 const SUMMABLE: std::ops::Range<f64> = 1e-100..1e100;
 
 fn usable(weight: f64) -> f64 {

@@ -1,4 +1,4 @@
-//! From a type to a component: the functions of the contract, and the instance behind them.
+//! Turns a type into a component: the functions of the contract, and the instance behind them.
 
 use std::cell::RefCell;
 
@@ -49,7 +49,7 @@ impl<S: Strategy> Started<S> {
 }
 
 impl<S: Strategy> Running<S> {
-    /// Before `init`.
+    /// The state before `init`.
     #[expect(clippy::new_without_default, reason = "a static needs a const function")]
     pub const fn new() -> Self {
         Self(RefCell::new(None))

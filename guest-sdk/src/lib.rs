@@ -1,8 +1,9 @@
 //! Write routing strategies for Pointsman, the LLM proxy whose choice of provider is a WebAssembly component.
 //!
 //! For each request the host offers the *candidates*, the targets that may be tried now, and a strategy puts them in
-//! order. A target is a provider, or one of several models at a provider. That is all it does: queueing, health, timeouts and failover are the host's. A strategy is one type that
-//! implements [`Strategy`], and one line that turns it into a component:
+//! order. A target is a provider, or one of several models at a provider. A strategy does nothing else: the host takes
+//! care of queueing, health, timeouts and failover. A strategy is one type that implements [`Strategy`], and one line that
+//! turns it into a component:
 //!
 //! ```
 //! use pointsman_guest::{Candidates, Decision, NoConfig, Request, Setup, Strategy};
@@ -33,17 +34,18 @@
 //! ```
 //!
 //! `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]` under `[lib]`, this crate, and `serde` with its derives if the
-//! strategy has a config of its own. `cargo build --release --target wasm32-wasip2` then writes the component, and the
-//! package's name, version and description are what the host's log calls it.
+//! strategy has a config of its own. `cargo build --release --target wasm32-wasip2` then writes the component. The
+//! host's log names it by the package's name, version and description.
 //!
 //! # Putting candidates in order
 //!
 //! [`Candidates`] starts an [`Order`] ([`in_order`](Candidates::in_order), [`rotate`](Candidates::rotate),
-//! [`weighted`](Candidates::weighted), [`rendezvous`](Candidates::rendezvous), [`sort_by_key`](Candidates::sort_by_key)),
-//! and an [`Order`] is refined by [`sort_by_key`](Order::sort_by_key), [`prefer`](Order::prefer) and [`then`](Order::then).
-//! [`Candidates::split`] makes two groups, to be put in order each for itself and joined with [`then`](Order::then).
-//! [`Candidates::filter`] leaves out for good those that must not be tried. Sorting and preferring are stable, so preferences compose from
-//! the last to the first: the order before is what breaks the ties after.
+//! [`weighted`](Candidates::weighted), [`rendezvous`](Candidates::rendezvous),
+//! [`sort_by_key`](Candidates::sort_by_key)), and an [`Order`] is refined by [`sort_by_key`](Order::sort_by_key),
+//! [`prefer`](Order::prefer) and [`then`](Order::then). [`Candidates::split`] makes two groups, which are put in order
+//! separately and joined with [`then`](Order::then). [`Candidates::filter`] leaves out for good those that must not be
+//! tried. Sorting and preferring are stable, so preferences compose from the last to the first: an earlier order breaks
+//! the ties of a later one.
 //!
 //! # The rules
 //!

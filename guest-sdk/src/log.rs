@@ -6,7 +6,7 @@
 
 use crate::bindings::pointsman::strategy::host_log::Level;
 
-/// For whoever works on the strategy.
+/// For the developer of the strategy.
 pub fn debug(message: impl AsRef<str>) {
     write(Level::Debug, message.as_ref());
 }

@@ -7,7 +7,7 @@ use crate::{Candidate, Decision, TargetIndex};
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
     candidates: Vec<Candidate<'a>>,
-    /// Those that must not be tried.
+    /// The targets that must not be tried.
     excluded: Vec<TargetIndex>,
 }
 
@@ -31,15 +31,15 @@ impl<'a> Order<'a> {
         self
     }
 
-    /// Those for which `first` holds go before the others; both keep the order they had. All may be tried.
+    /// Those for which `first` returns true go before the others; both keep the order they had. All may be tried.
     #[must_use]
     pub fn prefer(self, mut first: impl FnMut(Candidate<'a>) -> bool) -> Self {
         self.sort_by_key(|candidate| !first(candidate))
     }
 
-    /// Leaves out those for which `keep` does not hold, for good: the host tries them never, for this request, not even as a
-    /// last resort. To share requests evenly among those that are left, leave out first:
-    /// [`Candidates::filter`](crate::Candidates::filter).
+    /// Leaves out for good those for which `keep` returns false: the host never tries them for this request, not even
+    /// as a last resort. To share requests evenly among those that are left, use
+    /// [`Candidates::filter`](crate::Candidates::filter) before the order is made.
     #[must_use]
     pub fn filter(mut self, mut keep: impl FnMut(Candidate<'a>) -> bool) -> Self {
         let excluded = &mut self.excluded;
@@ -53,7 +53,7 @@ impl<'a> Order<'a> {
         self
     }
 
-    /// Puts behind this order whatever of `next` it does not contain. What either leaves out stays out.
+    /// Appends the candidates of `next` that this order does not contain. Those that either leaves out stay out.
     #[must_use]
     pub fn then(mut self, next: Self) -> Self {
         let is_new = |known: &[TargetIndex], index| !known.contains(&index);
@@ -74,7 +74,7 @@ impl<'a> Order<'a> {
         self
     }
 
-    /// Goes through the candidates by preference.
+    /// Iterates over the candidates by preference.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Candidate<'a>> {
         self.candidates.iter().copied()
     }
@@ -89,8 +89,8 @@ impl<'a> Order<'a> {
         Decision::from(self).because(reason)
     }
 
-    /// The decision for this order, with a reason for each candidate, from [`Strategy::REASONS`](crate::Strategy::REASONS).
-    /// [`Decision::because`] may say one for the whole beside.
+    /// The decision for this order, with a reason for each candidate, from
+    /// [`Strategy::REASONS`](crate::Strategy::REASONS). [`Decision::because`] may give one for the whole as well.
     pub fn because_each(self, reason: impl FnMut(Candidate<'a>) -> &'static str) -> Decision {
         let reasons = self.iter().map(reason).collect();
         Decision { reasons, ..Decision::from(self) }

@@ -8,7 +8,7 @@ impl Request {
     /// (`affinity`) have the same one, in every process and after every start; one that belongs to no other draws by chance
     /// (`entropy`).
     ///
-    /// `request.uniform() < 0.05` is five percent of the sessions, and `< 0.2` the same ones and more.
+    /// `request.uniform() < 0.05` is true for five percent of the sessions, and `< 0.2` for the same ones and more.
     ///
     /// ```
     /// use pointsman_guest::{Candidates, Decision, NoConfig, Request, Setup, Strategy};
@@ -37,7 +37,8 @@ impl Request {
     pub fn uniform(&self) -> f64 {
         let drawn = match self.affinity {
             0 => self.entropy,
-            // Mixed anew: what another strategy has divided by the key's first bits is to be whole here.
+            // Mixed again, so that the draw does not depend on the first bits of the key, by which another strategy may
+            // have divided the requests.
             key => (mix(key) >> 32) as u32,
         };
         f64::from(drawn) / 2_f64.powi(32)
@@ -55,8 +56,8 @@ impl Request {
         self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// About how many tokens the request and its answer have together: `prompt_tokens` and `max_tokens`, or in place of the
-    /// latter, where the client does not say it, `usual`.
+    /// The estimated tokens of the request and its answer together: `prompt_tokens` and `max_tokens`, or `usual` in
+    /// place of the latter if the client does not set it.
     pub fn tokens(&self, usual: u32) -> u32 {
         self.prompt_tokens.saturating_add(if self.max_tokens > 0 { self.max_tokens } else { usual })
     }

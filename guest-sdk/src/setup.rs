@@ -3,8 +3,8 @@
 use crate::bindings::pointsman::strategy::types as wit;
 use crate::{Target, TargetIndex};
 
-/// The targets of the route, and what the operator grants. What the configuration says under `strategies.NAME.config` comes
-/// beside it, already typed, as [`Strategy::Config`](crate::Strategy::Config).
+/// The targets of the route, and what the operator grants. The configuration under `strategies.NAME.config` comes
+/// separately, already typed, as [`Strategy::Config`](crate::Strategy::Config).
 #[derive(Clone, Debug)]
 pub struct Setup {
     route: String,
@@ -40,8 +40,8 @@ impl Setup {
         &self.targets
     }
 
-    /// The names that [`Request::attribute`](crate::Request::attribute) may know, as `routing.attributes` of the configuration
-    /// says.
+    /// The names that [`Request::attribute`](crate::Request::attribute) may know, from `routing.attributes` of the
+    /// configuration.
     pub fn attributes(&self) -> &[String] {
         &self.attributes
     }
@@ -55,7 +55,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// A sentence for the operator, with the names that there are, if none is called so: to be returned from
+    /// A sentence for the operator, with the names that exist, if there is no such target. Return it from
     /// [`Strategy::new`](crate::Strategy::new) with `?`.
     pub fn index_of(&self, name: &str) -> Result<TargetIndex, String> {
         let found = self.targets.iter().zip(0..).find(|(target, _)| target.name == name);

@@ -16,7 +16,8 @@ pub trait Strategy: Sized + 'static {
     /// The texts that [`Decision::because`] may use. Add new ones at the end: reports tell them apart by position.
     const REASONS: &'static [&'static str] = &[];
 
-    /// True when the host should report outcomes to [`observe`](Self::observe), which costs it a call now and then.
+    /// True when the host should report outcomes to [`observe`](Self::observe), which costs an additional call now and
+    /// then.
     const OBSERVES: bool = false;
 
     /// Called once, before anything else; may take its time (seconds).
@@ -26,15 +27,15 @@ pub trait Strategy: Sized + 'static {
     /// A sentence for the operator: the host shows it and refuses to start with this configuration.
     fn new(setup: &Setup, config: Self::Config) -> Result<Self, String>;
 
-    /// Reasons that the config makes, such as one for each of its rules: [`Decision::because_own`] names them by number. They
-    /// are asked for once, after [`new`](Self::new), and stand behind [`REASONS`](Self::REASONS).
+    /// Reasons that the config makes, such as one for each of its rules: [`Decision::because_own`] names them by
+    /// number. They are asked for once, after [`new`](Self::new), and are numbered after [`REASONS`](Self::REASONS).
     fn reasons(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Puts the candidates of one request, of which there is at least one, in order of preference. Aim below
-    /// 5 microseconds; after about 15 milliseconds the host decides alone. A panic costs the request nothing but the
-    /// strategy's opinion, and the strategy its memory.
+    /// Puts the candidates of one request, of which there is at least one, in order of preference. Aim below 5
+    /// microseconds; after about 15 milliseconds the host decides alone. After a panic the request goes on in the
+    /// default order, and the strategy loses its memory.
     fn route(&mut self, request: &Request, candidates: &Candidates<'_>) -> Decision;
 
     /// Learns how past attempts ended, oldest first, from a few to 64 at once. Called only if [`OBSERVES`](Self::OBSERVES).

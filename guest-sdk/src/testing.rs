@@ -19,8 +19,8 @@
 //! strategy.assert_share("c", 0.5, 0.0, 1_000);
 //! ```
 //!
-//! Cases that are easier to write as data go into JSON files: [`play_fixtures`] plays them here, and `pointsman
-//! strategy test --fixtures` plays them to the finished component.
+//! Cases that are easier to write as data go into JSON files. [`play_fixtures`] plays them to the type, and `pointsman
+//! strategy test --fixtures` to the finished component.
 
 #![expect(clippy::panic, reason = "a test kit reports by panicking")]
 
@@ -45,7 +45,7 @@ use crate::{Decision, Outcome, Request, Strategy, Tier};
 /// known of it.
 pub use crate::bindings::pointsman::strategy::types::Candidate as CandidateFacts;
 
-/// A strategy with targets, a request to come and candidates that a test may change.
+/// A strategy with its targets, the next request and its candidates, all of which a test may change.
 ///
 /// Every decision is checked against the contract; one that the host would refuse panics.
 #[derive(Debug)]
@@ -56,8 +56,8 @@ pub struct Harness<S: Strategy> {
     offered: Vec<wit::TargetIndex>,
     reason: Option<String>,
     excluded: Vec<String>,
-    /// The next request. [`route`](Self::route) counts `seq` up; the rest stays as it was set. At first all 0, of the
-    /// primary tier, for the model `"model"`.
+    /// The next request. [`route`](Self::route) counts `seq` up; the rest stays as it was set. At first its numbers are
+    /// 0, its tier is the primary one and its model is `"model"`.
     pub request: Request,
 }
 
@@ -130,7 +130,7 @@ impl<S: Strategy> Harness<S> {
         &mut self.facts[index]
     }
 
-    /// Gives the requests to come an attribute, in place of the value that they had.
+    /// Sets an attribute of all later requests.
     pub fn attribute(&mut self, name: &str, value: &str) {
         self.request.attributes.retain(|(known, _)| known != name);
         self.request.attributes.push((name.to_owned(), value.to_owned()));
@@ -181,7 +181,7 @@ impl<S: Strategy> Harness<S> {
         Ok(decision.order?.into_iter().map(|index| self.names[index as usize].clone()).collect())
     }
 
-    /// Those that the last decision excluded.
+    /// The targets that the last decision excluded.
     pub fn excluded(&self) -> &[String] {
         &self.excluded
     }
@@ -218,7 +218,7 @@ impl<S: Strategy> Harness<S> {
         shares
     }
 
-    /// Claims that over the next `requests` requests `target` has `share` of the first places, give or take
+    /// Asserts that over the next `requests` requests `target` has `share` of the first places, give or take
     /// `tolerance`.
     ///
     /// # Panics
@@ -228,7 +228,7 @@ impl<S: Strategy> Harness<S> {
     pub fn assert_share(&mut self, target: &str, share: f64, tolerance: f64, requests: u32) {
         let shares = self.shares(requests);
         let actual = shares.get(target).copied().unwrap_or(0.0);
-        // Sums of 1/n are off by a little more than nothing.
+        // Sums of 1/n have a small rounding error.
         assert!((actual - share).abs() <= tolerance + 1e-9, "{target} has {actual} and not {share}: {shares:?}");
     }
 
@@ -239,7 +239,7 @@ impl<S: Strategy> Harness<S> {
     }
 }
 
-/// The name of the route in tests: what a configuration without routes has.
+/// The name of the route in tests, which is that of a configuration without routes.
 const ROUTE: &str = "default";
 
 /// A request of which nothing is known, for the model `"model"`.
@@ -263,7 +263,7 @@ pub(crate) fn request() -> Request {
     }
 }
 
-/// A candidate that does nothing and of which nothing is known.
+/// A candidate that has no requests in flight and of which nothing is known.
 pub(crate) fn idle(target: wit::TargetIndex) -> CandidateFacts {
     CandidateFacts { target, in_flight: 0, latency_us: 0, failure_permille: 0, requests_left: 1000, tokens_left: 1000 }
 }

@@ -1,8 +1,8 @@
-//! From JSON to whatever serde makes of it, and where it did not fit.
+//! Reads JSON into any type of serde, with the place of what did not fit.
 //!
-//! A general reader would be the larger part of a small strategy's component, to be compiled at each start for the sake of
-//! a few lines that are read once. Hence none of floating point's formatting here, and what a type does not ask for, such
-//! as numbers, is not linked. Errors read as those of `serde_json`, which the tests hold it against.
+//! A general reader would be the larger part of a small strategy's component, and would be compiled at each start to
+//! read a few lines once. So there is no formatting of floating point numbers here, and code that a type does not need,
+//! such as that for numbers, is not linked. Errors read like those of `serde_json`, with which the tests compare it.
 
 mod access;
 mod error;
@@ -14,7 +14,7 @@ use serde::de::{Deserializer, Error as _, Expected, IgnoredAny, Unexpected, Visi
 use access::{Items, Variant};
 pub(super) use error::Error;
 
-/// Lists and objects within each other; the stack of a component is small.
+/// The most lists and objects within each other, since the stack of a component is small.
 const DEPTH: u8 = 128;
 
 /// The rest of a document.
@@ -28,12 +28,12 @@ impl<'de> Reader<'de> {
         Self { rest: text, depth: 0 }
     }
 
-    /// Claims that the document is over.
+    /// Checks that the document has ended.
     pub(super) fn end(mut self) -> Result<(), Error> {
         if self.peek().is_some() { Err(Error::new("trailing characters")) } else { Ok(()) }
     }
 
-    /// The first byte of what comes next; it stays.
+    /// The first byte of the next token, which is not taken.
     fn peek(&mut self) -> Option<u8> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
         self.rest.bytes().next()
@@ -54,7 +54,7 @@ impl<'de> Reader<'de> {
         taken
     }
 
-    /// Takes digits; whether there were any.
+    /// Takes digits; true when there were any.
     fn digits(&mut self) -> bool {
         let rest = self.rest.trim_start_matches(|char: char| char.is_ascii_digit());
         rest.len() < std::mem::replace(&mut self.rest, rest).len()
@@ -130,7 +130,7 @@ impl<'de> Reader<'de> {
         unit.ok_or_else(|| Error::new("invalid escape"))
     }
 
-    /// Reads what is not wanted.
+    /// Reads a value that is not wanted.
     fn skip(&mut self) -> Result<(), Error> {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
@@ -196,13 +196,13 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// As the narrowest of what serde has for numbers.
+/// Reads a number as the narrowest type that serde has for it.
 fn visit_number<'de, V: Visitor<'de>>(number: &str, visitor: V) -> Result<V::Value, Error> {
     if let Ok(number) = number.parse::<u64>() {
         return visitor.visit_u64(number);
     }
     match number.parse::<i64>() {
-        // -0 is no integer.
+        // -0 is not an integer.
         Ok(number) if number < 0 => return visitor.visit_i64(number),
         _ => {}
     }
@@ -241,7 +241,7 @@ fn visit_text<'de, V: Visitor<'de>>(text: Cow<'de, str>, visitor: V) -> Result<V
     }
 }
 
-/// Each type by its own way, so that what no type of a config needs is not linked.
+/// Each type is read by its own method, so that methods which no type of a config needs are not linked.
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = Error;
 

@@ -28,7 +28,7 @@ pub fn fixture(name: &str) -> TargetFixture {
 }
 
 impl TargetFixture {
-    /// Sets the provider, where it is not called like the target.
+    /// Sets the provider, if its name is not that of the target.
     #[must_use]
     pub fn provider(mut self, name: &str) -> Self {
         name.clone_into(&mut self.0.provider);
@@ -63,8 +63,8 @@ impl TargetFixture {
         self
     }
 
-    /// Marks it as held back until the others have failed. The host offers such providers alone, in a tier of their
-    /// own; a test says so with `request.tier`.
+    /// Marks it as held back until the others have failed. The host offers such providers in a tier of their own, which
+    /// a test sets with `request.tier`.
     #[must_use]
     pub fn fallback_only(mut self) -> Self {
         self.0.fallback_only = true;

@@ -1,4 +1,4 @@
-//! Fixtures in files, played natively: what `pointsman strategy test --fixtures` asks of the component, asked of the type.
+//! Fixtures in files, played natively: asks the type what `pointsman strategy test --fixtures` asks the component.
 
 use std::path::Path;
 

@@ -37,7 +37,7 @@ impl Look {
         Self(files.iter().map(|file| (file.clone(), print(file))).collect())
     }
 
-    /// The same look for other files: those that it contains keep their earlier look.
+    /// The look `later`, except that files in this look keep what it says of them.
     pub fn over(&self, later: Self) -> Self {
         let known = |file: &Path| self.0.iter().find(|(other, _)| other == file).map(|(_, print)| *print);
         let merged = later.0.into_iter().map(|(file, print)| (known(&file).unwrap_or(print), file));

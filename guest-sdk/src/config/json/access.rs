@@ -16,7 +16,7 @@ pub struct Items<'r, 'de> {
     /// The bracket that ends it.
     end: &'static str,
     taken: usize,
-    /// Of the value that comes next.
+    /// The place of the value that comes next.
     key: Cow<'de, str>,
 }
 
@@ -91,7 +91,7 @@ impl<'de> MapAccess<'de> for Items<'_, 'de> {
     }
 }
 
-/// A key is a text also where a type wants a number or a truth value for it.
+/// A key is a text even if its type is a number or a boolean.
 struct Key<'de>(Cow<'de, str>);
 
 macro_rules! numeric_keys {

@@ -20,7 +20,7 @@ impl Error {
         Self { path: String::new(), message: message.to_owned(), gap: None }
     }
 
-    /// `number` stands where `expected` should.
+    /// The error for a `number` in the place of `expected`.
     pub fn not_a_number(number: &str, expected: &dyn Expected) -> Self {
         if number.contains(['.', 'e', 'E']) {
             Self::mismatch("type", Unexpected::Float(0.0), expected).about(number)
@@ -29,18 +29,18 @@ impl Error {
         }
     }
 
-    /// It happened in the item at `place` of a list.
+    /// Adds that it happened in the item at `place` of a list.
     pub fn inside(mut self, place: &str) -> Self {
         self.path.insert_str(0, place);
         self
     }
 
-    /// It happened in what has this key.
+    /// Adds that it happened in the value of this key.
     pub fn under(self, key: &str) -> Self {
         self.inside(key).inside(".")
     }
 
-    /// The number that it does not name yet.
+    /// Puts in the number that it does not name yet.
     pub fn about(mut self, number: &str) -> Self {
         if let Some(gap) = self.gap.take() {
             self.message.insert_str(gap, &format!(" `{number}`"));

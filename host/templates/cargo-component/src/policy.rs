@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// The texts of the reasons, which are told by their number.
+/// The texts of the reasons. Decisions give a reason by its number, from 1.
 pub const REASONS: [&str; 3] = ["unspecified", "in the region", "nobody of the region can be chosen now"];
 pub const IN_REGION: u32 = 1;
 pub const NOBODY: u32 = 2;
@@ -20,7 +20,8 @@ struct Config {
 pub struct RegionFirst(Vec<bool>);
 
 impl RegionFirst {
-    /// From the labels of all targets and the config as JSON. The error is a sentence for the operator.
+    /// Makes the policy from the labels of all targets and the config as JSON. The error is a sentence for the
+    /// operator.
     pub fn new(labels: &[Vec<(String, String)>], config: &str) -> Result<Self, String> {
         let Config { region } = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         let is_here = |(key, value): &(String, String)| key == "region" && *value == region;
@@ -65,7 +66,7 @@ mod tests {
         (list.iter().map(|provider| name_in(provider, "name")).collect(), list.iter().map(pairs).collect())
     }
 
-    /// A name, which stands alone or in a field.
+    /// A name, which is a text or in a field of an object.
     fn name_in<'f>(value: &'f Value, field: &str) -> &'f str {
         value.as_str().or(value[field].as_str()).unwrap()
     }
@@ -82,7 +83,7 @@ mod tests {
             }
             let strategy = strategy.unwrap();
             for step in fixture["steps"].as_array().unwrap() {
-                // Shares and the like are for `pointsman strategy test`.
+                // Steps with shares and the like are for `pointsman strategy test`.
                 if step["expect"]["order"].is_null() || !step["repeat"].is_null() {
                     eprintln!("not played here: {step}");
                     continue;

@@ -10,7 +10,7 @@ const NOBODY = 2;
 /** By the index of a target: whether it is in the region. */
 let inRegion = [];
 
-/** What the operator wrote under `strategies.{{name}}.config`, checked; throws a sentence for the operator. */
+/** The config under `strategies.{{name}}.config`, checked; throws a sentence for the operator. */
 function parse(config) {
   let value;
   try {

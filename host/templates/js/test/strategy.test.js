@@ -1,4 +1,4 @@
-// Runs the strategy natively, as plain JavaScript: what is in fixtures/, and how it refuses a config.
+// Runs the strategy natively, as plain JavaScript: plays fixtures/, and checks that it refuses a wrong config.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ function target(given) {
   return { name, provider: name, model: '', ...usual, ...camelCase(more), labels: Object.entries(labels) };
 }
 
-/** A request as the host describes it. Of 64 bits are BigInts. */
+/** A request as the host describes it. Numbers of 64 bits are BigInts. */
 function request(given) {
   const usual = { seq: 0, entropy: 0, nowMs: 0n, tier: 'primary', attempts: 0, model: 'model', streaming: false };
   const { nowMs = 0, affinity = 0, attributes = {}, ...more } = camelCase(given ?? {});
@@ -41,7 +41,7 @@ for (const file of readdirSync(fixtures).filter((file) => file.endsWith('.json')
     }
     init();
     for (const [number, step] of fixture.steps.entries()) {
-      // Shares and the like.
+      // Steps with shares and the like.
       if (step.expect?.order === undefined || step.repeat !== undefined) {
         t.diagnostic(`step ${number} is played by \`pointsman strategy test\` only`);
         continue;

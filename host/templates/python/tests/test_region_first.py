@@ -10,7 +10,7 @@ from region_first import REASONS, ConfigError, RegionFirst
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
-# As componentize-py generates them from wit/strategy.wit, with what a test need not say.
+# The types that componentize-py generates from wit/strategy.wit, with defaults for a test.
 @dataclass
 class Target:
     name: str

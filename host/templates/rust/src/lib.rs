@@ -11,7 +11,7 @@ pub struct Config {
     pub region: String,
 }
 
-/// The strategy. Remembers nothing but its config: whose turn it is follows from the request's number.
+/// The strategy. It remembers only its config: whose turn it is follows from the request's number.
 #[derive(Debug)]
 pub struct RegionFirst {
     region: String,
