@@ -52,7 +52,7 @@ const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
 /// The way to a provider.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is what there is; the other one is for simulations")]
+#[expect(clippy::large_enum_variant, reason = "a server has only the large one; the other is for simulations")]
 enum Way {
     Http(Http),
     /// A simulation plays it.

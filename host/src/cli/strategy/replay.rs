@@ -221,7 +221,8 @@ fn in_words(comparison: &Comparison) -> String {
             line(format!("{count:>10}  {path}"));
         }
         if let Some(more) = moves.len().checked_sub(MOVES).filter(|more| *more > 0) {
-            line(format!("{:>10}  kinds of moves more", more));
+            let kinds = if more == 1 { "kind" } else { "kinds" };
+            line(format!("{:>10}  and {more} other {kinds} of change", "…"));
         }
     }
     for example in &comparison.examples {
