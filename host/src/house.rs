@@ -69,9 +69,10 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
 ];
 
 /// Libraries that only these rooms may name.
-const LIBRARIES: [(&str, &[&str]); 3] = [
+const LIBRARIES: [(&str, &[&str]); 4] = [
     ("wasmtime", &["wasm", "strategy", "approach"]),
     ("wasmtime_wasi", &["wasm", "strategy", "approach"]),
+    ("wasmtime_wasi_io", &["wasm", "strategy", "approach"]),
     ("hyper::client", &["provider", "cli"]),
 ];
 

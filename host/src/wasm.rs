@@ -2,12 +2,13 @@
 //!
 //! `artifact` reads the file of a component and identifies it; `compile` compiles untrusted components in a process of
 //! their own; `cache` keeps compiled code under a component's `digest`; `engine` has the compiler and the clock of
-//! deadlines. A guest runs in a `sandbox`, within `limits` and `overtime`; `output` collects its log lines, `fault`
+//! deadlines. A strategy runs in a `sandbox`, an approach in wasmtime's WASI; both roll `dice`, within `limits` and `overtime`; `output` collects its log lines, `fault`
 //! classifies its failures, `load_error` and `remedy` explain why it did not load and what to do about it.
 
 pub(crate) mod artifact;
 pub(crate) mod cache;
 pub(crate) mod compile;
+pub(crate) mod dice;
 pub(crate) mod digest;
 pub(crate) mod engine;
 pub(crate) mod fault;
@@ -21,4 +22,4 @@ pub(crate) mod sandbox;
 pub use cache::{cache_folder, use_cache};
 pub use compile::{Compile, Errand, compile, compile_with};
 pub use fault::{Fault, FaultKind};
-pub use load_error::LoadError;
+pub use load_error::{GuestKind, LoadError};

@@ -17,7 +17,7 @@ use crate::wasm::cache;
 use crate::wasm::compile::Input;
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
-use crate::wasm::load_error::LoadError;
+use crate::wasm::load_error::{GuestKind, LoadError};
 use crate::wasm::output::one_line;
 use crate::wasm::sandbox::{self, Sandbox};
 
@@ -110,11 +110,17 @@ fn check_exports(component: &Component) -> Result<(Version, Hooks), LoadError> {
 
 /// The reason why a component with these exports is no strategy, or none of a version that this host speaks.
 pub fn not_a_strategy(exports: &[String]) -> LoadError {
+    let wanted = GuestKind::Strategy;
     let other = exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("router"));
     match other {
-        Some("") => LoadError::Version { found: "without a number".to_owned(), spoken: spoken() },
-        Some(version) => LoadError::Version { found: one_line(version.trim_start_matches('@')), spoken: spoken() },
-        None => LoadError::NotAStrategy { exports: exports.to_vec() },
+        Some("") => LoadError::Version { wanted, found: "without a number".to_owned(), spoken: spoken() },
+        Some(version) => {
+            LoadError::Version { wanted, found: one_line(version.trim_start_matches('@')), spoken: spoken() }
+        }
+        None => match GuestKind::of(exports) {
+            Some(found) => LoadError::OtherKind { found, wanted },
+            None => LoadError::NotAGuest { wanted, exports: exports.to_vec() },
+        },
     }
 }
 
@@ -128,7 +134,11 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
             forbidden.push(name.to_owned());
         }
     }
-    if forbidden.is_empty() { Ok(()) } else { Err(LoadError::Forbidden { imports: forbidden }) }
+    if forbidden.is_empty() {
+        Ok(())
+    } else {
+        Err(LoadError::Forbidden { wanted: GuestKind::Strategy, imports: forbidden })
+    }
 }
 
 /// The version of this interface of the contract that `name` names, if it is that and the host speaks it.

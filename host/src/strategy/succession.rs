@@ -32,7 +32,7 @@ use crate::routing::{Candidate, Decision, Facts, Origin, Report, RouteFacts, Str
 use crate::wasm::artifact;
 use crate::wasm::digest::Digest;
 use crate::wasm::engine::Engine;
-use crate::wasm::load_error::LoadError;
+use crate::wasm::load_error::{GuestKind, LoadError};
 use crate::wasm::output::Journal;
 use standing::{Names, Standing, Wanted};
 
@@ -82,7 +82,8 @@ enum Purpose {
 pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadError> {
     match &choice.source {
         StrategySource::BuiltIn(name) => {
-            let not_built_in = || LoadError::NotBuiltIn { name: name.clone(), builtins: builtins() };
+            let not_built_in =
+                || LoadError::NotBuiltIn { wanted: GuestKind::Strategy, name: name.clone(), builtins: builtins() };
             builtin::find(name).map(Cow::Borrowed).ok_or_else(not_built_in)
         }
         StrategySource::File(path) => artifact::read(path, choice.limits.max_bytes).map(Cow::Owned),

@@ -31,7 +31,20 @@ fn built(fixture: &str) -> PathBuf {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         cargo.args(["build", "--locked", "--profile", "strategy", "--target", "wasm32-wasip2"]);
-        cargo.args(["-p", "misbehave", "-p", "stranger", "-p", "needy", "-p", "grabby", "--target-dir", target_dir]);
+        cargo.args([
+            "-p",
+            "misbehave",
+            "-p",
+            "stranger",
+            "-p",
+            "needy",
+            "-p",
+            "grabby",
+            "-p",
+            "asker",
+            "--target-dir",
+            target_dir,
+        ]);
         for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
             cargo.env_remove(variable);
         }
@@ -397,9 +410,9 @@ fn a_component_of_another_world_is_refused_by_what_it_exports_and_imports() {
         load(&StrategyChoice { source, ..choice(json!({})) }, providers(1)).err().expect("should be refused")
     };
     let stranger = refused("stranger");
-    assert!(matches!(stranger, LoadError::NotAStrategy { .. }), "{stranger}");
+    assert!(matches!(stranger, LoadError::NotAGuest { .. }), "{stranger}");
     let needy = refused("needy");
-    assert!(matches!(&needy, LoadError::Forbidden { imports } if !imports.is_empty()), "{needy}");
+    assert!(matches!(&needy, LoadError::Forbidden { imports, .. } if !imports.is_empty()), "{needy}");
     let grabby = refused("grabby").to_string();
     assert!(grabby.starts_with("imports what strategies do not have: `wasi:sockets/"), "{grabby}");
 }

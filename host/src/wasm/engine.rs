@@ -227,6 +227,8 @@ fn config(reservation: Option<u64>) -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         // A guest runs on the stack of the calling thread, and a Tokio worker has 2 MiB.
         .max_wasm_stack(256 << 10)
+        // An approach has a stack of its own, for it and for the functions of the host that it calls.
+        .async_stack_size(512 << 10)
         // Makes decisions reproducible on another machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)

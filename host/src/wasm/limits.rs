@@ -4,7 +4,7 @@
 
 use wasmtime::ResourceLimiter;
 
-/// The most bytes of all linear memories and tables of one instance together.
+/// The most bytes of all linear memories and tables of one instance together, unless its owner sets another limit.
 pub const MEMORY: usize = 64 << 20;
 
 /// The most elements of one table; interpreters need tens of thousands.
@@ -15,19 +15,35 @@ const ELEMENT: usize = size_of::<usize>();
 
 /// A guest asked for more memory than it may have.
 #[derive(Debug, thiserror::Error)]
-#[error("wanted more than {} MiB of memory", MEMORY >> 20)]
-pub struct OutOfMemory;
+#[error("wanted more than {} MiB of memory", .0 >> 20)]
+pub struct OutOfMemory(usize);
 
 /// The limits of one store, and what it uses.
 ///
 /// Wasmtime's own limiter bounds each memory separately, and its error for a refused growth cannot be told from other
 /// traps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryLimits {
+    most: usize,
     used: usize,
 }
 
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self::of(MEMORY)
+    }
+}
+
 impl MemoryLimits {
+    /// At most this many bytes.
+    pub fn of(most: usize) -> Self {
+        Self { most, used: 0 }
+    }
+
+    fn exceeded(&self) -> wasmtime::Error {
+        OutOfMemory(self.most).into()
+    }
+
     /// The bytes of memories and tables. A guest never gives any back.
     pub fn used(&self) -> usize {
         self.used
@@ -36,9 +52,9 @@ impl MemoryLimits {
     /// Takes more bytes, unless the limit is reached.
     fn take(&mut self, more: usize) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(more);
-        if used > MEMORY {
+        if used > self.most {
             // An error traps. A refusal would become an abort within the guest, or a null pointer.
-            return Err(OutOfMemory.into());
+            return Err(self.exceeded());
         }
         self.used = used;
         Ok(true)
@@ -51,18 +67,18 @@ impl ResourceLimiter for MemoryLimits {
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(OutOfMemory.into())
+        Err(self.exceeded())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         if desired > TABLE_ELEMENTS {
-            return Err(OutOfMemory.into());
+            return Err(self.exceeded());
         }
         self.take(desired.saturating_sub(current).saturating_mul(ELEMENT))
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(OutOfMemory.into())
+        Err(self.exceeded())
     }
 
     fn instances(&self) -> usize {

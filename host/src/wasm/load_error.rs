@@ -6,12 +6,62 @@ use std::path::PathBuf;
 use super::fault::Fault;
 use super::output::one_line;
 
-/// The reason why a strategy could not be loaded. Lower case, because it follows the strategy's name.
+/// The kind of guest that a component is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestKind {
+    /// `pointsman:strategy`
+    Strategy,
+    /// `pointsman:approach`
+    Approach,
+}
+
+impl GuestKind {
+    /// `strategy` or `approach`.
+    pub fn name(self) -> &'static str {
+        match self {
+            GuestKind::Strategy => "strategy",
+            GuestKind::Approach => "approach",
+        }
+    }
+
+    /// `strategies` or `approaches`.
+    pub fn plural(self) -> &'static str {
+        match self {
+            GuestKind::Strategy => "strategies",
+            GuestKind::Approach => "approaches",
+        }
+    }
+
+    /// The interface that makes a component one of this kind, without a version.
+    pub fn interface(self) -> &'static str {
+        match self {
+            GuestKind::Strategy => "pointsman:strategy/router",
+            GuestKind::Approach => "pointsman:approach/runner",
+        }
+    }
+
+    /// The kind that a component with these exports is of, whatever its version.
+    pub fn of(exports: &[String]) -> Option<Self> {
+        let has = |kind: &GuestKind| exports.iter().any(|name| name.split('@').next() == Some(kind.interface()));
+        [GuestKind::Strategy, GuestKind::Approach].into_iter().find(has)
+    }
+
+    fn one(self) -> &'static str {
+        match self {
+            GuestKind::Strategy => "a strategy",
+            GuestKind::Approach => "an approach",
+        }
+    }
+}
+
+/// The reason why a strategy or an approach could not be loaded. Lower case, because it follows its name.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// No such strategy is built in.
-    #[error("no strategy `{name}` is built in; available: {}", builtins.join(", "))]
+    /// No such strategy or approach is built in.
+    #[error("no {} `{name}` is built in; available: {}", wanted.name(), builtins.join(", "))]
     NotBuiltIn {
+        /// The kind that is wanted.
+        wanted: GuestKind,
         /// The name that was asked for.
         name: String,
         /// The names of the built-in strategies.
@@ -51,23 +101,37 @@ pub enum LoadError {
     /// It could not be compiled, for reasons outside the component.
     #[error("could not be compiled: {0}")]
     Uncompiled(String),
-    /// It is a component, but not a strategy.
-    #[error("is not a strategy: it does not export `pointsman:strategy/router`, but {}", list(exports))]
-    NotAStrategy {
+    /// It is a component, but no guest of this host.
+    #[error("is not {}: it does not export `{}`, but {}", wanted.one(), wanted.interface(), list(exports))]
+    NotAGuest {
+        /// The kind that is wanted.
+        wanted: GuestKind,
         /// The names of its exports.
         exports: Vec<String>,
     },
-    /// It is a strategy for another version of Pointsman.
-    #[error("speaks version {found} of pointsman:strategy, but this host speaks {spoken}")]
+    /// It is a guest of another kind.
+    #[error("is {}, not {}", found.one(), wanted.one())]
+    OtherKind {
+        /// The kind that it is of.
+        found: GuestKind,
+        /// The kind that is wanted.
+        wanted: GuestKind,
+    },
+    /// It was built for another version of Pointsman.
+    #[error("speaks version {found} of pointsman:{}, but this host speaks {spoken}", wanted.name())]
     Version {
+        /// The kind of guest that it is.
+        wanted: GuestKind,
         /// The version that it exports.
         found: String,
         /// The versions that this host speaks, in words.
         spoken: String,
     },
-    /// It imports interfaces that strategies do not get.
-    #[error("imports what strategies do not have: {}", list(imports))]
+    /// It imports interfaces that its kind does not get.
+    #[error("imports what {} do not have: {}", wanted.plural(), list(imports))]
     Forbidden {
+        /// The kind of guest that it is.
+        wanted: GuestKind,
         /// The names of the imports.
         imports: Vec<String>,
     },

@@ -68,6 +68,11 @@ impl Output {
         print(&mut self.said, stderr_line, &mut self.stderr, bytes);
     }
 
+    /// Returns the finished lines, during a call.
+    pub fn take_lines(&mut self) -> Said {
+        mem::take(&mut self.said)
+    }
+
     /// Ends the call and returns its output, including unfinished lines.
     pub fn take(&mut self) -> Said {
         // Ends the unfinished lines of both streams.

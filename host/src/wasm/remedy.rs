@@ -1,6 +1,6 @@
-//! For each reason why a strategy does not load: a stable code, and a remedy.
+//! For each reason why a component does not load: a stable code, and a remedy.
 
-use super::load_error::LoadError;
+use super::load_error::{GuestKind, LoadError};
 
 impl LoadError {
     /// A code for programs; it never changes.
@@ -16,7 +16,9 @@ impl LoadError {
             LoadError::Costly(_) => "too-costly",
             LoadError::Superseded => "superseded",
             LoadError::Uncompiled(_) => "not-compiled",
-            LoadError::NotAStrategy { .. } => "not-a-strategy",
+            LoadError::NotAGuest { wanted: GuestKind::Strategy, .. } => "not-a-strategy",
+            LoadError::NotAGuest { wanted: GuestKind::Approach, .. } => "not-an-approach",
+            LoadError::OtherKind { .. } => "other-kind",
             LoadError::Version { .. } => "version",
             LoadError::Forbidden { .. } => "forbidden-import",
             LoadError::Mismatch(_) => "mismatch",
@@ -30,7 +32,12 @@ impl LoadError {
     /// The remedy, in a sentence or two.
     pub fn remedy(&self) -> String {
         let text = match self {
-            LoadError::NotBuiltIn { .. } => "choose a built-in strategy, or give the path of a .wasm file",
+            LoadError::NotBuiltIn { wanted: GuestKind::Strategy, .. } => {
+                "choose a built-in strategy, or give the path of a .wasm file"
+            }
+            LoadError::NotBuiltIn { wanted: GuestKind::Approach, .. } => {
+                "choose a built-in approach, or give the path of a .wasm file"
+            }
             LoadError::Unreadable { .. } => "give the path of a .wasm file that this user may read",
             LoadError::TooLarge(_) => {
                 "make it smaller: strip debug information, and check which files were packed into it"
@@ -51,14 +58,19 @@ impl LoadError {
             LoadError::Uncompiled(_) => {
                 "make sure that this user may start processes and that there is memory for one; the message quotes the system's error"
             }
-            LoadError::NotAStrategy { .. } => {
+            LoadError::OtherKind { found: GuestKind::Approach, .. } => "declare it under `approaches`",
+            LoadError::OtherKind { found: GuestKind::Strategy, .. } => "declare it under `strategies`",
+            LoadError::NotAGuest { wanted: GuestKind::Approach, .. } => {
+                "export `runner` of the contract: build for the world `approach` of `wit/approach/approach.wit`"
+            }
+            LoadError::NotAGuest { wanted: GuestKind::Strategy, .. } => {
                 "export `router` of the contract: in Rust by `pointsman_guest::export!(...)`; else build for the world `strategy` of \
                  the WIT that `pointsman strategy new` puts into a project"
             }
             LoadError::Version { .. } => {
                 "build it against a version of the contract that this program speaks, or use a program that speaks its version"
             }
-            LoadError::Forbidden { imports } => return forbidden(imports),
+            LoadError::Forbidden { wanted, imports } => return forbidden(*wanted, imports),
             LoadError::Mismatch(_) => {
                 "rebuild it against the unchanged WIT of this program, which `pointsman strategy new` writes"
             }
@@ -79,9 +91,10 @@ impl LoadError {
 }
 
 /// The remedy for imports that are not granted.
-fn forbidden(imports: &[String]) -> String {
+fn forbidden(wanted: GuestKind, imports: &[String]) -> String {
     let any = |start: &str| imports.iter().any(|import| import.starts_with(start));
-    let mut text = "strategies have no access to the network or to files: remove the code that needs it".to_owned();
+    let plural = wanted.plural();
+    let mut text = format!("{plural} have no access to the network or to files: remove the code that needs it");
     if any("wasi:http") {
         text.push_str("; with componentize-js, `disableFeatures` must include `http` and `fetch-event`");
     }

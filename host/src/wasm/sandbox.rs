@@ -18,6 +18,7 @@ use wasmtime::component::{
     Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
 };
 
+use super::dice::Dice;
 use super::limits::MemoryLimits;
 use super::output::Output;
 use super::overtime::Overtime;
@@ -65,7 +66,7 @@ pub struct Sandbox {
     /// The extra time that the call has had beyond its deadline.
     pub overtime: Overtime,
     now_ms: u64,
-    random: u64,
+    dice: Dice,
 }
 
 /// A guest called a function that its sandbox does not have.
@@ -77,24 +78,14 @@ impl Sandbox {
     /// Sets clock and randomness for the next call: both follow from the request alone.
     pub fn begin(&mut self, now_ms: u64, entropy: u32) {
         self.now_ms = now_ms;
-        self.random = u64::from(entropy);
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.dice = Dice::of(u64::from(entropy));
     }
 
     fn random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         if len > RANDOM_BYTES {
             return Err(Denied(format!("get-random-bytes({len})")).into());
         }
-        let words = std::iter::repeat_with(|| self.random().to_le_bytes());
-        Ok(words.flatten().take(usize::try_from(len)?).collect())
+        Ok(self.dice.bytes(usize::try_from(len)?))
     }
 }
 
@@ -195,7 +186,7 @@ fn define(instance: &mut LinkerInstance<'_, Sandbox>, interface: &str, function:
             instance.func_wrap(function, |mut store, (len,): (u64,)| Ok((store.data_mut().random_bytes(len)?,)))
         }
         ("wasi:random/random", "get-random-u64") | ("wasi:random/insecure", "get-insecure-random-u64") => {
-            instance.func_wrap(function, |mut store, ()| Ok((store.data_mut().random(),)))
+            instance.func_wrap(function, |mut store, ()| Ok((store.data_mut().dice.roll(),)))
         }
         // The same for every instance, so that decisions that depend on a hash map's order can be replayed.
         ("wasi:random/insecure-seed", "insecure-seed") => {

@@ -6,7 +6,7 @@ use crate::strategy::blueprint::{PACKAGE, is_ours, not_a_strategy, version_of};
 use crate::strategy::contract::guest::Version;
 use crate::wasm::artifact::check_format;
 use crate::wasm::digest::Digest;
-use crate::wasm::load_error::LoadError;
+use crate::wasm::load_error::{GuestKind, LoadError};
 use crate::wasm::output::one_line;
 use crate::wasm::sandbox;
 
@@ -98,7 +98,7 @@ pub fn examine(bytes: &[u8]) -> Examined {
     let forbidden = examined.imports.iter().filter(|import| import.class == Class::Forbidden);
     let forbidden: Vec<String> = forbidden.map(|import| import.name.clone()).collect();
     if !forbidden.is_empty() {
-        examined.problems.push(LoadError::Forbidden { imports: forbidden });
+        examined.problems.push(LoadError::Forbidden { wanted: GuestKind::Strategy, imports: forbidden });
     }
     examined
 }
