@@ -1,7 +1,7 @@
-//! Builds the strategies of `strategies/` as components and writes the table of them that `strategy/builtin.rs` includes;
-//! `build/templates.rs` writes another, of what `strategy new` puts into a project.
+//! Builds the components of `strategies/` and `approaches/`, and writes the tables of them that `strategy/builtin.rs` and
+//! `approach/builtin.rs` include; `build/templates.rs` writes another, of what `strategy new` puts into a project.
 //!
-//! With the profile, the lock file and the toolchain of this workspace, so that the binary and the strategies in it are
+//! With the profile, the lock file and the toolchain of this workspace, so that the binary and the components in it are
 //! built by one command; in a target directory of its own, because the outer build holds the lock of the other, and one
 //! for all profiles of the host, because they are the same components in each.
 
@@ -17,6 +17,21 @@ use std::process::{Command, ExitCode};
 
 const TARGET: &str = "wasm32-wasip2";
 
+/// Components of one kind.
+struct Kind {
+    /// Their folder in the workspace, which has a crate for each; also what they are called.
+    folder: &'static str,
+    /// What they are made of besides themselves.
+    sdk: &'static str,
+    /// The table of them in `OUT_DIR`.
+    table: &'static str,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { folder: "strategies", sdk: "guest-sdk", table: "builtins.rs" },
+    Kind { folder: "approaches", sdk: "approach-sdk", table: "approaches.rs" },
+];
+
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,35 +46,42 @@ fn build() -> Result<(), String> {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = host.parent().ok_or("the host has no workspace")?;
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let names = strategies(root)?;
-    watch(root, &names);
+    let mut all = Vec::new();
+    for kind in &KINDS {
+        let names = crates(root, kind)?;
+        watch(root, kind, &names);
+        all.push((kind, names));
+    }
     templates::write(root, &out)?;
 
     let target_dir = shared(&out).join("strategies");
     // For the tests, whose components are made of the same.
     println!("cargo::rustc-env=STRATEGIES_TARGET_DIR={}", target_dir.display());
-    compile(root, &target_dir, &names)?;
+    compile(root, &target_dir, all.iter().flat_map(|(_, names)| names))?;
+    all.iter().try_for_each(|(kind, names)| write(&target_dir, &out, kind, names))
+}
 
+/// Copies the components of a kind, and writes the table of them.
+fn write(target_dir: &Path, out: &Path, kind: &Kind, names: &[String]) -> Result<(), String> {
+    let Kind { folder, table, .. } = kind;
     let built = target_dir.join(TARGET).join("strategy");
-    let mut table = String::new();
     let mut components = String::new();
-    for name in &names {
+    for name in names {
         let file = built.join(format!("{}.wasm", name.replace('-', "_")));
         if !file.is_file() {
-            return Err(format!("strategies/{name} did not become {}; is it a cdylib?", file.display()));
+            return Err(format!("{folder}/{name} did not become {}; is it a cdylib?", file.display()));
         }
         // A copy, since the next build of another profile may write there.
         let copy = out.join(format!("{name}.wasm"));
         fs::copy(&file, &copy).map_err(|error| format!("cannot copy {}: {error}", file.display()))?;
         let _ = writeln!(components, "    include_bytes!({:?}),", copy.display().to_string());
     }
-    let _ = writeln!(
-        table,
-        "/// The names of the strategies in the binary, sorted.\npub static NAMES: &[&str] = &{names:?};"
-    );
+    let mut text = String::new();
     let _ =
-        writeln!(table, "/// Their components, in the same order.\nstatic COMPONENTS: &[&[u8]] = &[\n{components}];");
-    fs::write(out.join("builtins.rs"), table).map_err(|error| format!("cannot write the table: {error}"))
+        writeln!(text, "/// The names of the {folder} in the binary, sorted.\npub static NAMES: &[&str] = &{names:?};");
+    let _ =
+        writeln!(text, "/// Their components, in the same order.\nstatic COMPONENTS: &[&[u8]] = &[\n{components}];");
+    fs::write(out.join(table), text).map_err(|error| format!("cannot write {table}: {error}"))
 }
 
 /// The folder above those of the profiles, if `out` lies where cargo puts it: TARGET/PROFILE/build/PACKAGE/out.
@@ -69,9 +91,9 @@ fn shared(out: &Path) -> &Path {
     above.nth(1).filter(|_| is_usual).unwrap_or(out)
 }
 
-/// The folders of `strategies/` that are crates, sorted. A folder is named like its package.
-fn strategies(root: &Path) -> Result<Vec<String>, String> {
-    let folder = root.join("strategies");
+/// The folders of a kind that are crates, sorted. A folder is named like its package.
+fn crates(root: &Path, kind: &Kind) -> Result<Vec<String>, String> {
+    let folder = root.join(kind.folder);
     let unreadable = |error| format!("cannot list {}: {error}", folder.display());
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
@@ -85,11 +107,13 @@ fn strategies(root: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Tells Cargo the sources of the components. A new strategy shows in the workspace's manifest.
-fn watch(root: &Path, names: &[String]) {
-    let made_of = ["wit", "guest-sdk/src", "guest-sdk/Cargo.toml", "Cargo.toml", "Cargo.lock"].map(str::to_owned);
-    let own = names.iter().flat_map(|name| ["src", "Cargo.toml"].map(|part| format!("strategies/{name}/{part}")));
-    for part in made_of.into_iter().chain(own) {
+/// Tells cargo which files the components are made of. A new crate shows in the workspace's manifest.
+fn watch(root: &Path, kind: &Kind, names: &[String]) {
+    let Kind { folder, sdk, .. } = kind;
+    let shared = ["wit", "Cargo.toml", "Cargo.lock"].map(str::to_owned);
+    let sdk = ["src", "Cargo.toml"].map(|part| format!("{sdk}/{part}"));
+    let own = names.iter().flat_map(|name| ["src", "Cargo.toml"].map(|part| format!("{folder}/{name}/{part}")));
+    for part in shared.into_iter().chain(sdk).chain(own) {
         println!("cargo::rerun-if-changed={}", root.join(part).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -97,7 +121,7 @@ fn watch(root: &Path, names: &[String]) {
 }
 
 #[expect(clippy::print_stderr, reason = "where cargo looks for what a build script has to say")]
-fn compile(root: &Path, target_dir: &Path, names: &[String]) -> Result<(), String> {
+fn compile<'n>(root: &Path, target_dir: &Path, names: impl Iterator<Item = &'n String>) -> Result<(), String> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo.current_dir(root).args(["build", "--locked", "--profile", "strategy", "--target", TARGET, "--lib"]);
     cargo.arg("--target-dir").arg(target_dir);
@@ -117,11 +141,11 @@ fn compile(root: &Path, target_dir: &Path, names: &[String]) -> Result<(), Strin
     }
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     if errors.contains("can't find crate for `core`") || errors.contains("can't find crate for `std`") {
-        return Err(format!("the strategies need the target {TARGET}: run `rustup target add {TARGET}`"));
+        return Err(format!("the components need the target {TARGET}: run `rustup target add {TARGET}`"));
     }
     // The whole of it, where cargo shows it: before the error.
     eprint!("{errors}");
-    Err(format!("the strategies do not build for {TARGET}; their errors are above"))
+    Err(format!("the components do not build for {TARGET}; their errors are above"))
 }
 
 fn is_of_the_outer_build(variable: &str) -> bool {
