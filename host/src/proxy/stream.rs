@@ -179,8 +179,7 @@ impl Relay {
         relay
     }
 
-    /// Ready with `true` when the provider's next event or byte is overdue, and with `false` when a sign of life for
-    /// the client is due.
+    /// Ready with `true` when the provider is too slow, and with `false` when a sign of life for the client is due.
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         let (has_moved, has_given) = (std::mem::take(&mut self.has_moved), std::mem::take(&mut self.has_given));
         if has_moved || has_given {
