@@ -4,7 +4,7 @@
 //! nothing else. The driver turns each [`Want`] into requests to providers, and answers it. A component goes from
 //! `component` (compiled, checked, linked, and asked what it is) to `session` (one run of it, in an instance of its own);
 //! `contract` is the contract in Rust, `guest` the host's side of it, `wasi` and `voice` the rest of what a guest sees;
-//! `standing` counts faults, and `registry` has them all by name.
+//! `standing` counts faults; `registry` has them all by name, and `builtin` the components in the binary.
 //!
 //! | what the guest does | what the run ends with |
 //! | --- | --- |
@@ -16,9 +16,11 @@
 //! | notes its progress without end | it waits until somebody has read the notes |
 //! | computes without end | others get their turn every 5 ms, until its processor time is used up |
 
+mod builtin;
 mod component;
 mod contract;
 mod guest;
+mod registry;
 mod session;
 mod standing;
 mod talk;
@@ -29,9 +31,15 @@ mod wasi;
 mod tests;
 
 pub use component::{Approach, Info, Source};
+pub use registry::{Component, Entry, Registry, Unavailable};
 pub use session::{Session, Setting};
 pub use standing::Standing;
 pub use talk::{
     Answer, Budget, Call, Choice, ChoiceId, Desk, Ended, Failure, FailureKind, Fault, FaultKind, Final, Finish, Manner,
     Message, Problem, Request, Turn, Usage, Want,
 };
+
+/// The names of the approaches in the binary, sorted.
+pub fn builtins() -> &'static [&'static str] {
+    builtin::NAMES
+}

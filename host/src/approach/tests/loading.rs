@@ -50,3 +50,23 @@ fn tells_what_is_no_component_of_any_kind() {
     let expected = "is not an approach: it does not export `pointsman:approach/runner`, but nothing";
     assert_eq!((error.to_string().as_str(), error.code()), (expected, "not-an-approach"));
 }
+
+/// The approaches in the binary are components like any other.
+#[tokio::test]
+async fn every_built_in_approach_loads_and_answers() {
+    let registry = Registry::new([], None);
+    let names: Vec<&str> = registry.names().collect();
+    assert_eq!(names, builtins());
+    for name in names {
+        let approach = registry.get(name).await.unwrap_or_else(|error| panic!("{name} {error}"));
+        assert!(!approach.info().description.is_empty(), "{name} says what it is");
+        assert_eq!(approach.check("{}").await, Ok(()), "{name} works without a configuration");
+        let budget = Budget { calls: 64, tokens: u32::MAX, millis: 60_000 };
+        let request = Request { config: "{}".to_owned(), budget, ..request("text", 1) };
+        let session = approach.start(request, Arc::new(Table), Setting::named(name));
+        let mut driver = Driver::default();
+        let ended = driver.drive(session).await;
+        assert!(matches!(&ended, Ended::Finals(finals) if finals.len() == 1), "{name}: {ended:?}");
+        assert!(!driver.calls.is_empty(), "{name} asks the model");
+    }
+}
