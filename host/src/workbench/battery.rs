@@ -1,7 +1,7 @@
 //! The battery: whether a strategy keeps the contract, whatever it is asked.
 //!
-//! Everything here follows from fixed numbers: two runs ask the same. What is claimed of a strategy stands in [`run`]; each
-//! claim is tried in full, and the first input that breaks it is named.
+//! Everything here follows from fixed numbers, so two runs ask the same questions. [`run`] has the claims about a
+//! strategy; each claim is tested in full, and the report has the first input that breaks it.
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ use inputs::{Measured, candidates, facts, in_full, providers, reports, usual};
 /// The numbers of providers that a strategy is started with and of candidates that it is asked about.
 const SIZES: [u32; 4] = [1, 2, 64, 1000];
 /// Up to this many candidates the server's limits apply to the battery as well. With more, the decisions of a strategy
-/// are tried whatever time it takes, and that it takes too long is noted: few have so many providers.
+/// are tried whatever time they take, and a note says if that is too long: few have so many providers.
 const USUAL: u32 = 64;
-/// Calls after which memory is compared, and how long that may take.
+/// The calls after which memory is compared, and the limit of their time.
 const MEMORY_CALLS: u32 = 20_000;
 const MEMORY_TIME: Duration = Duration::from_secs(2);
 
@@ -46,17 +46,17 @@ pub struct Claim {
     pub claim: String,
     /// True when it holds.
     pub holds: bool,
-    /// The figures; or where it does not hold, what was asked and what came.
+    /// The figures; or if it does not hold, the question and the answer.
     pub detail: String,
     /// A finding that is no fault, and yet worth a look.
     pub warning: Option<String>,
 }
 
-/// Tries everything.
+/// Tests all claims.
 ///
 /// # Errors
 ///
-/// When there is nothing to try: it is no strategy.
+/// When the component is no strategy.
 pub fn run(subject: &Subject<'_>) -> Result<Vec<Claim>, LoadError> {
     let engine = Engine::shared()?;
     let blueprint = Blueprint::new(&engine, subject.component)?;
@@ -145,7 +145,7 @@ impl Bench<'_> {
                 let mut instance = self.begin_for(tier, count).map_err(|error| error.to_string())?;
                 let all = candidates(&self.setup(tier, count).targets, tier, count, usual);
                 for seq in 0..20 {
-                    // All of them, every other one, and one alone: the rest is out.
+                    // All candidates, every other one, and one alone, while the rest is out.
                     let some = all.iter().copied().step_by(2 - seq as usize % 2).collect::<Vec<_>>();
                     for offered in [&some[..], &all[all.len() - 1..]] {
                         let attempts = u32::from(tier != Tier::Primary);
@@ -161,7 +161,8 @@ impl Bench<'_> {
         Ok(format!("{asked} decisions over 1 to 1,000 candidates{refusals}"))
     }
 
-    /// No candidates at all: the host never asks about them, so that to break is no fault, but worth knowing.
+    /// No candidates at all: the host never asks that, so a strategy that breaks there has no fault, but it is worth
+    /// knowing.
     fn breaks_at_nothing(&self) -> Option<String> {
         let mut instance = self.begin(1).ok()?;
         let broken = self.ask(&mut instance, &facts(0), &[]).err()?;
@@ -185,7 +186,7 @@ impl Bench<'_> {
                         for (now_ms, affinity) in [(0, 0), (u64::MAX, u64::MAX), (1, 1 << 63)] {
                             for model in ["", "m", "模型", &long, "a\"b\\c\n\0"] {
                                 let text = texts[asked % texts.len()];
-                                // None, all of them, and of those that are granted some.
+                                // No attributes, all of them, and some of those that are granted.
                                 let attributes: Vec<_> = names.iter().map(|name| (name.as_str(), text)).collect();
                                 let facts = Facts {
                                     entropy,

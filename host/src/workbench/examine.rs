@@ -39,11 +39,11 @@ pub struct Import {
 /// The treatment of an import by the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Of the contract: it works.
+    /// It belongs to the contract and works.
     Granted,
-    /// Of WASI: it is there, and does nothing.
+    /// It belongs to WASI: it exists, and does nothing.
     Inert,
-    /// It keeps the component from being loaded.
+    /// It prevents the component from being loaded.
     Forbidden,
 }
 
@@ -114,7 +114,7 @@ fn features() -> WasmFeatures {
     (WasmFeatures::WASM2 | more).difference(WasmFeatures::GC_TYPES)
 }
 
-/// Reads what the outermost component imports and exports; those inside it are its own affair.
+/// Reads what the outermost component imports and exports; those of components inside it do not matter.
 fn surface(bytes: &[u8], examined: &mut Examined) -> Result<(), wasmparser::BinaryReaderError> {
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -148,7 +148,7 @@ impl Examined {
         self.exports.iter().any(|name| version_of(name, interface) == Some(contract))
     }
 
-    /// Exports that are neither of the contract nor known.
+    /// Exports that are not of the contract.
     pub fn foreign_exports(&self) -> impl Iterator<Item = &str> {
         self.exports.iter().map(String::as_str).filter(|name| !name.starts_with(PACKAGE))
     }

@@ -1,5 +1,5 @@
-//! The author's own fixtures, played to the component: each to an instance of its own, under the limits of the server. What a fixture
-//! can say, and whether it came so, is the crate `pointsman-fixture`'s, which the SDK's test kit shares.
+//! The author's own fixtures, played to the component: each to an instance of its own, under the limits of the server.
+//! The crate `pointsman-fixture`, which the SDK's test kit shares, reads the fixtures and judges the answers.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub struct Played {
 ///
 /// # Errors
 ///
-/// When there is nothing to play them to: it is no strategy.
+/// When the component is no strategy.
 pub fn play_fixtures(component: &[u8], files: &[data::File]) -> Result<Vec<Played>, LoadError> {
     let engine = Engine::shared()?;
     let blueprint = Blueprint::new(&engine, component)?;
@@ -60,7 +60,7 @@ pub fn play_fixtures(component: &[u8], files: &[data::File]) -> Result<Vec<Playe
     Ok(files.iter().map(play).collect())
 }
 
-/// A target of a fixture, as the host would know it.
+/// A target of a fixture, as the host describes it.
 pub fn facts_of(provider: &data::Provider) -> TargetFacts {
     TargetFacts {
         name: provider.name.clone(),

@@ -1,7 +1,7 @@
-//! Asks a strategy once more what was asked and recorded, and compares what two of them answer.
+//! Asks a strategy the recorded questions again, and compares the answers of two strategies.
 //!
-//! A decision is a function of its inputs, so the same strategy must give the same answers; and what another one would
-//! have answered to the same traffic is known before it is let near any.
+//! A decision is a function of its inputs, so the same strategy must give the same answers; and the answers of another
+//! one to the same traffic are known before it serves any.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -19,17 +19,18 @@ use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Said;
 use answers::{are_alike, in_words};
 
-/// Examples of differences that are kept.
+/// The number of examples of differences that are kept.
 const EXAMPLES: usize = 5;
 
-/// Lines that are longer are none of ours.
+/// The longest line; a longer one is not of a record.
 const LINE_BYTES: u64 = 16 << 20;
 
 /// The strategy that is asked, or the record.
 pub enum Respondent {
     /// The record itself, with the answers in it.
     Recorded,
-    /// A strategy, with this config; without one with that of the record if it is the recorded strategy, else with none.
+    /// A strategy with this config. Without one it gets the config of the record if it is the recorded strategy, and
+    /// otherwise none.
     Strategy {
         /// Its name in reports.
         name: String,
@@ -49,7 +50,7 @@ pub enum ReplayError {
     /// A line is not one of a record.
     #[error("line {number}: {why}")]
     Line {
-        /// Counted from 1.
+        /// The number of the line, from 1.
         number: u64,
         /// The reason.
         why: String,
@@ -57,12 +58,12 @@ pub enum ReplayError {
     /// There is nothing to replay.
     #[error("holds no decision")]
     Empty,
-    /// A strategy cannot be started with what the record says.
+    /// A strategy cannot be started with the setup in the record.
     #[error("line {line}: strategy `{name}` {error}")]
     Strategy {
-        /// The line of the record that names what it was to be started with; 0 if that does not matter.
+        /// The line of the record with that setup; 0 if that does not matter.
         line: u64,
-        /// Which.
+        /// The strategy.
         name: String,
         /// The reason.
         error: LoadError,
@@ -76,9 +77,9 @@ pub struct Comparison {
     pub names: [String; 2],
     /// Decisions asked for.
     pub decisions: u64,
-    /// Of them, those answered alike: order and, of the same strategy, reason.
+    /// Decisions among them with the same answer: the same order and, for the same strategy, the same reason.
     pub same: u64,
-    /// Of those that differ, where another provider comes first.
+    /// Decisions among those that differ in which another provider comes first.
     pub other_first: u64,
     /// Differences after a gap in the record, or of an instance that had decided before it begins: what it remembered
     /// from then is not known, so they prove nothing. They are not among `other_first`.
@@ -87,7 +88,7 @@ pub struct Comparison {
     pub missing: u64,
     /// Answers that are faults, of each respondent.
     pub faults: [u64; 2],
-    /// From which first provider to which, and how often, where they differ.
+    /// Changes of the first provider, from one to the other, and how often each happens.
     pub moves: BTreeMap<String, u64>,
     /// The number of times that each provider came first, with each respondent.
     pub firsts: BTreeMap<String, [u64; 2]>,
@@ -189,7 +190,8 @@ pub fn compare(log: impl BufRead, respondents: [Respondent; 2]) -> Result<Compar
     }
 }
 
-/// A few of many, from all over: each so-many-th, of which every other one goes when there are too many.
+/// A few examples of many, from all over: one in a certain number. When there are too many, every other one is dropped
+/// and the number doubles.
 #[derive(Default)]
 struct Sampled {
     seen: usize,
@@ -235,7 +237,7 @@ struct Replay {
 /// The instance that stands for one instance of the record.
 struct Replayed {
     start: Start,
-    /// Nothing where what was recorded is the answer.
+    /// `None` if the recorded answers are used.
     sides: [Option<Living>; 2],
     uncertain: bool,
     /// The reason why one of them cannot be asked.
@@ -303,7 +305,7 @@ impl Replay {
             let setup = Setup { config, ..recorded };
             match Instance::start(&self.engine, blueprint, &setup, &mut Said::default()) {
                 Ok(instance) => sides[side] = Some(Living { instance: Some(instance), setup }),
-                // As in a record that goes over a change of the strategy: what stands there can be asked of another one.
+                // As in a record over a change of the strategy: its questions can be put to another one.
                 Err(LoadError::Rejected(why)) => {
                     let recorded = start.strategy.clone();
                     skipped = Some(Skipped { line, recorded, strategy: name.clone(), why });

@@ -6,7 +6,7 @@ use crate::routing::{Candidate, Facts, OutcomeKind, Report, Route, TargetFacts, 
 use crate::strategy::instance::OUTCOMES;
 use crate::strategy::probe;
 
-/// Everything that was asked, for the one who has to ask it again.
+/// The whole question, for somebody who has to ask it again.
 pub(super) fn in_full(facts: &Facts<'_>, offered: &[Candidate]) -> String {
     const SHOWN: usize = 7;
     let Facts { now_ms, affinity, attempts, body_bytes, prompt_tokens, max_tokens, attributes, prompt, .. } = facts;
@@ -70,7 +70,7 @@ pub(super) fn candidates(
 /// The measurements of a provider: requests in flight, microseconds to the first byte, permille of failures.
 pub(super) type Measured = fn(u32) -> (u32, u32, u32);
 
-/// As measured on some day.
+/// Plausible measurements.
 pub(super) fn usual(provider: u32) -> (u32, u32, u32) {
     (provider % 7, 100_000 + provider % 13 * 20_000, provider % 5 * 10)
 }

@@ -16,11 +16,11 @@ use crate::wasm::load_error::LoadError;
 use crate::wasm::output::Journal;
 use crate::wasm::overtime::processor_time;
 
-/// Calls of which more than one in a hundred take longer are faults waiting for a busy machine.
+/// The time that at most one call in a hundred may exceed: with more, faults are only a busy machine away.
 const TOO_SLOW: Duration = Duration::from_millis(5);
-/// A call that takes longer is felt.
+/// The time of a call above which requests are noticeably delayed.
 const SLOW: Duration = Duration::from_micros(100);
-/// Calls whose time is taken, at most, and how long that may take.
+/// The most calls that are timed, and the limit of their time.
 const TIMED_CALLS: u32 = 2_000;
 const TIMED_TIME: Duration = Duration::from_millis(500);
 
@@ -55,7 +55,7 @@ pub struct Timing {
     pub max_us: f64,
 }
 
-/// Looks at a strategy as it runs.
+/// Inspects a running strategy.
 ///
 /// # Errors
 ///
@@ -92,9 +92,9 @@ impl Bench<'_> {
         self.timing_by(count, || begun.elapsed())
     }
 
-    /// Times as [`Bench::timing`] does; where that is too long, by what the processor has spent: what else a machine
-    /// does is no fault of the strategy's. The system tells it in steps of a few milliseconds, which is why it is not
-    /// asked otherwise.
+    /// Times as [`Bench::timing`] does, and if that is too long, by processor time, since other work of the machine is
+    /// no fault of the strategy. The system counts processor time in steps of a few milliseconds, so it is not used
+    /// otherwise.
     fn fair_timing(&self, count: u32) -> Result<Option<Timing>, Broken> {
         match self.timing(count)? {
             Some(timing) if timing.p99_us >= micros(TOO_SLOW) && processor_time().is_some() => {

@@ -1,4 +1,4 @@
-//! Two answers beside each other: whether they are the same, and each in words.
+//! Compares two answers, and puts each into words.
 
 use super::Comparison;
 use crate::strategy::record::{Decided, Recorded, Start};
