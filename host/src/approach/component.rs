@@ -65,11 +65,12 @@ pub struct Blueprint {
     pub runner: runner::GuestIndices,
     meta: Option<meta::GuestIndices>,
     name: Arc<str>,
+    memory: usize,
     rate: Arc<Rate>,
 }
 
 impl Blueprint {
-    fn new(engine: Arc<Engine>, name: &str, input: &Input<'_>) -> Result<Self, LoadError> {
+    fn new(engine: Arc<Engine>, name: &str, input: &Input<'_>, memory: usize) -> Result<Self, LoadError> {
         check_format(input.bytes)?;
         let component = cache::compiled(&engine, input)?;
         let has_meta = check_exports(&component)?;
@@ -83,7 +84,7 @@ impl Blueprint {
             Ok((pre, runner, meta))
         };
         let (pre, runner, meta) = link().map_err(|error: wasmtime::Error| LoadError::Mismatch(chain(&error)))?;
-        Ok(Self { engine, pre, runner, meta, name: name.into(), rate: Arc::default() })
+        Ok(Self { engine, pre, runner, meta, name: name.into(), memory, rate: Arc::default() })
     }
 
     /// The voice of a run.
@@ -95,7 +96,7 @@ impl Blueprint {
     async fn ask<T: 'static>(&self, during: &'static str, question: impl Question<T>) -> Result<Option<T>, LoadError> {
         let Some(indices) = &self.meta else { return Ok(None) };
         let voice = Arc::new(self.voice(during.to_owned()));
-        let state = State::new(Setting::MEMORY, Arc::clone(&voice), (0, 0), Line::default());
+        let state = State::new(self.memory, Arc::clone(&voice), (0, 0), Line::default());
         let heard = Arc::clone(&voice);
         let asked = async {
             let mut store = session::store(&self.engine, state);
@@ -166,12 +167,14 @@ pub struct Source<'a> {
     pub built_in: bool,
     /// The limits of its compilation.
     pub limits: StrategyLimits,
+    /// The bytes of memory that each of its instances may take.
+    pub memory: usize,
 }
 
 impl<'a> Source<'a> {
     /// A component with the default limits.
     pub fn new(name: &'a str, bytes: &'a [u8]) -> Self {
-        Self { name, bytes, built_in: false, limits: StrategyLimits::default() }
+        Self { name, bytes, built_in: false, limits: StrategyLimits::default(), memory: Setting::MEMORY }
     }
 }
 
@@ -184,11 +187,11 @@ impl Approach {
     ///
     /// [`LoadError`], whose text follows the approach's name.
     pub fn load(source: &Source<'_>) -> Result<Self, LoadError> {
-        let Source { name, bytes, built_in, limits } = *source;
+        let Source { name, bytes, built_in, limits, memory } = *source;
         let engine = Engine::shared()?;
         let digest = Digest::of([bytes]);
         let input = Input { source: &format!("approach {name}"), bytes, digest: &digest, trusted: built_in, limits };
-        let blueprint = Blueprint::new(engine, name, &input)?;
+        let blueprint = Blueprint::new(engine, name, &input, memory)?;
         let info = blocking(blueprint.ask("describe", Describe))??;
         let info = info.map(on_one_line).unwrap_or_default();
         Ok(Self {
@@ -209,6 +212,11 @@ impl Approach {
     /// The identity of its component, in hexadecimal digits.
     pub fn digest(&self) -> String {
         self.digest.to_string()
+    }
+
+    /// The bytes of memory that each of its instances may take.
+    pub fn memory(&self) -> usize {
+        self.blueprint.memory
     }
 
     /// What it says of itself; nothing if it exports no `meta`.
@@ -317,5 +325,37 @@ fn on_one_line(info: meta::Info) -> Info {
         options,
         many,
         tools,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component that imports an empty interface of this name.
+    fn importing(name: &str) -> Component {
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).expect("short");
+        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        // A section of types with one empty instance type, then one of imports.
+        bytes.extend([7, 3, 1, 0x42, 0]);
+        let import = [&[1, 0, length(name.as_bytes())], name.as_bytes(), &[5, 0]].concat();
+        bytes.extend([10, length(&import)]);
+        bytes.extend(import);
+        let engine = Engine::shared().expect("an engine");
+        Component::from_binary(engine.wasm(), &bytes).expect("valid")
+    }
+
+    #[test]
+    fn what_is_not_granted_is_named() {
+        for granted in ["wasi:io/poll@0.2.6", "wasi:filesystem/types@0.2.0", "pointsman:approach/llm@0.1.0"] {
+            assert!(check_imports(&importing(granted)).is_ok(), "{granted}");
+        }
+        for other in ["wasi:sockets/tcp@0.2.0", "wasi:http/types@0.2.0", "pointsman:approach/llm@0.2.0", "a:b/c@1.0.0"]
+        {
+            let error = check_imports(&importing(other)).expect_err("forbidden");
+            assert_eq!(error.to_string(), format!("imports what approaches do not have: `{other}`"));
+        }
+        let error = check_imports(&importing("wasi:sockets/tcp@0.2.0")).expect_err("forbidden");
+        assert!(error.remedy().starts_with("approaches have no access to the network"), "{}", error.remedy());
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::builtin;
 use super::component::{Approach, Source};
+use super::session::Setting;
 use crate::config::StrategyLimits;
 use crate::wasm::artifact;
 use crate::wasm::digest::Digest;
@@ -34,18 +35,23 @@ pub struct Entry {
     pub component: Component,
     /// The limits of its compilation.
     pub limits: StrategyLimits,
+    /// The bytes of memory that each of its instances may take.
+    pub memory: usize,
 }
 
 impl Entry {
     /// The component in this file, with the default limits.
     pub fn file(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        Self { name: name.into(), component: Component::File(path.into()), limits: StrategyLimits::default() }
+        Self::of(name.into(), Component::File(path.into()))
     }
 
     /// The component in the binary, under its own name.
     fn built_in(name: &str) -> Self {
-        let component = Component::BuiltIn(name.to_owned());
-        Self { name: name.to_owned(), component, limits: StrategyLimits::default() }
+        Self::of(name.to_owned(), Component::BuiltIn(name.to_owned()))
+    }
+
+    fn of(name: String, component: Component) -> Self {
+        Self { name, component, limits: StrategyLimits::default(), memory: Setting::MEMORY }
     }
 
     /// The files in the folder `approaches` below `folder`, sorted by name: `approaches/NAME.wasm`, where a name consists of
@@ -77,11 +83,15 @@ impl Entry {
     /// Loads it, unless `before` is the same component.
     fn load(&self, before: Option<Arc<Approach>>) -> Result<Arc<Approach>, LoadError> {
         let bytes = self.bytes()?;
-        if let Some(before) = before.filter(|before| before.digest() == Digest::of([&*bytes]).to_string()) {
+        let is_same = |before: &Arc<Approach>| {
+            before.memory() == self.memory && before.digest() == Digest::of([&*bytes]).to_string()
+        };
+        if let Some(before) = before.filter(is_same) {
             return Ok(before);
         }
         let built_in = matches!(self.component, Component::BuiltIn(_));
-        let source = Source { name: &self.name, bytes: &bytes, built_in, limits: self.limits };
+        let Self { name, limits, memory, .. } = self;
+        let source = Source { name, bytes: &bytes, built_in, limits: *limits, memory: *memory };
         Approach::load(&source).map(Arc::new)
     }
 }

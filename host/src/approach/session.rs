@@ -14,7 +14,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::component::Blueprint;
 use super::guest::{Line, State};
-use super::talk::{Desk, Ended, Fault, FaultKind, Request, Want};
+use super::talk::{Desk, Ended, Fault, FaultKind, Problem, Request, Want};
 use super::voice::Voice;
 use crate::wasm::engine::Engine;
 use crate::wasm::output::Said;
@@ -28,6 +28,10 @@ const LIFTED_BYTES: usize = 32 << 20;
 
 /// Handles that a guest may hold at once.
 const HANDLES: usize = 1000;
+
+/// The part of a run's memory that the texts of its conversation may take: a guest copies them several times, and running
+/// out of memory would be a fault of the approach instead of the request.
+const CONVERSATION: usize = 8;
 
 /// A run, and the wants of its guest. Poll both in one task, and the wants until the run has ended: a guest whose wants
 /// nobody takes waits for ever. Dropping it cancels everything.
@@ -91,6 +95,12 @@ pub fn store(engine: &Engine, state: State) -> Store<State> {
 }
 
 async fn run(blueprint: Arc<Blueprint>, state: State, request: Request) -> Ended {
+    let texts: usize = request.messages.iter().map(|message| message.text.len()).sum();
+    let most = state.limits.most() / CONVERSATION;
+    if texts > most {
+        let sentence = format!("the conversation has {texts} bytes of text, and an approach takes at most {most}");
+        return Ended::Problem(Problem::Unsuitable(sentence));
+    }
     let voice = Arc::clone(&state.voice);
     let wanted = request.n;
     let mut store = store(&blueprint.engine, state);

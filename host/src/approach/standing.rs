@@ -42,11 +42,16 @@ impl Standing {
         if let Some(count) = record.faults.get_mut(kind as usize) {
             *count += 1;
         }
+        let now = Instant::now();
+        if record.until.is_some_and(|until| now < until) {
+            // It began before the pause, beside those that brought it about.
+            return;
+        }
         record.in_a_row = record.in_a_row.saturating_add(1);
         if record.in_a_row >= PATIENCE {
             let doubled = 2_u32.saturating_pow(record.in_a_row - PATIENCE);
             let pause = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
-            record.until = Some(Instant::now() + pause);
+            record.until = Some(now + pause);
         }
     }
 
@@ -79,11 +84,12 @@ mod tests {
         for millis in [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
             let pause = Duration::from_millis(millis);
             standing.note(Some(FaultKind::Trapped));
-            assert_eq!(standing.rests(), Some(pause));
+            standing.note(Some(FaultKind::Trapped));
+            assert_eq!(standing.rests(), Some(pause), "a fault within the pause does not prolong it");
             advance(pause).await;
             assert_eq!(standing.rests(), None);
         }
-        assert_eq!(standing.faults()[FaultKind::Trapped as usize], (FaultKind::Trapped, 9));
+        assert_eq!(standing.faults()[FaultKind::Trapped as usize], (FaultKind::Trapped, 17));
     }
 
     #[tokio::test(start_paused = true)]

@@ -93,7 +93,7 @@ impl Engine {
             move || clock.run(&engine)
         };
         let handle = thread::Builder::new()
-            .name("strategy-clock".to_owned())
+            .name("guest-clock".to_owned())
             .spawn(tick)
             .map_err(|error| format!("cannot start the clock: {error}"))?;
         Ok(Self { wasm, reservation, clock, thread: handle.thread().clone() })

@@ -44,6 +44,11 @@ impl MemoryLimits {
         OutOfMemory(self.most).into()
     }
 
+    /// The most bytes.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// The bytes of memories and tables. A guest never gives any back.
     pub fn used(&self) -> usize {
         self.used

@@ -52,6 +52,20 @@ async fn memory_is_limited_as_it_is_set() {
 }
 
 #[tokio::test]
+async fn answers_and_conversations_are_bounded() {
+    let (kind, message) = fault(ended(request("large", 33)).await);
+    assert_eq!(kind, FaultKind::Illegal, "{message}");
+    assert_eq!(text(request("large", 8)).await.len(), 8 << 20);
+    // A long conversation is no fault of the approach.
+    let message =
+        |mebibytes: usize| Message { text: "x".repeat(mebibytes << 20), ..request("text", 1).messages.remove(0) };
+    let long = Request { messages: vec![message(4), message(5)], ..request("text", 1) };
+    assert!(matches!(ended(long).await, Ended::Problem(Problem::Unsuitable(_))));
+    let long = Request { messages: vec![message(4), message(4)], ..request("text", 1) };
+    assert_eq!(text(long).await, "a text");
+}
+
+#[tokio::test]
 async fn notes_of_progress_do_not_pile_up() {
     let Session { mut wants, mut run } = begin(request("notes", 20_000));
     assert!(timeout(Duration::from_millis(50), &mut run).await.is_err(), "it waits for somebody to read them");
