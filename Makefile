@@ -11,7 +11,7 @@ FETCHED := --test sdk --test authors
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p rules -p weighted \
 	-p asker -p clerk -p grabby -p misbehave -p needy -p stranger \
-	-p bon -p cot_reflection -p genselect -p leap -p majority_voting -p mcts -p moa -p plansearch -p pvg -p re2 -p rto -p self_consistency
+	-p bon -p cepo -p cot_reflection -p deepthink -p genselect -p leap -p majority_voting -p mcts -p memory -p moa -p plansearch -p pvg -p re2 -p rstar -p rto -p self_consistency
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := night_shift office_hours tenants
 
