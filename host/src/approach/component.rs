@@ -105,11 +105,7 @@ impl Blueprint {
                 let meta = indices.load(&mut store, &instance)?;
                 question.ask(&meta, &mut store).await
             };
-            let asked = asked.await;
-            let mut said = voice.take();
-            let answer = asked.map_err(|error| Fault::of(&error, &mut said));
-            voice.write(said);
-            answer
+            voice.end(asked.await)
         };
         let asked = Metered::new(asked, Arc::clone(&self.engine), heard, META_CPU);
         match timeout(META_TIME, asked).await {

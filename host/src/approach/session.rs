@@ -17,7 +17,6 @@ use super::guest::{Line, State};
 use super::talk::{Desk, Ended, Fault, FaultKind, Problem, Request, Want};
 use super::voice::Voice;
 use crate::wasm::engine::Engine;
-use crate::wasm::output::Said;
 use crate::wasm::overtime::processor_time;
 
 /// The most wants that wait for the driver. A guest waits for each answer, but for notes of progress.
@@ -109,10 +108,8 @@ async fn run(blueprint: Arc<Blueprint>, state: State, request: Request) -> Ended
         let runner = blueprint.runner.load(&mut store, &instance)?;
         runner.call_run(&mut store, &request.into()).await
     };
-    let called = called.await;
-    let mut said = voice.take();
-    let ended = match called {
-        Err(error) => Ended::Fault(fault(&error, &mut said)),
+    match voice.end(called.await) {
+        Err(broken) => Ended::Fault(fault(broken)),
         Ok(Err(problem)) => Ended::Problem(problem.into()),
         Ok(Ok(finals)) => match finals.len() {
             0 => illegal("returned no answer".to_owned()),
@@ -121,19 +118,15 @@ async fn run(blueprint: Arc<Blueprint>, state: State, request: Request) -> Ended
             }
             _ => Ended::Finals(finals.into_iter().map(Into::into).collect()),
         },
-    };
-    voice.write(said);
-    ended
+    }
 }
 
 fn illegal(message: String) -> Ended {
     Ended::Fault(Fault { kind: FaultKind::Illegal, message })
 }
 
-/// The fault behind an error; the message of a panic is taken from `said`.
-fn fault(error: &wasmtime::Error, said: &mut Said) -> Fault {
+fn fault(fault: crate::wasm::Fault) -> Fault {
     use crate::wasm::Fault as Wasm;
-    let fault = Wasm::of(error, said);
     let kind = match fault {
         Wasm::Trapped(_) => FaultKind::Trapped,
         Wasm::DeadlineExceeded => FaultKind::OutOfTime,

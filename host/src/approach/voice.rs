@@ -10,6 +10,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::wasm::Fault;
 use crate::wasm::output::{Level, Line, Output, Rate, Said};
 
 /// The most bytes of one write.
@@ -22,12 +23,14 @@ pub struct Voice {
     /// Shared by all runs of the approach.
     rate: Arc<Rate>,
     output: Mutex<Output>,
+    /// The lines of standard error that the last [`Voice::flush`] has written.
+    flushed: Mutex<Vec<Line>>,
 }
 
 impl Voice {
     /// Of this run of an approach, whose lines count in `rate`.
     pub fn new(approach: Arc<str>, run: String, rate: Arc<Rate>) -> Self {
-        Self { approach, run, rate, output: Mutex::default() }
+        Self { approach, run, rate, output: Mutex::default(), flushed: Mutex::default() }
     }
 
     /// Adds a line that the guest logged.
@@ -35,19 +38,40 @@ impl Voice {
         self.output.lock().log(level, text);
     }
 
-    /// Takes what was said, at the end of the run.
-    pub fn take(&self) -> Said {
-        self.output.lock().take()
+    /// Ends the run; writes its last lines, and returns its answer or how it broke. The message of a panic becomes that of
+    /// the fault.
+    pub fn end<T>(&self, returned: wasmtime::Result<T>) -> Result<T, Fault> {
+        let mut said = self.output.lock().take();
+        let ended = returned.map_err(|error| {
+            // A tick of the epoch may have come between the message and the trap.
+            let flushed = std::mem::take(&mut *self.flushed.lock());
+            let count = flushed.len();
+            said.lines.splice(..0, flushed);
+            let fault = Fault::of(&error, &mut said);
+            // A fault takes all lines of standard error as its message, or none. These have been written already.
+            if said.lines.first().is_some_and(|line| line.stderr) {
+                said.lines.drain(..count);
+            }
+            fault
+        });
+        self.write(said);
+        ended
     }
 
     /// Writes the lines that are finished.
     pub fn flush(&self) {
         let said = self.output.lock().take_lines();
+        let stderr = said.lines.iter().filter(|line| line.stderr).cloned();
+        {
+            let mut flushed = self.flushed.lock();
+            flushed.clear();
+            flushed.extend(stderr);
+        }
         self.write(said);
     }
 
     /// Writes lines, as far as the rate allows.
-    pub fn write(&self, said: Said) {
+    fn write(&self, said: Said) {
         if said.lines.is_empty() && said.dropped == 0 {
             return;
         }
@@ -116,5 +140,38 @@ impl OutputStream for Print {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         Ok(WRITE_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Trap;
+
+    use super::*;
+
+    fn voice() -> Arc<Voice> {
+        Arc::new(Voice::new("an approach".into(), "run 1".to_owned(), Arc::default()))
+    }
+
+    #[test]
+    fn the_message_of_a_panic_is_that_of_its_fault_even_if_it_came_in_two_parts() {
+        let voice = voice();
+        let mut stderr = Print { voice: Arc::clone(&voice), stderr: true };
+        stderr.write("panicked at lib.rs:1:\n".into()).expect("written");
+        voice.flush();
+        stderr.write("as commanded\n".into()).expect("written");
+        let fault = voice.end::<()>(Err(Trap::UnreachableCodeReached.into())).expect_err("a fault");
+        assert_eq!(fault, Fault::Trapped("panicked at lib.rs:1: as commanded".to_owned()));
+    }
+
+    #[test]
+    fn what_was_said_long_ago_is_not_part_of_a_fault() {
+        let voice = voice();
+        let mut stderr = Print { voice: Arc::clone(&voice), stderr: true };
+        stderr.write("a warning\n".into()).expect("written");
+        voice.flush();
+        voice.flush();
+        let fault = voice.end::<()>(Err(Trap::StackOverflow.into())).expect_err("a fault");
+        assert_eq!(fault, Fault::Trapped("call stack exhausted".to_owned()));
     }
 }
