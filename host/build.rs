@@ -21,7 +21,7 @@ const TARGET: &str = "wasm32-wasip2";
 struct Kind {
     /// Their folder in the workspace, which has a crate for each; also what they are called.
     folder: &'static str,
-    /// What they are made of besides themselves.
+    /// The folder of the SDK that they are made with.
     sdk: &'static str,
     /// The table of them in `OUT_DIR`.
     table: &'static str,

@@ -1,4 +1,4 @@
-//! What the model answers, and what the client gets.
+//! The model's answers, and the one that the client gets.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -13,17 +13,17 @@ impl Choice {
         visible(&self.text)
     }
 
-    /// Whether it says something, and to its end.
+    /// True when it says something, and to its end.
     pub fn is_whole(&self) -> bool {
         self.says_something() && !matches!(self.finish, Finish::Length | Finish::ContentFilter)
     }
 
-    /// Whether there is something to read in it, cut off or not.
+    /// True when there is something to read in it, cut off or not.
     pub fn says_something(&self) -> bool {
         !self.visible().is_empty()
     }
 
-    /// Whether it calls tools.
+    /// True when it calls tools.
     pub fn calls_tools(&self) -> bool {
         self.tool_calls > 0
     }
@@ -33,7 +33,7 @@ impl Choice {
 #[derive(Clone, Debug)]
 pub struct Choices {
     choices: Vec<Choice>,
-    /// What they took, as far as the provider says.
+    /// The tokens that they took, as far as the provider says.
     pub usage: Usage,
 }
 
@@ -97,7 +97,7 @@ impl Deref for Choices {
     }
 }
 
-/// What a run gives the client: one answer, or several where [`MANY`](crate::Approach::MANY) says so.
+/// The result of a run for the client: one answer, or several where [`MANY`](crate::Approach::MANY) says so.
 ///
 /// From a [`Choice`] it is that, with its tool calls, log probabilities and finish reason.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ impl Answer {
         Self(vec![wit::Final::Text(text.into())])
     }
 
-    /// What the client already has, through [`deliver`](crate::Llm::deliver) or [`emit`](crate::Llm::emit).
+    /// The answer that the client already has, through [`deliver`](crate::Llm::deliver) or [`emit`](crate::Llm::emit).
     pub fn delivered() -> Self {
         Self(vec![wit::Final::Delivered])
     }

@@ -4,28 +4,31 @@ use serde::de::DeserializeOwned;
 
 use crate::{Answer, Llm, Problem, Request};
 
-/// An approach: an algorithm that answers one request by asking the model. [`export!`](crate::export!) makes a component of it.
+/// An approach: an algorithm that answers one request by asking the model. [`export!`](crate::export!) makes a
+/// component of it.
 ///
-/// Name, version and description come from the package's `Cargo.toml`; the description is one sentence with the source of the
-/// algorithm.
+/// Name, version and description come from the package's `Cargo.toml`; the description is one sentence with the source
+/// of the algorithm.
 pub trait Approach: Sized + 'static {
-    /// What the operator writes under `approaches.NAME.config`, and over it what the client sends of [`OPTIONS`](Self::OPTIONS);
-    /// [`NoOptions`](crate::NoOptions) if nothing. Anything that serde can read; with `#[serde(deny_unknown_fields)]` a misspelt
-    /// field is an error and not a surprise. [`Count`](crate::Count) and [`Temperature`](crate::Temperature) say their bounds.
+    /// The options that the operator writes under `approaches.NAME.config`, and over them those that the client sends
+    /// of [`OPTIONS`](Self::OPTIONS); [`NoOptions`](crate::NoOptions) if nothing. Anything that serde can read; with
+    /// `#[serde(deny_unknown_fields)]` a misspelt field is an error and not a surprise. [`Count`](crate::Count) and
+    /// [`Temperature`](crate::Temperature) say their bounds.
     type Options: DeserializeOwned;
 
-    /// The fields of [`Options`](Self::Options) that a client may send in its request, each with a sentence about it. What is
-    /// missing here is the operator's alone: which models are asked, for one.
+    /// The fields of [`Options`](Self::Options) that a client may send in its request, each with a sentence about it.
+    /// What is missing here is the operator's alone: which models are asked, for one.
     const OPTIONS: &'static [(&'static str, &'static str)] = &[];
 
-    /// Whether it works with a client's tools: a choice that calls some is the answer, as it is. Without this the host refuses
-    /// requests with tools.
+    /// True when it works with a client's tools: a choice that calls some is the answer, as it is. Without this the
+    /// host refuses requests with tools.
     const TOOLS: bool = false;
 
-    /// Whether one run gives all of the [`n`](Request::n) answers that the client wants. If not, the host starts a run for each.
+    /// True when one run gives all of the [`n`](Request::n) answers that the client wants. If not, the host starts a
+    /// run for each.
     const MANY: bool = false;
 
-    /// Whether the options suit each other, once each has been read.
+    /// Checks that the options suit each other, once each has been read.
     ///
     /// # Errors
     ///
@@ -35,12 +38,12 @@ pub trait Approach: Sized + 'static {
         Ok(())
     }
 
-    /// Answers one request. It may take minutes, nearly all of them in waiting for [`Llm`]; of processor time there are about
-    /// two seconds. A panic is a 502.
+    /// Answers one request. It may take minutes, nearly all of them in waiting for [`Llm`]; of processor time there are
+    /// about two seconds. A panic is a 502.
     ///
     /// # Errors
     ///
-    /// `?` on a [`Failure`](crate::Failure) makes it the cause, and the client gets what it would have got without an approach.
-    /// An approach that has something to return by then returns it instead.
+    /// `?` on a [`Failure`](crate::Failure) makes it the cause, and the client gets what it would have got without an
+    /// approach. An approach that has something to return by then returns it instead.
     fn run(request: &Request, options: Self::Options, llm: &Llm<'_>) -> Result<Answer, Problem>;
 }

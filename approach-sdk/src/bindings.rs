@@ -1,7 +1,8 @@
-//! What `wit/approach/` becomes in Rust. Private to the SDK: authors see its plain records under the names of `lib.rs`, and
-//! never the generated functions, so that the contract can move underneath them.
+//! The Rust that is generated from `wit/approach/`. Private to the SDK: authors see its plain records under the names
+//! of `lib.rs`, and never the generated functions, so that the contract can move underneath them.
 //!
-//! `wit` is a link to the repository's `wit/approach`, which `cargo package` follows: a published crate carries its contract.
+//! `wit` is a link to the repository's `wit/approach`, which `cargo package` follows: a published crate carries its
+//! contract.
 
 wit_bindgen::generate!({
     world: "approach-full",

@@ -20,9 +20,9 @@ use crate::{Choice, Manner, Request};
 #[derive(Clone, Debug)]
 pub struct Call {
     messages: Vec<wit::Turn>,
-    /// What stands in the message that comes last, if it is one of the user's in which more can be written.
+    /// The text of the message that comes last, if it is one of the user's in which more can be written.
     open: Option<Open>,
-    /// Where the client's system messages end.
+    /// The number of the client's system messages at the beginning.
     preamble: usize,
     system: Option<(u32, String)>,
     question: Option<u32>,
@@ -78,8 +78,8 @@ impl Call {
         Self { messages, open, preamble, system, question: request.question, manner: Manner::Answer, ..Self::new() }
     }
 
-    /// Asks `text` in place of the question's text; what else the question holds, such as images, stays. Without a question in
-    /// the conversation it is a new one at its end.
+    /// Asks `text` in place of the question's text; what else the question holds, such as images, stays. Without a
+    /// question in the conversation it is a new one at its end.
     #[must_use]
     pub fn question(mut self, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -119,8 +119,8 @@ impl Call {
         self
     }
 
-    /// The user says this next. Where the user spoke last it is put into the same message, since the templates of many models
-    /// refuse two in a row.
+    /// The user says this next. Where the user spoke last it is put into the same message, since the templates of many
+    /// models refuse two in a row.
     #[must_use]
     pub fn user(mut self, text: impl AsRef<str>) -> Self {
         let Some(open) = &mut self.open else { return self.said("user", text.as_ref().to_owned()) };
@@ -164,15 +164,16 @@ impl Call {
         })
     }
 
-    /// For a question of the approach's own, such as a rating: the client's tools, response format, limits and sampling do not
-    /// hold.
+    /// For a question of the approach's own, such as a rating: the client's tools, response format, limits and sampling
+    /// do not hold.
     #[must_use]
     pub fn aside(mut self) -> Self {
         self.manner = Manner::Aside;
         self
     }
 
-    /// Asks another model than the client's, if there is one here. The operator has to allow it: `approaches.NAME.models`.
+    /// Asks another model than the client's, if there is one here. The operator has to allow it:
+    /// `approaches.NAME.models`.
     #[must_use]
     pub fn model(mut self, model: Option<impl Into<String>>) -> Self {
         self.model = model.map(Into::into);
@@ -193,8 +194,8 @@ impl Call {
         self
     }
 
-    /// Allows the answer so many tokens in place of the client's limit, if there is a number here. A reasoning model spends them
-    /// on its thoughts first, and a small limit leaves it no answer.
+    /// Allows the answer so many tokens in place of the client's limit, if there is a number here. A reasoning model
+    /// spends them on its thoughts first, and a small limit leaves it no answer.
     #[must_use]
     pub fn max_tokens(mut self, tokens: Option<u32>) -> Self {
         self.max_tokens = tokens;
@@ -208,7 +209,7 @@ impl Call {
         self
     }
 
-    /// What it is for, in a word, for logs, reports and tests. At first `answer`.
+    /// Says what it is for, in a word, for logs, reports and tests. At first `answer`.
     #[must_use]
     pub fn step(mut self, step: impl Into<String>) -> Self {
         self.step = step.into();

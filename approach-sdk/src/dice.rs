@@ -1,7 +1,7 @@
 //! Randomness that is the same in a test and in a replay.
 
-/// Dice that follow from [`Request::entropy`](crate::Request::entropy): `SplitMix64` (Steele, Lea and Flood, "Fast Splittable
-/// Pseudorandom Number Generators", OOPSLA 2014).
+/// Dice that follow from [`Request::entropy`](crate::Request::entropy): `SplitMix64` (Steele, Lea and Flood, "Fast
+/// Splittable Pseudorandom Number Generators", OOPSLA 2014).
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 

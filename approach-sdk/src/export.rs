@@ -32,7 +32,7 @@ pub fn describe<A: Approach>(name: &str, version: &str, description: &str) -> In
 ///
 /// # Errors
 ///
-/// What is wrong with the options.
+/// Says what is wrong with the options.
 pub fn check<A: Approach>(config: &str) -> Result<(), String> {
     read::<A>(config).map(drop)
 }
@@ -43,8 +43,8 @@ fn read<A: Approach>(config: &str) -> Result<A::Options, String> {
     Ok(options)
 }
 
-/// Makes the crate's component: `export!(MyApproach);`, once, at the top of the crate. On targets other than WebAssembly
-/// it only checks that the type is an [`Approach`], so that the crate can be tested natively.
+/// Makes the crate's component: `export!(MyApproach);`, once, at the top of the crate. On targets other than
+/// WebAssembly it only checks that the type is an [`Approach`], so that the crate can be tested natively.
 #[macro_export]
 macro_rules! export {
     ($approach:ty) => {

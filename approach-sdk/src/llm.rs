@@ -7,7 +7,7 @@ use crate::{Budget, Call, Choice, ChoiceId, Choices, Failure, FailureKind};
 /// Questions that are asked at once, as the contract has it.
 const AT_ONCE: usize = 128;
 
-/// What a run can ask: the host's functions, or those of the test kit.
+/// Everything that a run can ask for: the host's functions, or those of the test kit.
 pub(crate) trait Backend {
     fn chat(&self, call: wit::Call) -> Result<wit::Answer, Failure>;
     fn chat_many(&self, calls: Vec<wit::Call>) -> Vec<Result<wit::Answer, Failure>>;
@@ -92,13 +92,13 @@ impl<'h> Llm<'h> {
         Ok(Reply { written, host: std::marker::PhantomData })
     }
 
-    /// Asks for one choice and gives it to the client as the answer, while it comes if the client reads a stream. The run then
-    /// returns [`Answer::delivered`](crate::Answer::delivered).
+    /// Asks for one choice and gives it to the client as the answer, while it comes if the client reads a stream. The
+    /// run then returns [`Answer::delivered`](crate::Answer::delivered).
     ///
     /// # Errors
     ///
-    /// The failure. If a piece had gone out by then, the host lets the run fail whatever it returns, so that something else
-    /// may be returned in any case.
+    /// The failure. If a piece had gone out by then, the host lets the run fail whatever it returns, so that something
+    /// else may be returned in any case.
     pub fn deliver(&self, call: Call) -> Result<Choice, Failure> {
         debug_assert_eq!(call.wanted(), 1, "one choice is delivered");
         self.backend.deliver(call.into_wit())
@@ -117,7 +117,7 @@ impl<'h> Llm<'h> {
         self.backend.progress(note.as_ref());
     }
 
-    /// What may still be spent.
+    /// The budget that is left.
     pub fn left(&self) -> Budget {
         self.backend.left()
     }
@@ -137,7 +137,7 @@ impl<'h> Llm<'h> {
         self.backend.message_json(index)
     }
 
-    /// What the client wants of the form of its answer.
+    /// The form that the client wants of its answer.
     pub fn form(&self) -> Form {
         let read: ReadForm = options::json(&self.backend.parameters()).unwrap_or_default();
         let is_json = read.response_format.and_then(|format| format.kind).is_some_and(|kind| kind != "text");
@@ -151,7 +151,7 @@ impl<'h> Llm<'h> {
     }
 }
 
-/// What a client wants of the form of its answer, as far as that forbids an approach to ask for a form of its own.
+/// The form that a client wants of its answer, as far as it forbids an approach to ask for another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     /// `response_format` is JSON of some kind.
@@ -240,7 +240,7 @@ impl Reply<'_> {
     ///
     /// # Errors
     ///
-    /// How it broke off.
+    /// The failure with which it broke off.
     pub fn next_piece(&mut self) -> Result<Option<String>, Failure> {
         self.written.next()
     }
@@ -249,7 +249,7 @@ impl Reply<'_> {
     ///
     /// # Errors
     ///
-    /// How it broke off.
+    /// The failure with which it broke off.
     pub fn whole(self) -> Result<Choice, Failure> {
         let answer = self.written.whole()?;
         let choice = answer.choices.into_iter().next();

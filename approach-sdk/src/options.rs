@@ -9,8 +9,8 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, U
 
 use json::Reader;
 
-/// Reads `request.config`. One that is absent or `null` counts as `{}`, so that options which all have defaults may be left
-/// out.
+/// Reads `request.config`. One that is absent or `null` counts as `{}`, so that options which all have defaults may be
+/// left out.
 pub(crate) fn parse<O: DeserializeOwned>(config: &str) -> Result<O, String> {
     json(if matches!(config.trim(), "" | "null") { "{}" } else { config })
 }
@@ -19,7 +19,7 @@ pub(crate) fn parse<O: DeserializeOwned>(config: &str) -> Result<O, String> {
 ///
 /// # Errors
 ///
-/// What is wrong with it, and where: `limits[1]: invalid type: ...`.
+/// Says what is wrong with it, and where: `limits[1]: invalid type: ...`.
 pub fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let mut reader = Reader::new(text);
     let read = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));

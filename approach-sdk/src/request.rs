@@ -1,4 +1,4 @@
-//! What an approach can learn of a request beyond its fields.
+//! The methods of a request.
 
 use crate::{Call, Dice, Request};
 

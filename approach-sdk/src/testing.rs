@@ -20,7 +20,7 @@
 //! assert!(run.asked("check").contains("2+2?"));
 //! ```
 //!
-//! What is easier to say as data stands in JSON files, which [`play_fixtures`] plays. [`battery`] tries what every approach has
+//! [`play_fixtures`] plays JSON files, for what is easier to say as data. [`battery`] tries what every approach has
 //! to stand. The host plays the same files and the same battery to the finished component.
 
 #![expect(clippy::panic, reason = "a test kit reports by panicking")]
@@ -211,7 +211,7 @@ impl Run {
         }
     }
 
-    /// Whether the answer went out as it came.
+    /// True when the answer went out as it came.
     ///
     /// # Panics
     ///
@@ -234,7 +234,7 @@ impl Run {
         }
     }
 
-    /// Why it refused the request.
+    /// The sentence with which it refused the request.
     ///
     /// # Panics
     ///
@@ -257,12 +257,12 @@ impl Run {
         self.choices
     }
 
-    /// How many questions had to wait for each other.
+    /// The number of questions that had to wait for each other.
     pub fn depth(&self) -> u32 {
         self.depth
     }
 
-    /// What each question was for.
+    /// The step of each question.
     pub fn steps(&self) -> Vec<&str> {
         self.questions.iter().map(|question| question.step.as_str()).collect()
     }
@@ -283,14 +283,14 @@ impl Run {
         &self.questions
     }
 
-    /// What it said of its progress.
+    /// The notes on its progress.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 }
 
-/// Plays the fixtures in a folder (`*.json`), or the one in a file. A relative path begins at the package, where cargo runs
-/// tests.
+/// Plays the fixtures in a folder (`*.json`), or the one in a file. A relative path begins at the package, where cargo
+/// runs tests.
 ///
 /// ```json
 /// {"name": "takes the best rated", "approach": {"config": {"best_of_n": 2}},
@@ -319,9 +319,9 @@ pub fn play_fixtures<A: Approach>(place: impl AsRef<Path>) {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// Tries what every approach has to stand: requests without a question, without text, with images alone, of a megabyte; models
-/// that are silent, cut off, or answer what was not asked; questions that fail, each in turn, and a budget that runs out at
-/// each; tools, streams, several answers; and that the same seed asks the same questions.
+/// Tries what every approach has to stand: requests without a question, without text, with images alone, of a megabyte;
+/// models that are silent, cut off, or answer what was not asked; questions that fail, each in turn, and a budget that
+/// runs out at each; tools, streams, several answers; and that the same seed asks the same questions.
 ///
 /// # Panics
 ///

@@ -1,18 +1,18 @@
 //! Plurality.
 
-/// How a vote came out.
+/// The result of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vote {
     /// The place of the first that voted for the winner.
     pub first: usize,
-    /// How many voted for it, 1 or more.
+    /// The number of those who voted for it, 1 or more.
     pub votes: usize,
-    /// How many voted at all.
+    /// The number of those who voted at all.
     pub of: usize,
 }
 
-/// The vote that most have in common; of those with as many the one that was given first. Who abstains (`None`) does not count;
-/// none if all do.
+/// The vote that most have in common; of those with as many the one that was given first. Who abstains (`None`) does
+/// not count; none if all do.
 ///
 /// ```
 /// use pointsman_approach::vote;

@@ -16,7 +16,7 @@ const MOST_CHOICES: u32 = 128;
 
 pub(super) struct Native<A> {
     approach: PhantomData<A>,
-    /// Whether the last run broke the contract, or panicked.
+    /// True when the last run broke the contract, or panicked.
     pub(super) broke: bool,
     pub(super) notes: Vec<String>,
 }
@@ -115,11 +115,11 @@ struct Session<'r, 'p, 'm> {
 
 struct State<'p, 'm> {
     player: &'p mut data::Player<'m>,
-    /// What the model said, each at its id.
+    /// The choices of the model, each at its id.
     choices: Vec<data::Reply>,
     failures: Vec<data::Failure>,
     used: Budget,
-    /// What the client has been given.
+    /// The answer that the client has been given.
     out: Option<data::Final>,
     notes: Vec<String>,
 }
@@ -162,7 +162,7 @@ impl<'p, 'm> State<'p, 'm> {
         Ok(wit::Answer { choices, usage })
     }
 
-    /// What the client gets; else how the contract was broken.
+    /// The answers that the client gets; else how the contract was broken.
     fn finals(&self, finals: &[wit::Final], n: u32) -> Result<Vec<data::Final>, String> {
         if finals.is_empty() || finals.len() > n as usize {
             return Err(format!("it returns {} answers, and {n} are wanted", finals.len()));
@@ -190,7 +190,7 @@ impl<'p, 'm> State<'p, 'm> {
 }
 
 impl Session<'_, '_, '_> {
-    /// What is asked, if the contract and the budget allow it.
+    /// The question that is asked, if the contract and the budget allow it.
     fn question(&self, state: &mut State<'_, '_>, call: &wit::Call) -> Result<data::Question, Failure> {
         let wit::Call { messages, manner, model, n, temperature, extra, step, .. } = call;
         let illegal = |state: &mut State<'_, '_>, message: &str| Err(state.refuse(data::FailureKind::Illegal, message));

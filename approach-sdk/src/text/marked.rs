@@ -1,9 +1,9 @@
-//! What stands between marks: thoughts, tags, fences, numbers of a list.
+//! The text between marks: thoughts, tags, fences, numbers of a list.
 
 use super::{find_ignoring_case, rfind_ignoring_case};
 
-/// What a model says without what it thought aloud: what follows the last `</think>`, and of a thought that does not end
-/// only what stands before it. Without blanks at its ends.
+/// The text of a model without what it thought aloud: what follows the last `</think>`, and of a thought that does not
+/// end only what stands before it. Without blanks at its ends.
 ///
 /// ```
 /// use pointsman_approach::text::visible;
@@ -19,8 +19,8 @@ pub fn visible(text: &str) -> &str {
     before.trim()
 }
 
-/// What stands in the first `<tag>`, up to the last `</tag>` after it, or to the end if there is none. Without blanks at its
-/// ends.
+/// The text in the first `<tag>`, up to the last `</tag>` after it, or to the end if there is none. Without blanks at
+/// its ends.
 ///
 /// ```
 /// use pointsman_approach::text::tagged;
@@ -37,8 +37,8 @@ pub fn tagged<'t>(text: &'t str, tag: &str) -> Option<&'t str> {
     Some(within[..end].trim())
 }
 
-/// The code in the longest of the blocks that are fenced by three backticks, without the line that names its language. One that
-/// is not closed goes to the end.
+/// The code in the longest of the blocks that are fenced by three backticks, without the line that names its language.
+/// One that is not closed goes to the end.
 ///
 /// ```
 /// use pointsman_approach::text::fenced;
@@ -70,8 +70,8 @@ pub fn fenced(text: &str) -> Option<&str> {
     all.map(str::trim_end).filter(|code| !code.trim().is_empty()).max_by_key(|code| code.len())
 }
 
-/// The items of a list, each with the lines that belong to it and without its number or dash. A text without such a list is
-/// one item; one without any text none.
+/// The items of a list, each with the lines that belong to it and without its number or dash. A text without such a
+/// list is one item; one without any text none.
 ///
 /// ```
 /// use pointsman_approach::text::numbered;
@@ -100,7 +100,7 @@ pub fn numbered(text: &str) -> Vec<String> {
     if items.is_empty() && !visible(text).is_empty() { vec![visible(text).to_owned()] } else { items }
 }
 
-/// What follows the number or dash that a line begins with.
+/// The text after the number or dash that a line begins with.
 fn item(line: &str) -> Option<&str> {
     let bare = line.trim_start_matches('*');
     let digits = bare.trim_start_matches(|char: char| char.is_ascii_digit());

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use super::{rfind_ignoring_case, visible};
 
 /// The rating in what a judge has written, on the scale that it was asked for: `7`, `**7**`, `7/10`, `7 out of 10`,
-/// `Score: 7`, `[[7]]`. After the last word `score` or `rating` if there is one, else the number that the text begins with,
-/// else the last one. One on another scale (`4/5`) is converted. None if there is no number, or one beyond the scale.
+/// `Score: 7`, `[[7]]`. After the last word `score` or `rating` if there is one, else the number that the text begins
+/// with, else the last one. One on another scale (`4/5`) is converted. None if there is no number, or one beyond the
+/// scale.
 ///
 /// ```
 /// use pointsman_approach::text::score;
@@ -35,8 +36,8 @@ pub fn score(text: &str, scale: RangeInclusive<f64>) -> Option<f64> {
     scale.contains(&value).then_some(value)
 }
 
-/// Which of `count` answers a judge has named, counted from 0, after the last `label`: `BEST: 2` is 1. Without the label, the
-/// only number of the text that can be meant. None if that cannot be read.
+/// The one of `count` answers that a judge has named, counted from 0, after the last `label`: `BEST: 2` is 1. Without
+/// the label, the only number of the text that can be meant. None if that cannot be read.
 ///
 /// ```
 /// use pointsman_approach::text::picked;
@@ -65,7 +66,7 @@ pub fn picked(text: &str, label: &str, count: usize) -> Option<usize> {
 #[derive(Clone, Copy)]
 struct Number {
     value: f64,
-    /// What it is a part of, in `7/10`, `7 out of 10` and `70%`.
+    /// The whole that it is a part of, in `7/10`, `7 out of 10` and `70%`.
     of: Option<f64>,
 }
 
@@ -102,7 +103,7 @@ fn number(text: &str) -> (Option<f64>, &str) {
     (text[..length].parse().ok(), &text[length..])
 }
 
-/// What follows a number if that makes it a part of another, and what comes then.
+/// The whole of which a number is a part, if the text after it says one, and the rest of the text.
 fn part_of(text: &str) -> (Option<f64>, &str) {
     if let Some(rest) = text.strip_prefix('%') {
         return (Some(100.0), rest);

@@ -2,10 +2,10 @@
 
 use super::{rfind_ignoring_case, visible};
 
-/// The answer that a reasoning comes to, as it can be compared with others: of a number its value (`1,000.0` is `1000`, `1/2`
-/// is `0.5`), of an option its letter (`(b)` is `B`), of a text its words in small letters. In this order: the last
-/// `\boxed{}`, what follows the last `final answer` or `answer is`, what follows the last `####`, a last line or a whole text
-/// that is nothing but an option, a number or up to three words. None if none of these is there.
+/// The answer that a reasoning comes to, as it can be compared with others: of a number its value (`1,000.0` is `1000`,
+/// `1/2` is `0.5`), of an option its letter (`(b)` is `B`), of a text its words in small letters. In this order: the
+/// last `\boxed{}`, what follows the last `final answer` or `answer is`, what follows the last `####`, a last line or a
+/// whole text that is nothing but an option, a number or up to three words. None if none of these is there.
 ///
 /// ```
 /// use pointsman_approach::text::final_answer;
@@ -21,7 +21,7 @@ pub fn final_answer(text: &str) -> Option<String> {
     found.map(normal).filter(|answer| !answer.is_empty())
 }
 
-/// What stands in the last `\boxed{}` that is closed.
+/// The text in the last `\boxed{}` that is closed.
 fn boxed(text: &str) -> Option<&str> {
     const OPEN: &str = "\\boxed{";
     let mut until = text.len();
@@ -43,10 +43,10 @@ fn boxed(text: &str) -> Option<&str> {
     None
 }
 
-/// What announces an answer.
+/// The words that announce an answer.
 const PHRASES: [&str; 3] = ["final answer", "answer is", "answer:"];
 
-/// What follows the last announcement, to the end of its sentence; on the next line if this one says nothing.
+/// The text after the last announcement, to the end of its sentence; on the next line if this one says nothing.
 fn announced(text: &str) -> Option<&str> {
     let after =
         PHRASES.into_iter().filter_map(|phrase| Some(rfind_ignoring_case(text, phrase)? + phrase.len())).max()?;
@@ -60,7 +60,7 @@ fn announced(text: &str) -> Option<&str> {
     Some(sentence(line)).filter(|answer| !answer.is_empty())
 }
 
-/// What follows the last `####`, as GSM8K has it.
+/// The text after the last `####`, as GSM8K has it.
 fn marked(text: &str) -> Option<&str> {
     let (_, after) = text.rsplit_once("####")?;
     let line = after.lines().next()?.trim();

@@ -1,28 +1,28 @@
 //! Asks for several answers, has each of them rated, and returns the best.
 //!
 //! Best of N with a judge: Cobbe et al., "Training Verifiers to Solve Math Word Problems", 2021
-//! (<https://arxiv.org/abs/2110.14168>), with a model as the judge as in Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and
-//! Chatbot Arena", 2023 (<https://arxiv.org/abs/2306.05685>). N and one for each different answer: with the defaults 6 choices, of
-//! depth 2, since the ratings do not wait for each other.
+//! (<https://arxiv.org/abs/2110.14168>), with a model as the judge as in Zheng et al., "Judging LLM-as-a-Judge with
+//! MT-Bench and Chatbot Arena", 2023 (<https://arxiv.org/abs/2306.05685>). N and one for each different answer: with
+//! the defaults 6 choices, of depth 2, since the ratings do not wait for each other.
 //!
-//! Each answer is rated in a conversation of its own, so that none is compared with its neighbours. A rating that fails or
-//! cannot be read is no rating: who has one goes before who has none, and of equals the first is returned.
+//! Each answer is rated in a conversation of its own, so that none is compared with its neighbours. A rating that fails
+//! or cannot be read is no rating: who has one goes before who has none, and of equals the first is returned.
 
 use pointsman_approach::text::score;
 use pointsman_approach::{Answer, Approach, Choice, Count, Llm, Problem, Request, Temperature};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.bon.config`.
+/// The options of `bon`, as the operator writes them under `approaches.bon.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many answers are asked for.
+    /// The number of answers that are asked for.
     pub best_of_n: Count<1, 64>,
-    /// At which temperature.
+    /// The temperature at which they are sampled.
     pub temperature: Temperature,
     /// The model that rates; the client's if none.
     pub judge: Option<String>,
-    /// How many tokens a rating may have. A reasoning model spends them on its thoughts first.
+    /// The most tokens that a rating may have. A reasoning model spends them on its thoughts first.
     pub judge_max_tokens: Option<u32>,
 }
 
@@ -33,8 +33,9 @@ impl Default for Options {
     }
 }
 
-const RATE: &str = "How good is this answer to my last message? Judge by whether it is correct, complete and does what was asked \
-                    for. Reply with one number from 0 (useless) to 10 (could not be better), and nothing else.";
+const RATE: &str = "How good is this answer to my last message? Judge by whether it is correct, complete and does \
+                    what was asked for. Reply with one number from 0 (useless) to 10 (could not be better), and \
+                    nothing else.";
 
 /// The approach `bon`.
 #[derive(Debug)]

@@ -1,9 +1,11 @@
-//! Plans, carries the plans out, reviews what came of them, answers, and returns the best rated of several such answers.
+//! Plans, carries the plans out, reviews what came of them, answers, and returns the best rated of several such
+//! answers.
 //!
-//! CePO, "Cerebras Planning and Optimization", 2024 (<https://www.cerebras.ai/blog/cepo>). With the defaults 27 choices, of depth 5,
-//! since the answers are worked out side by side, phase by phase.
+//! CePO, "Cerebras Planning and Optimization", 2024 (<https://www.cerebras.ai/blog/cepo>). With the defaults 27
+//! choices, of depth 5, since the answers are worked out side by side, phase by phase.
 //!
-//! What fails is left out: a plan that cannot be carried out, an execution that is not reviewed, an answer that is not rated.
+//! A step that fails is left out: a plan that cannot be carried out, an execution that is not reviewed, an answer that
+//! is not rated.
 
 use std::fmt::Write as _;
 
@@ -11,13 +13,13 @@ use pointsman_approach::text::score;
 use pointsman_approach::{Answer, Approach, Call, Choice, Choices, Count, Failure, Llm, Problem, Request};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.cepo.config`.
+/// The options of `cepo`, as the operator writes them under `approaches.cepo.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many answers are worked out.
+    /// The number of answers that are worked out.
     pub answers: Count<1, 8>,
-    /// How many plans are made for each.
+    /// The number of plans for each.
     pub plans: Count<1, 8>,
     /// The model that rates; the client's if none.
     pub judge: Option<String>,
@@ -29,17 +31,19 @@ impl Default for Options {
     }
 }
 
-const PLAN: &str = "Do not answer yet. Make a plan in numbered steps of how to come to the answer, and say for each step how sure you are of it.";
+const PLAN: &str = "Do not answer yet. Make a plan in numbered steps of how to come to the answer, and say for each \
+                    step how sure you are of it.";
 
-const EXECUTE: &str = "Carry out this plan step by step and with care. Go back over the steps of which you were less sure. Give the answer at the end.";
+const EXECUTE: &str = "Carry out this plan step by step and with care. Go back over the steps of which you were less \
+                       sure. Give the answer at the end.";
 
-const REVIEW: &str = "Do not answer yet. Below are attempts to answer this. Where do they contradict each other, and who is right? Resolve it, and write \
-                      down one reasoning, step by step, that holds.";
+const REVIEW: &str = "Do not answer yet. Below are attempts to answer this. Where do they contradict each other, and \
+                      who is right? Resolve it, and write down one reasoning, step by step, that holds.";
 
 const ANSWER: &str = "Answer with the help of these notes, which nobody else has read. They may have mistakes.";
 
-const RATE: &str = "How sure can one be that this answer to my last message is right and complete? Check it. Then end with a line `Rating: ` and a \
-                    number from 0 (wrong) to 10 (surely right).";
+const RATE: &str = "How sure can one be that this answer to my last message is right and complete? Check it. Then end \
+                    with a line `Rating: ` and a number from 0 (wrong) to 10 (surely right).";
 
 /// The approach `cepo`.
 #[derive(Debug)]
@@ -81,7 +85,7 @@ fn plan(request: &Request, plans: u32) -> Call {
     request.ask().user(PLAN).aside().temperature(1.0).n(plans).step("plans")
 }
 
-/// What comes of each plan that can be carried out.
+/// The executions of the plans that can be carried out.
 fn execute(request: &Request, plans: &Choices, llm: &Llm<'_>) -> Vec<String> {
     let execute = |plan: &Choice| {
         let call = request.ask().user(PLAN).assistant(plan.visible()).user(EXECUTE);

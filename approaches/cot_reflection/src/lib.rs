@@ -1,11 +1,11 @@
 //! Has the model think, reflect on its thoughts, and then answer; the client gets the answer alone.
 //!
 //! Chain of thought as in Wei et al., "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models", 2022
-//! (<https://arxiv.org/abs/2201.11903>), with a step of reflection. One choice for each answer, of depth 1. It streams from where the
-//! answer begins.
+//! (<https://arxiv.org/abs/2201.11903>), with a step of reflection. One choice for each answer, of depth 1. It streams
+//! from where the answer begins.
 //!
-//! A form that the client prescribes (`response_format`, `stop`) holds for the whole of what the model says and would forbid it
-//! to think aloud. Then it thinks in a question before: 2 choices, of depth 2.
+//! A form that the client prescribes (`response_format`, `stop`) holds for the whole of what the model says and would
+//! forbid it to think aloud. Then it thinks in a question before: 2 choices, of depth 2.
 
 mod output;
 
@@ -13,7 +13,7 @@ use output::{Output, output};
 use pointsman_approach::{Answer, Approach, Call, Choice, Llm, Problem, Request};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.cot_reflection.config`.
+/// The options of `cot_reflection`, as the operator writes them under `approaches.cot_reflection.config`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
@@ -26,7 +26,8 @@ const INSTRUCTIONS: &str = "Answer in this form:\n\
     <reflection>\nLook for mistakes in that reasoning, and correct them.\n</reflection>\n</thinking>\n\
     <output>\nThe answer. Whoever asks reads nothing but this part, so it must be complete in itself.\n</output>";
 
-const THINK: &str = "Do not answer yet. Reason step by step about what is asked; then look for mistakes in that reasoning, and correct them.";
+const THINK: &str = "Do not answer yet. Reason step by step about what is asked; then look for mistakes in that \
+                     reasoning, and correct them.";
 
 const ANSWER: &str = "Now answer. I have not read those thoughts, so the answer must be complete in itself.";
 

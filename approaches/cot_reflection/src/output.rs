@@ -4,16 +4,16 @@ use pointsman_approach::text::tagged;
 
 const OPEN: &str = "<output>";
 const CLOSE: &str = "</output>";
-/// What may stand around an `<output>` that is only thought of.
+/// The tags around an `<output>` that is only thought of.
 const THOUGHTS: [(&str, &str); 2] = [("<thinking>", "</thinking>"), ("<think>", "</think>")];
 
-/// What stands in the first `<output>` that is in no thought, up to its last close, without blanks at its ends. If the thoughts
-/// never end, what stands in the first of all.
+/// The text in the first `<output>` that is in no thought, up to its last close, without blanks at its ends. If the
+/// thoughts never end, what stands in the first of all.
 pub(crate) fn output(text: &str) -> Option<&str> {
     tagged(begin(text).map_or(text, |start| &text[start - OPEN.len()..]), "output")
 }
 
-/// Where the output begins, after its tag.
+/// The place where the output begins, after its tag.
 fn begin(text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -36,9 +36,9 @@ pub(crate) struct Output {
     text: String,
     /// Up to where it has been given, once it has begun.
     given: Option<usize>,
-    /// Where it begins.
+    /// The place where it begins.
     start: Option<usize>,
-    /// Where its last close begins.
+    /// The place where its last close begins.
     close: Option<usize>,
 }
 
@@ -59,7 +59,7 @@ impl Output {
         self.give(end)
     }
 
-    /// What is left of the output when the text is over.
+    /// The rest of the output when the text is over.
     pub(crate) fn rest(&mut self) -> &str {
         match self.start {
             None => "",
@@ -67,12 +67,13 @@ impl Output {
         }
     }
 
-    /// Whether anything was given.
+    /// True when anything was given.
     pub(crate) fn has_begun(&self) -> bool {
         self.given.is_some()
     }
 
-    /// What has not been given before `end`, without blanks at its end; at its beginning neither, if nothing was given yet.
+    /// The text before `end` that has not been given, without blanks at its end; at its beginning neither, if nothing
+    /// was given yet.
     fn give(&mut self, end: usize) -> &str {
         let Some(start) = self.start else { return "" };
         let end = start + self.text[start..end].trim_end().len();
@@ -86,7 +87,7 @@ impl Output {
     }
 }
 
-/// How many bytes at the end of a text may be the beginning of a close.
+/// The number of bytes at the end of a text that may be the beginning of a close.
 fn unfinished(text: &str) -> usize {
     let ends_with = |length: &usize| {
         let end = text.as_bytes().get(text.len().wrapping_sub(*length)..);

@@ -1,9 +1,9 @@
 //! Puts together a structure of reasoning for the question, and answers along it.
 //!
-//! Zhou et al., "Self-Discover: Large Language Models Self-Compose Reasoning Structures", 2024 (<https://arxiv.org/abs/2402.03620>): the
-//! model selects ways of thinking, adapts them to the question, and makes a structure of them. Several samples that follow it vote, as in
-//! self-consistency; where they do not agree, one more answer is asked for without chance, and streams. With the defaults 6 or 7
-//! choices, of depth 4 or 5.
+//! Zhou et al., "Self-Discover: Large Language Models Self-Compose Reasoning Structures", 2024
+//! (<https://arxiv.org/abs/2402.03620>): the model selects ways of thinking, adapts them to the question, and makes a
+//! structure of them. Several samples that follow it vote, as in self-consistency; where they do not agree, one more
+//! answer is asked for without chance, and streams. With the defaults 6 or 7 choices, of depth 4 or 5.
 //!
 //! A step that fails is left out; without any structure the samples do without.
 
@@ -11,13 +11,13 @@ use pointsman_approach::text::final_answer;
 use pointsman_approach::{Answer, Approach, Call, Choices, Count, Failure, Llm, Problem, Request, Temperature, vote};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.deepthink.config`.
+/// The options of `deepthink`, as the operator writes them under `approaches.deepthink.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many answers follow the structure.
+    /// The number of answers that follow the structure.
     pub samples: Count<1, 16>,
-    /// At which temperature.
+    /// The temperature at which they are sampled.
     pub temperature: Temperature,
 }
 
@@ -46,15 +46,17 @@ const WAYS: &str = "- Break it into parts that can be solved one by one.\n\
                     - Simplify it, solve that, and put back what was left out.\n\
                     - Check the result in another way.";
 
-const SELECT: &str = "Do not answer yet. Which of these ways of thinking help with what I ask? Name the few that matter most, best first.";
+const SELECT: &str = "Do not answer yet. Which of these ways of thinking help with what I ask? Name the few that \
+                      matter most, best first.";
 
 const ADAPT: &str =
     "Do not answer yet. Say for each of these ways of thinking what it means for what I ask, in a sentence.";
 
-const STRUCTURE: &str = "Do not answer yet. Make of this a structure for the reasoning: numbered steps, each saying what is to be found out there and in what \
-                         form. Do not carry them out.";
+const STRUCTURE: &str = "Do not answer yet. Make of this a structure for the reasoning: numbered steps, each saying \
+                         what is to be found out there and in what form. Do not carry them out.";
 
-const FOLLOW: &str = "Follow these steps in your reasoning, and then answer. If the answer is short, end with it after the words `The final answer is`.";
+const FOLLOW: &str = "Follow these steps in your reasoning, and then answer. If the answer is short, end with it \
+                      after the words `The final answer is`.";
 
 /// The approach `deepthink`.
 #[derive(Debug)]

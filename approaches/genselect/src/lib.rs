@@ -1,10 +1,10 @@
 //! Asks for several answers, and has the model compare them all to select one.
 //!
-//! GenSelect of Moshkov et al., "AIMO-2 Winning Solution: Building State-of-the-Art Mathematical Reasoning Models", 2025
-//! (<https://arxiv.org/abs/2504.16891>). With the defaults 5 choices, of depth 2.
+//! GenSelect of Moshkov et al., "AIMO-2 Winning Solution: Building State-of-the-Art Mathematical Reasoning Models",
+//! 2025 (<https://arxiv.org/abs/2504.16891>). With the defaults 5 choices, of depth 2.
 //!
-//! The order in which the answers are shown is drawn by chance, because judges prefer places. Where the comparison fails or cannot
-//! be read, the final answers vote, and else the first is returned.
+//! The order in which the answers are shown is drawn by chance, because judges prefer places. Where the comparison
+//! fails or cannot be read, the final answers vote, and else the first is returned.
 
 use std::fmt::Write as _;
 
@@ -12,17 +12,17 @@ use pointsman_approach::text::{final_answer, picked};
 use pointsman_approach::{Answer, Approach, Choice, Count, Llm, Problem, Request, Temperature, vote};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.genselect.config`.
+/// The options of `genselect`, as the operator writes them under `approaches.genselect.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many answers are asked for.
+    /// The number of answers that are asked for.
     pub candidates: Count<2, 16>,
-    /// At which temperature.
+    /// The temperature at which they are sampled.
     pub temperature: Temperature,
     /// The model that compares; the client's if none.
     pub judge: Option<String>,
-    /// How many tokens the comparison may have. A reasoning model spends them on its thoughts first.
+    /// The most tokens that the comparison may have. A reasoning model spends them on its thoughts first.
     pub judge_max_tokens: Option<u32>,
 }
 
@@ -33,9 +33,9 @@ impl Default for Options {
     }
 }
 
-const SELECT: &str = "Above is what I ask. Do not answer it yourself. Compare these answers to it: check the steps and facts of each, and \
-                      what it misses. Neither length nor style counts, and their order means nothing. End with a line `BEST: ` and the \
-                      number of the best one.";
+const SELECT: &str = "Above is what I ask. Do not answer it yourself. Compare these answers to it: check the steps \
+                      and facts of each, and what it misses. Neither length nor style counts, and their order means \
+                      nothing. End with a line `BEST: ` and the number of the best one.";
 
 /// The approach `genselect`.
 #[derive(Debug)]

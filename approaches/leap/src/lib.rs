@@ -1,18 +1,19 @@
 //! Makes mistakes on the examples in a question on purpose, learns principles from them, and answers by these.
 //!
-//! Zhang et al., "In-Context Principle Learning from Mistakes", ICML 2024 (<https://arxiv.org/abs/2402.05403>). It pays where the question
-//! holds worked examples. Without any it answers at once: 2 choices, of depth 2. With E examples on which M mistakes are made
-//! there are up to 3 + E + M choices, of depth 5, since the examples do not wait for each other. The answer streams.
+//! Zhang et al., "In-Context Principle Learning from Mistakes", ICML 2024 (<https://arxiv.org/abs/2402.05403>). It pays
+//! where the question holds worked examples. Without any it answers at once: 2 choices, of depth 2. With E examples on
+//! which M mistakes are made there are up to 3 + E + M choices, of depth 5, since the examples do not wait for each
+//! other. The answer streams.
 
 use pointsman_approach::text::{final_answer, numbered, tagged, visible};
 use pointsman_approach::{Answer, Approach, Call, Choices, Count, Failure, Llm, Problem, Request, json};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.leap.config`.
+/// The options of `leap`, as the operator writes them under `approaches.leap.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// From how many examples it learns at most.
+    /// The most examples from which it learns.
     pub examples: Count<1, 32>,
 }
 
@@ -32,15 +33,16 @@ struct Example {
 /// The most principles by which it answers.
 const PRINCIPLES: usize = 8;
 
-const EXTRACT: &str = "Do not answer yet. Does what I ask hold worked examples: questions of the same kind together with their answers? Reply \
-                       with a JSON list of them within <output></output>, each {\"question\": \"...\", \"answer\": \"...\"}, both texts. Without \
-                       examples the list is empty.";
+const EXTRACT: &str = "Do not answer yet. Does what I ask hold worked examples: questions of the same kind together \
+                       with their answers? Reply with a JSON list of them within <output></output>, each \
+                       {\"question\": \"...\", \"answer\": \"...\"}, both texts. Without examples the list is empty.";
 
-const ERR: &str = "Answer this question with a mistake that somebody might well make: reason step by step, and let one step be wrong. Do not say \
-                   which. Put the final answer within <output></output>.";
+const ERR: &str = "Answer this question with a mistake that somebody might well make: reason step by step, and let \
+                   one step be wrong. Do not say which. Put the final answer within <output></output>.";
 
-const LEARN: &str = "This question was answered wrongly. Say in one or two sentences where the reasoning went wrong. Then give one or two general \
-                     principles that would have prevented it, as a numbered list, without what is particular to this question.";
+const LEARN: &str = "This question was answered wrongly. Say in one or two sentences where the reasoning went wrong. \
+                     Then give one or two general principles that would have prevented it, as a numbered list, \
+                     without what is particular to this question.";
 
 const MERGE: &str =
     "Merge these principles into a numbered list of at most eight that do not overlap. Reply with the list alone.";
@@ -87,7 +89,7 @@ fn read_examples(reply: &str) -> Vec<Example> {
     examples
 }
 
-/// What the examples teach; nothing, if no mistake is made on them.
+/// The principles that the examples teach; none, if no mistake is made on them.
 fn learn(examples: &[Example], llm: &Llm<'_>) -> Vec<String> {
     if examples.is_empty() {
         return Vec::new();
@@ -114,7 +116,7 @@ fn learn(examples: &[Example], llm: &Llm<'_>) -> Vec<String> {
     merged.map_or_else(|| first(lessons.iter().flat_map(|lesson| numbered(lesson))), |merged| first(numbered(&merged)))
 }
 
-/// Whether the answer of a text is not the right one; as far as they can be compared.
+/// True when the answer of a text is not the right one, as far as they can be compared.
 fn is_wrong(text: &str, right: &str) -> bool {
     let given = tagged(text, "output").unwrap_or(text);
     let compared = |answer: &str| final_answer(answer).unwrap_or_else(|| answer.trim().to_lowercase());

@@ -1,22 +1,23 @@
 //! Returns the final answer that most of many samples share.
 //!
-//! Plurality voting as in Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language Models", ICLR 2023
-//! (<https://arxiv.org/abs/2203.11171>), for questions that have one short answer. With the defaults 8 choices, of depth 1.
+//! Plurality voting as in Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language Models", ICLR
+//! 2023 (<https://arxiv.org/abs/2203.11171>), for questions that have one short answer. With the defaults 8 choices, of
+//! depth 1.
 //!
-//! Numbers are compared as numbers, options by their letter, and of each sample the last answer counts that it announces; the
-//! first sample of those that won is returned as it is. Where nobody announces any, whole texts vote.
+//! Numbers are compared as numbers, options by their letter, and of each sample the last answer counts that it
+//! announces; the first sample of those that won is returned as it is. Where nobody announces any, whole texts vote.
 
 use pointsman_approach::text::final_answer;
 use pointsman_approach::{Answer, Approach, Count, Llm, Problem, Request, Temperature, vote};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.majority_voting.config`.
+/// The options of `majority_voting`, as the operator writes them under `approaches.majority_voting.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many answers are asked for.
+    /// The number of answers that are asked for.
     pub k: Count<1, 128>,
-    /// At which temperature.
+    /// The temperature at which they are sampled.
     pub temperature: Temperature,
 }
 

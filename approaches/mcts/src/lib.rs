@@ -1,12 +1,13 @@
 //! Plays on how a dialogue would continue after each of several answers, and returns the answer that does best.
 //!
-//! Monte Carlo tree search over the turns of a dialogue, inspired by Xie et al., "Monte Carlo Tree Search Boosts Reasoning via
-//! Iterative Preference Learning", 2024 (<https://arxiv.org/abs/2405.00451>); the descent is UCT (Kocsis and Szepesvári, "Bandit Based
-//! Monte-Carlo Planning", 2006). With the defaults 18 choices, of depth 10.
+//! Monte Carlo tree search over the turns of a dialogue, inspired by Xie et al., "Monte Carlo Tree Search Boosts
+//! Reasoning via Iterative Preference Learning", 2024 (<https://arxiv.org/abs/2405.00451>); the descent is UCT (Kocsis
+//! and Szepesvári, "Bandit Based Monte-Carlo Planning", 2006). With the defaults 18 choices, of depth 10.
 //!
-//! Each simulation descends from the root by UCT to an answer that nobody has answered yet, asks for three ways to go on from
-//! there, has the model say what the user would reply to each, draws one of them, plays it on, and has the dialogue rated. Of the answers
-//! to the client's question the one that was rated most often is returned, of equals the one with the higher mean.
+//! Each simulation descends from the root by UCT to an answer that nobody has answered yet, asks for three ways to go
+//! on from there, has the model say what the user would reply to each, draws one of them, plays it on, and has the
+//! dialogue rated. Of the answers to the client's question the one that was rated most often is returned, of equals the
+//! one with the higher mean.
 
 mod tree;
 
@@ -15,15 +16,15 @@ use pointsman_approach::{Answer, Approach, Call, Choices, Count, Dice, Failure, 
 use serde::Deserialize;
 use tree::{Node, Tree};
 
-/// What the operator writes under `approaches.mcts.config`.
+/// The options of `mcts`, as the operator writes them under `approaches.mcts.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How often it plays.
+    /// The number of games that it plays.
     pub mcts_simulations: Count<1, 64>,
-    /// How much it tries what it knows little of, against what is known to be good; 0 or more.
+    /// The weight of trying what it knows little of, against what is known to be good; 0 or more.
     pub mcts_exploration: f64,
-    /// How many turns it plays beyond what it has in the tree.
+    /// The number of turns that it plays beyond its tree.
     pub mcts_depth: Count<0, 8>,
 }
 
@@ -36,11 +37,12 @@ impl Default for Options {
 /// Ways to go on from a turn.
 const WAYS: u32 = 3;
 
-const REPLY: &str = "Step out of the dialogue for a moment. What would the user most likely say next? Reply with that message alone, in the \
-                     user's words.";
+const REPLY: &str = "Step out of the dialogue for a moment. What would the user most likely say next? Reply with that \
+                     message alone, in the user's words.";
 
-const RATE: &str = "Step out of the dialogue for a moment. How well does the assistant serve the user in it: is what it says right, complete, and \
-                    what was asked for? Reply with one number from 0 (useless) to 1 (could not be better), and nothing else.";
+const RATE: &str = "Step out of the dialogue for a moment. How well does the assistant serve the user in it: is what \
+                    it says right, complete, and what was asked for? Reply with one number from 0 (useless) to 1 \
+                    (could not be better), and nothing else.";
 
 /// The approach `mcts`.
 #[derive(Debug)]

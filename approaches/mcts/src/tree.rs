@@ -8,7 +8,7 @@ pub(crate) struct Node {
     answer: String,
     /// None if the user says nothing more.
     reply: Option<String>,
-    /// How often a game went through it, how many of these were rated, and the sum of their ratings.
+    /// The number of games that went through it, of those among them that were rated, and the sum of their ratings.
     visits: u32,
     rated: u32,
     value: f64,
@@ -19,7 +19,7 @@ impl Node {
         Self { parent, children: Vec::new(), answer, reply, visits: 0, rated: 0, value: 0.0 }
     }
 
-    /// What games through it were worth; of none that was rated a half.
+    /// The mean rating of games through it; without any a half.
     fn mean(&self) -> f64 {
         if self.rated == 0 { 0.5 } else { self.value / f64::from(self.rated) }
     }
@@ -46,12 +46,12 @@ impl Tree {
         &self.0[index].children
     }
 
-    /// Whether the dialogue goes on there, and nothing hangs there yet.
+    /// True when the dialogue goes on there, and nothing hangs there yet.
     pub(crate) fn may_grow(&self, index: usize) -> bool {
         self.0[index].children.is_empty() && self.0[index].reply.is_some()
     }
 
-    /// What is said on the way to a node, from the root.
+    /// The turns on the way to a node, from the root.
     pub(crate) fn turns(&self, mut index: usize) -> Vec<(String, Option<String>)> {
         let mut turns = Vec::new();
         while index != Self::ROOT {
@@ -63,8 +63,8 @@ impl Tree {
         turns
     }
 
-    /// The node at which the next game begins: from the root to the child with the highest upper bound each time, as long as the one
-    /// that is reached was visited. The root itself in the first game.
+    /// The node at which the next game begins: from the root to the child with the highest upper bound each time, as
+    /// long as the one that is reached was visited. The root itself in the first game.
     pub(crate) fn descend(&self, exploration: f64) -> usize {
         let mut at = Self::ROOT;
         while self.0[at].visits > 0 {
@@ -97,7 +97,8 @@ impl Tree {
         }
     }
 
-    /// Which child of the root was rated most often, by its place; of equals the one with the higher mean. None without a rating.
+    /// The place of the child of the root that was rated most often; of equals the one with the higher mean. None
+    /// without a rating.
     pub(crate) fn best(&self) -> Option<usize> {
         let children = &self.0[Self::ROOT].children;
         let worth = |place: usize| {

@@ -1,11 +1,11 @@
 //! Reads a long question piece by piece, takes notes of what matters, and answers from the notes.
 //!
 //! Russak et al., "Writing in the Margins: Better Inference Pattern for Long Context Retrieval", 2024
-//! (<https://arxiv.org/abs/2408.14906>), without access to the model's cache. One choice for each piece, and one more, of depth 2; a question
-//! that is no longer than a piece is asked as it is. The answer streams.
+//! (<https://arxiv.org/abs/2408.14906>), without access to the model's cache. One choice for each piece, and one more,
+//! of depth 2; a question that is no longer than a piece is asked as it is. The answer streams.
 //!
-//! What is asked about the text stands after `Query:`, else in its last paragraph, and in its first one if that is short. A piece
-//! that is too long for the model is read in halves, and one that cannot be read left out.
+//! The query about the text stands after `Query:`, else in its last paragraph, and in its first one if that is short. A
+//! piece that is too long for the model is read in halves, and one that cannot be read left out.
 
 mod pieces;
 
@@ -13,13 +13,13 @@ use pieces::{cut, parted};
 use pointsman_approach::{Answer, Approach, Call, Count, Failure, FailureKind, Llm, Problem, Request};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.memory.config`.
+/// The options of `memory`, as the operator writes them under `approaches.memory.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many bytes a piece has at most.
+    /// The most bytes that a piece has.
     pub piece: Count<1_000, 1_000_000>,
-    /// How many notes are kept at most: those that have most to do with what is asked.
+    /// The most notes that are kept: those that have most to do with what is asked.
     pub notes: Count<1, 100>,
     /// The model that reads; the client's if none.
     pub reader: Option<String>,
@@ -34,8 +34,9 @@ impl Default for Options {
 /// A piece below this many bytes is not halved any more.
 const SMALLEST: usize = 500;
 
-const READ: &str = "Below is a piece of a long text, and what somebody wants to know of it. Does the piece help with that? If so, reply `YES: ` and \
-                    note down all that helps, with names and numbers as they stand there, for whoever has not read the piece. If not, reply `NO`.";
+const READ: &str = "Below is a piece of a long text, and what somebody wants to know of it. Does the piece help with \
+                    that? If so, reply `YES: ` and note down all that helps, with names and numbers as they stand \
+                    there, for whoever has not read the piece. If not, reply `NO`.";
 
 const NOTES: &str = "These are notes from a long text, in its order, made with this in mind:";
 
@@ -80,7 +81,7 @@ impl Approach for Memory {
     }
 }
 
-/// How many pieces may still be read, so that one question is left for the answer.
+/// The number of pieces that may still be read, so that one question is left for the answer.
 fn reads_left(llm: &Llm<'_>) -> usize {
     llm.left().calls.saturating_sub(1) as usize
 }
@@ -122,7 +123,7 @@ fn read(pieces: &[&str], query: &str, options: &Options, llm: &Llm<'_>) -> Resul
     }
 }
 
-/// What a reader has noted, unless it says no.
+/// The note of a reader, unless it says no.
 fn noted(reply: &str) -> Option<&str> {
     let marks: &[char] = &['*', '`', '"', ' ', '\n'];
     let bare = reply.trim_start_matches(marks);
@@ -138,8 +139,8 @@ fn noted(reply: &str) -> Option<&str> {
     Some(note.trim()).filter(|note| !note.is_empty())
 }
 
-/// The notes that have most to do with what is asked, in their order: by the words they share with it, of which rare ones count for
-/// more (inverse document frequency).
+/// The notes that have most to do with what is asked, in their order: by the words they share with it, of which rare
+/// ones count for more (inverse document frequency).
 fn relevant(notes: Vec<String>, query: &str, most: usize) -> Vec<String> {
     if notes.len() <= most {
         return notes;

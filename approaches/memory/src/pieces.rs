@@ -1,7 +1,7 @@
-//! Where a long text is cut.
+//! Cuts a long text into pieces.
 
-/// The text, and what is asked about it: what follows the last `Query:`, else the last paragraph, and before it the first one if that is
-/// short. Where no end is short, the last bytes are shown, and all is text.
+/// The text, and what is asked about it: what follows the last `Query:`, else the last paragraph, and before it the
+/// first one if that is short. Where no end is short, the last bytes are shown, and all is text.
 pub(crate) fn parted(text: &str) -> (&str, String) {
     const MARK: &str = "query:";
     const SHORT: usize = 1_000;
@@ -36,8 +36,8 @@ pub(crate) fn parted(text: &str) -> (&str, String) {
     (document, query.join("\n\n"))
 }
 
-/// Pieces of at most `size` bytes that make up the text, cut between paragraphs if there is a place in the second half of a piece, else between
-/// lines, sentences or words. Pieces of blanks are left out.
+/// Pieces of at most `size` bytes that make up the text, cut between paragraphs if there is a place in the second half
+/// of a piece, else between lines, sentences or words. Pieces of blanks are left out.
 pub(crate) fn cut(text: &str, size: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;

@@ -1,27 +1,28 @@
 //! Has a critic compare several answers, and writes one answer from them.
 //!
-//! Wang et al., "Mixture-of-Agents Enhances Large Language Model Capabilities", 2024 (<https://arxiv.org/abs/2406.04692>). With
-//! one model, as by default, it is what Li et al. call Self-MoA ("Rethinking Mixture-of-Agents", 2025,
-//! <https://arxiv.org/abs/2502.00674>); the critic in between is that of Patched MOA (Sharma, 2024,
-//! <https://arxiv.org/abs/2407.18521>). With the defaults 5 choices, of depth 3; the last one streams.
+//! Wang et al., "Mixture-of-Agents Enhances Large Language Model Capabilities", 2024
+//! (<https://arxiv.org/abs/2406.04692>). With one model, as by default, it is what Li et al. call Self-MoA ("Rethinking
+//! Mixture-of-Agents", 2025, <https://arxiv.org/abs/2502.00674>); the critic in between is that of Patched MOA (Sharma,
+//! 2024, <https://arxiv.org/abs/2407.18521>). With the defaults 5 choices, of depth 3; the last one streams.
 //!
-//! A critic that fails is left out, and one that is cut off used as far as it came. When the last question fails, the first of
-//! the answers is returned.
+//! A critic that fails is left out, and one that is cut off used as far as it came. When the last question fails, the
+//! first of the answers is returned.
 
 use std::fmt::Write as _;
 
 use pointsman_approach::{Answer, Approach, Choices, Count, Failure, Llm, Problem, Request, Temperature};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.moa.config`.
+/// The options of `moa`, as the operator writes them under `approaches.moa.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many answers are asked for.
+    /// The number of answers that are asked for.
     pub candidates: Count<1, 16>,
-    /// At which temperature.
+    /// The temperature at which they are sampled.
     pub temperature: Temperature,
-    /// The models that answer, one answer each in place of `candidates`: a mixture. The client's model criticises and writes.
+    /// The models that answer, one answer each in place of `candidates`: a mixture. The client's model criticises and
+    /// writes.
     pub models: Vec<String>,
 }
 
@@ -31,11 +32,12 @@ impl Default for Options {
     }
 }
 
-const CRITIC: &str = "Above is what I ask. Do not answer it yourself. For each of these answers to it, say in a few sentences what is \
-                      right, what is wrong, and what is missing.";
+const CRITIC: &str = "Above is what I ask. Do not answer it yourself. For each of these answers to it, say in a few \
+                      sentences what is right, what is wrong, and what is missing.";
 
-const SYNTHESIS: &str = "Above is what I ask. These answers to it were written independently of each other, and some may be wrong. Answer \
-                         it yourself: use what is right in them, correct what is not, and do not mention them.";
+const SYNTHESIS: &str = "Above is what I ask. These answers to it were written independently of each other, and some \
+                         may be wrong. Answer it yourself: use what is right in them, correct what is not, and do not \
+                         mention them.";
 
 /// The approach `moa`.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Makes observations about a problem, plans a solution from them, and carries the plan out.
 //!
 //! Wang et al., "Planning in Natural Language Improves LLM Search for Code Generation", ICLR 2025
-//! (<https://arxiv.org/abs/2409.03733>): answers that come of different observations differ more than answers that are sampled. It is
-//! made for competitive programming, and pays where several answers are wanted (`n`). 4 choices for each answer, of depth 4, however many
-//! there are; a single one streams.
+//! (<https://arxiv.org/abs/2409.03733>): answers that come of different observations differ more than answers that are
+//! sampled. It is made for competitive programming, and pays where several answers are wanted (`n`). 4 choices for each
+//! answer, of depth 4, however many there are; a single one streams.
 //!
 //! A step that is cut off is used as far as it came, and one that fails left out.
 
@@ -11,11 +11,11 @@ use pointsman_approach::text::numbered;
 use pointsman_approach::{Answer, Approach, Call, Choices, Failure, Llm, Problem, Request, Temperature};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.plansearch.config`.
+/// The options of `plansearch`, as the operator writes them under `approaches.plansearch.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// At which temperature observations and plans are made.
+    /// The temperature at which observations and plans are made.
     pub temperature: Temperature,
 }
 
@@ -25,15 +25,17 @@ impl Default for Options {
     }
 }
 
-const OBSERVE: &str = "Do not solve this yet. Give a numbered list of three observations about it that are not obvious, are correct, and help to \
-                       solve it. No code.";
+const OBSERVE: &str = "Do not solve this yet. Give a numbered list of three observations about it that are not \
+                       obvious, are correct, and help to solve it. No code.";
 
-const DERIVE: &str = "Do not solve this yet. Give a numbered list of two more observations, which follow from several of these together. No code.";
+const DERIVE: &str = "Do not solve this yet. Give a numbered list of two more observations, which follow from several \
+                      of these together. No code.";
 
-const PLAN: &str = "Do not solve this yet. Describe in words a solution that uses these observations, and quote them where you use them. No code.";
+const PLAN: &str = "Do not solve this yet. Describe in words a solution that uses these observations, and quote them \
+                    where you use them. No code.";
 
-const SOLVE: &str = "Now solve it by this plan. If a program is asked for, give it whole, in one block fenced by ```, in the language that is asked \
-                     for, or else in Python.";
+const SOLVE: &str = "Now solve it by this plan. If a program is asked for, give it whole, in one block fenced by ```, \
+                     in the language that is asked for, or else in Python.";
 
 /// The approach `plansearch`.
 #[derive(Debug)]
@@ -100,7 +102,7 @@ impl Search {
     }
 }
 
-/// What was said, if anything was.
+/// The text of an answer, if there is any.
 fn said(result: Result<Choices, Failure>) -> Option<String> {
     result.ok().map(|choices| choices.one().visible().to_owned()).filter(|text| !text.is_empty())
 }

@@ -1,12 +1,13 @@
 //! Has a verifier tell honest solutions from deceptive ones, and returns the honest one that it trusts most.
 //!
-//! Kirchner et al., "Prover-Verifier Games Improve Legibility of LLM Outputs", 2024 (<https://arxiv.org/abs/2407.13692>), which is about
-//! training; here the game is played while answering. With the defaults 25 choices, of depth 5, and fewer when a round decides.
+//! Kirchner et al., "Prover-Verifier Games Improve Legibility of LLM Outputs", 2024
+//! (<https://arxiv.org/abs/2407.13692>), which is about training; here the game is played while answering. With the
+//! defaults 25 choices, of depth 5, and fewer when a round decides.
 //!
-//! In each round helpful provers solve the question, sneaky ones write solutions with a mistake that is hard to see, and the
-//! verifier rates each without knowing whose it is. What a sneaky solution gets is the bar: a helpful one that is well above it ends the
-//! game. Before another round the verifier says what to look out for, and the question is put with that. A sneaky solution is never
-//! returned.
+//! In each round helpful provers solve the question, sneaky ones write solutions with a mistake that is hard to see,
+//! and the verifier rates each without knowing whose it is. What a sneaky solution gets is the bar: a helpful one that
+//! is well above it ends the game. Before another round the verifier says what to look out for, and the question is put
+//! with that. A sneaky solution is never returned.
 
 use std::fmt::Write as _;
 
@@ -14,13 +15,13 @@ use pointsman_approach::text::score;
 use pointsman_approach::{Answer, Approach, Call, Choice, Count, Llm, Problem, Request};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.pvg.config`.
+/// The options of `pvg`, as the operator writes them under `approaches.pvg.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many rounds it plays at most.
+    /// The most rounds that it plays.
     pub rounds: Count<1, 5>,
-    /// How many solutions of each kind there are in a round.
+    /// The number of solutions of each kind in a round.
     pub solutions: Count<1, 8>,
     /// The model that verifies; the client's if none.
     pub verifier: Option<String>,
@@ -36,14 +37,16 @@ impl Default for Options {
 const CLEAR: f64 = 8.0;
 const AHEAD: f64 = 2.0;
 
-const SNEAK: &str = "This is an exercise in finding mistakes. Answer in a way that looks right and is wrong: let one decisive step or fact be \
-                     subtly false, and be as convincing as you can. Do not hint at it.";
+const SNEAK: &str = "This is an exercise in finding mistakes. Answer in a way that looks right and is wrong: let one \
+                     decisive step or fact be subtly false, and be as convincing as you can. Do not hint at it.";
 
-const VERIFY: &str = "Is this answer to my last message right? Check each step and each fact, and distrust what only sounds convincing. Name the \
-                      first mistake if there is one. Then end with a line `Score: ` and a number from 0 (surely wrong) to 10 (surely right).";
+const VERIFY: &str = "Is this answer to my last message right? Check each step and each fact, and distrust what only \
+                      sounds convincing. Name the first mistake if there is one. Then end with a line `Score: ` and a \
+                      number from 0 (surely wrong) to 10 (surely right).";
 
-const SHARPEN: &str = "Do not answer what I ask. Below are an answer to it that seems right, and one that deceives. What must whoever answers \
-                       look out for, in order not to err? Reply with at most five short points.";
+const SHARPEN: &str = "Do not answer what I ask. Below are an answer to it that seems right, and one that deceives. \
+                       What must whoever answers look out for, in order not to err? Reply with at most five short \
+                       points.";
 
 const HEED: &str = "Look out for this, and do not mention it:";
 
@@ -139,7 +142,7 @@ fn play(request: &Request, options: &Options, round: u32, advice: &str, llm: &Ll
     Ok(Played::Rated(Solutions { helpful, sneaky }))
 }
 
-/// What to look out for in the next round.
+/// Advice for the next round.
 fn sharpen(request: &Request, options: &Options, best: &Rated, deceptive: &Rated, llm: &Llm<'_>) -> Option<String> {
     let mut material = SHARPEN.to_owned();
     for (title, rated) in [("seems right", best), ("deceives", deceptive)] {

@@ -1,8 +1,8 @@
 //! Has the model read the question twice.
 //!
 //! Xu et al., "Re-Reading Improves Reasoning in Large Language Models", EMNLP 2024
-//! (<https://arxiv.org/abs/2309.06275>): a model that reads from left to right understands the first words of a question
-//! better when it has seen the last ones. One choice for each answer, of depth 1.
+//! (<https://arxiv.org/abs/2309.06275>): a model that reads from left to right understands the first words of a
+//! question better when it has seen the last ones. One choice for each answer, of depth 1.
 
 use pointsman_approach::{Answer, Approach, Llm, NoOptions, Problem, Request};
 

@@ -1,12 +1,14 @@
 //! Searches a tree of reasoning steps, and returns a line of reasoning that a second look completes alike.
 //!
-//! rStar: Qi et al., "Mutual Reasoning Makes Smaller LLMs Stronger Problem-Solvers", 2024 (<https://arxiv.org/abs/2408.06195>). With the
-//! defaults about 20 choices, of depth about 6: lines of reasoning that do not wait for each other grow side by side.
+//! rStar: Qi et al., "Mutual Reasoning Makes Smaller LLMs Stronger Problem-Solvers", 2024
+//! (<https://arxiv.org/abs/2408.06195>). With the defaults about 20 choices, of depth about 6: lines of reasoning that
+//! do not wait for each other grow side by side.
 //!
-//! A generator builds lines of reasoning out of five kinds of steps, by Monte Carlo tree search: one more step, all the rest, a question
-//! in between with its answer, another look at the last step, the question in other words. A line is worth the share of all that come to its
-//! answer. Then a discriminator, which should be another model (`judge`), gets the beginning of each line and completes it; a line is
-//! confirmed if that comes to the same answer. The confirmed lines vote, or all if none is.
+//! A generator builds lines of reasoning out of five kinds of steps, by Monte Carlo tree search: one more step, all the
+//! rest, a question in between with its answer, another look at the last step, the question in other words. A line is
+//! worth the share of all that come to its answer. Then a discriminator, which should be another model (`judge`), gets
+//! the beginning of each line and completes it; a line is confirmed if that comes to the same answer. The confirmed
+//! lines vote, or all if none is.
 
 mod tree;
 
@@ -15,15 +17,15 @@ use pointsman_approach::{Answer, Approach, Call, Choice, Choices, Count, Dice, F
 use serde::Deserialize;
 use tree::{Action, Start, Tree};
 
-/// What the operator writes under `approaches.rstar.config`.
+/// The options of `rstar`, as the operator writes them under `approaches.rstar.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many lines of reasoning it grows.
+    /// The number of lines of reasoning that it grows.
     pub rstar_num_rollouts: Count<1, 32>,
-    /// How many steps a line has at most.
+    /// The most steps that a line has.
     pub rstar_max_depth: Count<1, 12>,
-    /// How much it tries what it knows little of, against what is known to be good; 0 or more.
+    /// The weight of trying what it knows little of, against what is known to be good; 0 or more.
     pub rstar_c: f64,
     /// The discriminator; the client's model if none.
     pub judge: Option<String>,
@@ -38,7 +40,8 @@ impl Default for Options {
 const TASK: &str =
     "Reason about this in steps. When you come to the end, end with a line `The final answer is ` and the answer.";
 
-const COMPLETE: &str = "Go on from there to the end. Do not repeat what stands there, and end with a line `The final answer is ` and the answer.";
+const COMPLETE: &str = "Go on from there to the end. Do not repeat what stands there, and end with a line `The final \
+                        answer is ` and the answer.";
 
 const FORM: &str = "Now give this answer in the form that is wanted, and nothing else.";
 
@@ -192,7 +195,7 @@ impl Search<'_> {
     }
 }
 
-/// Which lines the discriminator completes to the same answer.
+/// For each line, true when the discriminator completes it to the same answer.
 fn confirm(request: &Request, options: &Options, lines: &[Line], dice: &mut Dice, llm: &Llm<'_>) -> Vec<bool> {
     let asked: Vec<_> = lines
         .iter()
@@ -210,8 +213,8 @@ fn confirm(request: &Request, options: &Options, lines: &[Line], dice: &mut Dice
     lines.iter().zip(&asked).map(confirms).collect()
 }
 
-/// A beginning of a text that ends between two sentences, between a fifth and four fifths of it as `point` says; none if there is no such
-/// place.
+/// A beginning of a text that ends between two sentences, between a fifth and four fifths of it as `point` says; none
+/// if there is no such place.
 fn beginning(text: &str, point: f64) -> Option<&str> {
     let wanted = text.len() as f64 * (0.2 + 0.6 * point);
     let ends = text.match_indices(['\n', '.', '?', '!']).map(|(at, mark)| at + mark.len());

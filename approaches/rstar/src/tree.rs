@@ -3,7 +3,7 @@
 use pointsman_approach::Dice;
 use pointsman_approach::text::final_answer;
 
-/// What is asked for as the next step.
+/// A kind of step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Step,
@@ -13,7 +13,7 @@ pub(crate) enum Action {
     Rephrase,
 }
 
-/// Where the next line of reasoning begins to grow.
+/// The place where the next line of reasoning begins to grow.
 pub(crate) enum Start {
     /// At this node, whose step is still to be asked for.
     New(usize),
@@ -55,8 +55,8 @@ impl Tree {
         Self { nodes: vec![root], max_depth, exploration }
     }
 
-    /// Descends by UCT to the first node with an action that was not tried, and draws one of these. Each node on the way counts as visited at
-    /// once, so that those who descend before this line is worth anything go elsewhere.
+    /// Descends by UCT to the first node with an action that was not tried, and draws one of these. Each node on the
+    /// way counts as visited at once, so that those who descend before this line is worth anything go elsewhere.
     pub(crate) fn start(&mut self, dice: &mut Dice) -> Start {
         let mut at = ROOT;
         loop {
@@ -78,14 +78,16 @@ impl Tree {
         }
     }
 
-    /// The node that comes next in a line that has grown to `parent`. The nodes before it count as visited by this line already.
+    /// The node that comes next in a line that has grown to `parent`. The nodes before it count as visited by this line
+    /// already.
     pub(crate) fn extend(&mut self, parent: usize, dice: &mut Dice) -> usize {
         let node = self.add(parent, dice);
         self.nodes[node].visits += 1;
         node
     }
 
-    /// A new node, by an action that is drawn from those not tried at its parent; the last step that a line may have finishes it.
+    /// A new node, by an action that is drawn from those not tried at its parent; the last step that a line may have
+    /// finishes it.
     fn add(&mut self, parent: usize, dice: &mut Dice) -> usize {
         let untried = self.untried(parent);
         let action = dice.pick(&untried).copied().unwrap_or(Action::Finish);
@@ -134,7 +136,7 @@ impl Tree {
         best.map(|(child, _)| child)
     }
 
-    /// What stands before a node, and what is asked for there.
+    /// The text before a node, and the kind of step that is asked for there.
     pub(crate) fn question(&self, index: usize) -> (String, Action) {
         (self.text(self.nodes[index].parent), self.nodes[index].action)
     }
@@ -143,7 +145,7 @@ impl Tree {
         self.nodes[index].step = Some(step.to_owned());
     }
 
-    /// Whether a line ends there: it may have no more steps, or says what its answer is.
+    /// True when a line ends there: it may have no more steps, or says what its answer is.
     pub(crate) fn is_end(&self, index: usize) -> bool {
         let node = &self.nodes[index];
         let announces =
@@ -177,7 +179,7 @@ impl Tree {
         steps.join("\n\n")
     }
 
-    /// What a line is worth that ends at a node counts for each node on the way.
+    /// Counts the worth of a line that ends at a node for each node on the way.
     pub(crate) fn learn(&mut self, mut index: usize, value: f64) {
         loop {
             self.nodes[index].value += value;

@@ -1,10 +1,12 @@
 //! Writes code, describes it, writes it again from the description alone, and merges the two where they differ.
 //!
 //! Allamanis et al., "Unsupervised Evaluation of Code LLMs with Round-Trip Correctness", 2024
-//! (<https://arxiv.org/abs/2402.08699>), as a way to answer: Patched RTC (Sharma, 2024, <https://arxiv.org/abs/2407.16557>). What does not
-//! survive the way through its description is likely to be an accident. 1 to 4 choices, of the same depth; the merger streams.
+//! (<https://arxiv.org/abs/2402.08699>), as a way to answer: Patched RTC (Sharma, 2024,
+//! <https://arxiv.org/abs/2407.16557>). What does not survive the way through its description is likely to be an
+//! accident. 1 to 4 choices, of the same depth; the merger streams.
 //!
-//! An answer without code is returned at once, and one whose code comes back the same as it is, with what is said around the code.
+//! An answer without code is returned at once, and one whose code comes back the same as it is, with what is said
+//! around the code.
 
 use pointsman_approach::text::fenced;
 use pointsman_approach::{Answer, Approach, Call, Choice, Llm, NoOptions, Problem, Request};
@@ -13,13 +15,15 @@ use pointsman_approach::{Answer, Approach, Call, Choice, Llm, NoOptions, Problem
 #[derive(Debug)]
 pub struct RoundTrip;
 
-const DESCRIBE: &str = "Describe the code of your answer so that somebody who has not seen it could write it again: the language, what goes in \
-                        and comes out, the rules in between, the cases at the edges. Do not quote any code.";
+const DESCRIBE: &str = "Describe the code of your answer so that somebody who has not seen it could write it again: \
+                        the language, what goes in and comes out, the rules in between, the cases at the edges. Do \
+                        not quote any code.";
 
 const WRITE: &str = "Write the code that is described here. Reply with the code alone, in one block fenced by ```.";
 
-const MERGE: &str = "Below are two programs for this, which were written independently of each other. Where they differ, one of them may be \
-                     wrong. Answer the question with one program that is right: take what is right from both, and explain no more than was asked.";
+const MERGE: &str = "Below are two programs for this, which were written independently of each other. Where they \
+                     differ, one of them may be wrong. Answer the question with one program that is right: take what \
+                     is right from both, and explain no more than was asked.";
 
 impl Approach for RoundTrip {
     type Options = NoOptions;
@@ -59,7 +63,7 @@ fn round_trip(request: &Request, first: &Choice, llm: &Llm<'_>) -> Option<String
     fenced(again.visible()).filter(|_| again.is_whole()).map(str::to_owned)
 }
 
-/// Whether two programs are the same but for blanks.
+/// True when two programs are the same but for blanks.
 fn alike(one: &str, other: &str) -> bool {
     one.split_whitespace().eq(other.split_whitespace())
 }

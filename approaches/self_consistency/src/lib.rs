@@ -1,9 +1,10 @@
 //! Returns the answer to which most of several reasonings come.
 //!
 //! Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language Models", ICLR 2023
-//! (<https://arxiv.org/abs/2203.11171>): their final answers vote. Where there is no final answer to compare, as in free text, or no
-//! two agree, the model says which of them agrees with most: Chen et al., "Universal Self-Consistency for Large Language Model
-//! Generation", 2023 (<https://arxiv.org/abs/2311.17311>). With the defaults 5 or 6 choices, of depth 1 or 2.
+//! (<https://arxiv.org/abs/2203.11171>): their final answers vote. Where there is no final answer to compare, as in
+//! free text, or no two agree, the model says which of them agrees with most: Chen et al., "Universal Self-Consistency
+//! for Large Language Model Generation", 2023 (<https://arxiv.org/abs/2311.17311>). With the defaults 5 or 6 choices,
+//! of depth 1 or 2.
 
 use std::fmt::Write as _;
 
@@ -11,13 +12,13 @@ use pointsman_approach::text::{final_answer, picked};
 use pointsman_approach::{Answer, Approach, Choice, Count, Llm, Problem, Request, Temperature, vote};
 use serde::Deserialize;
 
-/// What the operator writes under `approaches.self_consistency.config`.
+/// The options of `self_consistency`, as the operator writes them under `approaches.self_consistency.config`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// How many answers are asked for.
+    /// The number of answers that are asked for.
     pub samples: Count<2, 32>,
-    /// At which temperature.
+    /// The temperature at which they are sampled.
     pub temperature: Temperature,
 }
 
@@ -27,8 +28,9 @@ impl Default for Options {
     }
 }
 
-const COMPARE: &str = "Above is what I ask. Do not answer it yourself. These answers to it were written independently of each other. Which \
-                       of them agrees best with what most of them say? Compare them briefly, and end with a line `CONSISTENT: ` and its number.";
+const COMPARE: &str = "Above is what I ask. Do not answer it yourself. These answers to it were written independently \
+                       of each other. Which of them agrees best with what most of them say? Compare them briefly, and \
+                       end with a line `CONSISTENT: ` and its number.";
 
 /// The approach `self_consistency`.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Approach for SelfConsistency {
     }
 }
 
-/// Which of the samples agrees with most, as the model sees it. Equal ones are shown each, since they count.
+/// The place of the sample that agrees with most, as the model sees it. Equal ones are shown each, since they count.
 fn most_consistent(request: &Request, samples: &[&Choice], llm: &Llm<'_>) -> Option<usize> {
     let mut material = COMPARE.to_owned();
     for (number, sample) in (1..).zip(samples) {
