@@ -35,6 +35,10 @@ pub struct Call {
     step: String,
 }
 
+/// The most bytes of a question into which more is written. A longer one is not copied into each of many calls: a guest's
+/// memory is small, and so is what it may hand over at once.
+const MERGED: usize = 128 << 10;
+
 /// A text of the user's at the end of a conversation.
 #[derive(Clone, Debug)]
 struct Open {
@@ -120,10 +124,12 @@ impl Call {
     }
 
     /// The user says this next. Where the user spoke last it is put into the same message, since the templates of many
-    /// models refuse two in a row.
+    /// models refuse two in a row; unless that message is very long (128 KiB).
     #[must_use]
     pub fn user(mut self, text: impl AsRef<str>) -> Self {
-        let Some(open) = &mut self.open else { return self.said("user", text.as_ref().to_owned()) };
+        let Some(open) = self.open.as_mut().filter(|open| open.text.len() <= MERGED) else {
+            return self.said("user", text.as_ref().to_owned());
+        };
         open.text = joined(&open.text, text.as_ref());
         let (index, text) = (open.index, open.text.clone());
         let turn = match index {

@@ -75,3 +75,9 @@ fn instructions_join_the_first_system_message() {
     let call = without.ask().instruct("Think.").instruct("Now.").question("3+3?").user("Yes?");
     assert_eq!(turns(call), ["system: Think.", "system: Now.", "0: 3+3?\n\nYes?"]);
 }
+
+#[test]
+fn a_very_long_question_is_not_copied() {
+    let request = request(&[("user", &"word ".repeat(100_000))]);
+    assert_eq!(turns(request.ask().user("Is it?").user("Truly?")), ["0", "user: Is it?\n\nTruly?"]);
+}

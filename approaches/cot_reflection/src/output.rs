@@ -4,6 +4,8 @@ use pointsman_approach::text::tagged;
 
 const OPEN: &str = "<output>";
 const CLOSE: &str = "</output>";
+/// The bytes of the longest of these tags.
+const LONGEST: usize = "</thinking>".len();
 /// The tags around an `<output>` that is only thought of.
 const THOUGHTS: [(&str, &str); 2] = [("<thinking>", "</thinking>"), ("<think>", "</think>")];
 
@@ -15,48 +17,68 @@ pub(crate) fn output(text: &str) -> Option<&str> {
 
 /// The place where the output begins, after its tag.
 fn begin(text: &str) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let rest = &text[at..];
-        let open = find(rest, OPEN)?;
-        let thought = THOUGHTS.iter().filter_map(|(begins, ends)| Some((find(rest, begins)?, begins, ends))).min();
-        match thought {
-            Some((start, begins, ends)) if start < open => {
-                let within = at + start + begins.len();
-                at = within + find(&text[within..], ends)? + ends.len();
-            }
-            _ => return Some(at + open + OPEN.len()),
-        }
-    }
+    let mut output = Output { text: text.to_owned(), ..Output::default() };
+    output.search();
+    output.start
 }
 
-/// The output of a text that comes in pieces.
+/// The output of a text that comes in pieces. Each piece is searched once, however long the text becomes.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     text: String,
-    /// Up to where it has been given, once it has begun.
-    given: Option<usize>,
+    /// Up to where the text has been searched for the beginning.
+    searched: usize,
+    /// The close of the thought in which that is.
+    within: Option<&'static str>,
     /// The place where it begins.
     start: Option<usize>,
     /// The place where its last close begins.
     close: Option<usize>,
+    /// Up to where it has been given, once it has begun.
+    given: Option<usize>,
 }
 
 impl Output {
     /// Takes the next piece, and returns what can be given of the output.
     pub(crate) fn read(&mut self, piece: &str) -> &str {
+        // A close may have begun in the piece before.
+        let before = self.text.len().saturating_sub(CLOSE.len());
         self.text.push_str(piece);
-        // A tag is complete with this, and a long text is not searched with each piece.
-        if piece.contains('>') {
-            self.start = self.start.or_else(|| begin(&self.text));
-            self.close = self.start.and_then(|start| Some(start + rfind(&self.text[start..], CLOSE)?));
+        if self.start.is_none() {
+            self.search();
         }
-        let end = match (self.start, self.close) {
-            (None, _) => return "",
-            (Some(_), Some(close)) => close,
-            (Some(start), None) => self.text.len() - unfinished(&self.text[start..]),
-        };
+        let Some(start) = self.start else { return "" };
+        let from = before.max(start);
+        let last = rfind(&self.text.as_bytes()[from..], CLOSE).map(|at| from + at);
+        self.close = last.or(self.close);
+        let end = self.close.unwrap_or_else(|| self.text.len() - unfinished(&self.text[start..]));
         self.give(end)
+    }
+
+    /// Searches what has come for the beginning, as [`begin`] does.
+    fn search(&mut self) {
+        loop {
+            let rest = &self.text.as_bytes()[self.searched..];
+            let found = match self.within {
+                Some(close) => find(rest, close).map(|at| (at, close, None)),
+                None => {
+                    let thoughts = THOUGHTS.iter().map(|(open, close)| (*open, Some(*close)));
+                    let tags = [(OPEN, None)].into_iter().chain(thoughts);
+                    tags.filter_map(|(tag, close)| Some((find(rest, tag)?, tag, close))).min_by_key(|(at, ..)| *at)
+                }
+            };
+            let Some((at, tag, close)) = found else {
+                // The longest tag may have come but for its last byte.
+                self.searched += rest.len().saturating_sub(LONGEST - 1);
+                return;
+            };
+            self.searched += at + tag.len();
+            if tag == OPEN {
+                self.start = Some(self.searched);
+                return;
+            }
+            self.within = close;
+        }
     }
 
     /// The rest of the output when the text is over.
@@ -96,17 +118,16 @@ fn unfinished(text: &str) -> usize {
     (1..CLOSE.len()).rev().find(ends_with).unwrap_or(0)
 }
 
-fn matches(text: &str, part: &str) -> impl DoubleEndedIterator<Item = usize> {
-    let found = text.as_bytes().windows(part.len()).enumerate();
-    let part = part.to_owned();
-    found.filter(move |(_, window)| window.eq_ignore_ascii_case(part.as_bytes())).map(|(at, _)| at)
+fn matches<'t>(text: &'t [u8], part: &'t str) -> impl DoubleEndedIterator<Item = usize> + 't {
+    let found = text.windows(part.len()).enumerate();
+    found.filter(|(_, window)| window.eq_ignore_ascii_case(part.as_bytes())).map(|(at, _)| at)
 }
 
-fn find(text: &str, part: &str) -> Option<usize> {
+fn find(text: &[u8], part: &str) -> Option<usize> {
     matches(text, part).next()
 }
 
-fn rfind(text: &str, part: &str) -> Option<usize> {
+fn rfind(text: &[u8], part: &str) -> Option<usize> {
     matches(text, part).next_back()
 }
 
