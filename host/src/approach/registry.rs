@@ -45,8 +45,8 @@ impl Entry {
         Self::of(name.into(), Component::File(path.into()))
     }
 
-    /// The component in the binary, under its own name.
-    fn built_in(name: &str) -> Self {
+    /// The component in the binary, under its own name, with the default limits.
+    pub fn built_in(name: &str) -> Self {
         Self::of(name.to_owned(), Component::BuiltIn(name.to_owned()))
     }
 
