@@ -22,22 +22,32 @@ const DRAWN_PLACES: usize = 4;
 /// on a stretch of the interval is again evenly spread over that stretch, so it serves for the next draw.
 pub(crate) fn without_replacement(weights: impl ExactSizeIterator<Item = f64>, mut point: f64) -> Vec<usize> {
     let mut weights: Vec<f64> = weights.map(usable).collect();
-    let mut line = Line::lay(&weights);
-    if line.left > 0.0 && !SUMMABLE.contains(&line.left) {
+    let total: f64 = weights.iter().sum();
+    if total > 0.0 && !SUMMABLE.contains(&total) {
         // Relative to the largest, so that no sum overflows and no quotient does.
         let largest = weights.iter().copied().fold(0.0, f64::max);
         weights.iter_mut().for_each(|weight| *weight /= largest);
-        line = Line::lay(&weights);
     }
     let mut order = Vec::with_capacity(weights.len());
-    while order.len() < DRAWN_PLACES
-        && let Some((drawn, within)) = line.draw(point)
-    {
-        order.push(drawn);
-        weights[drawn] = DRAWN;
-        point = within;
-        if line.is_nearly_empty() {
-            line = Line::lay(&weights);
+    if weights.len() <= FEW {
+        while order.len() < DRAWN_PLACES
+            && let Some((drawn, within)) = draw_of_few(&weights, point)
+        {
+            order.push(drawn);
+            weights[drawn] = DRAWN;
+            point = within;
+        }
+    } else {
+        let mut line = Line::lay(&weights);
+        while order.len() < DRAWN_PLACES
+            && let Some((drawn, within)) = line.draw(point)
+        {
+            order.push(drawn);
+            weights[drawn] = DRAWN;
+            point = within;
+            if line.is_nearly_empty() {
+                line = Line::lay(&weights);
+            }
         }
     }
     let mut without = 0;
@@ -52,6 +62,29 @@ pub(crate) fn without_replacement(weights: impl ExactSizeIterator<Item = f64>, m
         order.extend((0..weights.len()).filter(|&place| weights[place] == 0.0));
     }
     order
+}
+
+/// So many weights are quicker to go through for each draw than to be laid out for searches.
+const FEW: usize = 32;
+
+/// Draws the weight on whose stretch `point`, a share of all weights that are left, falls, and says where on it, again as a
+/// share. `None` when none is left.
+fn draw_of_few(weights: &[f64], point: f64) -> Option<(usize, f64)> {
+    // Summed anew: what is left of a sum from which nearly all is subtracted is mostly error.
+    let left: f64 = weights.iter().filter(|weight| **weight > 0.0).sum();
+    let mut at = point * left;
+    let mut last = None;
+    for (place, &weight) in weights.iter().enumerate() {
+        if weight > 0.0 {
+            if at < weight {
+                return Some((place, (at / weight).clamp(0.0, BELOW_ONE)));
+            }
+            at -= weight;
+            last = Some((place, BELOW_ONE));
+        }
+    }
+    // Rounding has moved it beyond the last.
+    last
 }
 
 /// The mark that replaces the weight of a place that has been drawn.

@@ -64,6 +64,8 @@ mod decision;
 mod draw;
 mod export;
 pub mod log;
+#[cfg(any(test, all(target_family = "wasm", feature = "memory")))]
+mod memory;
 mod order;
 mod rendezvous;
 mod request;

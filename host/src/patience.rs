@@ -4,10 +4,12 @@
 //! first ones would fire although the answer is already in the kernel's buffers. A timer that fires late is the sign of
 //! such a pause.
 
-use std::pin::pin;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that fires this late means that the process was paused. On a machine that is merely busy it is far less.
 const LATE: Duration = Duration::from_millis(500);
@@ -18,20 +20,40 @@ const MOST: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
+pin_project! {
+    /// A future with a deadline. A type of its own: an `async` function would have room for the future twice, where it is given
+    /// and where it is polled, and so would each function around it.
+    struct Until<F> {
+        #[pin]
+        future: F,
+        #[pin]
+        timer: Sleep,
+    }
+}
+
 /// Waits for `future` until `deadline`. Dropping the result drops the future.
 ///
 /// # Errors
 ///
 /// [`Elapsed`] when it is not ready by then, although the process was running.
-pub async fn until<F: Future>(mut deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    loop {
-        if let Ok(output) = tokio::time::timeout_at(deadline, future.as_mut()).await {
-            return Ok(output);
+pub fn until<F: Future>(deadline: Instant, future: F) -> impl Future<Output = Result<F::Output, Elapsed>> {
+    Until { future, timer: sleep_until(deadline) }
+}
+
+impl<F: Future> Future for Until<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(output) = this.future.poll(context) {
+            return Poll::Ready(Ok(output));
         }
-        match forgiven(deadline, Instant::now()) {
-            Some(later) => deadline = later,
-            None => return Err(Elapsed),
+        loop {
+            ready!(this.timer.as_mut().poll(context));
+            match forgiven(this.timer.deadline(), Instant::now()) {
+                Some(later) => this.timer.as_mut().reset(later),
+                None => return Poll::Ready(Err(Elapsed)),
+            }
         }
     }
 }

@@ -108,12 +108,12 @@ pub struct Answered {
 }
 
 /// The body of an answer.
-#[expect(clippy::large_enum_variant, reason = "there is one per request, and it is moved twice")]
 pub enum Content {
     /// All of it; the provider is done.
     Whole(Bytes),
-    /// Its beginning, and the source of the rest.
-    Passing(Passing),
+    /// Its beginning, and the source of the rest. Boxed, because an answer is moved through all layers of the dispatcher, and
+    /// each of them has room for it.
+    Passing(Box<Passing>),
 }
 
 /// An answer that goes on.
@@ -173,7 +173,8 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         permit.limits_account();
     }
     if Outcome::of_status(answer.status.as_u16(), None) != Outcome::Succeeded {
-        return refused(answer, permit, deadline, &asked).await;
+        // Boxed, as those below are: rare, and larger than the way of an answer that is whole.
+        return Box::pin(refused(answer, permit, deadline, &asked)).await;
     }
     let nature = match nature(&mut answer, &mut permit, deadline, streaming, expected).await {
         Ok(nature) => nature,
@@ -181,10 +182,11 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     };
     let opened = match nature {
         Nature::Events => {
-            open_stream(answer, &mut permit, Reader::new(protocol), deadline, bounds.idle.limit, signs).await
+            let reader = Reader::new(protocol);
+            Box::pin(open_stream(answer, &mut permit, reader, deadline, bounds.idle.limit, signs)).await
         }
         Nature::Document => hold(answer, &mut permit, deadline, expected).await,
-        Nature::Bytes => pass(answer, &mut permit, deadline).await,
+        Nature::Bytes => Box::pin(pass(answer, &mut permit, deadline)).await,
     };
     match opened {
         Ok(opened) => succeed(opened, permit),
@@ -203,7 +205,7 @@ async fn nature(
     if is_event_stream(&answer.headers) {
         Ok(Nature::Events)
     } else if streaming && (expected.is_json() || !is_media(&answer.headers)) {
-        look_into(answer, permit, deadline).await
+        Box::pin(look_into(answer, permit, deadline)).await
     } else {
         Ok(Nature::Document)
     }
@@ -232,7 +234,9 @@ struct Opened {
 fn succeed(opened: Opened, mut permit: Permit) -> Attempted {
     let Opened { status, headers, held, rest } = opened;
     let (content, usage) = match rest {
-        Some((source, kind, deadline)) => (Content::Passing(Passing { held, source, kind, deadline, permit }), None),
+        Some((source, kind, deadline)) => {
+            (Content::Passing(Box::new(Passing { held, source, kind, deadline, permit })), None)
+        }
         None => {
             let whole = join(held);
             let usage = Usage::of(&whole);

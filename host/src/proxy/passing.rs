@@ -56,7 +56,8 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
             };
             Reply::Whole(Whole::new(bytes, story))
         }
-        Content::Passing(Passing { held, source, kind, deadline, permit }) => {
+        Content::Passing(passing) => {
+            let Passing { held, source, kind, deadline, permit } = *passing;
             Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, story, ways)))
         }
     };

@@ -5,6 +5,7 @@
 
 pub mod guest;
 pub mod previous;
+mod request;
 pub mod types;
 
 use crate::routing;
@@ -72,16 +73,16 @@ impl<'a> From<&routing::Facts<'a>> for types::Request<'a> {
             now_ms: facts.now_ms,
             tier: facts.tier.into(),
             attempts: facts.attempts,
-            route: types::Text(facts.route),
-            client: types::Text(facts.client),
-            model: types::Text(facts.model),
+            route: facts.route,
+            client: facts.client,
+            model: facts.model,
             streaming: facts.streaming,
             body_bytes: facts.body_bytes,
             prompt_tokens: facts.prompt_tokens,
             max_tokens: facts.max_tokens,
             affinity: facts.affinity,
-            attributes: types::Pairs(facts.attributes),
-            prompt: types::Text(facts.prompt),
+            attributes: facts.attributes,
+            prompt: facts.prompt,
         }
     }
 }

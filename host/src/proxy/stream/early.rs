@@ -142,7 +142,8 @@ impl Early {
         };
         let provider = story.provider().map(|provider| provider.config.name.clone()).unwrap_or_default();
         match content {
-            Content::Passing(Passing { mut held, source, kind: kind @ Kind::Events(_), deadline, permit }) => {
+            Content::Passing(passing) if matches!(passing.kind, Kind::Events(_)) => {
+                let Passing { mut held, source, kind, deadline, permit } = *passing;
                 story.answered(http::StatusCode::OK, None, now);
                 if let Some(comments) = self.signs.take_comments() {
                     held.push_front(comments);
@@ -157,9 +158,9 @@ impl Early {
                 let frame = respond::late_answer(self.protocol, &provider, status, &bytes);
                 Some(self.fail(story, frame))
             }
-            Content::Passing(Passing { permit, .. }) => {
+            Content::Passing(passing) => {
                 story.ended(outcome, now);
-                permit.report(outcome);
+                passing.permit.report(outcome);
                 story.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);
                 let frame = respond::late_answer(self.protocol, &provider, status, &Bytes::new());
                 Some(self.fail(story, frame))
