@@ -17,7 +17,7 @@ impl Backend for Host {
         llm::chat_many(&calls)
     }
 
-    fn open(&self, call: Call) -> Result<Box<dyn Written>, Failure> {
+    fn open(&self, call: Call) -> Result<Box<dyn Written + '_>, Failure> {
         Ok(Box::new(llm::open(&call)?))
     }
 

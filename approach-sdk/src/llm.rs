@@ -11,7 +11,7 @@ const AT_ONCE: usize = 128;
 pub(crate) trait Backend {
     fn chat(&self, call: wit::Call) -> Result<wit::Answer, Failure>;
     fn chat_many(&self, calls: Vec<wit::Call>) -> Vec<Result<wit::Answer, Failure>>;
-    fn open(&self, call: wit::Call) -> Result<Box<dyn Written>, Failure>;
+    fn open(&self, call: wit::Call) -> Result<Box<dyn Written + '_>, Failure>;
     fn choice_json(&self, id: ChoiceId) -> String;
     fn left(&self) -> Budget;
     fn deliver(&self, call: wit::Call) -> Result<Choice, Failure>;
@@ -88,8 +88,7 @@ impl<'h> Llm<'h> {
     ///
     /// The failure, if nothing came.
     pub fn open(&self, call: Call) -> Result<Reply<'h>, Failure> {
-        let written = self.backend.open(call.into_wit())?;
-        Ok(Reply { written, host: std::marker::PhantomData })
+        self.backend.open(call.into_wit()).map(|written| Reply { written })
     }
 
     /// Asks for one choice and gives it to the client as the answer, while it comes if the client reads a stream. The
@@ -226,7 +225,6 @@ fn nothing(message: &str) -> Failure {
 /// An answer that is being written. Dropping it cancels the question.
 pub struct Reply<'h> {
     written: Box<dyn Written + 'h>,
-    host: std::marker::PhantomData<&'h ()>,
 }
 
 impl std::fmt::Debug for Reply<'_> {

@@ -1,16 +1,19 @@
-//! For those who write strategies: what a file is, whether it keeps the contract, and what it makes of traffic. Nothing in
-//! here is ever on the path of a request.
+//! For those who write strategies and approaches: what a file is, whether it keeps the contract, and what it makes of
+//! traffic. Nothing in here is ever on the path of a request.
 //!
-//! `examine` reads a file without running it; `battery` tries the claims of the contract; `fixtures` plays decisions that its
-//! author has written down; `replay` asks it again what has been recorded; `simulate` gives it a day of traffic.
+//! `examine` reads a file without running it; `battery` tries the claims of the contract; `fixtures` plays decisions
+//! that its author has written down; `rehearse` plays runs to an approach; `replay` asks it again what has been
+//! recorded; `simulate` gives it a day of traffic.
 
 mod battery;
 mod examine;
 mod fixtures;
+mod rehearse;
 mod replay;
 pub mod simulate;
 
 pub use battery::{Claim, Inspection, Subject, Timing, inspect, run as try_out};
 pub use examine::{Class, Examined, Import, examine};
 pub use fixtures::{Played, facts_of, play_fixtures};
+pub use rehearse::Rehearsal;
 pub use replay::{Comparison, Example, ReplayError, Respondent, Skipped, compare};
