@@ -40,7 +40,8 @@ const EXECUTE: &str = "Carry out this plan step by step and with care. Go back o
 const REVIEW: &str = "Do not answer yet. Below are attempts to answer this. Where do they contradict each other, and \
                       who is right? Resolve it, and write down one reasoning, step by step, that holds.";
 
-const ANSWER: &str = "Answer with the help of these notes, which nobody else has read. They may have mistakes.";
+const ANSWER: &str = "Answer with the help of these notes, which nobody else has read. They may have mistakes. Use \
+                      the language that the question calls for.";
 
 const RATE: &str = "How sure can one be that this answer to my last message is right and complete? Check it. Then end \
                     with a line `Rating: ` and a number from 0 (wrong) to 10 (surely right).";

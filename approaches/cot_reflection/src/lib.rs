@@ -24,12 +24,14 @@ pub struct Options {
 const INSTRUCTIONS: &str = "Answer in this form:\n\
     <thinking>\nReason step by step about what is asked.\n\
     <reflection>\nLook for mistakes in that reasoning, and correct them.\n</reflection>\n</thinking>\n\
-    <output>\nThe answer. Whoever asks reads nothing but this part, so it must be complete in itself.\n</output>";
+    <output>\nThe answer, in the language that the question calls for. Whoever asks reads nothing but this part, so \
+    it must be complete in itself.\n</output>";
 
 const THINK: &str = "Do not answer yet. Reason step by step about what is asked; then look for mistakes in that \
                      reasoning, and correct them.";
 
-const ANSWER: &str = "Now answer. I have not read those thoughts, so the answer must be complete in itself.";
+const ANSWER: &str = "Now answer. I have not read those thoughts, so the answer must be complete in itself. Use the \
+                      language that the question calls for.";
 
 /// The approach `cot_reflection`.
 #[derive(Debug)]

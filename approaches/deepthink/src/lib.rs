@@ -55,8 +55,8 @@ const ADAPT: &str =
 const STRUCTURE: &str = "Do not answer yet. Make of this a structure for the reasoning: numbered steps, each saying \
                          what is to be found out there and in what form. Do not carry them out.";
 
-const FOLLOW: &str = "Follow these steps in your reasoning, and then answer. If the answer is short, end with it \
-                      after the words `The final answer is`.";
+const FOLLOW: &str = "Follow these steps in your reasoning, and then answer in the language that the question calls \
+                      for. If the answer is short, end with it after the words `The final answer is`.";
 
 /// The approach `deepthink`.
 #[derive(Debug)]

@@ -47,7 +47,8 @@ const LEARN: &str = "This question was answered wrongly. Say in one or two sente
 const MERGE: &str =
     "Merge these principles into a numbered list of at most eight that do not overlap. Reply with the list alone.";
 
-const APPLY: &str = "Keep these principles in mind when you answer, and do not mention them:";
+const APPLY: &str = "Answer in the language that the question calls for. Keep these principles in mind, and do not \
+                     mention them:";
 
 /// The approach `leap`.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ const CRITIC: &str = "Above is what I ask. Do not answer it yourself. For each o
 
 const SYNTHESIS: &str = "Above is what I ask. These answers to it were written independently of each other, and some \
                          may be wrong. Answer it yourself: use what is right in them, correct what is not, and do not \
-                         mention them.";
+                         mention them. Use the language that the question calls for.";
 
 /// The approach `moa`.
 #[derive(Debug)]

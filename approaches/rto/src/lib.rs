@@ -23,7 +23,8 @@ const WRITE: &str = "Write the code that is described here. Reply with the code 
 
 const MERGE: &str = "Below are two programs for this, which were written independently of each other. Where they \
                      differ, one of them may be wrong. Answer the question with one program that is right: take what \
-                     is right from both, and explain no more than was asked.";
+                     is right from both, and explain no more than was asked, in the language that the question calls \
+                     for.";
 
 impl Approach for RoundTrip {
     type Options = NoOptions;
