@@ -30,7 +30,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-pub use component::{Approach, Info, Source};
+pub use component::{Approach, Info, Source, is_granted, spoken};
 pub use registry::{Component, Entry, Registry, Unavailable};
 pub use session::{Session, Setting};
 pub use standing::Standing;
@@ -42,4 +42,9 @@ pub use talk::{
 /// The names of the approaches in the binary, sorted.
 pub fn builtins() -> &'static [&'static str] {
     builtin::NAMES
+}
+
+/// The component of a built-in approach.
+pub fn builtin_component(name: &str) -> Option<&'static [u8]> {
+    builtin::find(name)
 }

@@ -1,11 +1,13 @@
 //! The command line: arguments and environment in, exit code out.
 //!
-//! Commands for the authors of strategies are in `cli/strategy.rs`; the rest is here.
+//! Commands for authors are in `cli/strategy.rs` and `cli/approach.rs`; the rest is here.
 //!
 //! Exit codes: 0 done, 1 could not run (an address in use), 2 the arguments or the configuration are wrong.
 
+mod approach;
 mod import;
 mod probe;
+mod report;
 mod signals;
 mod simulate;
 mod strategy;
@@ -56,6 +58,9 @@ enum Command {
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
+    /// List, examine and test approaches: list, check, inspect.
+    #[command(subcommand)]
+    Approach(approach::Command),
     /// Compile a component; the proxy itself starts this as a process of its own.
     #[command(hide = true)]
     CompileComponent(crate::wasm::Compile),
@@ -109,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => import::run(&command),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
+        Command::Approach(command) => approach::run(&command),
         Command::CompileComponent(wanted) => crate::wasm::compile(&wanted),
     }
 }

@@ -1,5 +1,6 @@
 //! The real binary: exit codes, logs, where the configuration comes from, signals, and the demo.
 
+mod approaches;
 mod cache;
 mod compile;
 // The kernel's files tell what a process takes.

@@ -252,6 +252,15 @@ impl Approach {
         }
     }
 
+    /// As [`Approach::check`], for a caller outside of a runtime: it must not run on a Tokio worker that has other work.
+    ///
+    /// # Errors
+    ///
+    /// As [`Approach::check`].
+    pub fn check_now(&self, config: &str) -> Result<(), String> {
+        blocking(self.check(config)).unwrap_or_else(|error| Err(error.to_string()))
+    }
+
     /// Begins a run. The guest does nothing before the session is polled.
     pub fn start(&self, request: Request, desk: Arc<dyn Desk>, setting: Setting) -> Session {
         session::start(&self.blueprint, request, desk, setting)
@@ -276,31 +285,45 @@ fn blocking<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, LoadEr
 fn check_exports(component: &Component) -> Result<bool, LoadError> {
     let exports: Vec<String> =
         component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-    let has = |interface| exports.iter().any(|name| is_ours(name, interface));
-    if has("runner") {
-        return Ok(has("meta"));
+    spoken(&exports)?;
+    Ok(exports.iter().any(|name| is_ours(name, "meta")))
+}
+
+/// The version of the contract that a component with these exports speaks, such as `0.1.x`.
+///
+/// # Errors
+///
+/// When it is no approach, or speaks another version than this host.
+pub fn spoken(exports: &[String]) -> Result<String, LoadError> {
+    let spoken = format!("{VERSION}x");
+    if exports.iter().any(|name| is_ours(name, "runner")) {
+        return Ok(spoken);
     }
     let wanted = GuestKind::Approach;
     let other = exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("runner"));
-    Err(match (other, GuestKind::of(&exports)) {
+    Err(match (other, GuestKind::of(exports)) {
         (Some(version), _) => {
             let number = version.trim_start_matches('@');
             let found = if number.is_empty() { "without a number".to_owned() } else { one_line(number) };
-            LoadError::Version { wanted, found, spoken: format!("{VERSION}x") }
+            LoadError::Version { wanted, found, spoken }
         }
         (None, Some(found)) => LoadError::OtherKind { found, wanted },
-        (None, None) => LoadError::NotAGuest { wanted, exports },
+        (None, None) => LoadError::NotAGuest { wanted, exports: exports.to_vec() },
     })
 }
 
-/// Checks that everything it imports is either of the contract or a linked part of WASI.
-fn check_imports(component: &Component) -> Result<(), LoadError> {
+/// True when approaches may import this interface: it is of the contract or a linked part of WASI.
+pub fn is_granted(import: &str) -> bool {
     const OURS: [&str; 4] = ["types", "llm", "client", "host-log"];
+    OURS.iter().any(|interface| is_ours(import, interface)) || wasi::is_linked(import)
+}
+
+/// Checks that everything it imports is granted.
+fn check_imports(component: &Component) -> Result<(), LoadError> {
     let mut forbidden = Vec::new();
     for (name, import) in component.component_type().imports(component.engine()) {
         let is_interface = matches!(import.ty, ComponentItem::ComponentInstance(_));
-        let allowed = OURS.iter().any(|interface| is_ours(name, interface)) || wasi::is_linked(name);
-        if !(is_interface && allowed) {
+        if !(is_interface && is_granted(name)) {
             forbidden.push(name.to_owned());
         }
     }

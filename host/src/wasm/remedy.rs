@@ -61,7 +61,8 @@ impl LoadError {
             LoadError::OtherKind { found: GuestKind::Approach, .. } => "declare it under `approaches`",
             LoadError::OtherKind { found: GuestKind::Strategy, .. } => "declare it under `strategies`",
             LoadError::NotAGuest { wanted: GuestKind::Approach, .. } => {
-                "export `runner` of the contract: build for the world `approach` of `wit/approach/approach.wit`"
+                "export `runner` of the contract: in Rust by `pointsman_approach::export!(...)`; else build for the world `approach` \
+                 of the WIT that `pointsman approach new` puts into a project"
             }
             LoadError::NotAGuest { wanted: GuestKind::Strategy, .. } => {
                 "export `router` of the contract: in Rust by `pointsman_guest::export!(...)`; else build for the world `strategy` of \
@@ -72,7 +73,8 @@ impl LoadError {
             }
             LoadError::Forbidden { wanted, imports } => return forbidden(*wanted, imports),
             LoadError::Mismatch(_) => {
-                "rebuild it against the unchanged WIT of this program, which `pointsman strategy new` writes"
+                "rebuild it against the unchanged WIT of this program, which `pointsman strategy new` and `pointsman approach new` \
+                 write"
             }
             LoadError::Rejected(_) => "correct `strategies.NAME.config` as the message says",
             LoadError::Broke { .. } => {

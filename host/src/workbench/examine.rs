@@ -2,6 +2,7 @@
 
 use wasmparser::{ComponentExternalKind, Parser, Payload, Validator, WasmFeatures};
 
+use crate::approach;
 use crate::strategy::blueprint::{PACKAGE, is_ours, not_a_strategy, version_of};
 use crate::strategy::contract::guest::Version;
 use crate::wasm::artifact::check_format;
@@ -23,7 +24,7 @@ pub struct Examined {
     pub exports: Vec<String>,
     /// Its imports.
     pub imports: Vec<Import>,
-    /// The reasons why it is not a strategy; empty if it is one.
+    /// The reasons why it is not of the kind that is wanted; empty if it is.
     pub problems: Vec<LoadError>,
 }
 
@@ -39,7 +40,7 @@ pub struct Import {
 /// The treatment of an import by the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// It belongs to the contract and works.
+    /// It works: it belongs to the contract, or to the WASI that approaches have.
     Granted,
     /// It belongs to WASI: it exists, and does nothing.
     Inert,
@@ -57,9 +58,11 @@ impl Class {
         }
     }
 
-    fn of(import: &str, is_interface: bool) -> Self {
+    fn of(wanted: GuestKind, import: &str, is_interface: bool) -> Self {
         if !is_interface {
             Class::Forbidden
+        } else if wanted == GuestKind::Approach {
+            if approach::is_granted(import) { Class::Granted } else { Class::Forbidden }
         } else if is_ours(import, "host-log") || is_ours(import, "types") {
             Class::Granted
         } else if sandbox::is_inert(import) {
@@ -70,8 +73,8 @@ impl Class {
     }
 }
 
-/// Examines the bytes of a file.
-pub fn examine(bytes: &[u8]) -> Examined {
+/// Examines the bytes of a file that is meant to be a guest of this kind.
+pub fn examine(wanted: GuestKind, bytes: &[u8]) -> Examined {
     let mut examined = Examined {
         bytes: bytes.len(),
         sha256: Digest::of([bytes]).to_string(),
@@ -85,22 +88,35 @@ pub fn examine(bytes: &[u8]) -> Examined {
         return examined;
     }
     let mut validator = Validator::new_with_features(features());
-    let read = validator.validate_all(bytes).map(drop).and_then(|()| surface(bytes, &mut examined));
+    let read = validator.validate_all(bytes).map(drop).and_then(|()| surface(wanted, bytes, &mut examined));
     if let Err(error) = read {
         examined.problems.push(LoadError::Invalid(one_line(&error.to_string())));
         return examined;
     }
-    let has = |version: &Version| examined.exports.iter().any(|name| version_of(name, "router") == Some(*version));
-    match Version::ALL.into_iter().find(has) {
-        Some(version) => examined.contract = Some(format!("{}x", version.prefix())),
-        None => examined.problems.push(not_a_strategy(&examined.exports)),
+    match contract(wanted, &examined.exports) {
+        Ok(contract) => examined.contract = Some(contract),
+        Err(problem) => examined.problems.push(problem),
     }
     let forbidden = examined.imports.iter().filter(|import| import.class == Class::Forbidden);
     let forbidden: Vec<String> = forbidden.map(|import| import.name.clone()).collect();
-    if !forbidden.is_empty() {
-        examined.problems.push(LoadError::Forbidden { wanted: GuestKind::Strategy, imports: forbidden });
+    // One of another kind imports what that kind has.
+    let is_other = matches!(examined.problems.first(), Some(LoadError::OtherKind { .. }));
+    if !forbidden.is_empty() && !is_other {
+        examined.problems.push(LoadError::Forbidden { wanted, imports: forbidden });
     }
     examined
+}
+
+/// The version of the contract that a component with these exports speaks.
+fn contract(wanted: GuestKind, exports: &[String]) -> Result<String, LoadError> {
+    match wanted {
+        GuestKind::Strategy => {
+            let has = |version: &Version| exports.iter().any(|name| version_of(name, "router") == Some(*version));
+            let spoken = Version::ALL.into_iter().find(has).ok_or_else(|| not_a_strategy(exports))?;
+            Ok(format!("{}x", spoken.prefix()))
+        }
+        GuestKind::Approach => approach::spoken(exports),
+    }
 }
 
 /// The proposals that the engine has, as Wasmtime is built here: no garbage collection, no exceptions, no threads.
@@ -115,7 +131,7 @@ fn features() -> WasmFeatures {
 }
 
 /// Reads what the outermost component imports and exports; those of components inside it do not matter.
-fn surface(bytes: &[u8], examined: &mut Examined) -> Result<(), wasmparser::BinaryReaderError> {
+fn surface(wanted: GuestKind, bytes: &[u8], examined: &mut Examined) -> Result<(), wasmparser::BinaryReaderError> {
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
@@ -126,7 +142,7 @@ fn surface(bytes: &[u8], examined: &mut Examined) -> Result<(), wasmparser::Bina
                     let import = import?;
                     let is_interface = import.ty.kind() == ComponentExternalKind::Instance;
                     let name = import.name.name.to_owned();
-                    let class = Class::of(&name, is_interface);
+                    let class = Class::of(wanted, &name, is_interface);
                     examined.imports.push(Import { name, class });
                 }
             }
@@ -142,7 +158,7 @@ fn surface(bytes: &[u8], examined: &mut Examined) -> Result<(), wasmparser::Bina
 }
 
 impl Examined {
-    /// True when it exports this optional interface, in the version that it speaks.
+    /// True when it is a strategy that exports this optional interface, in the version that it speaks.
     pub fn has(&self, interface: &str) -> bool {
         let Some(contract) = self.contract.as_deref().and_then(Version::of) else { return false };
         self.exports.iter().any(|name| version_of(name, interface) == Some(contract))
@@ -183,7 +199,8 @@ mod tests {
         ];
         for body in bodies {
             let component = around(body);
-            let examined = examine(&component).problems.iter().any(|problem| problem.code() == "invalid");
+            let examined =
+                examine(GuestKind::Strategy, &component).problems.iter().any(|problem| problem.code() == "invalid");
             let loaded =
                 crate::strategy::blueprint::Blueprint::new(&engine, &component).err().map(|error| error.code());
             assert_eq!(examined, loaded == Some("invalid"), "{body:x?}: {loaded:?}");

@@ -9,14 +9,15 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::report::{self, say_json};
 use super::super::{say, use_cache, use_compiler, wrong};
 use super::replay::read_config;
 use crate::config::{self, Config, StrategyChoice, StrategySource, environment};
 use crate::provider::facts;
 use crate::routing::{RouteFacts, TargetFacts};
 use crate::strategy::{Setup, builtin_component, builtins, read_component, try_component};
-use crate::wasm::LoadError;
-use crate::workbench::{Class, Examined, Inspection, Subject, Timing, examine, inspect};
+use crate::wasm::{GuestKind, LoadError};
+use crate::workbench::{Examined, Inspection, Subject, Timing, examine, inspect};
 
 /// The remedy for a strategy that needs a config and was given none.
 const WANTED: &str = "give `--config` with JSON or @FILE, or `--proxy-config` with the configuration of a proxy that has it \
@@ -145,7 +146,7 @@ fn inspect_it(case: &Case) -> (Result<Examined, &LoadError>, Tried, Option<Inspe
         Ok(component) => component,
         Err(error) => return (Err(error), Tried::Not, None),
     };
-    let examined = examine(component);
+    let examined = examine(GuestKind::Strategy, component);
     if !examined.problems.is_empty() {
         return (Ok(examined), Tried::Not, None);
     }
@@ -182,7 +183,7 @@ fn looked_at(case: &Case) -> (Result<Examined, &LoadError>, Tried) {
         Ok(component) => component,
         Err(error) => return (Err(error), Tried::Not),
     };
-    let examined = examine(component);
+    let examined = examine(GuestKind::Strategy, component);
     if !examined.problems.is_empty() {
         return (Ok(examined), Tried::Not);
     }
@@ -215,19 +216,14 @@ fn problems<'a>(examined: &'a Result<Examined, &'a LoadError>, tried: &'a Tried)
 }
 
 pub(super) fn problem(error: &LoadError) -> Value {
-    json!({"code": error.code(), "message": error.to_string(), "remedy": remedy(error)})
+    report::problem(error, &remedy(error))
 }
 
 fn checked(case: &Case, examined: &Result<Examined, &LoadError>, tried: &Tried) -> Value {
     let problems: Vec<Value> = problems(examined, tried).into_iter().map(problem).collect();
     let mut report = json!({"file": case.shown, "ok": problems.is_empty(), "problems": problems});
     if let Ok(examined) = examined {
-        let imports = examined.imports.iter().map(|import| json!({"name": import.name, "class": import.class.name()}));
-        report["bytes"] = json!(examined.bytes);
-        report["sha256"] = json!(examined.sha256);
-        report["contract"] = json!(examined.contract);
-        report["exports"] = json!(examined.exports);
-        report["imports"] = imports.collect();
+        report::add_surface(&mut report, examined);
     }
     report["config"] = match tried {
         Tried::Accepted if case.is_given => json!("accepted"),
@@ -245,19 +241,10 @@ fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, tried: &Tried)
         Some(contract) if examined.problems.is_empty() => format!("{}: a strategy, contract {contract}", case.shown),
         _ => format!("{}: cannot be used as a strategy", case.shown),
     };
+    text.push_str(&report::surface(examined));
     let mut line = |name: &str, words: &str| {
         let _ = write!(text, "\n  {name:8}  {words}");
     };
-    line("size", &format!("{} bytes", examined.bytes));
-    line("sha256", &examined.sha256);
-    for (number, name) in examined.exports.iter().enumerate() {
-        line(if number == 0 { "exports" } else { "" }, name);
-    }
-    let classes = [Class::Forbidden, Class::Granted, Class::Inert];
-    let sorted = classes.iter().flat_map(|class| examined.imports.iter().filter(move |import| import.class == *class));
-    for (number, import) in sorted.enumerate() {
-        line(if number == 0 { "imports" } else { "" }, &format!("{:9}  {}", import.class.name(), import.name));
-    }
     match tried {
         Tried::Accepted if case.is_given => line("config", "accepted"),
         Tried::Refused(_) if case.is_given => line("config", "not accepted"),
@@ -270,8 +257,7 @@ fn in_words(case: &Case, examined: &Result<Examined, &LoadError>, tried: &Tried)
 }
 
 pub(super) fn complaint(error: &LoadError) -> String {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    format!("\n  error[{}]: it {error}{source}\n    help: {}", error.code(), remedy(error))
+    report::complaint(error, &remedy(error))
 }
 
 /// The remedy for an error, in terms of a command line.
@@ -310,8 +296,4 @@ fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -
         line(if number == 0 { "a call" } else { "" }, &words);
     }
     text
-}
-
-pub(super) fn say_json(report: &Value) {
-    say(&serde_json::to_string_pretty(report).unwrap_or_default());
 }

@@ -10,8 +10,9 @@ use clap::Args;
 use pointsman_fixture::File;
 use serde_json::{Value, json};
 
+use super::super::report::{say_json, verdict};
 use super::super::{say, use_cache, wrong};
-use super::examine::{Case, Target, complaint, problem, say_json};
+use super::examine::{Case, Target, complaint, problem};
 use crate::routing::RouteFacts;
 use crate::wasm::LoadError;
 use crate::workbench::{Claim, Played, Subject, facts_of, play_fixtures, try_out};
@@ -115,10 +116,6 @@ fn in_words(case: &Case, tried: &Tried<'_>) -> String {
         (broken, all) => report.push_str(&format!("\n{broken} of {all} fixtures do not hold")),
     }
     report
-}
-
-fn verdict(holds: bool) -> &'static str {
-    if holds { "ok  " } else { "FAIL" }
 }
 
 fn claimed(claim: &Claim) -> String {

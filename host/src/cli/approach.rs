@@ -1,0 +1,28 @@
+//! `pointsman approach`: the commands for authors of approaches, and for operators who want to know which there are.
+
+mod examine;
+mod list;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// The commands for authors of approaches.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the approaches: name, description and options of each.
+    List(list::List),
+    /// Check whether a proxy would accept a file: its imports, whether it fits the contract, and whether it accepts options.
+    Check(examine::Target),
+    /// Describe an approach: what it says of itself, its options, and the time that it takes to compile.
+    Inspect(examine::Target),
+}
+
+/// Runs one of the commands.
+pub(super) fn run(command: &Command) -> ExitCode {
+    match command {
+        Command::List(list) => list::run(list),
+        Command::Check(target) => examine::run_check(target),
+        Command::Inspect(target) => examine::run_inspect(target),
+    }
+}

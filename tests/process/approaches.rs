@@ -1,0 +1,149 @@
+//! `pointsman approach list`, `check` and `inspect`, as an author starts them.
+
+use std::path::{Path, PathBuf};
+
+use harness::{Process, build_component, workspace};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::cache::with_cache;
+use super::{NAME, run};
+
+/// Compiled once for the tests of this file; what is in the binary is compiled for each process otherwise.
+fn cache() -> PathBuf {
+    harness::target().join("process-cache")
+}
+
+fn approach(arguments: &[&str]) -> (Option<i32>, String, String) {
+    run(with_cache(Process::command(&[&["approach"], arguments].concat()), &cache()))
+}
+
+fn report(arguments: &[&str]) -> (Option<i32>, Value) {
+    let (code, stdout, stderr) = approach(&[arguments, &["--json"]].concat());
+    let report = serde_json::from_str(&stdout);
+    assert!(report.is_ok(), "{stdout}{stderr}");
+    (code, report.expect("just seen"))
+}
+
+/// The approach that does as it is told.
+fn asker() -> PathBuf {
+    build_component(&workspace().join("tests/fixtures/components/asker"), "fixtures")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+#[test]
+fn list_has_what_is_built_in_and_what_lies_beside_the_configuration() {
+    let (code, stdout, stderr) = approach(&["list"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    for expected in ["bon\n  Asks for several answers", "\n    best_of_n: How many", "\nre2\n", "\nself_consistency\n"]
+    {
+        assert!(stdout.contains(expected), "{expected:?}: {stdout}");
+    }
+
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join(NAME);
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::create_dir_all(folder.path().join("approaches")).expect("writable");
+        std::fs::write(folder.path().join(name), bytes).expect("writable");
+    };
+    assert_eq!(approach(&["list", "--config", text(&config)]).0, Some(2), "there is no such file");
+    write(NAME, b"providers: [{name: a, base_url: 'http://a/v1', api_key: k}]\n");
+    write("approaches/mine.wasm", &std::fs::read(asker()).expect("built"));
+    let (code, listed) = report(&["list", "--config", text(&config)]);
+    let approaches = listed["approaches"].as_array().expect("a list");
+    let mine = approaches.iter().find(|listed| listed["name"] == "mine").expect("it is listed");
+    assert_eq!((code, &mine["version"], &mine["many"]), (Some(0), &"1.0".into(), &true.into()), "{mine}");
+    assert_eq!(mine["options"][0]["name"], "asker_times");
+    assert!(mine["file"].as_str().is_some_and(|file| file.ends_with("approaches/mine.wasm")), "{mine}");
+    assert!(approaches.len() > 16 && approaches[0]["file"].is_null(), "{listed}");
+
+    write("approaches/mine.wasm", b"nothing");
+    let (code, stdout, _) = approach(&["list", "--config", text(&config)]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("error: does not load: is not WebAssembly"), "{stdout}");
+}
+
+#[test]
+fn check_says_what_an_approach_is() {
+    let (code, report) = report(&["check", text(&asker())]);
+    assert_eq!((code, &report["ok"], &report["contract"]), (Some(0), &true.into(), &"0.1.x".into()), "{report}");
+    assert_eq!((&report["name"], &report["version"]), (&"asker".into(), &"1.0".into()));
+    assert_eq!(report["sha256"].as_str().map(str::len), Some(64));
+    assert!(report["exports"].as_array().expect("a list").contains(&"pointsman:approach/runner@0.1.0".into()));
+    let imports = report["imports"].as_array().expect("a list");
+    assert!(imports.iter().all(|import| import["class"] == "granted") && !imports.is_empty(), "{report}");
+    let (code, stdout, _) = approach(&["check", text(&asker())]);
+    assert_eq!(code, Some(0));
+    for expected in ["an approach, contract 0.1.x", "granted    pointsman:approach/llm@0.1.0", "name      asker 1.0"] {
+        assert!(stdout.contains(expected), "{expected:?}: {stdout}");
+    }
+}
+
+#[test]
+fn each_kind_of_wrong_file_has_its_code_and_a_remedy() {
+    let folder = TempDir::new().expect("a folder");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("writable");
+        path
+    };
+    let whole = std::fs::read(asker()).expect("built");
+    // The same component, as if it had been built for a version to come.
+    let mut later = whole.clone();
+    for at in 0..later.len() - 5 {
+        if later[at..].starts_with(b"@0.1.0") {
+            later[at + 3] = b'9';
+        }
+    }
+    let cases = [
+        ("not-wasm", file("text.wasm", b"(module)")),
+        ("core-module", file("core.wasm", b"\0asm\x01\0\0\0")),
+        ("not-an-approach", file("empty.wasm", b"\0asm\x0d\0\x01\0")),
+        ("invalid", file("cut.wasm", &whole[..whole.len() / 2])),
+        ("version", file("later.wasm", &later)),
+        ("unreadable", folder.path().join("missing.wasm")),
+        ("not-built-in", PathBuf::from("bom")),
+        ("other-kind", workspace().join("tests/fixtures/previous/weighted-0.1.0.wasm")),
+    ];
+    for (expected, path) in cases {
+        let (code, report) = report(&["check", text(&path)]);
+        assert_eq!(code, Some(1), "{report}");
+        let problem = &report["problems"][0];
+        assert_eq!(problem["code"], expected, "{report}");
+        assert!(problem["remedy"].as_str().is_some_and(|remedy| remedy.len() > 20), "{report}");
+        assert_eq!(approach(&["inspect", text(&path)]).0, Some(1), "{}", path.display());
+    }
+}
+
+#[test]
+fn options_can_be_checked() {
+    let (code, accepted) = report(&["check", "bon", "--options", r#"{"best_of_n": 5}"#]);
+    assert_eq!((code, &accepted["options"]), (Some(0), &"accepted".into()), "{accepted}");
+    let (code, rejected) = report(&["check", "bon", "--options", r#"{"best_of_n": 0}"#]);
+    assert_eq!((code, &rejected["problems"][0]["code"]), (Some(1), &"rejects-config".into()), "{rejected}");
+    let (code, stdout, _) = approach(&["inspect", "bon", "--options", r#"{"bets_of_n": 5}"#]);
+    assert_eq!(code, Some(1));
+    assert!(stdout.contains("config    not accepted") && stdout.contains("unknown field `bets_of_n`"), "{stdout}");
+    for wrong in ["{", "[]"] {
+        let (code, _, stderr) = approach(&["check", "bon", "--options", wrong]);
+        assert_eq!(code, Some(2));
+        assert!(stderr.starts_with("--options: "), "{stderr}");
+    }
+}
+
+#[test]
+fn inspect_says_what_an_approach_can_do() {
+    let (code, report) = report(&["inspect", "bon"]);
+    let inspection = &report["inspection"];
+    assert_eq!((code, &inspection["tools"], &inspection["many"]), (Some(0), &true.into(), &false.into()), "{report}");
+    assert_eq!(inspection["options"][0]["name"], "best_of_n");
+    assert!(inspection["compile_ms"].as_f64() > Some(0.0));
+    let (_, stdout, _) = approach(&["inspect", "re2"]);
+    for expected in ["says      Has the model read", "many      one run gives", "tools     it works with", "compile   "]
+    {
+        assert!(stdout.contains(expected), "{expected:?}: {stdout}");
+    }
+}
