@@ -35,9 +35,12 @@ pub struct Call {
     step: String,
 }
 
-/// The most bytes of a question into which more is written. A longer one is not copied into each of many calls: a guest's
-/// memory is small, and so is what it may hand over at once.
+/// The most bytes of a question into which more is written. A longer one is not copied into each of many calls: a
+/// guest's memory is small, and so is what it may hand over at once.
 const MERGED: usize = 128 << 10;
+
+/// The most choices of one question, as the contract has it.
+const MOST_CHOICES: u32 = 128;
 
 /// A text of the user's at the end of a conversation.
 #[derive(Clone, Debug)]
@@ -186,10 +189,10 @@ impl Call {
         self
     }
 
-    /// Wants so many choices, 1 to 128. At first 1.
+    /// Wants so many choices. At first 1, and never fewer; of more than 128, which the contract does not allow, 128.
     #[must_use]
     pub fn n(mut self, n: u32) -> Self {
-        self.n = n;
+        self.n = n.clamp(1, MOST_CHOICES);
         self
     }
 

@@ -35,3 +35,70 @@ pub(crate) fn rfind_ignoring_case(text: &str, part: &str) -> Option<usize> {
         .rev()
         .find(|at| text[*at..*at + part.len()].eq_ignore_ascii_case(part))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parts of which texts are put together that no model should write.
+    const PARTS: [&str; 42] = [
+        "<think>",
+        "</think>",
+        "<output>",
+        "</output>",
+        "</OUTPUT",
+        "```",
+        "```rust\n",
+        "~~~",
+        "\n",
+        "\n\n",
+        " ",
+        "\t",
+        "1.",
+        "2)",
+        "- ",
+        "* ",
+        "**",
+        "\\boxed{",
+        "\\frac{",
+        "}{",
+        "}",
+        "{",
+        "####",
+        "the answer is ",
+        "Final answer:",
+        "Score: ",
+        "BEST:",
+        "rating",
+        "7",
+        "10",
+        "-",
+        "/",
+        ".",
+        ",",
+        "%",
+        "out of ",
+        "ä",
+        "İ",
+        "½",
+        "７",
+        "\u{feff}",
+        "é",
+    ];
+
+    #[test]
+    fn no_text_makes_a_reader_panic() {
+        let mut dice = crate::Dice::new(3);
+        for _ in 0..50_000 {
+            let text: String = (0..dice.below(12)).filter_map(|_| dice.pick(&PARTS)).copied().collect();
+            let _ = (visible(&text), tagged(&text, "output"), fenced(&text), numbered(&text), cut(&text, 7));
+            let (rated, picked) = (score(&text, 0.0..=10.0), picked(&text, "best", 3));
+            assert!(rated.is_none_or(|rated| (0.0..=10.0).contains(&rated)), "{text}");
+            assert!(picked.is_none_or(|picked| picked < 3), "{text}");
+            // A fraction may be longer as a number.
+            if let Some(answer) = final_answer(&text) {
+                assert!(!answer.is_empty() && answer.len() <= text.len() + 12, "{text}: {answer}");
+            }
+        }
+    }
+}

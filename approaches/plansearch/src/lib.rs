@@ -34,8 +34,9 @@ const DERIVE: &str = "Do not solve this yet. Give a numbered list of two more ob
 const PLAN: &str = "Do not solve this yet. Describe in words a solution that uses these observations, and quote them \
                     where you use them. No code.";
 
-const SOLVE: &str = "Now solve it by this plan. Use the language that the question calls for. If a program is asked for, \
-                     give it whole, in one block fenced by ```, and in Python unless another language is asked for.";
+const SOLVE: &str = "Now solve it by this plan. Use the language that the question calls for. If a program is asked \
+                     for, give it whole, in one block fenced by ```, and in Python unless another language is asked \
+                     for.";
 
 /// The approach `plansearch`.
 #[derive(Debug)]

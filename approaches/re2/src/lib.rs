@@ -62,6 +62,12 @@ mod tests {
     }
 
     #[test]
+    fn there_are_no_more_answers_than_a_question_may_want() {
+        let run = Harness::<Re2>::new().n(1_000).run(Script::new().reply("4"));
+        assert_eq!((run.texts().len(), run.choices()), (128, 128));
+    }
+
+    #[test]
     fn a_failure_is_the_clients() {
         let run = Harness::<Re2>::new().run(Script::new().fail(FailureKind::TooLong));
         assert_eq!(run.failed(), FailureKind::TooLong);
