@@ -8,7 +8,7 @@
 use std::fmt;
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::proxy::request::{Approach, RequestBody};
+use pointsman::proxy::request::{Menu, RequestBody};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn json(bytes: &[u8]) {
-    let body = match RequestBody::json(bytes.to_vec().into(), None, Approach::Proxy) {
+    let body = match RequestBody::json(bytes.to_vec().into(), None, &Menu::default()) {
         Ok(body) => body,
         Err(error) => {
             assert!(error.to_string().len() < 600, "an error echoes no body");
@@ -74,7 +74,7 @@ fn json(bytes: &[u8]) {
 }
 
 fn multipart(bytes: &[u8], content_type: &str) {
-    let Ok(body) = RequestBody::multipart(bytes.to_vec().into(), content_type, None, Approach::Proxy) else { return };
+    let Ok(body) = RequestBody::multipart(bytes.to_vec().into(), content_type, None, &Menu::default()) else { return };
     let same = body.with_model(body.model());
     assert!(same.len() <= bytes.len());
     // Only cuts: what is left stands there in the same order.

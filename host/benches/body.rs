@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pointsman::proxy::request::{Approach, RequestBody};
+use pointsman::proxy::request::{Menu, RequestBody};
 
 /// A chat whose messages have `bytes` of text altogether, of which each is `text` over and over.
 fn chat(bytes: usize, message: usize, text: &str) -> String {
@@ -51,15 +51,16 @@ fn body(criterion: &mut Criterion) {
         let body = Bytes::from(body.clone());
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
-            bencher
-                .iter(|| RequestBody::json(black_box(body.clone()), None, Approach::Proxy).expect("the body is valid"));
+            bencher.iter(|| {
+                RequestBody::json(black_box(body.clone()), None, &Menu::default()).expect("the body is valid")
+            });
         });
     }
     group.finish();
     let mut group = criterion.benchmark_group("replace the model");
     group.sample_size(20);
     for (name, body) in bodies.iter().take(3) {
-        let read = RequestBody::json(Bytes::from(body.clone()), None, Approach::Proxy).expect("the body is valid");
+        let read = RequestBody::json(Bytes::from(body.clone()), None, &Menu::default()).expect("the body is valid");
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &read, |bencher, read| {
             bencher.iter(|| read.with_model(black_box("another-model")));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod advice;
+mod approaches;
 mod assemble;
 mod contents;
 mod doors;
@@ -28,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::provider::client;
 use crate::proxy::generation::Generation;
-use crate::proxy::{self, Proxy, intake::budget::Budget, request::Approach, visitors::Bound};
+use crate::proxy::{self, Proxy, intake::budget::Budget, visitors::Bound};
 use crate::queue::Queue;
 use crate::{drain, listener, memory, telemetry};
 pub use advice::advice;
@@ -60,8 +61,6 @@ pub struct App {
 /// The options that a server is started with beside its configuration.
 #[derive(Default)]
 pub struct Options {
-    /// The approach of requests that name none.
-    pub approach: Approach,
     /// The source that a reload reads the configuration from; without it, a reload applies the same one again.
     pub source: Option<Source>,
     /// The handle that changes the level of the logs.
@@ -94,17 +93,16 @@ impl App {
         let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
         let (fleet, routes) = assembly.put_together(&metrics, None);
         fleet.take_over(None);
-        let Assembly { config, contents, advice, tls, live, .. } = assembly;
+        let Assembly { config, contents, advice, tls, live, approaches, .. } = assembly;
         for warning in config.warnings.iter().chain(&advice) {
             tracing::warn!("{warning}");
         }
         let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
-        let generation = Generation::new(1, &config, (fleet, routes), config.server.admin.is_some());
+        let generation = Generation::new(1, &config, (fleet, routes, approaches), config.server.admin.is_some());
         let queue = Queue::new(&config.queue);
         let budget = Budget::new(config.server.max_buffered_bytes.unwrap_or_else(memory::quarter));
-        let (approach, stop) = (options.approach, draining.clone());
-        let proxy = Proxy::new(generation, queue, metrics, approach, requests.clone(), stop, budget);
+        let proxy = Proxy::new(generation, queue, metrics, requests.clone(), draining.clone(), budget);
         let proxy = Arc::new(proxy);
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
         let mut exposed = vec![(Door::Clients, address.clone())];

@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App};
 use crate::config::{self, Config, environment};
 use crate::notify::Notifier;
+use crate::proxy::approach::Approaches;
 use crate::proxy::request::Approach;
 use crate::{demo, telemetry};
 use signals::{Others, Signals};
@@ -92,9 +93,10 @@ struct Serve {
     /// Port to listen on, 0 for any; overrides server.port [default: 8000].
     #[arg(long)]
     port: Option<u16>,
-    /// Approach for requests that name none: proxy or none, which both just forward the request.
-    #[arg(long, default_value = "proxy")]
-    approach: String,
+    /// Approach for requests that name none, such as bon, moa or re2&bon; overrides approach.default [default: proxy, which
+    /// passes a request on as it is].
+    #[arg(long)]
+    approach: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -120,10 +122,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run_serve(serve: &Serve) -> ExitCode {
-    let approach = match serve.approach.parse::<Approach>() {
+    let approach = match serve.approach.as_deref().map(str::parse::<Approach>).transpose() {
         Ok(approach) => approach,
         Err(error) => return wrong(&format!("--approach: {error}")),
     };
+    let named = serve.approach.clone();
     let file = match find(serve.file.path()) {
         Ok(file) => file,
         Err(problem) => return wrong(&problem),
@@ -142,19 +145,27 @@ fn run_serve(serve: &Serve) -> ExitCode {
             config.server.host.clone_from(host);
         }
         config.server.port = port.unwrap_or(config.server.port);
+        if let Some(named) = &named {
+            config.approaches.default = Some((named.clone(), 0));
+        }
         Ok(config)
     });
     let config = match source() {
         Ok(config) => config,
         Err(problems) => return wrong(&problems.to_string()),
     };
+    if let Some(approach) = &approach
+        && let Err(error) = Approaches::new(&config, None).menu.check(approach)
+    {
+        return wrong(&format!("--approach: {error}"));
+    }
     let logs = start_logs(&config);
     use_cache();
     run(async move {
         // Set up before anything slow, so that no signal is missed.
         let (mut signals, others) = (Signals::new()?, Others::new()?);
         let notifier = Notifier::to(environment("NOTIFY_SOCKET").as_deref());
-        let options = app::Options { approach, source: Some(source), logs, notifier };
+        let options = app::Options { source: Some(source), logs, notifier };
         let bound = tokio::select! {
             biased;
             // A component may take a minute to compile. Nothing has started yet that needs a clean end.

@@ -4,6 +4,7 @@
 //! which every value is legal, or all problems at once.
 
 mod address;
+mod approach;
 mod attribute;
 mod check;
 mod example;
@@ -38,6 +39,7 @@ use http::HeaderName;
 use url::{Host, Url};
 
 pub use address::listening_host;
+pub use approach::{ApproachEntry, Approaches, FanOut, OnFault, Pipeline, Progress};
 pub use attribute::{Attribute, AttributeSource};
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
@@ -140,6 +142,8 @@ pub struct Config {
     pub shadows: Vec<StrategyChoice>,
     /// All strategies under `strategies`, in the order of the file.
     pub declared: Vec<StrategyChoice>,
+    /// The approaches that clients may use.
+    pub approaches: Approaches,
     /// Active checks and ejection.
     pub health_check: HealthCheck,
     /// Attempts that a request is given after every candidate has failed softly.

@@ -14,11 +14,13 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
+mod approaches;
 mod process;
 pub mod state;
 mod timed;
 
 use crate::routing::{OutcomeKind, Strategy};
+pub use approaches::ApproachMetrics;
 use state::Scraped;
 use timed::Timed;
 
@@ -56,6 +58,8 @@ pub struct Metrics {
     connections: IntCounterVec,
     stale_connections: IntCounterVec,
     reloads: [IntCounter; 2],
+    /// Those of approaches.
+    pub approaches: ApproachMetrics,
     /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
@@ -188,6 +192,7 @@ impl Metrics {
             ),
             reloads: [reloads.with_label_values(&["succeeded"]), reloads.with_label_values(&["failed"])],
             providers: Mutex::default(),
+            approaches: ApproachMetrics::new(&registry),
             registry,
         }
     }

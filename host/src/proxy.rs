@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub mod affinity;
+pub mod approach;
 pub mod attempt;
 pub mod attributes;
 pub mod dispatch;
@@ -56,7 +57,6 @@ use models::Catalogue;
 use naming::Naming;
 use passing::{finish_head, name_attempts, pass_on};
 use reply::Reply;
-use request::Approach;
 use respond::{Form, ProxyError};
 use serve::Arrived;
 use stream::Ways;
@@ -76,7 +76,6 @@ pub struct Proxy {
     entropy: Entropy,
     /// The time of day for strategies.
     clock: Clock,
-    approach: Approach,
     /// Requests in flight, which a drain waits for.
     requests: TaskTracker,
     /// Cancelled when the server goes down.
@@ -88,13 +87,11 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy of a first configuration; `approach` is that of requests that name none, `budget` the memory that
-    /// bodies may take.
+    /// The proxy of a first configuration; `budget` is the memory that bodies may take.
     pub fn new(
         generation: Generation,
         queue: Queue,
         metrics: Arc<Metrics>,
-        approach: Approach,
         requests: TaskTracker,
         draining: CancellationToken,
         budget: Budget,
@@ -103,7 +100,7 @@ impl Proxy {
         let catalogue = Catalogue::new(requests.clone(), draining.clone());
         let entropy = Entropy::default();
         let clock = Clock::System;
-        Self { generation, queue, metrics, entropy, clock, approach, requests, draining, catalogue, budget }
+        Self { generation, queue, metrics, entropy, clock, requests, draining, catalogue, budget }
     }
 
     /// The same for a simulation, with its own random bits and clock.
@@ -168,7 +165,13 @@ pub async fn handle(
     let form = Form::of(&head.uri);
     let answer = match proxy.serve(head, &mut body, bound, &mut story).await {
         Ok(Prepared::Own(response)) => Ok(Answer::Own(response)),
-        Ok(Prepared::Job(job, generation)) => {
+        Ok(Prepared::Job(mut job, generation)) => {
+            if let Some(plan) = job.run.take() {
+                // Boxed: rare, and larger than the way of a plain request.
+                let (proxy, closer) = (Arc::clone(proxy), closer.clone());
+                return Box::pin(approach::answer::answer(proxy, generation, (job, *plan), story, closer, closes))
+                    .await;
+            }
             let (keep_alive, admitted) = (generation.keep_alive, job.admitted);
             let naming = match generation.model_names {
                 ModelNames::Provider => None,
@@ -237,7 +240,6 @@ enum Prepared {
 }
 
 /// The answer to a request.
-#[expect(clippy::large_enum_variant, reason = "most come from providers, and it is moved once")]
 enum Answer {
     /// An answer of the proxy itself.
     Own(Response<Full<Bytes>>),
@@ -306,7 +308,8 @@ impl Proxy {
         let arrived = Instant::now();
         let waited = arrived - story.began;
         story.waited(waited);
-        let body = reading::understand(&endpoint, &head.method, &mut headers, bytes, self.approach).await?;
+        let body =
+            reading::understand(&endpoint, &head.method, &mut headers, bytes, &generation.approaches.menu).await?;
         let query = head.uri.query().map(str::to_owned);
         let arrived = Arrived { method: head.method, endpoint, query, headers, body, reserved, at: arrived };
         let job = self.admit(&generation, arrived, story).await?;

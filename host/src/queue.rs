@@ -69,6 +69,12 @@ impl Queue {
         }
     }
 
+    /// Waits for one more slot for a request that has one; it does not count among those that wait. Dropping the future leaves
+    /// the queue.
+    pub async fn enter_beside(&self) -> QueuePermit {
+        QueuePermit { _slot: self.slots.take().await }
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         self.slots.taken()

@@ -1,6 +1,6 @@
-//! Choosing the approach: `proxy` and `none` are plain proxying, any other is refused by name.
+//! Choosing the approach: `proxy` and `none` are plain proxying, one that is there runs, any other is refused by name.
 
-use harness::{Mock, Proxy, Reply};
+use harness::{Mock, Proxy, Reply, Script};
 use serde_json::{Value, json};
 
 /// The body that the provider gets for `body`.
@@ -63,25 +63,88 @@ async fn the_tag_in_a_message_is_removed() {
     assert!(!received(&system).await.to_string().contains("optillm"));
 }
 
+/// A model that gives as many choices as it is asked for, and rates with 7.
+fn model() -> Script {
+    Script::by(|call, seen| {
+        let body = seen.json();
+        let n = body["n"].as_u64().unwrap_or(1);
+        let rates = body["messages"].to_string().contains("10");
+        let text = |choice: u64| if rates { "7".to_owned() } else { format!("answer {call}.{choice}") };
+        if body["stream"] == true {
+            let usage =
+                json!({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}});
+            return Reply::sse().word("streamed ").word("words").event(&usage).done();
+        }
+        let choices: Vec<Value> = (0..n)
+            .map(|choice| {
+                let message = json!({"role": "assistant", "content": text(choice)});
+                json!({"index": choice, "message": message, "finish_reason": "stop"})
+            })
+            .collect();
+        let usage = json!({"prompt_tokens": 5, "completion_tokens": n, "total_tokens": 5 + n});
+        Reply::json(
+            200,
+            &json!({"id": "x", "object": "chat.completion", "model": "m-1", "choices": choices, "usage": usage}),
+        )
+    })
+}
+
 #[tokio::test]
 async fn the_tag_wins_over_the_field_and_the_field_over_the_prefix() {
     let tag = user("<optillm_approach>proxy</optillm_approach>Hello");
     received(&json!({"model": "gpt-4", "messages": tag, "optillm_approach": "moa"})).await;
-    assert_unavailable(json!({"model": "proxy-gpt-4", "messages": [], "optillm_approach": "moa"})).await;
+    assert_unavailable(json!({"model": "proxy-gpt-4", "messages": [], "optillm_approach": "z3"})).await;
 }
 
 #[tokio::test]
-async fn any_other_approach_is_unavailable() {
-    assert_unavailable(json!({"model": "gpt-4", "messages": [], "optillm_approach": "moa"})).await;
-    assert_unavailable(json!({"model": "gpt-4", "messages": [], "extra_body": {"optillm_approach": "bon"}})).await;
-    assert_unavailable(json!({"model": "gpt-4", "messages": user("<optillm_approach>mcts</optillm_approach>Hi")}))
-        .await;
+async fn an_approach_that_is_not_there_is_unavailable() {
+    assert_unavailable(json!({"model": "gpt-4", "messages": [], "optillm_approach": "z3"})).await;
+    assert_unavailable(json!({"model": "gpt-4", "messages": [], "extra_body": {"optillm_approach": "mcp"}})).await;
+    assert_unavailable(json!({"model": "gpt-4", "messages": user("<optillm_approach>coc</optillm_approach>Hi")})).await;
+    assert_unavailable(json!({"model": "bon&nothing-gpt-4", "messages": []})).await;
+    assert_unavailable(json!({"model": "gpt-4", "messages": [], "proxy_wrap": "nothing"})).await;
 }
 
 #[tokio::test]
-async fn combinations_and_wrapping_are_unavailable() {
-    assert_unavailable(json!({"model": "bon&proxy-gpt-4", "messages": []})).await;
-    let wrap = json!({"optillm_approach": "proxy", "proxy_wrap": "moa"});
-    assert_unavailable(json!({"model": "gpt-4", "messages": [], "extra_body": wrap})).await;
-    assert_unavailable(json!({"model": "gpt-4", "messages": [], "proxy_wrap": "moa"})).await;
+async fn the_examples_of_the_specification_run() {
+    let examples = [
+        ("bon", json!({"model": "bon&proxy-gpt-4", "messages": user("Generate ideas")})),
+        (
+            "moa",
+            json!({"model": "gpt-4", "messages": user("Solve this problem"),
+                   "extra_body": {"optillm_approach": "proxy", "proxy_wrap": "moa"}}),
+        ),
+        ("moa", json!({"model": "gpt-4", "messages": user("Solve"), "optillm_approach": "proxy", "proxy_wrap": "moa"})),
+    ];
+    for (approach, body) in examples {
+        let a = Mock::start("a", model()).await;
+        let proxy = Proxy::before([&a]).await;
+        let answer = proxy.chat_call(&body).answer().await;
+        let said = answer.json();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(said["choices"][0]["message"]["content"].is_string(), "{said}");
+        assert!(said["id"].as_str().is_some_and(|id| id.starts_with("chatcmpl-pm-")), "{said}");
+        assert!(answer.header("x-pointsman-approach").starts_with(&format!("{approach}; calls=")), "{approach}");
+        let tokens: u64 = a.requests().iter().map(|seen| 5 + seen.json()["n"].as_u64().unwrap_or(1)).sum();
+        assert_eq!(said["usage"]["total_tokens"], tokens, "what was billed");
+        for seen in a.requests() {
+            let body = seen.json();
+            assert_eq!(body["model"], "gpt-4");
+            assert!(!body.to_string().contains("optillm") && !body.to_string().contains("proxy_wrap"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_call_is_streamed() {
+    let a = Mock::start("a", model()).await;
+    let proxy = Proxy::before([&a]).await;
+    let body = json!({"model": "moa-gpt-4", "stream": true, "stream_options": {"include_usage": true},
+                      "messages": user("Solve")});
+    let answer = proxy.chat_call(&body).answer().await;
+    let text = answer.text();
+    assert_eq!((answer.status, answer.header("content-type").contains("event-stream")), (200, true));
+    assert!(text.contains("streamed ") && text.contains("\"role\":\"assistant\""), "{text}");
+    assert!(text.contains("\"finish_reason\":\"stop\"") && text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert_eq!(text.matches("\"usage\"").count(), 1, "{text}");
 }

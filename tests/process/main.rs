@@ -312,9 +312,9 @@ async fn an_unknown_default_approach_exits_2() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let folder = folder_with(NAME, &a, "");
     let config = folder.path().join(NAME);
-    let arguments = ["serve", "--config", config.to_str().expect("text"), "--port", "0", "--approach", "moa"];
+    let arguments = ["serve", "--config", config.to_str().expect("text"), "--port", "0", "--approach", "z3"];
     let (code, _, stderr) = run(Process::command(&arguments));
-    assert!(code == Some(2) && stderr.contains("moa"), "{code:?} {stderr}");
+    assert!(code == Some(2) && stderr.contains("z3"), "{code:?} {stderr}");
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ async fn no_key_is_in_any_answer_or_log_at_any_level() {
             }
             said.push(("/health", ask(&process, "GET", "/health", "", "").await));
         }
-        for body in ["{\"model\": 1}", "{\"model\": ", "[]", "{\"model\": \"m\", \"optillm_approach\": \"bon\"}"] {
+        for body in ["{\"model\": 1}", "{\"model\": ", "[]", "{\"model\": \"m\", \"optillm_approach\": \"z3\"}"] {
             said.push((body, ask(&process, "POST", "/v1/chat/completions", &key("other-client"), body).await));
         }
         said.push(("/metrics", ask(&process, "GET", "/metrics", &key("client"), "").await));

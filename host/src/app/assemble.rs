@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use super::advice;
+use super::approaches::approaches;
 use super::contents::Contents;
 use super::load::{self, strategy_problem};
 use crate::config::{Config, LoadError, StrategyChoice};
 use crate::metrics::Metrics;
 use crate::provider::client::Drafts;
 use crate::provider::{Fleet, facts};
+use crate::proxy::approach::Approaches;
 use crate::routing::{Route, RouteFacts, Routes, Strategy};
 use crate::strategy::{Recording, Shadowed, Shadows, Succession};
 
@@ -30,6 +32,7 @@ pub struct Before<'a> {
     pub fleet: &'a Fleet,
     pub routes: &'a Routes,
     pub live: &'a [Live],
+    pub approaches: &'a Approaches,
 }
 
 /// Everything that one configuration needs, checked and ready, but not yet in force.
@@ -40,6 +43,7 @@ pub struct Assembly {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The strategies, one for each route; that of the route of everything is the last.
     pub live: Vec<Live>,
+    pub approaches: Arc<Approaches>,
     recordings: Vec<Recording>,
     drafts: Drafts,
 }
@@ -51,12 +55,13 @@ pub struct Assembly {
 /// [`LoadError`] in the form of the configuration's own problems, where it is at fault.
 pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<Assembly> {
     let live = strategies(&config, before.map(|before| before.live).unwrap_or_default())?;
+    let approaches = approaches(&config, before.map(|before| before.approaches))?;
     let tls = load::load_tls(&config)?;
     let drafts = Fleet::drafts(&config, before.map(|before| before.fleet))?;
     let contents = Contents::of(&config.names);
     let advice = advice(&config, &live);
     let recordings = live.iter().map(|live| load::recording(&config, live)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Assembly { config, contents, advice, tls, live, recordings, drafts })
+    Ok(Assembly { config, contents, advice, tls, live, approaches, recordings, drafts })
 }
 
 /// Loads the strategies of all routes; those of the same component share what was compiled.

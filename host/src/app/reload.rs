@@ -164,10 +164,11 @@ impl Reloader {
     /// Puts the next generation in force. Nothing here fails or waits.
     fn swap(&mut self, mut prepared: Assembly) -> Reloaded {
         let generation = self.proxy.generation();
-        let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &self.live };
+        let approaches = &generation.approaches;
+        let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &self.live, approaches };
         let (fleet, routes) = prepared.put_together(self.proxy.metrics(), Some(&before));
         let before = generation;
-        let Assembly { config, tls, live, contents, advice, .. } = prepared;
+        let Assembly { config, tls, live, approaches, contents, advice, .. } = prepared;
         let mut warnings = config.warnings.clone();
         warnings.extend(advice);
         warnings.extend(needs_restart(&self.config, &config));
@@ -175,7 +176,8 @@ impl Reloader {
         self.proxy.queue().resize(&config.queue);
         self.doors.change(&config, tls);
         self.logs.set_level(config.monitoring.log_level);
-        let next = Generation::new(before.number + 1, &config, (Arc::clone(&fleet), routes), self.second_listener);
+        let made = (Arc::clone(&fleet), routes, approaches);
+        let next = Generation::new(before.number + 1, &config, made, self.second_listener);
         let number = next.number;
         self.proxy.succeed(next);
         self.start_checks(&fleet, &config);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::address::listening_host;
+use super::approach::approaches;
 use super::attribute::{self, attributes};
 use super::interpolate::Env;
 use super::litellm;
@@ -79,6 +80,7 @@ pub(super) fn check(
     let strategies = known(&mut reader, &top, Sources { folder, builtins });
     let strategy = choose(&mut reader, &routing, &strategies);
     let routes = routes(&mut reader, &top, &providers, &strategies);
+    let approaches = approaches(&mut reader, &top, folder);
     let wanted = "a number of attempts, 0 or more";
     let retries = reader.integer(&routing, "retries", wanted, 0, MAX_RETRIES).unwrap_or(RETRIES);
     let affinity = affinity(&mut reader, &routing);
@@ -97,6 +99,7 @@ pub(super) fn check(
         strategy,
         shadows,
         declared,
+        approaches,
         health_check,
         retries: u32::try_from(retries).unwrap_or(u32::MAX),
         affinity,

@@ -34,6 +34,8 @@ pub struct Route {
     pub fallbacks: Fallbacks,
     /// The rule for starting a second attempt beside the first, if there is one.
     pub hedge: Option<Hedge>,
+    /// The approach of its requests that choose none, and the line that says so.
+    pub approach: Option<(String, usize)>,
 }
 
 /// A provider and the model that is requested from it.

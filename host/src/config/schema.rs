@@ -12,7 +12,19 @@ pub(crate) struct Schema {
 
 pub(super) const TOP: Schema = Schema {
     path: "the top level",
-    keys: &["providers", "routes", "routing", "strategies", "timeouts", "queue", "monitoring", "server", "network"],
+    keys: &[
+        "providers",
+        "routes",
+        "routing",
+        "strategies",
+        "timeouts",
+        "queue",
+        "monitoring",
+        "server",
+        "network",
+        "approach",
+        "approaches",
+    ],
 };
 pub(super) const PROVIDER: Schema = Schema {
     path: "`providers[]`",
@@ -38,8 +50,10 @@ pub(super) const PROVIDER: Schema = Schema {
         "proxy",
     ],
 };
-pub(super) const ROUTE: Schema =
-    Schema { path: "`routes[]`", keys: &["name", "models", "targets", "strategy", "timeouts", "fallbacks", "hedge"] };
+pub(super) const ROUTE: Schema = Schema {
+    path: "`routes[]`",
+    keys: &["name", "models", "targets", "strategy", "timeouts", "fallbacks", "hedge", "approach"],
+};
 pub(super) const TARGET: Schema = Schema {
     path: "`routes[].targets[]`",
     keys: &["provider", "model", "weight", "tier", "labels", "price", "context"],
@@ -110,7 +124,27 @@ pub(super) const PROVIDER_TLS: Schema =
     Schema { path: "`providers[].tls`", keys: &["ca", "cert", "key", "server_name"] };
 pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
-pub(super) const ALL: [Schema; 24] = [
+pub(super) const APPROACH: Schema = Schema {
+    path: "`approach`",
+    keys: &[
+        "default",
+        "allow",
+        "max_calls",
+        "max_tokens",
+        "timeout",
+        "parallel",
+        "cpu",
+        "fan_out",
+        "pipeline",
+        "progress",
+        "heartbeat",
+        "list",
+    ],
+};
+pub(super) const APPROACH_ENTRY: Schema =
+    Schema { path: "`approaches.NAME`", keys: &["path", "config", "models", "max_calls", "memory", "on_fault"] };
+
+pub(super) const ALL: [Schema; 26] = [
     TOP,
     PROVIDER,
     PRICE,
@@ -135,6 +169,8 @@ pub(super) const ALL: [Schema; 24] = [
     ADMIN,
     NETWORK,
     PROVIDER_TLS,
+    APPROACH,
+    APPROACH_ENTRY,
 ];
 
 /// Help for a key that `schema` does not have: a similar key, the section where it belongs, or the whole list.

@@ -53,7 +53,7 @@ const MAX_SHADOWS: usize = 8;
 
 /// Reads `strategies`; every entry is checked, used or not.
 pub(super) fn known<'n>(reader: &mut Reader<'_>, top: &Section<'n>, sources: Sources<'n>) -> Known<'n> {
-    let found = in_folder(sources.folder);
+    let found = in_folder(sources.folder, "strategies");
     let strategies = reader.section(top, "strategies", None);
     let limits = limits(reader, &strategies);
     let declared = declared(reader, &strategies, &sources, &found);
@@ -240,7 +240,7 @@ fn grants(reader: &mut Reader<'_>, section: &Section<'_>) -> Grants {
 }
 
 /// The file at `path`, relative to the configuration; it must exist.
-fn file(reader: &mut Reader<'_>, at: &Place, path: &str) -> Result<PathBuf, Reported> {
+pub(super) fn file(reader: &mut Reader<'_>, at: &Place, path: &str) -> Result<PathBuf, Reported> {
     if path.is_empty() {
         return Err(reader.findings.problem(at, "must not be empty", None));
     }
@@ -261,14 +261,14 @@ fn dropped(folder: &Path, stem: &str) -> PathBuf {
     folder.join("strategies").join(format!("{stem}.wasm"))
 }
 
-/// The stems of the `.wasm` files in the folder `strategies/` beside the configuration.
-fn in_folder(folder: &Path) -> BTreeSet<String> {
-    let Ok(entries) = folder.join("strategies").read_dir() else { return BTreeSet::new() };
+/// The stems of the `.wasm` files in this folder beside the configuration.
+pub(super) fn in_folder(folder: &Path, name: &str) -> BTreeSet<String> {
+    let Ok(entries) = folder.join(name).read_dir() else { return BTreeSet::new() };
     let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
     let components = files.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
     components.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
 }
 
-fn empty() -> serde_json::Value {
+pub(super) fn empty() -> serde_json::Value {
     serde_json::Value::Object(serde_json::Map::new())
 }

@@ -8,14 +8,27 @@ use crate::routing::OutcomeKind;
 
 /// Counts a request and its duration.
 pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
+    if story.inner.is_some() {
+        // The client's request counts, and not what approaches ask for it; but the provider's tokens do.
+        return count_tokens(story);
+    }
     metrics.request_took(story.endpoint, duration);
+    if story.approach.is_some() {
+        metrics.answered_alone(story.endpoint, story.error.unwrap_or("succeeded"));
+        return;
+    }
     let Some(last) = story.attempts.last() else {
         let outcome = if story.status.is_some() { "succeeded" } else { OutcomeKind::Cancelled.name() };
         return metrics.answered_alone(story.endpoint, story.error.unwrap_or(outcome));
     };
     let provider = &last.provider.metrics;
     provider.request(story.endpoint, last.kind);
-    if let Some(usage) = story.usage {
+    count_tokens(story);
+}
+
+fn count_tokens(story: &Story) {
+    if let (Some(usage), Some(last)) = (story.usage, story.attempts.last()) {
+        let provider = &last.provider.metrics;
         provider.prompt_tokens.inc_by(usage.prompt_tokens.unwrap_or(0));
         provider.completion_tokens.inc_by(usage.completion_tokens.unwrap_or(0));
     }

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use super::Story;
+use super::story::Inner;
 use crate::telemetry;
 
 /// Writes the line of a request with its duration.
 pub fn write(story: &Story, duration: Duration) {
+    if let Some(inner) = &story.inner {
+        return write_inner(story, inner, duration);
+    }
     if !tracing::enabled!(tracing::Level::INFO) {
         return;
     }
@@ -39,7 +43,33 @@ pub fn write(story: &Story, duration: Duration) {
         prompt_tokens = usage.prompt_tokens,
         completion_tokens = usage.completion_tokens,
         decision = story.decision,
+        approach = story.approach.as_ref().map(|approach| approach.name.as_str()),
+        calls = story.approach.as_ref().map(|approach| approach.calls),
+        depth = story.approach.as_ref().map(|approach| approach.depth),
         "{method} {path} {status} in {:.1} ms",
+        millis(duration)
+    );
+}
+
+/// Writes the line of a question of an approach.
+fn write_inner(story: &Story, inner: &Inner, duration: Duration) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let usage = story.usage.unwrap_or_default();
+    let (approach, step) = (&inner.approach, &inner.step);
+    tracing::debug!(
+        request_id = story.id,
+        approach = approach.as_str(),
+        step = step.as_str(),
+        model = story.model,
+        provider = story.provider().map(|provider| provider.config.name.as_str()),
+        attempts = story.attempts_in_words(),
+        status = story.status,
+        error = story.error,
+        prompt_tokens = usage.prompt_tokens,
+        completion_tokens = usage.completion_tokens,
+        "{approach} asked for {step} in {:.1} ms",
         millis(duration)
     );
 }

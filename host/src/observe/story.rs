@@ -52,6 +52,32 @@ pub struct Story {
     pub usage: Option<Usage>,
     /// The decision, if answers name it.
     pub decision: Option<String>,
+    /// The approach that has answered, and what that took.
+    pub approach: Option<Approached>,
+    /// For a question of an approach: whose it is.
+    pub inner: Option<Inner>,
+}
+
+/// The part of approaches in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approached {
+    /// The approach, or the combination.
+    pub name: String,
+    /// Questions to the model.
+    pub calls: u32,
+    /// Answers that were asked for.
+    pub choices: u32,
+    /// The longest chain of questions that waited for each other.
+    pub depth: u32,
+}
+
+/// A question to the model that an approach asks for a client's request, whose id is that of the question before the `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// The approach.
+    pub approach: String,
+    /// What it asks for, in a word.
+    pub step: String,
 }
 
 /// One try at one provider.
@@ -109,6 +135,8 @@ impl Story {
             overhead: None,
             usage: None,
             decision: None,
+            approach: None,
+            inner: None,
         }
     }
 

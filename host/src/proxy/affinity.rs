@@ -35,10 +35,10 @@ fn hash(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::request::Approach;
+    use crate::proxy::request::Menu;
 
     fn body(json: &'static str) -> RequestBody {
-        RequestBody::json(json.into(), None, Approach::Proxy).expect("valid")
+        RequestBody::json(json.into(), None, &Menu::default()).expect("valid")
     }
 
     fn headers(session: &'static str) -> HeaderMap {

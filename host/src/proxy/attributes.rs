@@ -34,7 +34,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::proxy::request::Approach;
+    use crate::proxy::request::Menu;
 
     fn told(headers: &[(&'static str, &str)], json: &str) -> Vec<String> {
         let named = [
@@ -42,7 +42,7 @@ mod tests {
             ("user", AttributeSource::Body("metadata.user_id".to_owned())),
         ];
         let named = named.map(|(name, source)| Attribute { name: name.to_owned(), source });
-        let body = RequestBody::json(json.to_owned().into(), None, Approach::Proxy).expect("valid");
+        let body = RequestBody::json(json.to_owned().into(), None, &Menu::default()).expect("valid");
         let header = |(name, value): &(&'static str, &str)| {
             (http::HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).expect("legal"))
         };

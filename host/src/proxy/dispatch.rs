@@ -17,6 +17,7 @@ mod decide;
 mod fallback;
 mod hedge;
 
+use super::approach::Agenda;
 use super::attempt::{Answered, Attempted, Expected, Plan, attempt};
 use super::attributes::Attributes;
 use super::endpoint::{Class, Endpoint};
@@ -66,6 +67,8 @@ pub struct Job {
     pub deadline: Instant,
     /// The signs of life for a client that waits for a stream.
     pub signs: Option<Arc<Signs>>,
+    /// The approaches that are to answer it; `None` for a request that a provider answers as it is.
+    pub run: Option<Box<Agenda>>,
 }
 
 /// The surroundings of the loop.
@@ -103,7 +106,6 @@ impl Clock {
 }
 
 /// The end of a round through the tiers.
-#[expect(clippy::large_enum_variant, reason = "nearly all are answers, and each is moved once")]
 enum Round {
     /// Somebody answered.
     Answered(Answered),

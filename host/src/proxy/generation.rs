@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use super::approach::Approaches;
 use super::visitors::Visitors;
 use crate::config::{Affinity, Attribute, Config, ModelNames, Secret};
 use crate::provider::Fleet;
@@ -53,6 +54,8 @@ pub struct Generation {
     pub attributes: Vec<Attribute>,
     /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
+    /// The approaches that requests may choose.
+    pub approaches: Arc<Approaches>,
     /// True when answers name the decision behind them.
     pub explain: bool,
     /// The callers that may use the routes for operators.
@@ -78,7 +81,12 @@ impl Operators {
 impl Generation {
     /// The generation of `config`, in force from now on. A second listener that the configuration names counts only if
     /// it exists: it is bound only at the start.
-    pub fn new(number: u64, config: &Config, (fleet, routes): (Arc<Fleet>, Routes), second_listener: bool) -> Self {
+    pub fn new(
+        number: u64,
+        config: &Config,
+        (fleet, routes, approaches): (Arc<Fleet>, Routes, Arc<Approaches>),
+        second_listener: bool,
+    ) -> Self {
         let operators = match &config.server.admin {
             Some(admin) if second_listener => Operators::SecondListener(admin.api_key.clone()),
             _ => Operators::Clients,
@@ -104,6 +112,7 @@ impl Generation {
             affinity: config.affinity.clone(),
             attributes: config.attributes.clone(),
             model_names: config.model_names,
+            approaches,
             explain: config.monitoring.explain,
             operators,
         }

@@ -1,11 +1,13 @@
 //! Reads what routing needs from a client's body, by its content type.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 
 use super::endpoint::Endpoint;
-use super::request::{Approach, BodyError, RequestBody};
+use super::request::{BodyError, Menu, RequestBody};
 use super::respond::ProxyError;
 
 /// A larger body is scanned on a thread of its own: even a hostile one of this size takes no more than a few ms.
@@ -17,7 +19,7 @@ pub(super) async fn understand(
     method: &Method,
     headers: &mut HeaderMap,
     bytes: Bytes,
-    approach: Approach,
+    menu: &Arc<Menu>,
 ) -> Result<RequestBody, ProxyError> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
@@ -28,7 +30,7 @@ pub(super) async fn understand(
         if is_encoded {
             return Err(ProxyError::Encoded);
         }
-        return multipart(bytes, content_type, named, approach).await.map_err(ProxyError::Body);
+        return multipart(bytes, content_type, named, menu).await.map_err(ProxyError::Body);
     }
     let may_be_json = sends && is("application/json") && !bytes.is_empty();
     if !endpoint.json && !may_be_json {
@@ -41,16 +43,16 @@ pub(super) async fn understand(
     if !is("application/json") {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    json(bytes, named, approach).await.map_err(ProxyError::Body)
+    json(bytes, named, menu).await.map_err(ProxyError::Body)
 }
 
 /// Reads a JSON body; a large one on a thread of its own.
-async fn json(bytes: Bytes, named: Option<&str>, approach: Approach) -> Result<RequestBody, BodyError> {
+async fn json(bytes: Bytes, named: Option<&str>, menu: &Arc<Menu>) -> Result<RequestBody, BodyError> {
     if bytes.len() <= SCANNED_IN_PLACE {
-        return RequestBody::json(bytes, named, approach);
+        return RequestBody::json(bytes, named, menu);
     }
-    let named = named.map(str::to_owned);
-    elsewhere(move || RequestBody::json(bytes, named.as_deref(), approach)).await
+    let (named, menu) = (named.map(str::to_owned), Arc::clone(menu));
+    elsewhere(move || RequestBody::json(bytes, named.as_deref(), &menu)).await
 }
 
 /// Reads a form; a large one on a thread of its own.
@@ -58,13 +60,13 @@ async fn multipart(
     bytes: Bytes,
     content_type: &str,
     named: Option<&str>,
-    approach: Approach,
+    menu: &Arc<Menu>,
 ) -> Result<RequestBody, BodyError> {
     if bytes.len() <= SCANNED_IN_PLACE {
-        return RequestBody::multipart(bytes, content_type, named, approach);
+        return RequestBody::multipart(bytes, content_type, named, menu);
     }
-    let (content_type, named) = (content_type.to_owned(), named.map(str::to_owned));
-    elsewhere(move || RequestBody::multipart(bytes, &content_type, named.as_deref(), approach)).await
+    let (content_type, named, menu) = (content_type.to_owned(), named.map(str::to_owned), Arc::clone(menu));
+    elsewhere(move || RequestBody::multipart(bytes, &content_type, named.as_deref(), &menu)).await
 }
 
 /// Scans on a thread of its own.

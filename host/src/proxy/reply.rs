@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
+use super::approach::Running;
 use super::stream::Relay;
 use super::stream::early::Early;
 use super::whole::Whole;
@@ -22,6 +23,8 @@ pub enum Reply {
     Relay(Box<Relay>),
     /// A stream whose provider is still being sought.
     Early(Box<Early>),
+    /// A stream that approaches make.
+    Run(Box<Running>),
     /// An answer to operators.
     Operations(axum::body::Body),
 }
@@ -42,6 +45,7 @@ impl Body for Reply {
             Reply::Whole(body) => poll(body, context).map_err(Into::into),
             Reply::Relay(body) => poll(&mut **body, context).map_err(Into::into),
             Reply::Early(body) => poll(&mut **body, context).map_err(Into::into),
+            Reply::Run(body) => poll(&mut **body, context).map_err(Into::into),
             Reply::Operations(body) => poll(body, context).map_err(Into::into),
         }
     }
@@ -52,6 +56,7 @@ impl Body for Reply {
             Reply::Whole(body) => body.is_end_stream(),
             Reply::Relay(body) => body.is_end_stream(),
             Reply::Early(body) => body.is_end_stream(),
+            Reply::Run(body) => body.is_end_stream(),
             Reply::Operations(body) => body.is_end_stream(),
         }
     }
@@ -62,6 +67,7 @@ impl Body for Reply {
             Reply::Whole(body) => body.size_hint(),
             Reply::Relay(body) => body.size_hint(),
             Reply::Early(body) => body.size_hint(),
+            Reply::Run(body) => body.size_hint(),
             Reply::Operations(body) => body.size_hint(),
         }
     }

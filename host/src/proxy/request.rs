@@ -28,7 +28,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-pub use approach::{Approach, UnknownApproach};
+pub use approach::{Approach, Expression, Malformed, Menu, Unavailable};
 pub use error::BodyError;
 
 use approach::Named;
@@ -53,7 +53,9 @@ pub struct RequestBody {
     stores: Option<bool>,
     /// The id of something stored that the body refers to.
     refers_to: Option<Box<str>>,
-    approach: Approach,
+    approach: Option<Approach>,
+    /// The options of approaches that OptiLLM's clients send: of each the name and the value in JSON.
+    options: Vec<(&'static str, Box<str>)>,
     prompt_tokens: u32,
     max_tokens: u32,
 }
@@ -61,14 +63,14 @@ pub struct RequestBody {
 impl RequestBody {
     /// Reads a JSON body, which must be one object.
     ///
-    /// `named_model` is the one that the path names, which overrides the one in the body; `default` is the approach of
-    /// a request that chooses none.
+    /// `named_model` is the one that the path names, which stands above the one in the body; `menu` has the approaches that it
+    /// may choose.
     ///
     /// # Errors
     ///
     /// When the body is not such an object, has a key twice at its top level, has a model or an approach that is not
     /// a string, or asks for an approach that is not available.
-    pub fn json(bytes: Bytes, named_model: Option<&str>, default: Approach) -> Result<Self, BodyError> {
+    pub fn json(bytes: Bytes, named_model: Option<&str>, menu: &Menu) -> Result<Self, BodyError> {
         let found = Found::in_object(&bytes)?;
         let stores = found.stores;
         let prompt_tokens = tokens::estimate(bytes.len(), found.opaque);
@@ -93,7 +95,12 @@ impl RequestBody {
             None => Default::default(),
         };
         let name = named_model.unwrap_or(&written);
-        let (approach, model) = approach::resolve(named.into_iter().flatten(), name, default)?;
+        let wrap = found.top.wrap.as_ref().or(found.extra.wrap.as_ref());
+        let wrap = wrap.map(|(name, param)| Named { name, param });
+        let (approach, model) = approach::resolve(named.into_iter().flatten(), wrap, name, menu)?;
+        // Those at the top level count more.
+        let options = found.extra.options.into_iter().chain(found.top.options);
+        let options = options.map(|(name, at)| (name, Box::from(String::from_utf8_lossy(&bytes[at])))).collect();
         let mut value_at = found.model.clone();
         let mut before = 0;
         match found.model.or(found.null_model.filter(|_| named_model.is_some())) {
@@ -130,13 +137,14 @@ impl RequestBody {
             stores,
             refers_to,
             approach,
+            options,
             prompt_tokens,
             max_tokens: found.max_tokens,
         })
     }
 
     /// Reads a form, of which `content_type` names the boundary. One that cannot be read is passed on as it is. `named_model`
-    /// and `default` are as for [`RequestBody::json`].
+    /// and `menu` are as for [`RequestBody::json`].
     ///
     /// # Errors
     ///
@@ -146,21 +154,27 @@ impl RequestBody {
         bytes: Bytes,
         content_type: &str,
         named_model: Option<&str>,
-        default: Approach,
+        menu: &Menu,
     ) -> Result<Self, BodyError> {
         let wanted = |name: &str| name == "model" || name == "stream" || OptiKey::named(name.as_bytes()).is_some();
         let mut edits = Vec::new();
         let mut found = None;
         let mut streaming = false;
-        let mut named = None;
+        let (mut named, mut wrap) = (None, None);
         for field in multipart::fields(&bytes, content_type, wanted) {
             let text = String::from_utf8_lossy(&bytes[field.content.clone()]);
             match OptiKey::named(field.name.as_bytes()) {
                 Some(key) => {
-                    if key != OptiKey::Approach {
-                        approach::refuse_wrap(&text, key.param(false))?;
-                    } else if named.replace(text.into_owned()).is_some() {
-                        return Err(BodyError::duplicate(field.name.as_bytes()));
+                    match key {
+                        OptiKey::Approach => {
+                            if named.replace(text.into_owned()).is_some() {
+                                return Err(BodyError::duplicate(field.name.as_bytes()));
+                            }
+                        }
+                        OptiKey::ProxyWrap | OptiKey::WrappedApproach | OptiKey::Wrap => {
+                            wrap.get_or_insert((text.into_owned(), key.param(false)));
+                        }
+                        OptiKey::Option(_) => {}
                     }
                     edits.push(Edit::cut(field.whole));
                 }
@@ -179,7 +193,8 @@ impl RequestBody {
         let (written, mut model_at) = found.map_or_else(Default::default, |(name, at)| (name, Some(at)));
         let name = named_model.unwrap_or(&written);
         let named = named.as_deref().map(|name| Named { name, param: OptiKey::Approach.param(false) });
-        let (approach, model) = approach::resolve(named, name, default)?;
+        let wrap = wrap.as_ref().map(|(name, param): &(String, _)| Named { name, param });
+        let (approach, model) = approach::resolve(named, wrap, name, menu)?;
         let mut before = None;
         match &model_at {
             Some(at) if *model != *written => edits.push(Edit { at: at.clone(), with: model.to_owned() }),
@@ -205,6 +220,7 @@ impl RequestBody {
             stores: None,
             refers_to: None,
             approach,
+            options: Vec::new(),
             prompt_tokens: 0,
             max_tokens: 0,
         })
@@ -213,7 +229,7 @@ impl RequestBody {
     /// Takes a body of any other kind, or none: it has no model but the one that the path names, and its bytes stay as
     /// they are.
     pub fn opaque(bytes: Bytes, named_model: Option<&str>) -> Self {
-        let approach = Approach::default();
+        let approach = None;
         let (model_at, prompt_at) = (None, None);
         let model = named_model.unwrap_or_default().into();
         RequestBody {
@@ -226,6 +242,7 @@ impl RequestBody {
             stores: None,
             refers_to: None,
             approach,
+            options: Vec::new(),
             prompt_tokens: 0,
             max_tokens: 0,
         }
@@ -273,9 +290,19 @@ impl RequestBody {
         self.prompt_at.clone().map_or(b"", |at| conversation::beginning(&self.bytes, at, limit))
     }
 
-    /// The approach chosen.
-    pub fn approach(&self) -> Approach {
-        self.approach
+    /// The approach chosen; `None` if it chooses none.
+    pub fn approach(&self) -> Option<&Approach> {
+        self.approach.as_ref()
+    }
+
+    /// The options of approaches that OptiLLM's clients send, each with its value in JSON; the last of a name counts.
+    pub fn options(&self) -> &[(&'static str, Box<str>)] {
+        &self.options
+    }
+
+    /// The body for a provider that calls the model as the client does.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// The length, in bytes, for a provider that calls the model as the client does.

@@ -15,6 +15,7 @@ use serde_json::json;
 mod face;
 mod frame;
 
+use super::approach::Refusal;
 use super::encoding::DECODED;
 use super::endpoint::is_messages;
 use super::request::BodyError;
@@ -31,10 +32,12 @@ const PROXY: &str = "proxy_error";
 const PROVIDER: &str = "provider_error";
 
 /// The reason why the proxy answers by itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ProxyError {
     /// The body is not of the kind that it must be, or asks for something that does not exist.
     Body(BodyError),
+    /// An approach gives no answer.
+    Approach(Refusal),
     /// No or a wrong client key.
     WrongKey,
     /// No such path.
@@ -149,11 +152,16 @@ impl ProxyError {
         self.face().status
     }
 
+    /// The sentence for the client.
+    pub fn sentence(&self) -> String {
+        self.clone().face().message
+    }
+
     /// The response in the form of the endpoint; `id` is that of the request, and `attempts` the number of attempts
     /// that were made for it.
     pub fn into_response(self, form: Form, id: &str, attempts: usize) -> Response<Full<Bytes>> {
         let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
-        let is_final = matches!(self, Self::Upgrade);
+        let is_final = matches!(self, Self::Upgrade | Self::Approach(_));
         let is_encoded = matches!(self, Self::Encoded);
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow | Self::Crowded);
         let face = self.face();

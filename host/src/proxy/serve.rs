@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
+use super::approach::plan::plan;
 use super::attempt::Answered;
 use super::dispatch::{Dispatcher, Job, destination};
 use super::endpoint::Endpoint;
@@ -61,12 +62,20 @@ impl Proxy {
             return Err(models::unknown(generation, body.model()));
         };
         story.routed(route);
+        let run = if body.approach().is_some() || generation.approaches.has_defaults() {
+            let default = generation.approaches.default_of(&route.name);
+            // Boxed: rare, and larger than what is around it.
+            Box::pin(plan(&generation.approaches, (&method, &endpoint), &body, default)).await?.map(Box::new)
+        } else {
+            None
+        };
         let among = (Arc::clone(route), eligible);
         let deadline = at + generation.queue_timeout;
         let (permit, wait) = self.enter_queue(generation, deadline).await?;
         story.hold(permit, wait);
         let admitted = at + wait;
-        let signs = (body.streaming() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
+        let signs =
+            (body.streaming() && run.is_none() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
         Ok(Job {
             method,
             endpoint,
@@ -80,6 +89,7 @@ impl Proxy {
             admitted,
             deadline,
             signs,
+            run,
         })
     }
 

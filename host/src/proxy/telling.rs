@@ -13,6 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::endpoint::LABELS;
 use crate::metrics::Metrics;
+use crate::observe::story::Inner;
 use crate::observe::{self, Story};
 use crate::queue::QueuePermit;
 
@@ -46,6 +47,11 @@ impl Telling {
         self.queue = Some(permit);
     }
 
+    /// Notes that it is a question of an approach, on behalf of a client's request.
+    pub fn belongs_to(&mut self, approach: &str, step: &str) {
+        self.story.inner = Some(Inner { approach: approach.to_owned(), step: step.to_owned() });
+    }
+
     /// Notes the status of the answer, and the code if it is an error of the proxy's own.
     pub fn answered(&mut self, status: http::StatusCode, error: Option<&'static str>, now: Instant) {
         let story = &mut self.story;
@@ -53,7 +59,7 @@ impl Telling {
         story.error = error;
         let until_now = now - story.began;
         story.first_byte = Some(until_now);
-        if !story.attempts.is_empty() {
+        if !story.attempts.is_empty() && story.inner.is_none() {
             let own = until_now.saturating_sub(story.waited);
             story.overhead = Some(own);
             self.metrics.overhead(own);

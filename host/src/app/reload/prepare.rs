@@ -73,7 +73,8 @@ impl Preparation {
         let work = errand.clone();
         let prepare = move || {
             let Reading { known, looked, config, .. } = reading;
-            let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &live };
+            let approaches = &generation.approaches;
+            let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &live, approaches };
             let prepared = config.and_then(|config| assemble(config, Some(&before)));
             let files = match &prepared {
                 Ok(prepared) => watch::files(&prepared.config),

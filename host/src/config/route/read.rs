@@ -89,6 +89,7 @@ fn route(
     };
     let (fallbacks, named) = fallbacks(reader, section);
     let hedge = hedge(reader, section);
+    let approach = reader.text(section, "approach").ok().flatten().map(|found| (found.text, found.at.line));
     if hedge.is_some() && targets.len() == 1 {
         let at = section.place("hedge");
         reader
@@ -108,6 +109,7 @@ fn route(
         timeouts,
         fallbacks,
         hedge,
+        approach,
     };
     (!models.is_empty()).then(|| Draft { route, at: section.at.clone(), models, targets: places, fallbacks: named })
 }

@@ -54,7 +54,10 @@ fn not_json(error: &BodyError) -> FailureKind {
         | BodyError::TooDeep { .. }
         | BodyError::NotAString { .. }
         | BodyError::Duplicate { .. }
-        | BodyError::ApproachUnavailable { .. } => FailureKind::NotJson,
+        | BodyError::ApproachUnavailable { .. }
+        | BodyError::InvalidApproach { .. }
+        | BodyError::ApproachAmbiguous { .. }
+        | BodyError::ApproachElsewhere { .. } => FailureKind::NotJson,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::approach::Approach;
+use super::approach::Unavailable;
 use super::scan::MAX_DEPTH;
 
 /// The reason why a body is refused. `Display` is the sentence for the client; it quotes at most a short piece of the
@@ -49,12 +49,45 @@ pub enum BodyError {
         key: String,
     },
     /// An approach was asked for that this proxy does not have.
-    #[error("The approach `{asked}` is not available here. Available approaches: {}.", Approach::available())]
+    #[error("{why}")]
     ApproachUnavailable {
-        /// As asked for, shortened.
-        asked: String,
+        /// The sentence.
+        why: Unavailable,
         /// The field or tag that asked for it.
         param: &'static str,
+    },
+    /// Not a combination of approaches.
+    #[error(
+        "`{text}` is not a combination of approaches: names are joined by & (one after the other) or | (side by side)."
+    )]
+    InvalidApproach {
+        /// As asked for, shortened.
+        text: String,
+        /// The field or tag that asked for it.
+        param: &'static str,
+    },
+    /// Two approaches were asked for, and how they belong together was not said.
+    #[error(
+        "The request asks for the approaches `{first}` and `{second}`: write {} for one after the other, or {} for both \
+         side by side.",
+        Joined(first, '&', second, model),
+        Joined(first, '|', second, model)
+    )]
+    ApproachAmbiguous {
+        /// The first.
+        first: String,
+        /// The second.
+        second: String,
+        /// The model, if they are its prefix.
+        model: Option<String>,
+        /// The field that holds the second.
+        param: &'static str,
+    },
+    /// An approach was asked for where there is none.
+    #[error("Approaches answer POST /v1/chat/completions alone, and this request asks for `{approach}`.")]
+    ApproachElsewhere {
+        /// As asked for.
+        approach: String,
     },
 }
 
@@ -65,7 +98,11 @@ impl BodyError {
             BodyError::Syntax { .. } | BodyError::Utf8 { .. } | BodyError::NotAnObject | BodyError::TooDeep { .. } => {
                 None
             }
-            BodyError::NotAString { param } | BodyError::ApproachUnavailable { param, .. } => Some(param),
+            BodyError::NotAString { param }
+            | BodyError::ApproachUnavailable { param, .. }
+            | BodyError::InvalidApproach { param, .. }
+            | BodyError::ApproachAmbiguous { param, .. } => Some(param),
+            BodyError::ApproachElsewhere { .. } => Some("optillm_approach"),
             BodyError::Duplicate { key } => Some(key),
         }
     }
@@ -79,17 +116,15 @@ impl BodyError {
             BodyError::NotAString { .. } => "invalid_type",
             BodyError::Duplicate { .. } => "duplicate_key",
             BodyError::ApproachUnavailable { .. } => "approach_unavailable",
+            BodyError::InvalidApproach { .. } => "invalid_approach",
+            BodyError::ApproachAmbiguous { .. } => "approach_ambiguous",
+            BodyError::ApproachElsewhere { .. } => "approach_unsuitable",
         }
     }
 
     /// The error for a `key` that is there twice.
     pub(super) fn duplicate(key: &[u8]) -> Self {
         BodyError::Duplicate { key: shorten(&String::from_utf8_lossy(key)) }
-    }
-
-    /// The error for an approach that is not available.
-    pub(super) fn unavailable(asked: &str, param: &'static str) -> Self {
-        BodyError::ApproachUnavailable { asked: shorten(asked), param }
     }
 }
 
@@ -98,6 +133,19 @@ fn shorten(text: &str) -> String {
     match text.char_indices().nth(64) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// Two approaches joined, before their model if they are its prefix.
+struct Joined<'a>(&'a str, char, &'a str, &'a Option<String>);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Joined(first, operator, second, model) = self;
+        match model {
+            Some(model) => write!(f, "`{first}{operator}{second}-{model}`"),
+            None => write!(f, "`{first}{operator}{second}`"),
+        }
     }
 }
 

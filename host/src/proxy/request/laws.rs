@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::scan::{MAX_DEPTH, Scanner};
-use super::{Approach, BodyError, RequestBody, text};
+use super::{BodyError, Menu, RequestBody, text};
 
 /// True when the scanner takes all of it for one value.
 fn scans(bytes: &[u8]) -> bool {
@@ -24,7 +24,7 @@ fn is_json(bytes: &[u8]) -> bool {
 }
 
 fn read(body: &str) -> Result<RequestBody, BodyError> {
-    RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), None, Approach::Proxy)
+    RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), None, &Menu::default())
 }
 
 /// Any value of JSON, not too large.
@@ -193,7 +193,7 @@ proptest! {
     #[test]
     fn accepts_of_any_bytes_what_serde_json_accepts(bytes: Vec<u8>) {
         prop_assert_eq!(scans(&bytes), is_json(&bytes));
-        let _ = RequestBody::json(bytes.into(), None, Approach::Proxy);
+        let _ = RequestBody::json(bytes.into(), None, &Menu::default());
     }
 
     #[test]
@@ -301,7 +301,7 @@ proptest! {
         other in "[a-z]{0,3}",
     ) {
         let body = Bytes::from(pieces.concat());
-        if let Ok(read) = RequestBody::multipart(body.clone(), &content_type, None, Approach::Proxy) {
+        if let Ok(read) = RequestBody::multipart(body.clone(), &content_type, None, &Menu::default()) {
             read.with_model(&other);
             prop_assert!(read.len() <= body.len());
         }

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use super::approach;
 use super::error::BodyError;
 use super::scan::Members;
 use super::splice::{Removal, Removed};
@@ -22,7 +21,20 @@ pub(super) enum OptiKey {
     WrappedApproach,
     /// `wrap`: a third name for it.
     Wrap,
+    /// An option of an approach, which OptiLLM takes out of every request.
+    Option(&'static str),
 }
+
+/// The options of OptiLLM's approaches, each with its name in an `extra_body`.
+const OPTIONS: [(&str, &str); 7] = [
+    ("best_of_n", "extra_body.best_of_n"),
+    ("mcts_simulations", "extra_body.mcts_simulations"),
+    ("mcts_exploration", "extra_body.mcts_exploration"),
+    ("mcts_depth", "extra_body.mcts_depth"),
+    ("rstar_max_depth", "extra_body.rstar_max_depth"),
+    ("rstar_num_rollouts", "extra_body.rstar_num_rollouts"),
+    ("rstar_c", "extra_body.rstar_c"),
+];
 
 impl OptiKey {
     /// The key of this name.
@@ -32,6 +44,10 @@ impl OptiKey {
             b"proxy_wrap" => Some(OptiKey::ProxyWrap),
             b"wrapped_approach" => Some(OptiKey::WrappedApproach),
             b"wrap" => Some(OptiKey::Wrap),
+            // The cheapest question that tells nearly every other key from these.
+            [b'b' | b'm' | b'r', ..] => {
+                OPTIONS.iter().find(|(option, _)| option.as_bytes() == name).map(|(option, _)| OptiKey::Option(option))
+            }
             _ => None,
         }
     }
@@ -47,6 +63,10 @@ impl OptiKey {
             (OptiKey::WrappedApproach, true) => "extra_body.wrapped_approach",
             (OptiKey::Wrap, false) => "wrap",
             (OptiKey::Wrap, true) => "extra_body.wrap",
+            (OptiKey::Option(name), false) => name,
+            (OptiKey::Option(name), true) => {
+                OPTIONS.iter().find(|(option, _)| *option == name).map_or(name, |(_, param)| param)
+            }
         }
     }
 }
@@ -56,6 +76,10 @@ impl OptiKey {
 pub(super) struct OptiKeys {
     /// The approach chosen, if one is.
     pub(super) approach: Option<String>,
+    /// The approach that `proxy` is to wrap, and the key that names it.
+    pub(super) wrap: Option<(String, &'static str)>,
+    /// The options of approaches, with where their values stand.
+    pub(super) options: Vec<(&'static str, Range<usize>)>,
 }
 
 impl OptiKeys {
@@ -100,10 +124,15 @@ impl OptiKeys {
                 self.approach = Some(text::read(&bytes[name]).into_owned());
                 Ok(())
             }
-            OptiKey::ProxyWrap | OptiKey::WrappedApproach | OptiKey::Wrap => match text::within(bytes, value) {
-                Some(name) => approach::refuse_wrap(&text::read(&bytes[name]), param),
-                None => Err(BodyError::unavailable(&String::from_utf8_lossy(raw), param)),
-            },
+            OptiKey::ProxyWrap | OptiKey::WrappedApproach | OptiKey::Wrap => {
+                let name = text::within(bytes, value).ok_or(BodyError::NotAString { param })?;
+                self.wrap.get_or_insert_with(|| (text::read(&bytes[name]).into_owned(), param));
+                Ok(())
+            }
+            OptiKey::Option(name) => {
+                self.options.push((name, value.clone()));
+                Ok(())
+            }
         }
     }
 }

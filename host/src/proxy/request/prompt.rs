@@ -61,10 +61,10 @@ fn member(bytes: &[u8], object: &Range<usize>, key: &[u8]) -> Option<Range<usize
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Approach, RequestBody};
+    use super::super::{Menu, RequestBody};
 
     fn said(body: &str, limit: usize) -> String {
-        RequestBody::json(body.to_owned().into(), None, Approach::Proxy).expect("valid").prompt(limit)
+        RequestBody::json(body.to_owned().into(), None, &Menu::default()).expect("valid").prompt(limit)
     }
 
     #[test]

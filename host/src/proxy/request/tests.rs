@@ -7,10 +7,10 @@ mod tags;
 
 use bytes::Bytes;
 
-use super::{Approach, BodyError, RequestBody};
+use super::{Approach, BodyError, Menu, RequestBody};
 
 fn read(body: &str) -> Result<RequestBody, BodyError> {
-    RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), None, Approach::Proxy)
+    RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), None, &Menu::default())
 }
 
 /// The body that a provider gets which calls the model as the client does.
@@ -27,14 +27,6 @@ fn refused(body: &str) -> BodyError {
 
 fn text(bytes: Bytes) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-#[track_caller]
-fn assert_unavailable(body: &str, asked: &str, param: &str) {
-    let error = refused(body);
-    assert!(matches!(&error, BodyError::ApproachUnavailable { asked: found, .. } if found == asked), "{error:?}");
-    assert_eq!(error.param(), Some(param));
-    assert_eq!(error.code(), "approach_unavailable");
 }
 
 mod reading {
@@ -142,7 +134,7 @@ mod refusing {
     #[test]
     fn invalid_utf8_is_refused_with_its_place() {
         let body = Bytes::from_static(b"{\"a\":\"\xc3\x28\"}");
-        assert_eq!(RequestBody::json(body, None, Approach::Proxy).unwrap_err(), BodyError::Utf8 { at: 6 });
+        assert_eq!(RequestBody::json(body, None, &Menu::default()).unwrap_err(), BodyError::Utf8 { at: 6 });
     }
 
     #[test]
@@ -222,9 +214,10 @@ mod splicing {
     #[test]
     fn the_same_model_is_the_same_memory() {
         let bytes = Bytes::from_static(br#"{"model": "gpt-4", "extra_body": {}}"#);
-        let body = RequestBody::json(bytes.clone(), None, Approach::None).unwrap();
+        let body = RequestBody::json(bytes.clone(), None, &Menu::default()).unwrap();
         assert_eq!(body.with_model("gpt-4").as_ptr(), bytes.as_ptr());
-        let body = RequestBody::json(Bytes::from_static(br#"{"model": "proxy-gpt-4"}"#), None, Approach::None).unwrap();
+        let body =
+            RequestBody::json(Bytes::from_static(br#"{"model": "proxy-gpt-4"}"#), None, &Menu::default()).unwrap();
         assert_eq!(body.with_model("gpt-4").as_ptr(), body.with_model("gpt-4").as_ptr());
     }
 

@@ -56,10 +56,10 @@ pub(super) fn limit(value: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Approach, RequestBody};
+    use super::super::{Menu, RequestBody};
 
     fn tokens(body: &str) -> (u32, u32) {
-        let body = RequestBody::json(body.to_owned().into(), None, Approach::Proxy).expect("valid");
+        let body = RequestBody::json(body.to_owned().into(), None, &Menu::default()).expect("valid");
         (body.prompt_tokens(), body.max_tokens())
     }
 

@@ -42,6 +42,12 @@ impl ProxyError {
                 param: error.param().map(str::to_owned),
                 ..face(StatusCode::BAD_REQUEST, INVALID_REQUEST, error.code(), error.to_string())
             },
+            Self::Approach(refusal) => {
+                let retry_after = refusal.retry_after();
+                let kind = if refusal.is_clients() { INVALID_REQUEST } else { PROXY };
+                let (status, code, message) = refusal.face();
+                Face { retry_after, ..face(status, kind, code, message) }
+            }
             Self::WrongKey => face(
                 StatusCode::UNAUTHORIZED,
                 INVALID_REQUEST,

@@ -28,7 +28,7 @@ use crate::proxy::entropy::Entropy;
 use crate::proxy::generation::Generation;
 use crate::proxy::intake::budget::Budget;
 use crate::proxy::models;
-use crate::proxy::request::{Approach, RequestBody};
+use crate::proxy::request::{Menu, RequestBody};
 use crate::proxy::respond::ProxyError;
 use crate::proxy::serve::Arrived;
 use crate::proxy::telling::Telling;
@@ -130,9 +130,8 @@ async fn drive(
     checks::start(&fleet, &checks, &stop, script.seed as u32);
     let (requests_in_flight, draining) = (TaskTracker::new(), CancellationToken::new());
     let (queue, budget) = (Queue::new(&config.queue), Budget::new(usize::MAX));
-    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes), false);
-    let proxy =
-        Proxy::new(generation, queue, Arc::clone(&metrics), Approach::Proxy, TaskTracker::new(), draining, budget);
+    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, Arc::default()), false);
+    let proxy = Proxy::new(generation, queue, Arc::clone(&metrics), TaskTracker::new(), draining, budget);
     let clock = Clock::Simulated { began, epoch_ms: EPOCH_MS };
     let proxy = proxy.simulated(Entropy::seeded(script.seed), clock);
     let world = Arc::new(World {
@@ -257,7 +256,7 @@ impl World {
         let text = format!(
             r#"{{"model":{model},"stream":{streaming},"messages":[{{"role":"user","content":"{conversation} {words}"}}]}}"#
         );
-        RequestBody::json(text.into(), None, Approach::Proxy).ok()
+        RequestBody::json(text.into(), None, &Menu::default()).ok()
     }
 
     async fn request(self: Arc<Self>, asked: Asked) {

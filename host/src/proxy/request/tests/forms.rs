@@ -13,7 +13,7 @@ fn form(parts: &[String]) -> String {
 }
 
 fn read_form(body: &str, content_type: &str) -> Result<RequestBody, BodyError> {
-    RequestBody::multipart(Bytes::copy_from_slice(body.as_bytes()), content_type, None, Approach::Proxy)
+    RequestBody::multipart(Bytes::copy_from_slice(body.as_bytes()), content_type, None, &Menu::default())
 }
 
 const FILE: &str = "--xyz\r\nContent-Disposition: form-data; name=\"model\"; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg\r\n\r\n\0--xyzz\r\n--xyzz\r\n\r\nRIFF\r\n";
@@ -59,7 +59,7 @@ fn the_prefix_and_the_optillm_fields_work_as_in_json() {
         part("wrapped_approach", ""),
     ]);
     let body = read_form(&body, TYPE).unwrap();
-    assert_eq!((body.model(), body.approach()), ("m", Approach::None));
+    assert_eq!((body.model(), body.approach()), ("m", Some(&Approach::Plain)));
     assert_eq!(text(body.with_model("n")), format!("\r\n{}", form(&[FILE.to_owned(), part("model", "n")])));
     let error = read_form(&form(&[part("model", "bon-whisper")]), TYPE).unwrap_err();
     assert_eq!(error.code(), "approach_unavailable");
@@ -76,7 +76,7 @@ fn two_models_are_refused() {
 fn a_model_that_is_no_text_is_refused() {
     let body = form(&[part("model", "none-\u{1}")]).into_bytes();
     let body: Vec<u8> = body.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
-    let error = RequestBody::multipart(body.into(), TYPE, None, Approach::Proxy).unwrap_err();
+    let error = RequestBody::multipart(body.into(), TYPE, None, &Menu::default()).unwrap_err();
     assert_eq!(error, BodyError::NotAString { param: "model" });
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 /// The model, and the body for a provider that calls it as the client does and for one that calls it `x`.
 fn named(body: &str) -> (String, String, String) {
-    let body = RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), Some("n"), Approach::Proxy).unwrap();
+    let body = RequestBody::json(Bytes::copy_from_slice(body.as_bytes()), Some("n"), &Menu::default()).unwrap();
     (body.model().to_owned(), text(body.with_model("n")), text(body.with_model("x")))
 }
 
@@ -30,7 +30,7 @@ fn it_is_put_into_a_body_without_one() {
 
 #[test]
 fn a_prefix_of_it_chooses_an_approach() {
-    let body = RequestBody::json(Bytes::from_static(b"{}"), Some("proxy-gpt-4"), Approach::Proxy).unwrap();
+    let body = RequestBody::json(Bytes::from_static(b"{}"), Some("proxy-gpt-4"), &Menu::default()).unwrap();
     assert_eq!((body.model(), text(body.with_model("gpt-4"))), ("gpt-4", r#"{"model":"gpt-4"}"#.to_owned()));
 }
 
@@ -41,7 +41,7 @@ fn a_form_gets_it_too() {
         format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{content}\r\n")
     };
     let form = |model: &str| format!("{}{}--xyz--\r\n", part("model", model), part("language", "en"));
-    let read = |body: String| RequestBody::multipart(body.into(), kind, Some("n"), Approach::Proxy).unwrap();
+    let read = |body: String| RequestBody::multipart(body.into(), kind, Some("n"), &Menu::default()).unwrap();
     let own = read(form("m"));
     assert_eq!((own.model(), text(own.with_model("n")), text(own.with_model("x"))), ("n", form("n"), form("x")));
     let none = read(format!("{}--xyz--\r\n", part("language", "en")));

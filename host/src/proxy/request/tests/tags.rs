@@ -4,17 +4,17 @@ use super::*;
 
 /// The content of one user message after the tags have gone, and the approach.
 #[track_caller]
-fn content(content: &str) -> (String, Approach) {
+fn content(content: &str) -> (String, Option<Approach>) {
     let body = format!(r#"{{"messages":[{{"role":"user","content":{content}}}],"model":"m"}}"#);
     let sent = sent(&body);
     let rest = sent.strip_prefix(r#"{"messages":[{"role":"user","content":"#).unwrap();
-    (rest.strip_suffix(r#"}],"model":"m"}"#).unwrap().to_owned(), read(&body).unwrap().approach())
+    (rest.strip_suffix(r#"}],"model":"m"}"#).unwrap().to_owned(), read(&body).unwrap().approach().cloned())
 }
 
 #[test]
 fn a_tag_goes_and_the_text_around_it_stays() {
     let (rest, approach) = content(r#"" Hi <optillm_approach>none</optillm_approach> \n you ""#);
-    assert_eq!((rest.as_str(), approach), (r#"" Hi  \n you ""#, Approach::None));
+    assert_eq!((rest.as_str(), approach), (r#"" Hi  \n you ""#, Some(Approach::Plain)));
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_tag_is_found_through_escapes() {
         r"\u003c\u006f\u0070\u0074\u0069\u006c\u006c\u006d\u005f\u0061\u0070\u0070\u0072\u006f\u0061\u0063\u0068\u003enone\u003c\u002f\u006f\u0070\u0074\u0069\u006c\u006c\u006d\u005f\u0061\u0070\u0070\u0072\u006f\u0061\u0063\u0068\u003e",
     ] {
         let (rest, approach) = content(&format!(r#""\\{tag}\"é""#));
-        assert_eq!((rest.as_str(), approach), (r#""\\\"é""#, Approach::None), "{tag}");
+        assert_eq!((rest.as_str(), approach), (r#""\\\"é""#, Some(Approach::Plain)), "{tag}");
     }
 }
 
@@ -41,7 +41,7 @@ fn an_escaped_backslash_before_a_letter_is_no_escape() {
 fn all_tags_go_and_the_first_one_counts() {
     let tag = |name| format!("<optillm_approach>{name}</optillm_approach>");
     let (rest, approach) = content(&format!(r#""{}a{}b{}""#, tag("none"), tag("bon"), tag("")));
-    assert_eq!((rest.as_str(), approach), (r#""ab""#, Approach::None));
+    assert_eq!((rest.as_str(), approach), (r#""ab""#, Some(Approach::Plain)));
     let body = format!(
         r#"{{"messages":[{{"role":"system","content":"{}"}},{{"content":"{}x","role":"user"}}]}}"#,
         tag(" none "),
@@ -55,7 +55,7 @@ fn text_parts_are_searched_and_others_are_not() {
     let tag = "<optillm_approach>none</optillm_approach>";
     let (rest, approach) = content(&format!(r#"[{{"type":"text","text":"a{tag}"}},{{"type":"x","text":"{tag}"}},7]"#));
     assert_eq!(rest, format!(r#"[{{"type":"text","text":"a"}},{{"type":"x","text":"{tag}"}},7]"#));
-    assert_eq!(approach, Approach::None);
+    assert_eq!(approach, Some(Approach::Plain));
 }
 
 #[test]
@@ -87,11 +87,12 @@ fn what_is_not_closed_in_its_line_is_no_tag() {
         assert_eq!(content(text).0, text);
     }
     let (rest, approach) = content(r#""<optillm_approach>\n<optillm_approach>none</optillm_approach>""#);
-    assert_eq!((rest.as_str(), approach), (r#""<optillm_approach>\n""#, Approach::None));
+    assert_eq!((rest.as_str(), approach), (r#""<optillm_approach>\n""#, Some(Approach::Plain)));
 }
 
 #[test]
 fn a_tag_for_another_approach_is_unavailable() {
     let body = r#"{"messages":[{"role":"user","content":"<optillm_approach>bon|moa</optillm_approach>"}]}"#;
-    assert_unavailable(body, "bon|moa", "messages");
+    let error = refused(body);
+    assert_eq!((error.code(), error.param()), ("approach_unavailable", Some("messages")));
 }

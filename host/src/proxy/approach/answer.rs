@@ -1,0 +1,368 @@
+//! What the client gets: one completion, or the events of a stream.
+
+use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::course::{self, Answered, End, Finished};
+use super::inner::Asking;
+use super::kept::{Kept, Limits, Refused, Theirs};
+use super::object::Object;
+use super::outbox::{Head, Outbox};
+use super::{Agenda, Refusal, Shared};
+use crate::config::ModelNames;
+use crate::listener::Closer;
+use crate::observe::story;
+use crate::proxy::Proxy;
+use crate::proxy::dispatch::Job;
+use crate::proxy::generation::Generation;
+use crate::proxy::headers;
+use crate::proxy::passing::{PROVIDER, finish_head};
+use crate::proxy::reply::Reply;
+use crate::proxy::respond::{self, Form, ProxyError};
+use crate::proxy::stream::CutShort;
+use crate::proxy::stream::protocol::Protocol;
+use crate::proxy::telling::Telling;
+use crate::proxy::whole::Whole;
+
+/// The header that names the approach, and says what the answer took.
+const APPROACH: HeaderName = HeaderName::from_static("x-pointsman-approach");
+
+/// The header by which OpenAI's SDKs are told not to try again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// A course under way.
+type Course = Pin<Box<dyn Future<Output = Finished> + Send>>;
+
+/// Answers a request by its plan. Dropping the future, or the body of the response, drops all that belongs to it.
+pub async fn answer(
+    proxy: Arc<Proxy>,
+    generation: Arc<Generation>,
+    (job, plan): (Job, Agenda),
+    mut story: Telling,
+    closer: Closer,
+    closes: bool,
+) -> Response<Reply> {
+    let is_streaming = job.body.streaming();
+    let (id, began) = (story.id.clone(), Instant::now());
+    let settings = Arc::clone(&generation.approaches.settings);
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let answer_id = format!("chatcmpl-pm-{}", proxy.entropy.request_id().trim_start_matches("req_"));
+    let head = Head { id: answer_id, created: created.as_secs(), model: job.body.model().to_owned() };
+    let asked_for = match generation.model_names {
+        ModelNames::Client => Some(job.body.model().to_owned()),
+        ModelNames::Provider => None,
+    };
+    let told = Told {
+        expression: plan.expression.to_string(),
+        head: head.clone(),
+        asked_for,
+        include_usage: plan.include_usage,
+        began,
+        timeout: settings.timeout,
+    };
+    let outbox = is_streaming.then(|| Arc::new(Outbox::new(head)));
+    let shared = Arc::new(Shared {
+        peculiarities: Arc::clone(&generation.approaches.peculiarities),
+        limits: Limits { calls: plan.max_calls, tokens: settings.max_tokens, deadline: began + settings.timeout },
+        kept: Kept::default(),
+        outbox: outbox.clone(),
+        now_ms: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
+        entropy: proxy.entropy.next(),
+        runs: AtomicU32::new(0),
+        width: u32::try_from(plan.branches.len()).unwrap_or(u32::MAX),
+        asking: Asking {
+            proxy,
+            generation,
+            job,
+            id: id.clone(),
+            own: Arc::new(Semaphore::new(1)),
+            parallel: Arc::new(Semaphore::new(usize::try_from(settings.parallel).unwrap_or(1))),
+        },
+        settings,
+    });
+    let mut course: Course = Box::pin(course::run(Arc::clone(&shared), plan));
+    let mut response = match &outbox {
+        None => {
+            let finished = course.await;
+            told.whole(finished, &shared, story)
+        }
+        Some(outbox) => {
+            let due = Instant::now() + shared.settings.heartbeat;
+            let finished = begin(&mut course, outbox, due).await;
+            match finished {
+                // Nothing has gone out, so that a failure has its own status.
+                Some(finished) if finished.answers.is_err() => told.whole(finished, &shared, story),
+                finished => {
+                    story.answered(StatusCode::OK, None, Instant::now());
+                    let mut running = Running {
+                        course: Some(course),
+                        outbox: Arc::clone(outbox),
+                        shared: Arc::clone(&shared),
+                        told,
+                        story,
+                        closer,
+                        timer: Box::pin(sleep_until(due)),
+                        due,
+                    };
+                    let expression = running.told.expression.clone();
+                    if let Some(finished) = finished {
+                        running.finish(finished);
+                    }
+                    let mut response = Response::new(Reply::Run(Box::new(running)));
+                    let headers = response.headers_mut();
+                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+                    headers::let_events_pass(headers);
+                    // What it took is not known yet; a comment at the end says it.
+                    if let Ok(value) = HeaderValue::try_from(expression) {
+                        headers.insert(APPROACH, value);
+                    }
+                    response
+                }
+            }
+        }
+    };
+    finish_head(response.headers_mut(), &id, closes);
+    response
+}
+
+/// Follows a course until its client is to hear of it: it has an event, has lasted until `due`, or is at its end, which is
+/// given.
+async fn begin(course: &mut Course, outbox: &Outbox, due: Instant) -> Option<Finished> {
+    let mut timer = pin!(sleep_until(due));
+    poll_fn(|context| {
+        if let Poll::Ready(finished) = course.as_mut().poll(context) {
+            return Poll::Ready(Some(finished));
+        }
+        if outbox.has_begun() || timer.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What is told of a course, beside its answers.
+struct Told {
+    expression: String,
+    head: Head,
+    /// The model's name for the answer, if it is not the provider's.
+    asked_for: Option<String>,
+    include_usage: bool,
+    began: Instant,
+    timeout: Duration,
+}
+
+impl Told {
+    /// What it took, for a header or a comment.
+    fn figures(&self, shared: &Shared, finished: &Finished) -> String {
+        let (calls, choices) = shared.kept.counts();
+        let millis = self.began.elapsed().as_millis();
+        let mut text = format!("{}; calls={calls}; choices={choices}; ms={millis}", self.expression);
+        if let Some(fault) = finished.fault {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; fault={}", fault.name());
+        }
+        if !finished.failed.is_empty() && finished.answers.is_ok() {
+            let _ = write!(text, "; failed={}", finished.failed.join(","));
+        }
+        text
+    }
+
+    /// Notes in the story what it took.
+    fn note(&self, shared: &Shared, finished: &Finished, story: &mut Telling) {
+        let (calls, choices) = shared.kept.counts();
+        let usage = shared.kept.usage();
+        let count = |key: &str| usage.get(key).and_then(Value::as_u64);
+        story.usage =
+            Some(story::Usage { prompt_tokens: count("prompt_tokens"), completion_tokens: count("completion_tokens") })
+                .filter(|_| !usage.is_empty());
+        story.approach =
+            Some(story::Approached { name: self.expression.clone(), calls, choices, depth: finished.depth });
+        let metrics = &shared.asking.proxy.metrics().approaches;
+        metrics.spent(&self.expression, count("prompt_tokens"), count("completion_tokens"));
+    }
+
+    /// The whole answer, or the error in its place.
+    fn whole(self, finished: Finished, shared: &Shared, mut story: Telling) -> Response<Reply> {
+        self.note(shared, &finished, &mut story);
+        let figures = HeaderValue::try_from(self.figures(shared, &finished)).ok();
+        let now = Instant::now();
+        let mut response = match finished.answers {
+            Ok(answers) => {
+                story.answered(StatusCode::OK, None, now);
+                let body = self.completion(&answers, shared);
+                let mut response = Response::new(Reply::Whole(Whole::new(body, story)));
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                let provider = answers.iter().map(|answer| &answer.choice.provider).find(|name| !name.is_empty());
+                if let Some(Ok(provider)) = provider.map(HeaderValue::try_from) {
+                    headers.insert(PROVIDER, provider);
+                }
+                response
+            }
+            Err((name, end)) => {
+                let (mut response, code) = match self.refusal(name, end) {
+                    Said::Own(error) => {
+                        let response = error.into_response(Form::OpenAi, story.id.as_str(), 1);
+                        let code = response.extensions().get::<respond::Code>().map(|code| code.0);
+                        let (head, body) = response.into_parts();
+                        (Response::from_parts(head, Reply::Own(body)), code)
+                    }
+                    Said::Theirs(theirs) => {
+                        let Theirs { status, headers, body } = *theirs;
+                        let mut response = Response::new(Reply::Own(http_body_util::Full::new(body)));
+                        *response.status_mut() = status;
+                        *response.headers_mut() = headers;
+                        (response, None)
+                    }
+                };
+                // An SDK's own retries would triple what the run has cost.
+                response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+                story.answered(response.status(), code, now);
+                response
+            }
+        };
+        if let Some(figures) = figures {
+            response.headers_mut().insert(APPROACH, figures);
+        }
+        response
+    }
+
+    /// The completion of these answers.
+    fn completion(&self, answers: &[Answered], shared: &Shared) -> Bytes {
+        let Head { id, created, .. } = &self.head;
+        let mut whole = Object::default();
+        whole.put("id", id);
+        whole.put("object", "chat.completion");
+        whole.put("created", created);
+        whole.put("model", self.model(answers));
+        whole.put("choices", &answers.iter().map(course::at_place).collect::<Vec<_>>());
+        let usage = shared.kept.usage();
+        if !usage.is_empty() {
+            whole.put("usage", &usage);
+        }
+        Bytes::copy_from_slice(whole.to_raw().get().as_bytes())
+    }
+
+    /// The model that the answer names: that of the first answer that names one.
+    fn model<'a>(&'a self, answers: &'a [Answered]) -> &'a str {
+        let named = answers.iter().map(|answer| answer.choice.model.as_str()).find(|model| !model.is_empty());
+        self.asked_for.as_deref().or(named).unwrap_or(&self.head.model)
+    }
+
+    /// What the client gets in place of an answer.
+    fn refusal(&self, name: String, end: End) -> Said {
+        let own = |refusal| Said::Own(ProxyError::Approach(refusal));
+        match end {
+            End::Unsuitable(why) => own(Refusal::Unsuitable(why)),
+            End::Broke(_) => own(Refusal::Broke(name)),
+            End::Refused(refused) => match refused {
+                Refused::Own(error) => Said::Own(*error),
+                Refused::Theirs(theirs) => Said::Theirs(theirs),
+                Refused::Budget(what) => own(Refusal::Budget(what)),
+                Refused::Time => own(Refusal::Timeout(self.timeout)),
+                Refused::Contract(_) => own(Refusal::Broke(name)),
+            },
+        }
+    }
+}
+
+/// The error of a course.
+enum Said {
+    /// The proxy's own.
+    Own(ProxyError),
+    /// A provider's.
+    Theirs(Box<Theirs>),
+}
+
+/// The body of a stream whose approaches may still be at work.
+pub struct Running {
+    /// `None` once it is at its end.
+    course: Option<Course>,
+    outbox: Arc<Outbox>,
+    shared: Arc<Shared>,
+    told: Told,
+    story: Telling,
+    closer: Closer,
+    timer: Pin<Box<Sleep>>,
+    /// When the client is to get a sign of life.
+    due: Instant,
+}
+
+impl Running {
+    /// Puts the end of the stream behind the events.
+    fn finish(&mut self, finished: Finished) {
+        self.course = None;
+        self.told.note(&self.shared, &finished, &mut self.story);
+        let figures = self.told.figures(&self.shared, &finished);
+        match finished.answers {
+            Ok(answers) => {
+                let usage = Some(Value::Object(self.shared.kept.usage())).filter(|_| self.told.include_usage);
+                self.outbox.end(self.told.model(&answers), usage, Some(&figures));
+            }
+            Err((name, end)) => {
+                let (frame, code) = match self.told.refusal(name, end) {
+                    Said::Own(error) => error.into_frame(Protocol::Chat),
+                    Said::Theirs(theirs) => {
+                        let Theirs { status, headers, body } = *theirs;
+                        let provider = headers.get(PROVIDER).and_then(|name| name.to_str().ok()).unwrap_or_default();
+                        (respond::late_answer(Protocol::Chat, provider, status, &body), respond::LATE_ANSWER)
+                    }
+                };
+                self.story.error = Some(code);
+                self.outbox.put(frame);
+                self.closer.close();
+            }
+        }
+    }
+}
+
+impl Body for Running {
+    type Data = Bytes;
+    type Error = CutShort;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(event) = this.outbox.take() {
+                this.due = Instant::now() + this.shared.settings.heartbeat;
+                return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            let Some(course) = &mut this.course else { return Poll::Ready(None) };
+            match course.as_mut().poll(context) {
+                Poll::Ready(finished) => this.finish(finished),
+                // An event may have been put in on the way.
+                Poll::Pending if this.outbox.has_more() => {}
+                Poll::Pending => loop {
+                    ready!(this.timer.as_mut().poll(context));
+                    if this.timer.deadline() < this.due {
+                        this.timer.as_mut().reset(this.due);
+                        continue;
+                    }
+                    this.due = Instant::now() + this.shared.settings.heartbeat;
+                    this.timer.as_mut().reset(this.due);
+                    if let Some(sign) = this.outbox.sign(this.shared.settings.progress, &this.told.expression) {
+                        return Poll::Ready(Some(Ok(Frame::data(sign))));
+                    }
+                },
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.course.is_none() && !self.outbox.has_more()
+    }
+}

@@ -1,0 +1,317 @@
+//! One question to the model, as any request goes: through a slot of the queue, the strategy, failover and limits.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::body::{Own, other_limit};
+use super::kept::{Refused, Theirs};
+use super::object::Object;
+use crate::approach::FailureKind;
+use crate::config::ModelNames;
+use crate::listener::Closer;
+use crate::proxy::Proxy;
+use crate::proxy::dispatch::{Job, destination};
+use crate::proxy::generation::Generation;
+use crate::proxy::models;
+use crate::proxy::naming::Naming;
+use crate::proxy::passing::{PROVIDER, pass_on};
+use crate::proxy::reply::Reply;
+use crate::proxy::request::{Menu, RequestBody};
+use crate::proxy::respond::ProxyError;
+use crate::proxy::stream::Ways;
+use crate::proxy::telling::Telling;
+use crate::queue::QueuePermit;
+use crate::routing::Outcome;
+
+/// A larger answer is not kept.
+const MAX_ANSWER: usize = 8 << 20;
+
+/// A larger error text is not passed on.
+const MAX_REFUSAL: usize = 1 << 20;
+
+/// Members of calls that the models of a route refuse, as they have shown. Forgotten at a reload.
+#[derive(Debug, Default)]
+pub struct Peculiarities(Mutex<HashSet<(String, String)>>);
+
+impl Peculiarities {
+    /// More than all models of a configuration have; a client must not be able to fill the memory.
+    const MOST: usize = 10_000;
+
+    /// Notes that a model refuses a member.
+    pub fn note(&self, model: &str, key: &str) {
+        let mut known = self.0.lock();
+        if known.len() < Self::MOST {
+            known.insert((model.to_owned(), key.to_owned()));
+        }
+    }
+
+    /// True when a model is known to refuse a member.
+    pub fn has(&self, model: &str, key: &str) -> bool {
+        let known = self.0.lock();
+        !known.is_empty() && known.contains(&(model.to_owned(), key.to_owned()))
+    }
+}
+
+/// The slot of a call: the client's own, or one more of the queue.
+#[derive(Debug)]
+pub struct Held {
+    _own: Option<OwnedSemaphorePermit>,
+    _more: Option<QueuePermit>,
+    _parallel: Option<OwnedSemaphorePermit>,
+}
+
+/// Everything that the calls of one client's request share.
+pub struct Asking {
+    pub proxy: Arc<Proxy>,
+    pub generation: Arc<Generation>,
+    /// The client's request.
+    pub job: Job,
+    /// The id of the client's request.
+    pub id: String,
+    /// One permit: the slot of the queue that the client's request holds.
+    pub own: Arc<Semaphore>,
+    /// `approach.parallel`.
+    pub parallel: Arc<Semaphore>,
+}
+
+/// The name and number of a call, for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Label<'a> {
+    /// The approach that asks.
+    pub approach: &'a str,
+    /// What it asks for.
+    pub step: &'a str,
+    /// Counts the calls of a request from 1.
+    pub number: u32,
+}
+
+/// A call that came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    pub kind: FailureKind,
+    pub message: String,
+    pub refused: Refused,
+}
+
+impl Failed {
+    fn own(error: ProxyError) -> Self {
+        let kind = match &error {
+            ProxyError::AllThrottled { .. } => FailureKind::Throttled,
+            ProxyError::UnknownModel { .. } | ProxyError::Body(_) => FailureKind::Rejected,
+            _ => FailureKind::Unavailable,
+        };
+        Self { kind, message: error.sentence(), refused: Refused::Own(Box::new(error)) }
+    }
+}
+
+/// An answer whose head has come.
+pub struct Begun {
+    /// The provider that gives it.
+    pub provider: String,
+    body: Pin<Box<Reply>>,
+    _held: Held,
+}
+
+impl Asking {
+    /// A slot for a call. The client's own serves its calls one after the other, so that a request that is in always gets on;
+    /// those beside it take whichever comes first, the own one or one more of the queue.
+    async fn slot(&self) -> Held {
+        // Neither semaphore is ever closed.
+        let parallel = Arc::clone(&self.parallel).acquire_owned().await.ok();
+        if let Ok(own) = Arc::clone(&self.own).try_acquire_owned() {
+            return Held { _own: Some(own), _more: None, _parallel: parallel };
+        }
+        tokio::select! {
+            biased;
+            own = Arc::clone(&self.own).acquire_owned() => Held { _own: own.ok(), _more: None, _parallel: parallel },
+            more = self.proxy.queue.enter_beside() => Held { _own: None, _more: Some(more), _parallel: parallel },
+        }
+    }
+
+    /// Asks, and waits for the head of the answer.
+    pub async fn ask(&self, body: &Object, label: Label<'_>, deadline: Instant) -> Result<Begun, Failed> {
+        let held = self.slot().await;
+        let bytes = Bytes::copy_from_slice(body.to_raw().get().as_bytes());
+        let model: String = body.get("model").unwrap_or_default();
+        let read = RequestBody::json(bytes, None, &Menu::of_model(&model));
+        let body = read.map_err(|error| Failed::own(ProxyError::Body(error)))?;
+        let job = self.job_for(body, deadline)?;
+        let id = format!("{}/{}", self.id, label.number);
+        let path = format!("/v1/{}", job.endpoint.path);
+        let token = self.proxy.requests.token();
+        let mut story = Telling::new(id, Method::POST, path, Arc::clone(&self.proxy.metrics), token);
+        story.belongs_to(label.approach, label.step);
+        story.endpoint = job.endpoint.label();
+        story.asked_for(job.body.model(), job.body.streaming());
+        story.routed(&job.among.0);
+        let answered = Box::pin(self.proxy.dispatch(&self.generation, &job, &mut story)).await.map_err(Failed::own)?;
+        let outcome = answered.outcome;
+        let naming = match self.generation.model_names {
+            ModelNames::Provider => None,
+            ModelNames::Client => Naming::of(self.job.body.model()),
+        };
+        let ways = Ways { closer: Closer::default(), keep_alive: None, naming };
+        let response = pass_on(answered, story, ways, false);
+        self.begun(response, outcome, held).await
+    }
+
+    /// The request to the provider.
+    fn job_for(&self, body: RequestBody, deadline: Instant) -> Result<Job, Failed> {
+        let template = &self.job;
+        let among = if body.model() == template.body.model() {
+            template.among.clone()
+        } else {
+            let found = destination(&self.generation.routes, &Method::POST, &template.endpoint, &body);
+            let unknown = || Failed::own(models::unknown(&self.generation, body.model()));
+            found.map(|(route, eligible)| (Arc::clone(route), eligible)).ok_or_else(unknown)?
+        };
+        let mut headers = template.headers.clone();
+        for name in [ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH] {
+            headers.remove(name);
+        }
+        Ok(Job {
+            method: Method::POST,
+            endpoint: template.endpoint.clone(),
+            query: template.query.clone(),
+            headers,
+            body,
+            reserved: None,
+            affinity: template.affinity,
+            attributes: template.attributes.clone(),
+            among,
+            admitted: Instant::now(),
+            deadline,
+            signs: None,
+            run: None,
+        })
+    }
+
+    /// Sorts an answer: one of the model, or a refusal, which is read whole.
+    async fn begun(&self, response: Response<Reply>, outcome: Outcome, held: Held) -> Result<Begun, Failed> {
+        let (head, body) = response.into_parts();
+        let provider = head.headers.get(PROVIDER).and_then(|name| name.to_str().ok()).unwrap_or_default().to_owned();
+        let mut begun = Begun { provider, body: Box::pin(body), _held: held };
+        if head.status.is_success() {
+            return Ok(begun);
+        }
+        let kind = match (outcome, head.status.as_u16()) {
+            (Outcome::ContextWindow(_), _) | (_, 413) => FailureKind::TooLong,
+            (_, 429) => FailureKind::Throttled,
+            (_, 400..=499) => FailureKind::Rejected,
+            _ => FailureKind::Unavailable,
+        };
+        let body = begun.rest(MAX_REFUSAL).await.unwrap_or_default();
+        Err(refusal(kind, head.status, &head.headers, body))
+    }
+}
+
+/// The answer of a provider that is none of the model.
+fn refusal(kind: FailureKind, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Failed {
+    let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
+    let said = said.as_ref().and_then(|said| said["error"]["message"].as_str().or(said["error"].as_str()));
+    let said = said.map(|said| said.chars().filter(|c| !c.is_control()).take(300).collect::<String>());
+    let message = format!("the provider answered {status}: {}", said.unwrap_or_else(|| "without a reason".to_owned()));
+    let mut kept = HeaderMap::new();
+    for name in [http::header::CONTENT_TYPE, RETRY_AFTER, PROVIDER] {
+        if let Some(value) = headers.get(&name) {
+            kept.insert(name, HeaderValue::clone(value));
+        }
+    }
+    Failed { kind, message, refused: Refused::Theirs(Box::new(Theirs { status, headers: kept, body })) }
+}
+
+impl Begun {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the answer breaks off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => return Err(self.broken(&error.to_string())),
+            }
+        }
+    }
+
+    /// All that is left, of an answer that is not too large.
+    async fn rest(&mut self, most: usize) -> Result<Bytes, Failed> {
+        let mut whole = BytesMut::new();
+        while let Some(piece) = self.next().await? {
+            if whole.is_empty() && self.body.is_end_stream() {
+                return Ok(piece);
+            }
+            if whole.len() + piece.len() > most {
+                return Err(self.broken(&format!("gave an answer of more than {} MiB", most >> 20)));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    ///
+    /// When it breaks off, or is too large to be kept.
+    pub async fn whole(mut self) -> Result<Bytes, Failed> {
+        self.rest(MAX_ANSWER).await
+    }
+
+    /// The failure of an answer that had begun.
+    pub fn broken(&self, how: &str) -> Failed {
+        let message = format!("provider {} {how}", self.provider);
+        let tried = crate::proxy::respond::Tried {
+            provider: self.provider.clone(),
+            outcome: Outcome::Interrupted,
+            reason: how.to_owned(),
+            words: None,
+        };
+        let error = ProxyError::AllFailed { tried: vec![tried], any_healthy: true };
+        Failed { kind: FailureKind::Unavailable, message, refused: Refused::Own(Box::new(error)) }
+    }
+}
+
+/// The member of a call that a provider refuses and the approach has set, which can be changed.
+pub fn refused_member<'o>(failed: &Failed, own: &'o Own) -> Option<&'o str> {
+    let Refused::Theirs(theirs) = &failed.refused else { return None };
+    let Theirs { status, body, .. } = &**theirs;
+    if *status != StatusCode::BAD_REQUEST {
+        return None;
+    }
+    let said: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let (param, message) = (said["error"]["param"].as_str(), said["error"]["message"].as_str().unwrap_or_default());
+    let is_named = |key: &&String| match param {
+        Some(param) => param == key.as_str(),
+        None => message.contains(key.as_str()),
+    };
+    own.iter().find(is_named).map(String::as_str)
+}
+
+/// Takes out of a call what a model is known to refuse, of what the approach has set.
+pub fn adapt(body: &mut Object, own: &Own, model: &str, known: &Peculiarities) {
+    for key in own {
+        if known.has(model, key)
+            && let Some(value) = body.remove(key)
+            && let Some(other) = other_limit(key).filter(|other| !known.has(model, other))
+        {
+            body.set(other, value);
+        }
+    }
+}
