@@ -1,4 +1,4 @@
-//! `pointsman approach list`, `check` and `inspect`, as an author starts them.
+//! `pointsman approach list`, `check`, `inspect` and `test`, as an author starts them.
 
 use std::path::{Path, PathBuf};
 
@@ -114,7 +114,9 @@ fn each_kind_of_wrong_file_has_its_code_and_a_remedy() {
         let problem = &report["problems"][0];
         assert_eq!(problem["code"], expected, "{report}");
         assert!(problem["remedy"].as_str().is_some_and(|remedy| remedy.len() > 20), "{report}");
-        assert_eq!(approach(&["inspect", text(&path)]).0, Some(1), "{}", path.display());
+        for command in ["inspect", "test"] {
+            assert_eq!(approach(&[command, text(&path)]).0, Some(1), "{command} of {}", path.display());
+        }
     }
 }
 
@@ -146,4 +148,76 @@ fn inspect_says_what_an_approach_can_do() {
     {
         assert!(stdout.contains(expected), "{expected:?}: {stdout}");
     }
+}
+
+#[test]
+fn all_built_in_approaches_keep_the_contract() {
+    let (_, listed) = report(&["list"]);
+    let names = listed["approaches"].as_array().expect("a list").iter();
+    for name in names.map(|listed| listed["name"].as_str().expect("text")) {
+        let fixtures = workspace().join("approaches").join(name).join("fixtures");
+        let (code, report) = report(&["test", name, "--fixtures", text(&fixtures)]);
+        assert_eq!((code, &report["holds"]), (Some(0), &true.into()), "{name}: {report:#}");
+        assert!(report["claims"].as_array().map(Vec::len) >= Some(8), "{name}: {report}");
+        let played = report["fixtures"].as_array().expect("a list");
+        assert!(!played.is_empty() && played.iter().all(|fixture| fixture["holds"] == true), "{name}: {report}");
+    }
+}
+
+#[test]
+fn a_claim_that_does_not_hold_says_what_was_asked_and_what_came() {
+    let (code, stdout, _) = approach(&["test", text(&asker()), "--options", r#"{"do": "panic"}"#]);
+    assert_eq!(code, Some(1), "{stdout}");
+    for expected in [
+        "FAIL  it accepts its own options, and no others",
+        "FAIL  it answers any conversation",
+        "a question, n = 1, stream = false",
+        "trapped",
+        "as commanded",
+        "claims do not hold",
+    ] {
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+    let (code, report) = report(&["test", text(&asker()), "--options", r#"{"do": "fail"}"#]);
+    let claims = report["claims"].as_array().expect("a list").iter();
+    let broken: Vec<_> = claims.filter(|claim| claim["holds"] == false).collect();
+    assert!(code == Some(1) && !broken.is_empty(), "{report:#}");
+}
+
+#[test]
+fn a_fixture_that_does_not_hold_says_what_came_instead() {
+    let folder = TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("writable");
+    let given = ["test", "re2", "--fixtures", text(folder.path())];
+    let (code, _, stderr) = approach(&given);
+    assert_eq!(code, Some(2), "an empty folder tries nothing");
+    assert!(stderr.contains("no file there ends in .json"), "{stderr}");
+
+    let fixture = |name: &str, expect: &str| {
+        format!(
+            r#"{{"name": "{name}", "request": {{"messages": [{{"role": "user", "content": "2+2?"}}]}},
+                "model": [{{"reply": "4"}}], "expect": {expect}}}"#
+        )
+    };
+    write("a.json", &fixture("it is asked once", r#"{"content": "4", "calls": 1}"#));
+    write("b.json", &fixture("it is asked twice", r#"{"calls": 2}"#));
+    write("c.json", &fixture("x", r#"{"clals": 2}"#));
+    let (code, stdout, _) = approach(&given);
+    assert_eq!(code, Some(1), "{stdout}");
+    for expected in [
+        "ok    it is asked once",
+        "a.json: 1 question",
+        "FAIL  it is asked twice",
+        "calls: 2 is expected, and this came: 1",
+        "FAIL  it cannot be understood",
+        "unknown field `clals`",
+        "it keeps the contract",
+        "2 of 3 fixtures do not hold",
+    ] {
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+    let (code, report) = report(&given);
+    let holds: Vec<_> = report["fixtures"].as_array().expect("a list").iter().map(|played| &played["holds"]).collect();
+    assert_eq!((code, holds), (Some(1), vec![&true.into(), &false.into(), &false.into()]), "{report}");
+    assert_eq!(report["fixtures"][0]["questions"], 1);
 }

@@ -2,6 +2,7 @@
 
 mod examine;
 mod list;
+mod test;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,8 @@ pub(super) enum Command {
     Check(examine::Target),
     /// Describe an approach: what it says of itself, its options, and the time that it takes to compile.
     Inspect(examine::Target),
+    /// Test whether an approach keeps the contract whatever the model says, and whether it answers as fixtures expect.
+    Test(test::Test),
 }
 
 /// Runs one of the commands.
@@ -24,5 +27,6 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::List(list) => list::run(list),
         Command::Check(target) => examine::run_check(target),
         Command::Inspect(target) => examine::run_inspect(target),
+        Command::Test(test) => test::run(test),
     }
 }

@@ -11,6 +11,7 @@ use pointsman_fixture::approach as data;
 use serde_json::{Map, Value};
 use tokio::runtime::{Builder, Runtime};
 
+use super::battery::Claim;
 use super::fixtures::Played;
 use crate::approach::{
     Answer, Approach, Budget, Call, Choice, ChoiceId, Desk, Ended, Failure, FailureKind, Final, Finish, Manner,
@@ -48,9 +49,18 @@ impl Rehearsal {
         files.iter().map(play).collect()
     }
 
-    /// Tries with these options what every approach has to stand, and says what is wrong.
-    pub fn battery(&mut self, config: &Map<String, Value>) -> Vec<String> {
-        data::battery::play(self, config)
+    /// Tries with these options what every approach has to stand.
+    pub fn battery(&mut self, config: &Map<String, Value>) -> Vec<Claim> {
+        let claim = |data::battery::Claim { claim, runs, problems }| {
+            let detail = match problems.as_slice() {
+                [] if runs == 0 => String::new(),
+                [] => format!("{runs} runs"),
+                [first] => shortened(first),
+                [first, more @ ..] => format!("{}\nand {} more", shortened(first), more.len()),
+            };
+            Claim { claim: String::from(claim), holds: problems.is_empty(), detail, warning: None }
+        };
+        data::battery::claims(self, config).into_iter().map(claim).collect()
     }
 
     fn once(&self, request: &data::Request, player: &mut data::Player<'_>, (n, entropy): (u32, u64)) -> data::Outcome {
@@ -76,9 +86,21 @@ impl data::Subject for Rehearsal {
         self.runtime.block_on(self.approach.check(config))
     }
 
+    fn describes_itself(&self) -> bool {
+        !self.approach.info().name.is_empty()
+    }
+
     fn takes_tools(&self) -> bool {
         self.approach.info().tools
     }
+}
+
+/// A report of a problem may quote what was answered.
+fn shortened(problem: &str) -> String {
+    const MOST: usize = 600;
+    let cut = problem.floor_char_boundary(MOST);
+    let rest = if cut < problem.len() { "..." } else { "" };
+    format!("{}{rest}", &problem[..cut])
 }
 
 fn asked(request: &data::Request, n: u32, entropy: u64) -> Request {
@@ -289,8 +311,11 @@ mod tests {
     #[test]
     fn the_built_in_approaches_stand_the_battery() {
         for name in builtins() {
-            let problems = rehearsal(name).battery(&Map::new());
-            assert!(problems.is_empty(), "{name}: {}", problems.join("\n"));
+            let claims = rehearsal(name).battery(&Map::new());
+            for claim in &claims {
+                assert!(claim.holds, "{name}: {}: {}", claim.claim, claim.detail);
+            }
+            assert!(claims.len() >= 8, "{name}: {claims:?}");
         }
     }
 }

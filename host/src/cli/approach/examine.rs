@@ -30,7 +30,7 @@ pub struct Target {
     options: Option<String>,
     /// Print the report as JSON.
     #[arg(long)]
-    pub(super) json: bool,
+    pub json: bool,
 }
 
 impl Target {
@@ -82,7 +82,7 @@ pub(super) struct Looked {
     examined: Option<Examined>,
     compile: Duration,
     /// The sentence with which it refuses to run without options, if it does and none were given.
-    wants: Option<String>,
+    pub wants: Option<String>,
 }
 
 impl Case {

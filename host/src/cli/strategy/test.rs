@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 every claim holds, 1 some do not, 2 the arguments are wrong.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +9,7 @@ use clap::Args;
 use pointsman_fixture::File;
 use serde_json::{Value, json};
 
-use super::super::report::{say_json, verdict};
+use super::super::report::{self, say_json};
 use super::super::{say, use_cache, wrong};
 use super::examine::{Case, Target, complaint, problem};
 use crate::routing::RouteFacts;
@@ -52,7 +51,7 @@ pub fn run(test: &Test) -> ExitCode {
         claims.iter().all(|claim| claim.holds) && fixtures.iter().all(|fixture| fixture.holds)
     });
     if test.target.json {
-        say_json(&report(&case, holds, &tried));
+        say_json(&for_programs(&case, holds, &tried));
     } else {
         say(&in_words(&case, &tried));
     }
@@ -83,7 +82,7 @@ fn try_all<'a>(case: &'a Case, files: &[File]) -> Tried<'a> {
     Ok((claims.map_err(Problem::Unloaded)?, fixtures.map_err(Problem::Unloaded)?))
 }
 
-fn report(case: &Case, holds: bool, tried: &Tried<'_>) -> Value {
+fn for_programs(case: &Case, holds: bool, tried: &Tried<'_>) -> Value {
     let (claims, fixtures, problems) = match tried {
         Ok((claims, fixtures)) => (claims.as_slice(), fixtures.as_slice(), Vec::new()),
         Err(error) => (&[][..], &[][..], vec![problem(error.error())]),
@@ -96,49 +95,5 @@ fn in_words(case: &Case, tried: &Tried<'_>) -> String {
         Ok(tried) => tried,
         Err(error) => return format!("{}{}\nnothing could be tried", case.shown, complaint(error.error())),
     };
-    let mut report = case.shown.clone();
-    claims.iter().for_each(|claim| report.push_str(&claimed(claim)));
-    if !fixtures.is_empty() {
-        report.push_str("\n  fixtures");
-    }
-    fixtures.iter().for_each(|fixture| report.push_str(&played(fixture)));
-    let broken = claims.iter().filter(|claim| !claim.holds).count();
-    report.push_str(&match broken {
-        0 => format!("\nit keeps the contract: {} claims hold", claims.len()),
-        1 => format!("\n1 of {} claims does not hold", claims.len()),
-        _ => format!("\n{broken} of {} claims do not hold", claims.len()),
-    });
-    match (fixtures.iter().filter(|fixture| !fixture.holds).count(), fixtures.len()) {
-        (_, 0) => {}
-        (0, 1) => report.push_str("\nit does what 1 fixture says"),
-        (0, all) => report.push_str(&format!("\nit does what {all} fixtures say")),
-        (1, all) => report.push_str(&format!("\n1 of {all} fixtures does not hold")),
-        (broken, all) => report.push_str(&format!("\n{broken} of {all} fixtures do not hold")),
-    }
-    report
-}
-
-fn claimed(claim: &Claim) -> String {
-    let Claim { claim, holds, detail, warning } = claim;
-    let mut text = format!("\n  {}  {claim}", verdict(*holds));
-    if !detail.is_empty() {
-        let _ = write!(text, "\n        {detail}");
-    }
-    if let Some(warning) = warning {
-        let _ = write!(text, "\n        note: {warning}");
-    }
-    text
-}
-
-fn played(fixture: &Played) -> String {
-    let Played { file, name, holds, decisions, detail } = fixture;
-    let mut text =
-        format!("\n  {}  {}", verdict(*holds), if name.is_empty() { "it cannot be understood" } else { name });
-    let _ = match (holds, decisions) {
-        (true, 0) => write!(text, "\n        {file}: the config is refused, as it should be"),
-        (true, 1) => write!(text, "\n        {file}: 1 decision"),
-        (true, _) => write!(text, "\n        {file}: {decisions} decisions"),
-        (false, _) => write!(text, "\n        {file}: {}", detail.replace('\n', "\n        ")),
-    };
-    text
+    report::tried(&case.shown, claims, fixtures, ("the config is refused, as it should be", "decision"))
 }
