@@ -3,7 +3,7 @@
 use harness::{Mock, Reply, Script};
 
 use super::install::Package;
-use super::{before, calls_the_weather, embeds, python, run};
+use super::{answers, before, calls_the_weather, embeds, python, run};
 
 /// Runs one function of `langchain_client.py` against a provider that does this.
 async fn client(script: impl Into<Script>, function: &'static str) -> Mock {
@@ -26,6 +26,11 @@ async fn batch() {
 #[tokio::test]
 async fn stream() {
     client(Reply::stream(&["Hello", " from", " a"]), "stream").await;
+}
+
+#[tokio::test]
+async fn approaches() {
+    client(answers(), "approaches").await;
 }
 
 #[tokio::test]

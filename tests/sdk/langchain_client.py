@@ -27,6 +27,15 @@ def stream():
     assert words == ["Hello", " from", " a"], words
 
 
+def approaches():
+    for name in ("moa-gpt-4", "bon&proxy-gpt-4"):
+        wrapped = ChatOpenAI(model=name, timeout=20)
+        assert wrapped.invoke(MESSAGES).content == "Hello from a"
+        assert "".join(chunk.content for chunk in wrapped.stream(MESSAGES)) == "Hello from a"
+    wrapped = ChatOpenAI(model="gpt-4", timeout=20, extra_body={"optillm_approach": "proxy", "proxy_wrap": "moa"})
+    assert wrapped.invoke(MESSAGES).content == "Hello from a"
+
+
 def tools():
     @tool
     def weather(city: str) -> str:

@@ -80,6 +80,33 @@ fn transcribes() -> Script {
     })
 }
 
+/// A model that answers each question, in as many choices and in the form that are wanted.
+fn answers() -> Script {
+    Script::by(|_, request| {
+        let body = request.json();
+        assert!(!body.to_string().contains("optillm") && !body.to_string().contains("wrap"), "{body}");
+        assert_eq!(body["model"], "gpt-4");
+        if body["stream"] == true {
+            let usage = json!({"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4});
+            let last = json!({"id": "c", "model": "m", "choices": [], "usage": usage});
+            return Reply::sse().word("Hello").word(" from").word(" a").event(&last).done();
+        }
+        let choice = |index| {
+            let message = json!({"role": "assistant", "content": "Hello from a"});
+            json!({"index": index, "message": message, "finish_reason": "stop"})
+        };
+        let n = body["n"].as_u64().unwrap_or(1);
+        let usage = json!({"prompt_tokens": 1, "completion_tokens": n, "total_tokens": 1 + n});
+        Reply::json(
+            200,
+            &json!({
+                "id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
+                "choices": (0..n).map(choice).collect::<Vec<_>>(),
+            }),
+        )
+    })
+}
+
 /// A proxy before one provider, with the ejection and the retries that there are by default.
 async fn before(reply: impl Into<Script>) -> (Mock, Proxy) {
     let a = Mock::start("a", reply).await;
@@ -171,6 +198,12 @@ async fn the_clients_fault_is_a_bad_request_error() {
     let (a, proxy) = before(Reply::error(400, "too long")).await;
     client(&proxy, "bad_request_error").await;
     assert_eq!(a.calls(), 1);
+}
+
+#[tokio::test]
+async fn approaches_in_every_manner_of_the_specification() {
+    let (_a, proxy) = before(answers()).await;
+    client(&proxy, "approaches").await;
 }
 
 #[tokio::test]

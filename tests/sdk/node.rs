@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use harness::{Mock, Proxy, Reply, Script, eventually, tool};
 use serde_json::json;
 
-use super::{before, embeds, every_second, for_azure, install, run, transcribes};
+use super::{answers, before, embeds, every_second, for_azure, install, run, transcribes};
 
 fn node() -> Command {
     let mut command = tool("node");
@@ -35,6 +35,11 @@ async fn many_at_once() {
 #[tokio::test]
 async fn a_stream() {
     client(Reply::stream(&["Hello", " from", " a"]), "stream").await;
+}
+
+#[tokio::test]
+async fn approaches() {
+    client(answers(), "approaches").await;
 }
 
 #[tokio::test]

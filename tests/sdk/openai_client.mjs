@@ -43,6 +43,22 @@ const tests = {
     assert.deepEqual(words, ['Hello', ' from', ' a']);
   },
 
+  async approaches() {
+    for (const [approach, way] of [
+      ['bon', { model: 'bon&proxy-gpt-4' }],
+      ['moa', { optillm_approach: 'proxy', proxy_wrap: 'moa' }],
+      ['re2', { model: 're2-gpt-4' }],
+    ]) {
+      const { data, response } = await ask(way).withResponse();
+      assert.ok(response.headers.get('x-pointsman-approach').startsWith(`${approach}; calls=`));
+      assert.equal(data.choices[0].message.content, 'Hello from a');
+      let text = '';
+      for await (const chunk of await ask({ ...way, stream: true })) text += chunk.choices[0]?.delta.content ?? '';
+      assert.equal(text, 'Hello from a');
+    }
+    assert.equal((await thrown(() => ask({ model: 'z3-gpt-4' }))).code, 'approach_unavailable');
+  },
+
   async embeddings() {
     const answer = await client.embeddings.create({ model: 'text-embedding-3-small', input: 'Hello' });
     assert.deepEqual(answer.data[0].embedding, [1, 2]);

@@ -93,7 +93,7 @@ def bad_request_error():
 
 
 def approach_unavailable():
-    error = raises(openai.BadRequestError, lambda: ask(extra_body={"optillm_approach": "moa"}))
+    error = raises(openai.BadRequestError, lambda: ask(extra_body={"optillm_approach": "z3"}))
     assert error.code == "approach_unavailable"
 
 
@@ -145,6 +145,36 @@ def cut_streams():
 
     for name, (content, length) in json.loads(os.environ["RECORDED"]).items():
         asyncio.run(see_all(name, content, length))
+
+
+def approaches():
+    ways = {
+        "bon": {"model": "bon&proxy-gpt-4"},
+        "moa": {"extra_body": {"optillm_approach": "proxy", "proxy_wrap": "moa"}},
+        "re2": {"extra_body": {"optillm_approach": "re2"}},
+        "re2&cot_reflection": {"model": "re2&cot_reflection-gpt-4"},
+    }
+    for approach, way in ways.items():
+        asked = {"model": "gpt-4", "messages": MESSAGES, **way}
+        raw = client.chat.completions.with_raw_response.create(**asked)
+        assert raw.headers["x-pointsman-approach"].startswith(approach + "; calls="), dict(raw.headers)
+        answer = raw.parse()
+        assert answer.choices[0].message.content == "Hello from a", answer
+        assert answer.id.startswith("chatcmpl-pm-") and answer.usage.total_tokens > 1, answer
+        pieces = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+        text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+        assert text == "Hello from a", (approach, text)
+        assert pieces[-1].usage.total_tokens >= 1, pieces[-1]
+    two = client.chat.completions.create(model="re2|bon-gpt-4", messages=MESSAGES)
+    assert [choice.index for choice in two.choices] == [0, 1], two
+    five = client.chat.completions.create(model="bon-gpt-4", messages=MESSAGES, extra_body={"best_of_n": 5})
+    assert five.choices[0].message.content == "Hello from a"
+    try:
+        client.chat.completions.create(model="bon-gpt-4", messages=MESSAGES, extra_body={"best_of_n": "many"})
+    except openai.BadRequestError as error:
+        assert error.code == "invalid_option", error
+    else:
+        raise AssertionError("an option of the wrong kind was accepted")
 
 
 def extra_body():

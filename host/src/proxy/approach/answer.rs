@@ -310,7 +310,9 @@ impl Running {
         let figures = self.told.figures(&self.shared, &finished);
         match finished.answers {
             Ok(answers) => {
-                let usage = Some(Value::Object(self.shared.kept.usage())).filter(|_| self.told.include_usage);
+                // Where no provider has told any, there is nothing to tell.
+                let usage = self.shared.kept.usage();
+                let usage = (self.told.include_usage && !usage.is_empty()).then_some(Value::Object(usage));
                 self.outbox.end(self.told.model(&answers), usage, Some(&figures));
             }
             Err((name, end)) => {
