@@ -90,6 +90,10 @@ Try, in another terminal:
 
   curl -si {base}/v1/chat/completions -d '{{"model": "demo", "messages": []}}' | grep -i x-pointsman
 
+  curl -si {base}/v1/chat/completions -d '{{"model": "moa-demo", "messages": [{{"role": "user", "content": "Hello"}}]}}' | grep -i x-pointsman-approach
+
+  curl -s {base}/v1/chat/completions -d '{{"model": "bon&proxy-demo", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
   curl -s {base}/v1/models
 
   curl -s {base}/health
@@ -190,14 +194,17 @@ async fn chat(State(mock): State<Arc<Mock>>, request: Request) -> Response {
     }
     let model = body["model"].as_str().unwrap_or("demo").to_owned();
     let text = format!("Hello from {}, this is my request number {number}.", mock.name);
-    if body["stream"] == true { streamed(&model, &text) } else { whole(&model, &text) }
+    let n = body["n"].as_u64().unwrap_or(1).clamp(1, 128);
+    if body["stream"] == true { streamed(&model, &text) } else { whole(&model, &text, n) }
 }
 
-fn whole(model: &str, text: &str) -> Response {
-    let words = text.split_whitespace().count();
+fn whole(model: &str, text: &str, n: u64) -> Response {
+    let words = text.split_whitespace().count() as u64 * n;
+    let choice =
+        |index| json!({"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"});
     Json(json!({
         "id": "chatcmpl-demo", "object": "chat.completion", "created": 0, "model": model,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "choices": (0..n).map(choice).collect::<Vec<_>>(),
         "usage": {"prompt_tokens": 1, "completion_tokens": words, "total_tokens": words + 1},
     }))
     .into_response()

@@ -34,6 +34,16 @@ async fn names_of_the_configuration_are_in_the_list() {
 }
 
 #[tokio::test]
+async fn approaches_stand_before_models_where_the_configuration_wants_it() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    a.list_models_by(Reply::models(&["gpt-4"]));
+    let lists = json!({"approach": {"list": true, "allow": ["bon", "moa"]}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(lists).start().await;
+    assert_eq!(ids(&proxy.get("/v1/models").await.json()), ["bon-gpt-4", "gpt-4", "moa-gpt-4"]);
+    assert_eq!(proxy.get("/v1/models/moa-gpt-4").await.json()["id"], "moa-gpt-4");
+}
+
+#[tokio::test]
 async fn providers_that_are_out_are_left_out() {
     let (a, b) = (Mock::start("a", Reply::status(401)).await, Mock::start("b", Reply::chat("b")).await);
     a.list_models_by(Reply::models(&["only-a"]));

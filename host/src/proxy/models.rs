@@ -127,12 +127,27 @@ impl Catalogue {
                 models.push(Model::named(name, owner.map_or("", String::as_str)));
             }
         }
+        if generation.approaches.settings.list {
+            let combined = with_approaches(generation, &models);
+            models.extend(combined.into_iter().filter(|model| !seen.contains(&model.id)));
+        }
         let texts: Vec<&str> = models.iter().map(|model| model.text.as_str()).collect();
         let text = format!("{{\"object\":\"list\",\"data\":[{}]}}", texts.join(",")).into();
         let union = Arc::new(Union { generation: generation.number, of, models, text });
         self.union.store(Some(Arc::clone(&union)));
         union
     }
+}
+
+/// Each model behind each approach that clients may use, such as `bon-gpt-4o`.
+fn with_approaches(generation: &Generation, models: &[Model]) -> Vec<Model> {
+    let combined = |model: &Model| {
+        let said: Value = serde_json::from_str(&model.text).unwrap_or_default();
+        let owner = said["owned_by"].as_str().unwrap_or_default();
+        let named = |name| Model::named(&format!("{name}-{}", model.id), owner);
+        generation.approaches.menu.available().map(named).collect::<Vec<_>>()
+    };
+    models.iter().flat_map(combined).collect()
 }
 
 /// The model named by `models/{id}`.
