@@ -3,14 +3,19 @@
 //!
 //! `examine` reads a file without running it; `battery` tries the claims of the contract; `fixtures` plays decisions
 //! that its author has written down; `rehearse` plays runs to an approach; `replay` asks it again what has been
-//! recorded; `simulate` gives it a day of traffic.
+//! recorded; `simulate` gives it a day of traffic; `cost` counts what one request costs.
 
+mod asked;
 mod battery;
+mod columns;
+pub mod cost;
 mod examine;
 mod fixtures;
 mod rehearse;
 mod replay;
 pub mod simulate;
+
+use columns::columns;
 
 pub use battery::{Claim, Inspection, Subject, Timing, inspect, run as try_out};
 pub use examine::{Class, Examined, Import, examine};

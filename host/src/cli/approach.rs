@@ -1,5 +1,6 @@
 //! `pointsman approach`: the commands for authors of approaches, and for operators who want to know which there are.
 
+mod cost;
 mod examine;
 mod list;
 mod test;
@@ -19,6 +20,8 @@ pub(super) enum Command {
     Inspect(examine::Target),
     /// Test whether an approach keeps the contract whatever the model says, and whether it answers as fixtures expect.
     Test(test::Test),
+    /// Say what approaches cost as a multiple of the plain request: answers, waiting, tokens, money.
+    Cost(cost::Cost),
 }
 
 /// Runs one of the commands.
@@ -28,5 +31,6 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Check(target) => examine::run_check(target),
         Command::Inspect(target) => examine::run_inspect(target),
         Command::Test(test) => test::run(test),
+        Command::Cost(cost) => cost::run(cost),
     }
 }
