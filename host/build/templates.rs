@@ -1,15 +1,41 @@
-//! Writes the table of what `pointsman strategy new` puts into a project: the templates, the contract, and the SDK, which
-//! is not published and so goes along as sources. Apart from the build of the components, which needs none of this.
+//! Writes the table of what `pointsman strategy new` and `pointsman approach new` put into a project: the templates, the
+//! contract, and the SDK, which is not published and so goes along as sources. Apart from the build of the components,
+//! which needs none of this.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const LANGUAGES: [&str; 5] = ["cargo-component", "common", "js", "python", "rust"];
+/// Projects of one kind.
+struct Kind {
+    /// What the names in the table begin with.
+    prefix: &'static str,
+    /// The folder of the templates below `host/templates`.
+    templates: &'static str,
+    languages: &'static [&'static str],
+    /// The crate that a project in Rust stands on; what it needs from this repository follows it.
+    sdk: &'static str,
+    /// The file of the contract below `wit`.
+    contract: &'static str,
+}
 
-/// The crate that a strategy in Rust stands on; what it needs from this repository follows it.
-const SDK: &str = "guest-sdk";
+const KINDS: [Kind; 2] = [
+    Kind {
+        prefix: "",
+        templates: ".",
+        languages: &["cargo-component", "common", "js", "python", "rust"],
+        sdk: "guest-sdk",
+        contract: "strategy.wit",
+    },
+    Kind {
+        prefix: "approach-",
+        templates: "approach",
+        languages: &["common", "js", "python", "rust"],
+        sdk: "approach-sdk",
+        contract: "approach/approach.wit",
+    },
+];
 
 /// Path in the project, and the file to embed.
 type Files = BTreeMap<String, PathBuf>;
@@ -17,30 +43,37 @@ type Files = BTreeMap<String, PathBuf>;
 /// Writes `templates.rs` into `out`.
 pub fn write(root: &Path, out: &Path) -> Result<(), String> {
     let mut table = String::new();
-    for language in LANGUAGES {
-        let folder = root.join("host/templates").join(language);
-        println!("cargo::rerun-if-changed={}", folder.display());
-        let mut files = Files::new();
-        collect(&folder, "", &mut files)?;
-        let renamed = files.into_iter().map(|(name, file)| (as_in_project(&name), file)).collect();
-        constant(&mut table, language, &renamed);
+    for kind in &KINDS {
+        let Kind { prefix, templates, languages, sdk, contract } = kind;
+        for language in *languages {
+            let folder = root.join("host/templates").join(templates).join(language);
+            println!("cargo::rerun-if-changed={}", folder.display());
+            let mut files = Files::new();
+            collect(&folder, "", &mut files)?;
+            let renamed = files.into_iter().map(|(name, file)| (as_in_project(&name), file)).collect();
+            constant(&mut table, &format!("{prefix}{language}"), &renamed);
+        }
+        let contract = root.join("wit").join(contract);
+        let mut vendored = Files::new();
+        vendored.insert("LICENSE".to_owned(), root.join("LICENSE"));
+        vendor(root, sdk, &contract, out, &mut vendored)?;
+        constant(&mut table, &format!("{prefix}sdk"), &vendored);
+        let name = identifier(&format!("{prefix}contract"));
+        let _ = writeln!(table, "pub static {name}: &str = include_str!({:?});", contract.display().to_string());
     }
-    let mut vendored = Files::new();
-    vendored.insert("LICENSE".to_owned(), root.join("LICENSE"));
-    vendor(root, SDK, out, &mut vendored)?;
-    constant(&mut table, "sdk", &vendored);
-    let contract = root.join("wit/strategy.wit");
-    let _ = writeln!(table, "static CONTRACT: &str = include_str!({:?});", contract.display().to_string());
     fs::write(out.join("templates.rs"), table).map_err(|error| format!("cannot write the templates: {error}"))
 }
 
 fn constant(table: &mut String, name: &str, files: &Files) {
-    let name = name.to_uppercase().replace('-', "_");
-    let _ = writeln!(table, "static {name}: &[(&str, &str)] = &[");
+    let _ = writeln!(table, "pub static {}: &[(&str, &str)] = &[", identifier(name));
     for (name, file) in files {
         let _ = writeln!(table, "    ({name:?}, include_str!({:?})),", file.display().to_string());
     }
     let _ = writeln!(table, "];");
+}
+
+fn identifier(name: &str) -> String {
+    name.to_uppercase().replace('-', "_")
 }
 
 /// The name of a file in a project. Files that tools would take for their own in this repository have another name
@@ -73,7 +106,7 @@ fn collect(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), String>
 
 /// Takes along the crate in `folder`, and the crates of this repository that it depends on, side by side: sources,
 /// contract, and a manifest that stands without the workspace's.
-fn vendor(root: &Path, folder: &str, out: &Path, files: &mut Files) -> Result<(), String> {
+fn vendor(root: &Path, folder: &str, contract: &Path, out: &Path, files: &mut Files) -> Result<(), String> {
     let source = root.join(folder);
     let name = base_name(folder).to_owned();
     let manifest_name = format!("{name}/Cargo.toml");
@@ -85,14 +118,15 @@ fn vendor(root: &Path, folder: &str, out: &Path, files: &mut Files) -> Result<()
     }
     collect(&source.join("src"), &format!("{name}/src/"), files)?;
     if source.join("wit").is_dir() {
-        files.insert(format!("{name}/wit/strategy.wit"), root.join("wit/strategy.wit"));
+        let file = contract.file_name().unwrap_or_default().to_string_lossy();
+        files.insert(format!("{name}/wit/{file}"), contract.to_owned());
     }
     let (manifest, needs) = stand_alone(&read(&source.join("Cargo.toml"))?, &read(&root.join("Cargo.toml"))?)
         .map_err(|problem| format!("{folder}/Cargo.toml: {problem}"))?;
     let written = out.join(format!("{name}.Cargo.toml"));
     fs::write(&written, manifest).map_err(|error| format!("cannot write {}: {error}", written.display()))?;
     files.insert(manifest_name, written);
-    needs.iter().try_for_each(|need| vendor(root, need, out, files))
+    needs.iter().try_for_each(|need| vendor(root, need, contract, out, files))
 }
 
 /// A member's manifest with what it inherits from the `workspace` written out, without what only its tests need; and the

@@ -7,6 +7,7 @@
 mod approach;
 mod import;
 mod probe;
+mod project;
 mod report;
 mod signals;
 mod simulate;
@@ -59,7 +60,7 @@ enum Command {
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
-    /// List, examine and test approaches: list, check, inspect, test, cost.
+    /// Write, examine and test approaches: list, new, check, inspect, test, cost.
     #[command(subcommand)]
     Approach(approach::Command),
     /// Compile a component; the proxy itself starts this as a process of its own.

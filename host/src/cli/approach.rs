@@ -3,6 +3,7 @@
 mod cost;
 mod examine;
 mod list;
+mod new;
 mod test;
 
 use std::process::ExitCode;
@@ -14,6 +15,8 @@ use clap::Subcommand;
 pub(super) enum Command {
     /// List the approaches: name, description and options of each.
     List(list::List),
+    /// Create a project for an approach: a folder with a working algorithm, its tests and a README.
+    New(new::New),
     /// Check whether a proxy would accept a file: its imports, whether it fits the contract, and whether it accepts options.
     Check(examine::Target),
     /// Describe an approach: what it says of itself, its options, and the time that it takes to compile.
@@ -28,6 +31,7 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> ExitCode {
     match command {
         Command::List(list) => list::run(list),
+        Command::New(new) => new::run(new),
         Command::Check(target) => examine::run_check(target),
         Command::Inspect(target) => examine::run_inspect(target),
         Command::Test(test) => test::run(test),

@@ -46,7 +46,8 @@ impl GuestKind {
         [GuestKind::Strategy, GuestKind::Approach].into_iter().find(has)
     }
 
-    fn one(self) -> &'static str {
+    /// `a strategy` or `an approach`.
+    pub fn one(self) -> &'static str {
         match self {
             GuestKind::Strategy => "a strategy",
             GuestKind::Approach => "an approach",

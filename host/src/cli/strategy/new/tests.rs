@@ -1,7 +1,11 @@
-//! Tests of the files of a project, and of failures to write them.
+//! Tests of the files of a project.
+
+use std::fs;
+
+use tempfile::TempDir;
 
 use super::*;
-use tempfile::TempDir;
+use crate::cli::project::{NAME, STEM};
 
 fn names() -> [(Language, &'static str); 4] {
     [
@@ -13,7 +17,7 @@ fn names() -> [(Language, &'static str); 4] {
 }
 
 fn name() -> Name {
-    Name::parse("eu-first").expect("a name")
+    Name::parse(GuestKind::Strategy, "eu-first").expect("a name")
 }
 
 /// The files of a folder, below it.
@@ -50,35 +54,4 @@ fn the_sdk_stands_without_the_workspace() {
     for (path, text) in manifests {
         assert!(!text.contains("workspace"), "{path}:\n{text}");
     }
-}
-
-#[test]
-fn a_folder_that_holds_something_is_left_alone() {
-    let folder = TempDir::new().expect("a temporary folder");
-    fs::write(folder.path().join("mine"), "mine").expect("writable");
-    let error = create(folder.path(), &project(Language::Js, &name())).expect_err("it is not empty").to_string();
-    assert!(error.contains("is not empty"), "{error}");
-    assert_eq!(files(folder.path()), [folder.path().join("mine")]);
-    let error = create(&folder.path().join("mine"), &[]).expect_err("a file").to_string();
-    assert!(error.contains("is not a folder"), "{error}");
-}
-
-#[test]
-fn nothing_stays_of_a_project_that_cannot_be_finished() {
-    let outside = TempDir::new().expect("a temporary folder");
-    let text = || "text".to_owned();
-    // A file in the place where the next one needs a folder.
-    let files_of = [("a".to_owned(), text()), ("b/c".to_owned(), text()), ("a/d".to_owned(), text())];
-    let fresh = outside.path().join("fresh");
-    create(&fresh, &files_of).expect_err("`a` is a file");
-    assert!(!fresh.exists());
-    fs::create_dir(&fresh).expect("writable");
-    create(&fresh, &files_of).expect_err("`a` is a file");
-    assert_eq!(fs::read_dir(&fresh).expect("it was there before").count(), 0);
-}
-
-#[test]
-fn a_path_is_quoted_where_a_shell_would_misread_it() {
-    assert_eq!(quoted("./eu-first"), "./eu-first");
-    assert_eq!(quoted("my strategies/it's"), r"'my strategies/it'\''s'");
 }
