@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod advice;
-mod approaches;
 mod assemble;
 mod contents;
 mod doors;

@@ -26,7 +26,10 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("observe", &["routing", "provider", "metrics", "telemetry"]),
     ("listener", &["certificates"]),
     ("proxy", &["routing", "approach", "provider", "observe", "listener", "queue", "metrics", "patience", "telemetry"]),
-    ("workbench", &["routing", "wasm", "strategy", "approach", "provider", "proxy", "queue", "metrics", "html"]),
+    (
+        "workbench",
+        &["routing", "wasm", "strategy", "approach", "provider", "proxy", "listener", "queue", "metrics", "html"],
+    ),
     ("admin", &["routing", "provider", "proxy", "listener", "metrics", "telemetry", "html"]),
     (
         "app",

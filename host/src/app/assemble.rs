@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use super::advice;
-use super::approaches::approaches;
 use super::contents::Contents;
 use super::load::{self, strategy_problem};
 use crate::config::{Config, LoadError, StrategyChoice};
 use crate::metrics::Metrics;
 use crate::provider::client::Drafts;
 use crate::provider::{Fleet, facts};
-use crate::proxy::approach::Approaches;
+use crate::proxy::approach::{self, Approaches};
 use crate::routing::{Route, RouteFacts, Routes, Strategy};
 use crate::strategy::{Recording, Shadowed, Shadows, Succession};
 
@@ -55,7 +54,7 @@ pub struct Assembly {
 /// [`LoadError`] in the form of the configuration's own problems, where it is at fault.
 pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<Assembly> {
     let live = strategies(&config, before.map(|before| before.live).unwrap_or_default())?;
-    let approaches = approaches(&config, before.map(|before| before.approaches))?;
+    let approaches = approach::load(&config, before.map(|before| before.approaches))?;
     let tls = load::load_tls(&config)?;
     let drafts = Fleet::drafts(&config, before.map(|before| before.fleet))?;
     let contents = Contents::of(&config.names);

@@ -14,7 +14,7 @@
 //! | [`completion`], [`events`], [`kept`] | what comes back, and what was spent |
 //! | [`answer`], [`outbox`] | what the client gets |
 
-pub(super) mod answer;
+pub(crate) mod answer;
 mod body;
 mod completion;
 mod conversation;
@@ -22,6 +22,7 @@ mod course;
 mod events;
 mod inner;
 mod kept;
+mod load;
 mod object;
 mod outbox;
 pub(super) mod plan;
@@ -41,6 +42,7 @@ use kept::{Kept, Limits};
 use outbox::Outbox;
 
 pub use answer::Running;
+pub use load::load;
 pub use plan::Agenda;
 pub use refusal::Refusal;
 

@@ -1,7 +1,9 @@
 //! Simulates one provider: its delays, its refusals and its cache.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, stream};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use memchr::memmem;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
@@ -57,6 +60,8 @@ pub struct Actor {
     slots: Option<Arc<Semaphore>>,
     dice: Dice,
     state: Mutex<Memory>,
+    /// The number of answers that it has given.
+    said: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -74,7 +79,7 @@ impl Actor {
         let began = Instant::now();
         let state = Memory { allowance: f64::INFINITY, at: began, remembered: VecDeque::new() };
         let slots = behaviour.slots.map(|slots| Arc::new(Semaphore::new(slots as usize)));
-        Self { behaviour, began, slots, dice, state: Mutex::new(state) }
+        Self { behaviour, began, slots, dice, state: Mutex::new(state), said: AtomicU64::new(0) }
     }
 
     /// The event that changes its behaviour now, if any.
@@ -147,6 +152,14 @@ impl Player for Actor {
         let rest = f64::from(drawn.output_tokens) / self.behaviour.tokens_per_second * slow;
         let [first, rest] = [first, rest].map(|seconds| Duration::from_secs_f64(seconds.min(1e7)));
         let slots = self.slots.clone();
+        // Approaches ask for several choices, and not for a stream where their client reads one.
+        let streaming = drawn.streaming && memmem::find(&call.body, b"\"stream\":true").is_some();
+        // Each with a text of its own, as approaches take equal answers for one.
+        let count = wanted(&call.body);
+        let from = self.said.fetch_add(count, Relaxed);
+        let choices = from..from + count;
+        let tells_usage = memmem::find(&call.body, b"include_usage").is_some();
+        let call_tokens = u32::try_from(call.body.len() / 4).unwrap_or(u32::MAX);
         async move {
             let slot = match slots {
                 // The semaphore is never closed.
@@ -154,9 +167,14 @@ impl Player for Actor {
                 None => None,
             };
             let mut headers = HeaderMap::new();
-            let content_type = if drawn.streaming { "text/event-stream" } else { "application/json" };
+            let content_type = if streaming { "text/event-stream" } else { "application/json" };
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-            let body = if drawn.streaming { streamed(first, rest, slot) } else { whole(first + rest, slot) };
+            let tokens = (call_tokens, drawn.output_tokens);
+            let body = if streaming {
+                streamed(first, rest, slot, tells_usage.then_some(tokens))
+            } else {
+                whole(first + rest, slot, choices, tokens)
+            };
             Ok(Answer { status: StatusCode::OK, headers, ends_with_connection: false, body: AnswerBody::played(body) })
         }
         .boxed()
@@ -178,21 +196,40 @@ fn after(takes: Duration, status: StatusCode, headers: HeaderMap) -> BoxFuture<'
     .boxed()
 }
 
-fn whole(after: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
+/// The number of choices that a request wants.
+fn wanted(body: &[u8]) -> u64 {
+    let Some(at) = memmem::find(body, b"\"n\":") else { return 1 };
+    let digits = body[at + 4..].iter().take_while(|byte| byte.is_ascii_digit()).take(3);
+    digits.fold(0, |n, digit| n * 10 + u64::from(digit - b'0')).clamp(1, 128)
+}
+
+fn whole(after: Duration, slot: Option<OwnedSemaphorePermit>, choices: Range<u64>, tokens: (u32, u32)) -> Pieces {
     Box::pin(stream::once(async move {
         sleep(after).await;
         drop(slot);
-        Ok(Bytes::from_static(b"{\"choices\":[{}]}"))
+        let (prompt, completion) = (tokens.0, u64::from(tokens.1) * (choices.end - choices.start));
+        let choice = |number| {
+            format!(r#"{{"message":{{"role":"assistant","content":"answer {number}"}},"finish_reason":"stop"}}"#)
+        };
+        let choices: Vec<String> = choices.map(choice).collect();
+        let usage = format!(r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion}}}"#);
+        Ok(format!(r#"{{"choices":[{}],"usage":{usage}}}"#, choices.join(",")).into())
     }))
 }
 
-/// A stream with its first event and its end.
-fn streamed(first: Duration, rest: Duration, slot: Option<OwnedSemaphorePermit>) -> Pieces {
-    let pieces =
-        [(first, &b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"[..]), (rest, b"data: [DONE]\n\n")];
+/// A stream with its first event and its end, before which its usage stands if that was asked for.
+fn streamed(first: Duration, rest: Duration, slot: Option<OwnedSemaphorePermit>, usage: Option<(u32, u32)>) -> Pieces {
+    let usage = usage.map(|(prompt, completion)| {
+        let usage = format!(r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion}}}"#);
+        format!("data: {{\"choices\":[],\"usage\":{usage}}}\n\n")
+    });
+    let pieces = [
+        (first, Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n")),
+        (rest, format!("{}data: [DONE]\n\n", usage.unwrap_or_default()).into()),
+    ];
     Box::pin(stream::unfold((pieces.into_iter(), slot), |(mut pieces, slot)| async move {
         let (after, piece) = pieces.next()?;
         sleep(after).await;
-        Some((Ok(Bytes::from_static(piece)), (pieces, slot)))
+        Some((Ok(piece), (pieces, slot)))
     }))
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
+use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -17,18 +18,20 @@ use super::scenario::{MAX_REQUESTS, Scenario, ScenarioError, Script, Traffic};
 use super::tally::{Known, Report, Sample, micros, report};
 use super::watched::Watched;
 use crate::config::{Config, Env};
+use crate::listener::Closer;
 use crate::metrics::Metrics;
 use crate::provider::client::{Clients, Player, SetupError};
 use crate::provider::{Fleet, Provider, checks, facts};
 use crate::proxy::Proxy;
+use crate::proxy::approach::{self, Agenda, Approaches};
 use crate::proxy::attempt::{Answered, Content};
-use crate::proxy::dispatch::Clock;
+use crate::proxy::dispatch::{Clock, Job};
 use crate::proxy::endpoint::{Endpoint, LABELS};
 use crate::proxy::entropy::Entropy;
 use crate::proxy::generation::Generation;
 use crate::proxy::intake::budget::Budget;
 use crate::proxy::models;
-use crate::proxy::request::{Menu, RequestBody};
+use crate::proxy::request::{Approach, RequestBody};
 use crate::proxy::respond::ProxyError;
 use crate::proxy::serve::Arrived;
 use crate::proxy::telling::Telling;
@@ -89,16 +92,24 @@ pub fn simulate(
         let loaded = loaded.map_err(|error| SimulationError::Strategy { name: choice.name.clone(), error })?;
         deciding.push(Arc::new(Watched::new(loaded, own.is_none())));
     }
+    let approaches = approach::load(&config, None).map_err(ScenarioError::Invalid)?;
+    let asked = serde_json::json!({"model": scenario.script.traffic.model}).to_string();
+    if let Ok(asked) = RequestBody::json(asked.into(), None, &approaches.menu)
+        && let Some(Approach::Run(expression)) = asked.approach()
+    {
+        // Now, as the virtual clock would not wait for it. One that does not load fails each request.
+        expression.names().for_each(|name| drop(approaches.registry.load(name)));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // Outside the runtime the clock is the real one.
     let began = Instant::now();
-    let report = runtime.block_on(drive(&scenario.script, &config, deciding, strategy, requests))?;
+    let report = runtime.block_on(drive(&scenario.script, (&config, &approaches), deciding, strategy, requests))?;
     Ok(Report { took: began.elapsed(), ..report })
 }
 
 /// The state that all requests share.
 struct World {
-    proxy: Proxy,
+    proxy: Arc<Proxy>,
     generation: Arc<Generation>,
     metrics: Arc<Metrics>,
     requests: TaskTracker,
@@ -110,7 +121,7 @@ struct World {
 
 async fn drive(
     script: &Script,
-    config: &Config,
+    (config, approaches): (&Config, &Arc<Approaches>),
     deciding: Vec<Arc<Watched>>,
     strategy: &str,
     requests: Option<u64>,
@@ -130,10 +141,10 @@ async fn drive(
     checks::start(&fleet, &checks, &stop, script.seed as u32);
     let (requests_in_flight, draining) = (TaskTracker::new(), CancellationToken::new());
     let (queue, budget) = (Queue::new(&config.queue), Budget::new(usize::MAX));
-    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, Arc::default()), false);
+    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, Arc::clone(approaches)), false);
     let proxy = Proxy::new(generation, queue, Arc::clone(&metrics), TaskTracker::new(), draining, budget);
     let clock = Clock::Simulated { began, epoch_ms: EPOCH_MS };
-    let proxy = proxy.simulated(Entropy::seeded(script.seed), clock);
+    let proxy = Arc::new(proxy.simulated(Entropy::seeded(script.seed), clock));
     let world = Arc::new(World {
         generation: proxy.generation(),
         proxy,
@@ -256,7 +267,14 @@ impl World {
         let text = format!(
             r#"{{"model":{model},"stream":{streaming},"messages":[{{"role":"user","content":"{conversation} {words}"}}]}}"#
         );
-        RequestBody::json(text.into(), None, &Menu::default()).ok()
+        let menu = &self.generation.approaches.menu;
+        let body = RequestBody::json(text.clone().into(), None, menu).ok()?;
+        if !body.streaming() || !matches!(body.approach(), Some(Approach::Run(_))) {
+            return Some(body);
+        }
+        // What a stream of approaches has cost shows in its usage alone.
+        let text = text.replacen("{", r#"{"stream_options":{"include_usage":true},"#, 1);
+        RequestBody::json(text.into(), None, menu).ok()
     }
 
     async fn request(self: Arc<Self>, asked: Asked) {
@@ -295,12 +313,15 @@ impl World {
         }
         let (method, at) = (Method::POST, arrived);
         let arrived = Arrived { method, endpoint, query: None, headers, body, reserved: None, at };
-        let order = match self.proxy.admit(generation, arrived, story).await {
+        let mut order = match self.proxy.admit(generation, arrived, story).await {
             Ok(order) => order,
             Err(error @ ProxyError::QueueTimeout(_)) => return failed(error, at.elapsed()),
             Err(error) => return failed(error, Duration::ZERO),
         };
         let queue = order.admitted - at;
+        if let Some(run) = order.run.take() {
+            return self.by_approach(order, *run, story, queue).await;
+        }
         let Answered { status, content, outcome, .. } = match self.proxy.dispatch(generation, &order, story).await {
             Ok(answered) => answered,
             Err(error) => return failed(error, queue),
@@ -331,5 +352,43 @@ impl World {
             (input * asked.input_tokens + output * f64::from(asked.drawn.output_tokens)) / 1e6
         });
         Ended { status: status.as_u16(), provider: u16::try_from(index).ok(), first, queue, cost }
+    }
+
+    /// Follows a request that approaches answer. It costs what the provider of its answer asks for all the tokens that it took.
+    async fn by_approach(&self, job: Job, agenda: Agenda, story: &mut Telling, queue: Duration) -> Ended {
+        let token = self.requests.token();
+        let next = Telling::new(String::new(), Method::POST, String::new(), Arc::clone(&self.metrics), token);
+        let told = std::mem::replace(story, next);
+        let route = Arc::clone(&job.among.0);
+        let (proxy, generation) = (Arc::clone(&self.proxy), Arc::clone(&self.generation));
+        let answered = approach::answer::answer(proxy, generation, (job, agenda), told, Closer::default(), false).await;
+        let (head, mut body) = answered.into_parts();
+        let mut first = None;
+        let mut text = Vec::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            first.get_or_insert_with(Instant::now);
+            if let Ok(data) = frame.into_data() {
+                text.extend_from_slice(&data);
+            }
+        }
+        let first = first.unwrap_or_else(Instant::now);
+        let status = head.status.as_u16();
+        let named = head.headers.get("x-pointsman-provider").and_then(|name| name.to_str().ok());
+        let target = route.targets().iter().find(|target| {
+            let provider = self.generation.fleet.provider(target.provider);
+            named.is_none_or(|name| provider.config.name == name)
+        });
+        let Some(target) = target.filter(|_| head.status.is_success()) else {
+            return Ended { status, provider: None, first, queue, cost: 0.0 };
+        };
+        // The whole answer, or the event of a stream that has the usage.
+        let text = String::from_utf8_lossy(&text);
+        let last = text.lines().rev().find(|line| line.contains("\"usage\"")).unwrap_or_default();
+        let usage = serde_json::from_str::<serde_json::Value>(last.trim_start_matches("data: ")).unwrap_or_default();
+        let tokens = |key: &str| usage["usage"][key].as_f64().unwrap_or(0.0);
+        let cost = target.price.map_or(0.0, |(input, output)| {
+            (input * tokens("prompt_tokens") + output * tokens("completion_tokens")) / 1e6
+        });
+        Ended { status, provider: u16::try_from(target.provider).ok(), first, queue, cost }
     }
 }

@@ -47,6 +47,21 @@ fn the_same_scenario_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
+fn an_approach_multiplies_time_and_cost_by_what_it_asks() {
+    let of = |model: &str| {
+        let mut scenario = load(&shipped("approach.yaml"));
+        (scenario.script.duration, scenario.script.traffic.streaming) = (120.0, 0.0);
+        scenario.script.traffic.model = model.to_owned();
+        played(&scenario, "least_busy")
+    };
+    let (plain, moa) = (of("small"), of("moa-small"));
+    assert_eq!((plain.requests, moa.answered), (moa.requests, moa.requests));
+    // Three candidates in one question, a critique and a synthesis, one after the other.
+    assert!((2.5..3.5).contains(&(moa.latency_ms.p50 / plain.latency_ms.p50)), "{:?}", moa.latency_ms);
+    assert!((3.5..5.5).contains(&(moa.cost / plain.cost)), "{:?} {:?}", moa.cost, plain.cost);
+}
+
+#[test]
 fn shares_follow_the_strategy_and_nothing_is_lost() {
     let scenario = written(TWO).expect("valid");
     let report = played(&scenario, "weighted");

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Approaches;
 use crate::approach::Unavailable;
 use crate::config::{Config, LoadError};
-use crate::proxy::approach::Approaches;
 use crate::proxy::request::Approach;
 use crate::proxy::respond::chain;
 
@@ -14,7 +14,7 @@ use crate::proxy::respond::chain;
 /// # Errors
 ///
 /// [`LoadError`], in the form of the configuration's own problems.
-pub fn approaches(config: &Config, before: Option<&Approaches>) -> Result<Arc<Approaches>, LoadError> {
+pub fn load(config: &Config, before: Option<&Approaches>) -> Result<Arc<Approaches>, LoadError> {
     let mut approaches = Approaches::new(config, before);
     let settings = Arc::clone(&approaches.settings);
     let mut problems: Option<LoadError> = None;
