@@ -1,21 +1,15 @@
-//! `pointsman approach list`, `check`, `inspect` and `test`, as an author starts them.
+//! `pointsman approach list`, `check`, `inspect`, `test` and `run`, as an author starts them.
 
 use std::path::{Path, PathBuf};
 
-use harness::{Process, build_component, workspace};
+use harness::{Mock, Process, Reply, build_component, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::cache::with_cache;
-use super::{NAME, run};
-
-/// Compiled once for the tests of this file; what is in the binary is compiled for each process otherwise.
-fn cache() -> PathBuf {
-    harness::target().join("process-cache")
-}
+use super::{NAME, config_for, folder_with, run, write};
 
 fn approach(arguments: &[&str]) -> (Option<i32>, String, String) {
-    run(with_cache(Process::command(&[&["approach"], arguments].concat()), &cache()))
+    run(Process::command(&[&["approach"], arguments].concat()))
 }
 
 fn report(arguments: &[&str]) -> (Option<i32>, Value) {
@@ -220,4 +214,43 @@ fn a_fixture_that_does_not_hold_says_what_came_instead() {
     let holds: Vec<_> = report["fixtures"].as_array().expect("a list").iter().map(|played| &played["holds"]).collect();
     assert_eq!((code, holds), (Some(1), vec![&true.into(), &false.into(), &false.into()]), "{report}");
     assert_eq!(report["fixtures"][0]["questions"], 1);
+}
+
+#[tokio::test]
+async fn run_asks_through_the_proxy_of_a_configuration_and_says_what_it_took() {
+    let a = Mock::start("a", Reply::chat("Four.")).await;
+    let locked = "server: {api_keys: [a-key-of-the-server], port: 1}\n";
+    let folder = folder_with(NAME, &a, locked);
+    let config = folder.path().join(NAME);
+    let ask = async |named: &str, more: &[&str]| {
+        let given = ["run", named, "What is 2+2?", "--model", "gpt-4", "--config", text(&config)];
+        let mut command = Process::command(&[&["approach"], &given[..], more].concat());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("it starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, stdout, stderr) = ask("re2", &[]).await;
+    assert_eq!((code, stdout.as_str()), (Some(0), "Four.\n"), "{stderr}");
+    assert!(stderr.starts_with("re2: 1 call, 1 choice, 0."), "{stderr}");
+    let asked = a.only_request().json();
+    assert_eq!(asked["model"], "gpt-4");
+    assert_eq!(asked["messages"][0]["content"], "What is 2+2?\n\nRead the question again: What is 2+2?");
+
+    // A file, with options; and a configuration that names others.
+    write(&config, &config_for(&a, &format!("{locked}approach: {{allow: [re2]}}\n")));
+    let (code, stdout, stderr) = ask(text(&asker()), &["--options", r#"{"do": "chat", "times": 2}"#]).await;
+    assert_eq!((code, stdout.as_str()), (Some(0), "Four.\n"), "{stderr}");
+    assert!(stderr.starts_with("asker: 2 calls, 2 choices, "), "{stderr}");
+    let (code, _, stderr) = ask(text(&asker()), &["--options", r#"{"do": "panic"}"#]).await;
+    assert!(code == Some(1) && stderr.starts_with("asker: 502 "), "{code:?}: {stderr}");
+    for (wrong, complaint) in
+        [("bon", "`approach.allow` leaves it out"), ("re2&", "is not an approach"), ("bom", "bom")]
+    {
+        let (code, _, stderr) = ask(wrong, &[]).await;
+        assert!(code == Some(2) && stderr.contains(complaint), "{wrong}: {code:?}: {stderr}");
+    }
+    a.follow(Reply::error(400, "no such model"));
+    let (code, stdout, stderr) = ask("re2", &[]).await;
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("400") && stderr.contains("no such model"), "{stderr}");
 }

@@ -4,6 +4,7 @@ mod cost;
 mod examine;
 mod list;
 mod new;
+mod run;
 mod test;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub(super) enum Command {
     Inspect(examine::Target),
     /// Test whether an approach keeps the contract whatever the model says, and whether it answers as fixtures expect.
     Test(test::Test),
+    /// Ask one question through the proxy of a configuration, and say what the answer took.
+    Run(run::Run),
     /// Say what approaches cost as a multiple of the plain request: answers, waiting, tokens, money.
     Cost(cost::Cost),
 }
@@ -35,6 +38,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Check(target) => examine::run_check(target),
         Command::Inspect(target) => examine::run_inspect(target),
         Command::Test(test) => test::run(test),
+        Command::Run(run) => run::run(run),
         Command::Cost(cost) => cost::run(cost),
     }
 }

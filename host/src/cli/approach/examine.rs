@@ -56,7 +56,12 @@ impl Target {
     }
 }
 
-fn read_options(given: &str) -> Result<Map<String, Value>, String> {
+/// Reads options, JSON or @FILE.
+///
+/// # Errors
+///
+/// When they are no JSON object.
+pub(super) fn read_options(given: &str) -> Result<Map<String, Value>, String> {
     let text = read_config(given).map_err(|error| format!("--options: {error}"))?;
     serde_json::from_str(&text).map_err(|error| format!("--options: {error}"))
 }

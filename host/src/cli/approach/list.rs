@@ -1,4 +1,4 @@
-//! `pointsman approach list`: the approaches that clients can choose.
+//! `pointsman approach list`: the approaches that there are.
 //!
 //! Exit codes: 0 all of them load, 1 some do not, 2 the arguments are wrong.
 
@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 
 use super::super::report::say_json;
 use super::super::{say, use_cache, wrong};
-use crate::approach::{Approach, Component, Entry, Registry, Unavailable};
+use crate::approach::{Approach, Registry, Unavailable};
+use crate::proxy::approach::Approaches;
 
 #[derive(Debug, Args)]
 pub struct List {
-    /// List those of this configuration of a proxy too: the files in the folder `approaches` beside it.
+    /// List those of this configuration of a proxy: its own, and the files in the folder `approaches` beside it, too.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print the list as JSON.
@@ -26,15 +27,14 @@ pub struct List {
 }
 
 pub fn run(list: &List) -> ExitCode {
-    let entries = match &list.config {
-        Some(file) if !file.is_file() => return wrong(&format!("approach list: there is no file {}", file.display())),
-        Some(file) => file.parent().map(Entry::found_in).unwrap_or_default(),
-        None => Vec::new(),
+    let config = match list.config.as_deref().map(|file| super::super::load(Some(file))).transpose() {
+        Ok(config) => config,
+        Err(problems) => return wrong(&problems),
     };
     use_cache();
-    let registry = Registry::new(entries.clone(), None);
-    let loaded: Vec<_> =
-        load(&registry).into_iter().map(|(name, loaded)| Listed::new(&entries, name, loaded)).collect();
+    let approaches = config.as_ref().map(|config| Approaches::new(config, None)).unwrap_or_default();
+    let loaded = load(&approaches.registry);
+    let loaded: Vec<_> = loaded.into_iter().map(|(name, loaded)| Listed::new(&approaches, name, loaded)).collect();
     let ok = loaded.iter().all(|listed| listed.loaded.is_ok());
     if list.json {
         say_json(&json!({"approaches": loaded.iter().map(Listed::json).collect::<Vec<_>>()}));
@@ -66,21 +66,24 @@ struct Listed<'a> {
     name: &'a str,
     /// Its file; `None` for one in the binary.
     file: Option<String>,
+    /// True when clients may choose it.
+    is_allowed: bool,
     loaded: Loaded,
 }
 
 impl<'a> Listed<'a> {
-    fn new(entries: &[Entry], name: &'a str, loaded: Loaded) -> Self {
-        let file = entries.iter().find(|entry| entry.name == name).and_then(|entry| match &entry.component {
-            Component::File(path) => Some(path.display().to_string()),
-            Component::BuiltIn(_) => None,
-        });
-        Self { name, file, loaded }
+    fn new(approaches: &Approaches, name: &'a str, loaded: Loaded) -> Self {
+        let settings = &approaches.settings;
+        let file = approaches.entry(name).path.clone().or_else(|| settings.found.get(name).cloned());
+        let allow = settings.allow.as_ref();
+        let is_allowed = allow.is_none_or(|allowed| allowed.iter().any(|(allowed, _)| allowed == name));
+        Self { name, file: file.map(|file| file.display().to_string()), is_allowed, loaded }
     }
 
     fn words(&self) -> String {
         let file = self.file.as_ref().map(|file| format!("  ({file})")).unwrap_or_default();
-        let mut text = format!("{}{file}", self.name);
+        let allowed = if self.is_allowed { "" } else { "  (`approach.allow` leaves it out)" };
+        let mut text = format!("{}{file}{allowed}", self.name);
         match &self.loaded {
             Ok(approach) => {
                 let info = approach.info();
@@ -99,7 +102,7 @@ impl<'a> Listed<'a> {
     }
 
     fn json(&self) -> Value {
-        let mut listed = json!({"name": self.name, "file": self.file});
+        let mut listed = json!({"name": self.name, "file": self.file, "allowed": self.is_allowed});
         match &self.loaded {
             Ok(approach) => {
                 let info = approach.info();
