@@ -13,6 +13,7 @@ mod signals;
 mod simulate;
 mod strategy;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App};
 use crate::config::{self, Config, environment};
 use crate::notify::Notifier;
-use crate::proxy::approach::Approaches;
+use crate::proxy::approach::{Approaches, load as load_approaches};
 use crate::proxy::request::Approach;
 use crate::{demo, telemetry};
 use signals::{Others, Signals};
@@ -198,11 +199,10 @@ fn run_check(file: &ConfigFile) -> ExitCode {
     use_cache();
     let strategies = app::strategies(&config, &[]);
     let advice = strategies.as_ref().map(|live| app::advice(&config, live)).unwrap_or_default();
-    let problems: Vec<_> = [strategies.err(), app::load_tls(&config).err(), app::check_descriptors(&config).err()]
-        .into_iter()
-        .flatten()
-        .map(|problem| problem.to_string())
-        .collect();
+    let approaches = load_approaches(&config, None);
+    let parts =
+        [strategies.err(), approaches.err(), app::load_tls(&config).err(), app::check_descriptors(&config).err()];
+    let problems: Vec<_> = parts.into_iter().flatten().map(|problem| problem.to_string()).collect();
     if !problems.is_empty() {
         return wrong(&problems.join("\n"));
     }
@@ -241,13 +241,22 @@ fn summary(config: &Config) -> String {
     let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     let plural = if names.len() == 1 { "" } else { "s" };
     format!(
-        "{}: valid\n  {} provider{plural}: {}\n{}  strategy: {}",
+        "{}: valid\n  {} provider{plural}: {}\n{}  strategy: {}{}",
         config.file.display(),
         names.len(),
         names.join(", "),
         routes(config),
-        config.strategy.name
+        config.strategy.name,
+        own_approaches(config)
     )
+}
+
+/// The line of the summary about approaches from files, if there are any.
+fn own_approaches(config: &Config) -> String {
+    let declared = config.approaches.entries.iter().filter(|entry| entry.path.is_some()).map(|entry| &entry.name);
+    let names: BTreeSet<&str> = config.approaches.found.keys().chain(declared).map(String::as_str).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.is_empty() { String::new() } else { format!("\n  approaches from files: {}", names.join(", ")) }
 }
 
 /// The line of the summary about routes, if there are any.

@@ -3,6 +3,7 @@
 mod approaches;
 mod cache;
 mod compile;
+mod configured;
 // The kernel's files tell what a process takes.
 #[cfg(target_os = "linux")]
 mod connections;
