@@ -23,7 +23,7 @@ fn fleet(count: u32) -> (std::sync::Arc<Fleet>, Route) {
     let strategy = strategy::Succession::start(&config.strategy, facts).expect("a built-in strategy loads");
     let drafts = Fleet::drafts(&config, None).expect("TLS can be set up");
     let route = Route::everything(&config.providers, strategy, None);
-    (Fleet::new(&config, drafts, &Metrics::new(&[]), None), route)
+    (Fleet::new(&config, drafts, &Metrics::new(&pointsman::proxy::endpoint::LABELS), None), route)
 }
 
 fn offers(criterion: &mut Criterion) {

@@ -192,7 +192,8 @@ pub async fn handle(
                 story = back;
                 answered
             } else {
-                let answered = proxy.dispatch(&generation, &job, &mut story).await;
+                // Boxed, as the attempts within it are.
+                let answered = Box::pin(proxy.dispatch(&generation, &job, &mut story)).await;
                 let model = job.body.model();
                 match answered {
                     Ok(answered) if job.endpoint.class == Class::Models && !models::is_described(&answered, model) => {

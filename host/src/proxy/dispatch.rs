@@ -229,7 +229,8 @@ impl Dispatcher<'_> {
                 permit.excuse(course.excuse(&permit.provider().config.name));
                 let (mut at, mut index) = (story.attempted(permit.provider().clone(), index, began), index);
                 let attempted = match course.hedged_after() {
-                    None => self.attempt((index, permit), course).await,
+                    // Boxed, or each future around it would have room for it, up to that of the connection, which is moved.
+                    None => Box::pin(self.attempt((index, permit), course)).await,
                     Some(after) => {
                         // Boxed, because it is rare, and larger than an attempt.
                         let hedged =

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::error::BodyError;
 
@@ -112,13 +112,16 @@ pub struct Menu {
     available: BTreeSet<String>,
     forbidden: BTreeSet<String>,
     models: HashSet<String>,
+    /// Those of the first two that OptiLLM does not have.
+    own: HashSet<String>,
 }
 
 impl Menu {
     /// The approaches that are there and allowed, those that are there and not allowed, and the models that the configuration
     /// lists by name, which no prefix is cut from.
     pub fn new(available: BTreeSet<String>, forbidden: BTreeSet<String>, models: HashSet<String>) -> Self {
-        Self { available, forbidden, models }
+        let own = available.iter().chain(&forbidden).filter(|name| !WORDS.contains(name.as_str())).cloned().collect();
+        Self { available, forbidden, models, own }
     }
 
     /// Without approaches, and with this model, which no prefix is cut from.
@@ -160,7 +163,7 @@ impl Menu {
 
     /// True when the word would be an approach, here or in OptiLLM.
     fn knows(&self, word: &str) -> bool {
-        is_neutral(word) || self.available.contains(word) || self.forbidden.contains(word) || ELSEWHERE.contains(&word)
+        WORDS.contains(word) || (!self.own.is_empty() && self.own.contains(word))
     }
 
     /// Reads what was chosen outright.
@@ -233,6 +236,9 @@ const ELSEWHERE: [&str; 34] = [
     "autothink",
     "deepconf",
 ];
+
+/// The same, and the names that add nothing. A set, since nearly every request asks whether its model begins with one.
+static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| ELSEWHERE.into_iter().chain(["proxy", "none"]).collect());
 
 /// The approach that a client named outright, in a tag or a field.
 #[derive(Clone, Copy, Debug)]
