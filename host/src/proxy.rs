@@ -41,6 +41,7 @@ pub mod telling;
 pub mod usage;
 pub mod visitors;
 pub mod whole;
+pub mod within;
 
 use crate::config::ModelNames;
 use crate::listener::{Closer, Peer};

@@ -3,12 +3,14 @@
 //!
 //! `examine` reads a file without running it; `battery` tries the claims of the contract; `fixtures` plays decisions
 //! that its author has written down; `rehearse` plays runs to an approach; `replay` asks it again what has been
-//! recorded; `simulate` gives it a day of traffic; `cost` counts what one request costs.
+//! recorded; `simulate` gives it a day of traffic; `cost` counts what one request costs, `eval`
+//! compares approaches on questions.
 
 mod asked;
 mod battery;
 mod columns;
 pub mod cost;
+pub mod eval;
 mod examine;
 mod fixtures;
 mod rehearse;

@@ -1,6 +1,7 @@
 //! `pointsman approach`: the commands for authors of approaches, and for operators who want to know which there are.
 
 mod cost;
+mod eval;
 mod examine;
 mod list;
 mod new;
@@ -28,6 +29,8 @@ pub(super) enum Command {
     Run(run::Run),
     /// Say what approaches cost as a multiple of the plain request: answers, waiting, tokens, money.
     Cost(cost::Cost),
+    /// Compare approaches on questions whose answers are known: accuracy, differences, tokens, money, time.
+    Eval(Box<eval::Eval>),
 }
 
 /// Runs one of the commands.
@@ -40,5 +43,6 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Test(test) => test::run(test),
         Command::Run(run) => run::run(run),
         Command::Cost(cost) => cost::run(cost),
+        Command::Eval(eval) => eval::run(eval),
     }
 }

@@ -10,7 +10,7 @@
 //! the seed: the same scenario gives the same bytes. The clock's step is a millisecond.
 
 mod actor;
-mod dice;
+pub(super) mod dice;
 mod drive;
 mod page;
 mod report;
