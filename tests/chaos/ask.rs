@@ -30,6 +30,8 @@ pub struct Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Chat,
+    /// A chat that an approach answers.
+    Reread,
     Stream,
     Embeddings,
 }
@@ -39,6 +41,7 @@ impl Ask {
     pub fn to_header(&self) -> String {
         let kind = match self.kind {
             Kind::Chat => "chat",
+            Kind::Reread => "reread",
             Kind::Stream => "stream",
             Kind::Embeddings => "embeddings",
         };
@@ -51,6 +54,7 @@ impl Ask {
         let id = parts.next()?.parse().ok()?;
         let kind = match parts.next()? {
             "chat" => Kind::Chat,
+            "reread" => Kind::Reread,
             "stream" => Kind::Stream,
             _ => Kind::Embeddings,
         };
@@ -61,7 +65,7 @@ impl Ask {
 
     pub fn path(&self) -> &'static str {
         match self.kind {
-            Kind::Chat | Kind::Stream => "/v1/chat/completions",
+            Kind::Chat | Kind::Reread | Kind::Stream => "/v1/chat/completions",
             Kind::Embeddings => "/v1/embeddings",
         }
     }
@@ -71,12 +75,27 @@ impl Ask {
     pub fn body(&self, model: &str) -> Bytes {
         let stream = if self.kind == Kind::Stream { ",\"stream\" :true" } else { "" };
         let padding = "é ".repeat(self.padding / 3);
+        let model = if self.kind == Kind::Reread { format!("re2-{model}") } else { model.to_owned() };
         let id = self.id;
         format!(
             "{{\"temperature\": 1.50,\r\n \"model\":\"{model}\" {stream},\"x\\u0079z\":[1e2, null],\"input\":\"{id}\",\
              \"messages\":[{{\"role\":\"user\",\"content\":\"{id} {padding}\"}}], \"seed\":18446744073709551616}}\n"
         )
         .into()
+    }
+
+    /// True if the body is the question of the approach for the model `model`: what is the client's as it was written, and the
+    /// question twice.
+    pub fn is_reread(&self, body: &[u8], model: &str) -> bool {
+        let text = String::from_utf8_lossy(body);
+        let question = format!("{} {}", self.id, "é ".repeat(self.padding / 3));
+        let kept = [&format!("\"model\":\"{model}\""), "\"temperature\":1.50", "[1e2, null]", "18446744073709551616"];
+        kept.iter().all(|kept| text.contains(*kept)) && text.matches(&question).count() == 2
+    }
+
+    /// The text of the whole answer.
+    pub fn answer_text(&self) -> String {
+        (0..self.words).map(|number| format!("{}.{number}{} ", self.id, "x".repeat(self.width))).collect()
     }
 
     /// The pieces of the whole answer; of a stream one event each, the last being `[DONE]`.

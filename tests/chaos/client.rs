@@ -169,7 +169,8 @@ impl Crowd {
         let commands = *self.commands.borrow();
         let kind = match dice.below(10) {
             _ if !self.mixed => Kind::Chat,
-            0..=4 => Kind::Chat,
+            0..=3 => Kind::Chat,
+            4 => Kind::Reread,
             5..=8 => Kind::Stream,
             _ => Kind::Embeddings,
         };
@@ -182,8 +183,8 @@ impl Crowd {
         let padding = if large { 200_000 } else { dice.below(2000) };
         let (words, width) = match kind {
             Kind::Stream => (1 + dice.below(30), dice.below(60)),
-            Kind::Chat | Kind::Embeddings if large && dice.chance(30) => (2 + dice.below(60), HELD / 20),
-            Kind::Chat | Kind::Embeddings => (1 + dice.below(50), dice.below(20)),
+            Kind::Chat | Kind::Reread | Kind::Embeddings if large && dice.chance(30) => (2 + dice.below(60), HELD / 20),
+            Kind::Chat | Kind::Reread | Kind::Embeddings => (1 + dice.below(50), dice.below(20)),
         };
         Ask { id, kind, model: model.to_owned(), padding, words, width }
     }
@@ -279,6 +280,16 @@ impl Crowd {
                     }
                 }
                 _ => wrong("no honest error"),
+            }
+            return false;
+        }
+        if ask.kind == Kind::Reread {
+            let said: Option<Value> = serde_json::from_slice(&got.body).ok();
+            let text = said.as_ref().and_then(|said| said["choices"][0]["message"]["content"].as_str());
+            if got.complete && text == Some(&ask.answer_text()) {
+                tally.count("result: whole, by an approach");
+            } else {
+                wrong("another answer of an approach");
             }
             return false;
         }
