@@ -3,6 +3,7 @@
 //! A host that has drifted from the contract does not compile.
 
 use super::talk;
+use crate::wasm::output::one_line;
 
 wasmtime::component::bindgen!({
     path: "../wit/approach",
@@ -129,8 +130,8 @@ impl From<types::Problem> for talk::Problem {
     fn from(problem: types::Problem) -> Self {
         match problem {
             types::Problem::Failed(id) => talk::Problem::Failed(id),
-            types::Problem::Unsuitable(text) => talk::Problem::Unsuitable(text),
-            types::Problem::Broken(text) => talk::Problem::Broken(text),
+            types::Problem::Unsuitable(text) => talk::Problem::Unsuitable(one_line(&text)),
+            types::Problem::Broken(text) => talk::Problem::Broken(one_line(&text)),
         }
     }
 }

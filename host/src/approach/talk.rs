@@ -209,9 +209,9 @@ pub enum Final {
 pub enum Problem {
     /// The failure of this number.
     Failed(u32),
-    /// The request does not suit the approach; the sentence is for the client.
+    /// The request does not suit the approach; the sentence, on one line, is for the client.
     Unsuitable(String),
-    /// Any other; the sentence is for the log alone.
+    /// Any other; the sentence, on one line, is for the log alone.
     Broken(String),
 }
 

@@ -2,10 +2,10 @@
 //! of those no more are counted than [`COMBINATIONS`].
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use tokio::time::Instant;
 
 use super::{LONG, sound};
 
@@ -41,7 +41,7 @@ impl ApproachMetrics {
         Self {
             runs: counters(
                 "pointsman_approach_runs_total",
-                "Runs of approaches that have ended: succeeded, failed (because of a call or the request) or broke.",
+                "Runs of approaches that have ended: succeeded, failed (because of a call or the request), broke or cancelled.",
                 &["approach", "result"],
             ),
             calls: counters(
@@ -74,24 +74,12 @@ impl ApproachMetrics {
         name
     }
 
-    /// A run begins; it ends when the guard is dropped.
-    pub fn begins(&self, approach: &str) -> impl Drop + Send + use<> {
-        struct Guard(prometheus::Gauge);
-        impl Drop for Guard {
-            fn drop(&mut self) {
-                self.0.dec();
-            }
-        }
-        let gauge = self.running.with_label_values(&[self.label(approach)]);
-        gauge.inc();
-        Guard(gauge)
-    }
-
-    /// Counts a run that has ended.
-    pub fn ran(&self, approach: &str, result: &str, time: Duration) {
-        let label = self.label(approach);
-        self.runs.with_label_values(&[label, result]).inc();
-        self.seconds.with_label_values(&[label]).observe(time.as_secs_f64());
+    /// A run begins. It has ended when what is returned is told so, or dropped: then it was cancelled.
+    pub fn begins<'m>(&'m self, approach: &str) -> RunUnderWay<'m> {
+        let label = self.label(approach).to_owned();
+        let running = self.running.with_label_values(&[&label]);
+        running.inc();
+        RunUnderWay { metrics: self, label, running, began: Instant::now(), result: "cancelled" }
     }
 
     /// Counts a question to the model.
@@ -112,5 +100,30 @@ impl ApproachMetrics {
                 self.tokens.with_label_values(&[label, kind]).inc_by(count);
             }
         }
+    }
+}
+
+/// A run that counts as under way.
+#[derive(Debug)]
+pub struct RunUnderWay<'m> {
+    metrics: &'m ApproachMetrics,
+    label: String,
+    running: Gauge,
+    began: Instant,
+    result: &'static str,
+}
+
+impl RunUnderWay<'_> {
+    /// It has ended with this result.
+    pub fn ends(mut self, result: &'static str) {
+        self.result = result;
+    }
+}
+
+impl Drop for RunUnderWay<'_> {
+    fn drop(&mut self) {
+        self.running.dec();
+        self.metrics.runs.with_label_values(&[self.label.as_str(), self.result]).inc();
+        self.metrics.seconds.with_label_values(&[self.label.as_str()]).observe(self.began.elapsed().as_secs_f64());
     }
 }

@@ -14,7 +14,14 @@ pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
     }
     metrics.request_took(story.endpoint, duration);
     if story.approach.is_some() {
-        metrics.answered_alone(story.endpoint, story.error.unwrap_or("succeeded"));
+        let outcome = match story.status {
+            None => OutcomeKind::Cancelled,
+            Some(429) => OutcomeKind::Throttled,
+            Some(400..=499) => OutcomeKind::Rejected,
+            Some(500..) => OutcomeKind::Failed,
+            Some(_) => OutcomeKind::Succeeded,
+        };
+        metrics.answered_alone(story.endpoint, story.error.unwrap_or(outcome.name()));
         return;
     }
     let Some(last) = story.attempts.last() else {

@@ -38,7 +38,7 @@ use super::request::{Approach, Menu};
 use crate::approach::{self, Registry};
 use crate::config::{self, ApproachEntry};
 use inner::{Asking, Peculiarities};
-use kept::{Kept, Limits};
+use kept::{Kept, Limits, Purse};
 use outbox::Outbox;
 
 pub use answer::Running;
@@ -157,6 +157,8 @@ pub struct Member {
     pub config: String,
     /// Its settings.
     pub entry: Arc<ApproachEntry>,
+    /// The choices that it may ask for in this request.
+    pub purse: Purse,
 }
 
 /// Everything that the runs of one request share.

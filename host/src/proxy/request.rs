@@ -143,6 +143,37 @@ impl RequestBody {
         })
     }
 
+    /// Reads a JSON body of the proxy's own making, for the model that it names. Nothing in it chooses an approach, whatever
+    /// its texts quote.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestBody::json`].
+    pub fn composed(bytes: Bytes) -> Result<Self, BodyError> {
+        let found = Found::in_object(&bytes)?;
+        let model = match &found.model {
+            Some(value) => {
+                let at = text::within(&bytes, value).ok_or(BodyError::NotAString { param: "model" })?;
+                Box::from(text::read(&bytes[at]))
+            }
+            None => Box::default(),
+        };
+        Ok(RequestBody {
+            model,
+            prompt_tokens: tokens::estimate(bytes.len(), found.opaque),
+            bytes,
+            model_at: found.model,
+            prompt_at: found.messages.or(found.prompt),
+            json: true,
+            streaming: found.streaming,
+            stores: found.stores,
+            refers_to: None,
+            approach: None,
+            options: Vec::new(),
+            max_tokens: found.max_tokens,
+        })
+    }
+
     /// Reads a form, of which `content_type` names the boundary. One that cannot be read is passed on as it is. `named_model`
     /// and `menu` are as for [`RequestBody::json`].
     ///

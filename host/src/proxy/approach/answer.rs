@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -36,6 +36,7 @@ use crate::proxy::stream::CutShort;
 use crate::proxy::stream::protocol::Protocol;
 use crate::proxy::telling::Telling;
 use crate::proxy::whole::Whole;
+use crate::routing::OutcomeKind;
 
 /// The header that names the approach, and says what the answer took.
 const APPROACH: HeaderName = HeaderName::from_static("x-pointsman-approach");
@@ -51,7 +52,7 @@ pub async fn answer(
     proxy: Arc<Proxy>,
     generation: Arc<Generation>,
     (job, plan): (Job, Agenda),
-    mut story: Telling,
+    story: Telling,
     closer: Closer,
     closes: bool,
 ) -> Response<Reply> {
@@ -76,8 +77,8 @@ pub async fn answer(
     let outbox = is_streaming.then(|| Arc::new(Outbox::new(head)));
     let shared = Arc::new(Shared {
         peculiarities: Arc::clone(&generation.approaches.peculiarities),
-        limits: Limits { calls: plan.max_calls, tokens: settings.max_tokens, deadline: began + settings.timeout },
-        kept: Kept::default(),
+        limits: Limits { tokens: settings.max_tokens, deadline: began + settings.timeout },
+        kept: Kept::new(settings.max_calls),
         outbox: outbox.clone(),
         now_ms: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
         entropy: proxy.entropy.next(),
@@ -94,43 +95,16 @@ pub async fn answer(
         settings,
     });
     let mut course: Course = Box::pin(course::run(Arc::clone(&shared), plan));
-    let mut response = match &outbox {
-        None => {
-            let finished = course.await;
-            told.whole(finished, &shared, story)
-        }
+    let account = Account { told, shared, story: Some(story) };
+    let mut response = match outbox {
+        None => account.whole(course.await),
         Some(outbox) => {
-            let due = Instant::now() + shared.settings.heartbeat;
-            let finished = begin(&mut course, outbox, due).await;
+            let due = Instant::now() + account.shared.settings.heartbeat;
+            let finished = begin(&mut course, &outbox, due).await;
             match finished {
                 // Nothing has gone out, so that a failure has its own status.
-                Some(finished) if finished.answers.is_err() => told.whole(finished, &shared, story),
-                finished => {
-                    story.answered(StatusCode::OK, None, Instant::now());
-                    let mut running = Running {
-                        course: Some(course),
-                        outbox: Arc::clone(outbox),
-                        shared: Arc::clone(&shared),
-                        told,
-                        story,
-                        closer,
-                        timer: Box::pin(sleep_until(due)),
-                        due,
-                    };
-                    let expression = running.told.expression.clone();
-                    if let Some(finished) = finished {
-                        running.finish(finished);
-                    }
-                    let mut response = Response::new(Reply::Run(Box::new(running)));
-                    let headers = response.headers_mut();
-                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-                    headers::let_events_pass(headers);
-                    // What it took is not known yet; a comment at the end says it.
-                    if let Ok(value) = HeaderValue::try_from(expression) {
-                        headers.insert(APPROACH, value);
-                    }
-                    response
-                }
+                Some(finished) if finished.answers.is_err() => account.whole(finished),
+                finished => Running::begin(course, outbox, account, (closer, due), finished),
             }
         }
     };
@@ -181,66 +155,6 @@ impl Told {
         text
     }
 
-    /// Notes in the story what it took.
-    fn note(&self, shared: &Shared, finished: &Finished, story: &mut Telling) {
-        let (calls, choices) = shared.kept.counts();
-        let usage = shared.kept.usage();
-        let count = |key: &str| usage.get(key).and_then(Value::as_u64);
-        story.usage =
-            Some(story::Usage { prompt_tokens: count("prompt_tokens"), completion_tokens: count("completion_tokens") })
-                .filter(|_| !usage.is_empty());
-        story.approach =
-            Some(story::Approached { name: self.expression.clone(), calls, choices, depth: finished.depth });
-        let metrics = &shared.asking.proxy.metrics().approaches;
-        metrics.spent(&self.expression, count("prompt_tokens"), count("completion_tokens"));
-    }
-
-    /// The whole answer, or the error in its place.
-    fn whole(self, finished: Finished, shared: &Shared, mut story: Telling) -> Response<Reply> {
-        self.note(shared, &finished, &mut story);
-        let figures = HeaderValue::try_from(self.figures(shared, &finished)).ok();
-        let now = Instant::now();
-        let mut response = match finished.answers {
-            Ok(answers) => {
-                story.answered(StatusCode::OK, None, now);
-                let body = self.completion(&answers, shared);
-                let mut response = Response::new(Reply::Whole(Whole::new(body, story)));
-                let headers = response.headers_mut();
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                let provider = answers.iter().map(|answer| &answer.choice.provider).find(|name| !name.is_empty());
-                if let Some(Ok(provider)) = provider.map(HeaderValue::try_from) {
-                    headers.insert(PROVIDER, provider);
-                }
-                response
-            }
-            Err((name, end)) => {
-                let (mut response, code) = match self.refusal(name, end) {
-                    Said::Own(error) => {
-                        let response = error.into_response(Form::OpenAi, story.id.as_str(), 1);
-                        let code = response.extensions().get::<respond::Code>().map(|code| code.0);
-                        let (head, body) = response.into_parts();
-                        (Response::from_parts(head, Reply::Own(body)), code)
-                    }
-                    Said::Theirs(theirs) => {
-                        let Theirs { status, headers, body } = *theirs;
-                        let mut response = Response::new(Reply::Own(http_body_util::Full::new(body)));
-                        *response.status_mut() = status;
-                        *response.headers_mut() = headers;
-                        (response, None)
-                    }
-                };
-                // An SDK's own retries would triple what the run has cost.
-                response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-                story.answered(response.status(), code, now);
-                response
-            }
-        };
-        if let Some(figures) = figures {
-            response.headers_mut().insert(APPROACH, figures);
-        }
-        response
-    }
-
     /// The completion of these answers.
     fn completion(&self, answers: &[Answered], shared: &Shared) -> Bytes {
         let Head { id, created, .. } = &self.head;
@@ -280,6 +194,94 @@ impl Told {
     }
 }
 
+/// A request under way, whose story learns what it took however it ends: by its client too.
+struct Account {
+    told: Told,
+    shared: Arc<Shared>,
+    /// `None` once the answer has it.
+    story: Option<Telling>,
+}
+
+impl Account {
+    /// Notes in the story what it took, and gives the story.
+    fn close(&mut self, depth: u32) -> Option<Telling> {
+        let mut story = self.story.take()?;
+        let shared = &self.shared;
+        let (calls, choices) = shared.kept.counts();
+        let usage = shared.kept.usage();
+        let count = |key: &str| usage.get(key).and_then(Value::as_u64);
+        let (prompt_tokens, completion_tokens) = (count("prompt_tokens"), count("completion_tokens"));
+        story.usage = Some(story::Usage { prompt_tokens, completion_tokens }).filter(|_| !usage.is_empty());
+        let name = self.told.expression.clone();
+        shared.asking.proxy.metrics().approaches.spent(&name, prompt_tokens, completion_tokens);
+        story.approach = Some(story::Approached { name, calls, choices, depth });
+        Some(story)
+    }
+
+    /// The whole answer, or the error in its place.
+    fn whole(mut self, finished: Finished) -> Response<Reply> {
+        let figures = HeaderValue::try_from(self.told.figures(&self.shared, &finished)).ok();
+        let story = self.close(finished.depth);
+        let now = Instant::now();
+        let mut response = match finished.answers {
+            Ok(answers) => {
+                let body = self.told.completion(&answers, &self.shared);
+                let reply = match story {
+                    Some(mut story) => {
+                        story.answered(StatusCode::OK, None, now);
+                        Reply::Whole(Whole::new(body, story))
+                    }
+                    None => Reply::Own(body.into()),
+                };
+                let mut response = Response::new(reply);
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                let provider = answers.iter().map(|answer| &answer.choice.provider).find(|name| !name.is_empty());
+                if let Some(Ok(provider)) = provider.map(HeaderValue::try_from) {
+                    headers.insert(PROVIDER, provider);
+                }
+                response
+            }
+            Err((name, end)) => {
+                let (mut response, code) = match self.told.refusal(name, end) {
+                    Said::Own(error) => {
+                        let id = story.as_ref().map_or("", |story| story.id.as_str());
+                        let response = error.into_response(Form::OpenAi, id, 1);
+                        let code = response.extensions().get::<respond::Code>().map(|code| code.0);
+                        (response.map(Reply::Own), code)
+                    }
+                    Said::Theirs(theirs) => {
+                        let Theirs { status, headers, body } = *theirs;
+                        let mut response = Response::new(Reply::Own(body.into()));
+                        *response.status_mut() = status;
+                        *response.headers_mut() = headers;
+                        (response, None)
+                    }
+                };
+                // An SDK's own retries would triple what the run has cost.
+                response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+                if let Some(mut story) = story {
+                    story.answered(response.status(), code, now);
+                }
+                response
+            }
+        };
+        if let Some(figures) = figures {
+            response.headers_mut().insert(APPROACH, figures);
+        }
+        response
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if let Some(mut story) = self.close(0) {
+            // Its client has left.
+            story.error = Some(OutcomeKind::Cancelled.name());
+        }
+    }
+}
+
 /// The error of a course.
 enum Said {
     /// The proxy's own.
@@ -293,9 +295,9 @@ pub struct Running {
     /// `None` once it is at its end.
     course: Option<Course>,
     outbox: Arc<Outbox>,
-    shared: Arc<Shared>,
-    told: Told,
-    story: Telling,
+    account: Account,
+    /// The story, from the end of the course on to that of the body.
+    story: Option<Telling>,
     closer: Closer,
     timer: Pin<Box<Sleep>>,
     /// When the client is to get a sign of life.
@@ -303,20 +305,51 @@ pub struct Running {
 }
 
 impl Running {
+    /// The answer of a course that goes on, or has ended with answers.
+    fn begin(
+        course: Course,
+        outbox: Arc<Outbox>,
+        mut account: Account,
+        (closer, due): (Closer, Instant),
+        finished: Option<Finished>,
+    ) -> Response<Reply> {
+        if let Some(story) = &mut account.story {
+            story.answered(StatusCode::OK, None, Instant::now());
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers::let_events_pass(&mut headers);
+        // What it took is not known yet; a comment at the end says it.
+        for (name, value) in [(APPROACH, account.told.expression.clone()), (PROVIDER, outbox.provider())] {
+            if let (Ok(text), false) = (HeaderValue::try_from(&value), value.is_empty()) {
+                headers.insert(name, text);
+            }
+        }
+        let timer = Box::pin(sleep_until(due));
+        let mut running = Running { course: Some(course), outbox, account, story: None, closer, timer, due };
+        if let Some(finished) = finished {
+            running.finish(finished);
+        }
+        let mut response = Response::new(Reply::Run(Box::new(running)));
+        *response.headers_mut() = headers;
+        response
+    }
+
     /// Puts the end of the stream behind the events.
     fn finish(&mut self, finished: Finished) {
         self.course = None;
-        self.told.note(&self.shared, &finished, &mut self.story);
-        let figures = self.told.figures(&self.shared, &finished);
+        let Account { told, shared, .. } = &self.account;
+        let figures = told.figures(shared, &finished);
+        let mut failed = None;
         match finished.answers {
             Ok(answers) => {
                 // Where no provider has told any, there is nothing to tell.
-                let usage = self.shared.kept.usage();
-                let usage = (self.told.include_usage && !usage.is_empty()).then_some(Value::Object(usage));
-                self.outbox.end(self.told.model(&answers), usage, Some(&figures));
+                let usage = shared.kept.usage();
+                let usage = (told.include_usage && !usage.is_empty()).then(|| Value::Object(usage));
+                self.outbox.end(told.model(&answers), usage, Some(&figures));
             }
             Err((name, end)) => {
-                let (frame, code) = match self.told.refusal(name, end) {
+                let (frame, code) = match told.refusal(name, end) {
                     Said::Own(error) => error.into_frame(Protocol::Chat),
                     Said::Theirs(theirs) => {
                         let Theirs { status, headers, body } = *theirs;
@@ -324,10 +357,14 @@ impl Running {
                         (respond::late_answer(Protocol::Chat, provider, status, &body), respond::LATE_ANSWER)
                     }
                 };
-                self.story.error = Some(code);
+                failed = Some(code);
                 self.outbox.put(frame);
                 self.closer.close();
             }
+        }
+        self.story = self.account.close(finished.depth);
+        if let Some(story) = &mut self.story {
+            story.error = failed;
         }
     }
 }
@@ -340,7 +377,7 @@ impl Body for Running {
         let this = &mut *self;
         loop {
             if let Some(event) = this.outbox.take() {
-                this.due = Instant::now() + this.shared.settings.heartbeat;
+                this.due = Instant::now() + this.account.shared.settings.heartbeat;
                 return Poll::Ready(Some(Ok(Frame::data(event))));
             }
             let Some(course) = &mut this.course else { return Poll::Ready(None) };
@@ -354,9 +391,11 @@ impl Body for Running {
                         this.timer.as_mut().reset(this.due);
                         continue;
                     }
-                    this.due = Instant::now() + this.shared.settings.heartbeat;
+                    this.due = Instant::now() + this.account.shared.settings.heartbeat;
                     this.timer.as_mut().reset(this.due);
-                    if let Some(sign) = this.outbox.sign(this.shared.settings.progress, &this.told.expression) {
+                    if let Some(sign) =
+                        this.outbox.sign(this.account.shared.settings.progress, &this.account.told.expression)
+                    {
                         return Poll::Ready(Some(Ok(Frame::data(sign))));
                     }
                 },

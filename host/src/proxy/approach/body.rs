@@ -36,6 +36,11 @@ const OF_ONE_ANSWER: [&str; 23] = [
     "verbosity",
 ];
 
+/// True for a member of requests that is about the model's answer, and so never an option of an approach.
+pub fn is_parameter(name: &str) -> bool {
+    NEVER.contains(&name) || OF_ONE_ANSWER.contains(&name)
+}
+
 /// What `extra` of a call may not set, as other fields of the call say it.
 const NOT_IN_EXTRA: [&str; 5] = ["messages", "model", "n", "stream", "stream_options"];
 
@@ -53,7 +58,7 @@ pub struct Form<'a> {
     pub streaming: bool,
 }
 
-/// The members that the approach has set by itself, which a provider may refuse.
+/// The members that the client has not set, but the approach or the proxy has, and which a provider may refuse.
 pub type Own = Vec<String>;
 
 /// The body of a call, and the members that the approach has set. `message_of` is the message of an earlier choice.
@@ -77,17 +82,21 @@ pub fn body(
             body.set(key, value.to_owned());
         }
     }
-    let mut set = |body: &mut Object, key: &str, value: Box<RawValue>| {
+    let mut set = |key: &str, value: Box<RawValue>| {
         body.set(key, value);
         own.push(key.to_owned());
     };
     if let Some(temperature) = call.temperature {
-        set(&mut body, "temperature", raw(&temperature));
+        set("temperature", raw(&temperature));
     }
     if let Some(limit) = call.max_tokens {
-        let theirs = LIMITS.into_iter().find(|name| conversation.parameters.has(name));
-        body.retain(|key| !LIMITS.contains(&key));
-        set(&mut body, theirs.unwrap_or("max_tokens"), raw(&limit));
+        let name = LIMITS.into_iter().find(|name| conversation.parameters.has(name)).unwrap_or("max_tokens");
+        set(name, raw(&limit));
+        if let Some(other) = other_limit(name) {
+            // What a provider gets that refuses the name.
+            own.push(other.to_owned());
+            body.remove(other);
+        }
     }
     let extra: Object = serde_json::from_str(&call.extra).map_err(|_| "`extra` must be a JSON object".to_owned())?;
     for (key, value) in extra.members() {
@@ -96,7 +105,10 @@ pub fn body(
         }
         match value.get() {
             "null" => drop(body.remove(key)),
-            _ => set(&mut body, key, value.to_owned()),
+            _ => {
+                body.set(key, value.to_owned());
+                own.push(key.to_owned());
+            }
         }
     }
     if form.n > 1 {
@@ -105,6 +117,7 @@ pub fn body(
     if form.streaming {
         body.put("stream", &true);
         body.put("stream_options", &serde_json::json!({"include_usage": true}));
+        own.push("stream_options".to_owned());
     }
     Ok((body, own))
 }

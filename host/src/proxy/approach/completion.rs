@@ -97,15 +97,24 @@ pub fn tokens(usage: &Map<String, Value>, key: &str) -> u32 {
     usage.get(key).and_then(Value::as_u64).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
+/// True for a chunk that says nothing yet: without choices, or with the role alone.
+pub fn is_empty(chunk: &Object) -> bool {
+    let choices: Vec<Object> = chunk.get("choices").unwrap_or_default();
+    choices.iter().all(|choice| {
+        let delta: Object = choice.get("delta").unwrap_or_default();
+        let says =
+            |(key, value): (&str, &RawValue)| key != "role" && !matches!(value.get(), "null" | "\"\"" | "[]" | "{}");
+        !choice.has("finish_reason") && !delta.members().any(says)
+    })
+}
+
 /// A choice that comes in pieces.
 #[derive(Debug, Default)]
 pub struct Growing {
-    role: Option<String>,
-    content: Option<String>,
-    /// Other texts of the message, such as `refusal` and `reasoning_content`.
-    texts: Map<String, Value>,
+    message: Map<String, Value>,
     tool_calls: Vec<Map<String, Value>>,
-    finish: Option<String>,
+    /// What the choice has beside its message, such as `logprobs`.
+    beside: Map<String, Value>,
     model: String,
 }
 
@@ -115,28 +124,17 @@ impl Growing {
         if self.model.is_empty() {
             self.model = chunk.get("model").unwrap_or_default();
         }
-        let choices: Vec<Object> = chunk.get("choices")?;
-        let choice = choices.first()?;
-        if let Some(finish) = choice.get("finish_reason") {
-            self.finish = Some(finish);
+        let choices: Vec<Map<String, Value>> = chunk.get("choices")?;
+        let mut choice = choices.into_iter().next()?;
+        choice.shift_remove("index");
+        let delta = choice.shift_remove("delta");
+        merge(&mut self.beside, choice);
+        let Some(Value::Object(mut delta)) = delta else { return None };
+        if let Some(Value::Array(calls)) = delta.shift_remove("tool_calls") {
+            calls.into_iter().for_each(|call| self.take_call(call));
         }
-        let delta: Map<String, Value> = choice.get("delta")?;
-        let mut added = None;
-        for (key, value) in delta {
-            match (key.as_str(), value) {
-                ("role", Value::String(role)) => self.role = Some(role),
-                ("content", Value::String(text)) => {
-                    self.content.get_or_insert_default().push_str(&text);
-                    added = Some(text).filter(|text| !text.is_empty());
-                }
-                ("tool_calls", Value::Array(calls)) => calls.into_iter().for_each(|call| self.take_call(call)),
-                (_, Value::String(text)) => match self.texts.get_mut(&key) {
-                    Some(Value::String(known)) => known.push_str(&text),
-                    _ => drop(self.texts.insert(key, text.into())),
-                },
-                _ => {}
-            }
-        }
+        let added = delta.get("content").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        merge(&mut self.message, delta);
         added
     }
 
@@ -154,37 +152,44 @@ impl Growing {
 
     /// True when the model has said why it stops.
     pub fn is_finished(&self) -> bool {
-        self.finish.is_some()
+        self.beside.get("finish_reason").is_some_and(Value::is_string)
     }
 
     /// The choice, as a whole answer would have it.
     pub fn into_choice(self, provider: &str) -> Choice {
+        let is_finished = self.is_finished();
         let mut message = Object::default();
-        message.put("role", self.role.as_deref().unwrap_or("assistant"));
-        message.put("content", &self.content);
-        for (key, text) in &self.texts {
-            message.put(key, text);
+        message.put("role", self.message.get("role").and_then(Value::as_str).unwrap_or("assistant"));
+        message.put("content", &self.message.get("content"));
+        for (key, value) in self.message.iter().filter(|(key, _)| !matches!(key.as_str(), "role" | "content")) {
+            message.put(key, value);
         }
-        if !self.tool_calls.is_empty() {
-            message.put("tool_calls", &self.tool_calls);
+        let calls: Vec<_> = self.tool_calls.into_iter().filter(|call| !call.is_empty()).collect();
+        if !calls.is_empty() {
+            message.put("tool_calls", &calls);
         }
         let mut object = Object::default();
         object.put("index", &0);
         object.set("message", message.to_raw());
-        object.put("finish_reason", self.finish.as_deref().unwrap_or("stop"));
+        for (key, value) in &self.beside {
+            object.put(key, value);
+        }
+        if !is_finished {
+            object.put("finish_reason", "stop");
+        }
         Choice { object, model: self.model, provider: provider.to_owned() }
     }
 }
 
-/// Puts the texts of `more` behind those of `whole`, but for those that come once and whole.
+/// Puts the texts and lists of `more` behind those of `whole`, but for texts that come once and whole.
 fn merge(whole: &mut Map<String, Value>, more: Map<String, Value>) {
     for (key, value) in more {
+        let is_whole = matches!(key.as_str(), "id" | "type" | "role" | "finish_reason");
         match (whole.get_mut(&key), value) {
-            (Some(Value::Object(whole)), Value::Object(more)) => merge(whole, more),
-            (Some(Value::String(known)), Value::String(text)) if !matches!(key.as_str(), "id" | "type") => {
-                known.push_str(&text);
-            }
             (_, Value::Null) => {}
+            (Some(Value::Object(whole)), Value::Object(more)) => merge(whole, more),
+            (Some(Value::Array(whole)), Value::Array(more)) => whole.extend(more),
+            (Some(Value::String(known)), Value::String(text)) if !is_whole => known.push_str(&text),
             (_, value) => drop(whole.insert(key, value)),
         }
     }
@@ -220,7 +225,8 @@ mod tests {
             r#"{"model":"m","choices":[{"index":0,"delta":{"content":"lo","reasoning_content":"b"}}]}"#,
             r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a"}}]}}]}"#,
             r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\":1}"}}]}}]}"#,
-            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant"},"logprobs":{"content":[{"token":"a"}]}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"logprobs":{"content":[{"token":"b"}]},"finish_reason":"tool_calls"}]}"#,
             r#"{"choices":[],"usage":{"prompt_tokens":1}}"#,
         ] {
             texts.extend(growing.take(&serde_json::from_str(chunk).expect("a chunk")));
@@ -232,8 +238,46 @@ mod tests {
             choice.as_turn().get(),
             r#"{"role":"assistant","content":"Hello","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]}"#
         );
+        assert_eq!(
+            choice.object.raw("logprobs").map(RawValue::get),
+            Some(r#"{"content":[{"token":"a"},{"token":"b"}]}"#)
+        );
         let delta = delta_of(&choice.message()).to_raw();
         assert!(delta.get().contains(r#""index":0"#) && delta.get().contains(r#""reasoning_content":"ab""#), "{delta}");
+    }
+
+    #[test]
+    fn a_function_that_is_called_in_the_old_way_is_put_together_too() {
+        let mut growing = Growing::default();
+        for chunk in [
+            r#"{"choices":[{"delta":{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{"}}}]}"#,
+            r#"{"choices":[{"delta":{"function_call":{"arguments":"}"}},"finish_reason":"function_call"}]}"#,
+        ] {
+            growing.take(&serde_json::from_str(chunk).expect("a chunk"));
+        }
+        let choice = growing.into_choice("a");
+        assert_eq!((choice.tool_calls(), choice.finish()), (1, Finish::ToolCalls));
+        let turn = choice.as_turn();
+        assert_eq!(turn.get(), r#"{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}}"#);
+    }
+
+    #[test]
+    fn a_chunk_with_a_role_alone_says_nothing() {
+        let is_empty = |chunk: &str| is_empty(&serde_json::from_str(chunk).expect("a chunk"));
+        for chunk in [
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}]}"#,
+            r#"{"prompt_filter_results":[]}"#,
+        ] {
+            assert!(is_empty(chunk), "{chunk}");
+        }
+        for chunk in [
+            r#"{"choices":[{"delta":{"content":" "}}]}"#,
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#,
+        ] {
+            assert!(!is_empty(chunk), "{chunk}");
+        }
     }
 
     #[test]

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
 use super::completion::{Choice, delta_of};
 use super::conversation::Conversation;
-use super::kept::Refused;
+use super::kept::{Received, Refused};
 use super::object::Object;
 use super::stage::{Given, Stage};
 use super::{Agenda, Member, Shared};
@@ -142,6 +141,7 @@ async fn one(
         member: Arc::clone(member),
         conversation: Arc::clone(conversation),
         run: shared.runs.fetch_add(1, Relaxed),
+        received: Received::default(),
         index,
         n,
         entropy: shared.entropy.wrapping_add(seed),
@@ -149,13 +149,12 @@ async fn one(
         given: Mutex::default(),
         has_given: AtomicBool::new(false),
         broken_off: Mutex::default(),
+        is_free: AtomicBool::new(false),
     });
     let Some(approach) = &member.approach else { return plainly(&stage, None).await };
     let metrics = &shared.asking.proxy.metrics().approaches;
-    let began = Instant::now();
     let running = metrics.begins(&member.name);
     let ended = stage.drive().await;
-    drop(running);
     let (answers, fault) = match settled(&stage, ended) {
         Ok(answers) => (Ok(answers), None),
         Err(End::Broke(kind)) => (Err(End::Broke(kind)), Some(kind)),
@@ -174,10 +173,9 @@ async fn one(
         Err(End::Broke(_)) => "broke",
         Err(_) => "failed",
     };
-    metrics.ran(&member.name, result, began.elapsed());
+    running.ends(result);
     let depth = stage.depth.load(Relaxed);
-    let has_begun = shared.outbox.as_ref().is_some_and(|outbox| outbox.has_begun());
-    if fault.is_some() && member.entry.on_fault == OnFault::Plain && !has_begun {
+    if fault.is_some() && member.entry.on_fault == OnFault::Plain && !stage.has_given.load(Relaxed) {
         return Ran { depth: depth + 1, ..plainly(&stage, fault).await };
     }
     if let (Ok(answers), Some(_)) = (&answers, index) {
@@ -200,6 +198,8 @@ async fn plainly(stage: &Arc<Stage>, fault: Option<FaultKind>) -> Ran {
         step: "answer".to_owned(),
     };
     *stage.given.lock() = Given::Nothing;
+    // Whatever the approach has spent: the client is to have an answer.
+    stage.is_free.store(fault.is_some(), Relaxed);
     let delivered = stage.deliver(&call).await;
     let name = stage.member.name.clone();
     let answers = match delivered {
@@ -213,7 +213,7 @@ async fn plainly(stage: &Arc<Stage>, fault: Option<FaultKind>) -> Ran {
 }
 
 fn failed(stage: &Stage, id: u32) -> End {
-    match stage.shared.kept.take_failure(stage.run, id) {
+    match stage.received.take_failure(id) {
         Some(Refused::Contract(how)) => broke(stage, FaultKind::Illegal, &how),
         Some(refused) => End::Refused(refused),
         None => broke(stage, FaultKind::Illegal, "gave up because of a failure that does not exist"),
@@ -252,14 +252,14 @@ fn settled(stage: &Stage, ended: Ended) -> Result<Vec<Answered>, End> {
     let mut answers = Vec::new();
     for last in finals {
         let choice = match last {
-            Final::Choice(id) => stage.shared.kept.choice(stage.run, id),
-            Final::Excerpt(id, text) => stage.shared.kept.choice(stage.run, id).map(|choice| excerpt(choice, &text)),
+            Final::Choice(id) => stage.received.choice(id),
+            Final::Excerpt(id, text) => stage.received.choice(id).map(|choice| excerpt(choice, &text)),
             Final::Text(text) => Some(own(&text)),
             Final::Delivered => match &given {
                 Given::Nothing => {
                     return illegal("returned that it has given the client an answer, and has given none");
                 }
-                Given::Choice(id) => stage.shared.kept.choice(stage.run, *id),
+                Given::Choice(id) => stage.received.choice(*id),
                 Given::Text(text) => Some(own(text)),
             },
         };
@@ -308,7 +308,10 @@ fn send(stage: &Stage, answers: &[Answered]) {
     for (count, answer) in (0..).zip(answers) {
         let (choice, index) = (&answer.choice, index + width * count);
         let delta = delta_of(&choice.message());
-        outbox.chunk(&choice.model, index, &delta, None);
+        outbox.is_from(&choice.provider);
+        let mut beside = choice.object.clone();
+        beside.retain(|key| !matches!(key, "index" | "message" | "delta" | "finish_reason"));
+        outbox.choice(&choice.model, index, &delta, (beside, None));
         outbox.chunk(&choice.model, index, &Object::default(), Some(&finish(choice)));
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -19,6 +19,7 @@ use super::object::Object;
 use crate::approach::FailureKind;
 use crate::config::ModelNames;
 use crate::listener::Closer;
+use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::proxy::dispatch::{Job, destination};
 use crate::proxy::generation::Generation;
@@ -26,8 +27,8 @@ use crate::proxy::models;
 use crate::proxy::naming::Naming;
 use crate::proxy::passing::{PROVIDER, pass_on};
 use crate::proxy::reply::Reply;
-use crate::proxy::request::{Menu, RequestBody};
-use crate::proxy::respond::ProxyError;
+use crate::proxy::request::RequestBody;
+use crate::proxy::respond::{ProxyError, Tried};
 use crate::proxy::stream::Ways;
 use crate::proxy::telling::Telling;
 use crate::queue::QueuePermit;
@@ -38,6 +39,9 @@ const MAX_ANSWER: usize = 8 << 20;
 
 /// A larger error text is not passed on.
 const MAX_REFUSAL: usize = 1 << 20;
+
+/// By this header a client says that two requests are one, which the calls of an approach are not.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Members of calls that the models of a route refuse, as they have shown. Forgotten at a reload.
 #[derive(Debug, Default)]
@@ -119,7 +123,33 @@ pub struct Begun {
     /// The provider that gives it.
     pub provider: String,
     body: Pin<Box<Reply>>,
+    counted: Counted,
     _held: Held,
+}
+
+/// Counts a call when it has ended: by its client or its time, unless it is told otherwise.
+struct Counted {
+    metrics: Arc<Metrics>,
+    approach: String,
+    result: &'static str,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics.approaches.called(&self.approach, self.result);
+    }
+}
+
+/// The label in metrics.
+fn label(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Rejected => "rejected",
+        FailureKind::TooLong => "too_long",
+        FailureKind::Throttled => "throttled",
+        FailureKind::Unavailable => "unavailable",
+        FailureKind::Exhausted => "exhausted",
+        FailureKind::Illegal => "illegal",
+    }
 }
 
 impl Asking {
@@ -140,10 +170,30 @@ impl Asking {
 
     /// Asks, and waits for the head of the answer.
     pub async fn ask(&self, body: &Object, label: Label<'_>, deadline: Instant) -> Result<Begun, Failed> {
+        let (metrics, approach) = (Arc::clone(&self.proxy.metrics), label.approach.to_owned());
+        let mut counted = Counted { metrics, approach, result: "cancelled" };
+        let asked = self.answered(body, label, deadline).await;
+        let sorted = match asked {
+            Ok((response, outcome, held)) => sort(response, outcome, held).await,
+            Err(failed) => Err(failed),
+        };
+        match sorted {
+            Ok((provider, body, held)) => Ok(Begun { provider, body, counted, _held: held }),
+            Err(failed) => {
+                counted.result = self::label(failed.kind);
+                Err(failed)
+            }
+        }
+    }
+
+    async fn answered(
+        &self,
+        body: &Object,
+        label: Label<'_>,
+        deadline: Instant,
+    ) -> Result<(Response<Reply>, Outcome, Held), Failed> {
         let held = self.slot().await;
-        let bytes = Bytes::copy_from_slice(body.to_raw().get().as_bytes());
-        let model: String = body.get("model").unwrap_or_default();
-        let read = RequestBody::json(bytes, None, &Menu::of_model(&model));
+        let read = RequestBody::composed(Bytes::copy_from_slice(body.to_raw().get().as_bytes()));
         let body = read.map_err(|error| Failed::own(ProxyError::Body(error)))?;
         let job = self.job_for(body, deadline)?;
         let id = format!("{}/{}", self.id, label.number);
@@ -161,8 +211,7 @@ impl Asking {
             ModelNames::Client => Naming::of(self.job.body.model()),
         };
         let ways = Ways { closer: Closer::default(), keep_alive: None, naming };
-        let response = pass_on(answered, story, ways, false);
-        self.begun(response, outcome, held).await
+        Ok((pass_on(answered, story, ways, false), outcome, held))
     }
 
     /// The request to the provider.
@@ -176,7 +225,7 @@ impl Asking {
             found.map(|(route, eligible)| (Arc::clone(route), eligible)).ok_or_else(unknown)?
         };
         let mut headers = template.headers.clone();
-        for name in [ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH] {
+        for name in [ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, IDEMPOTENCY_KEY] {
             headers.remove(name);
         }
         Ok(Job {
@@ -195,24 +244,57 @@ impl Asking {
             run: None,
         })
     }
+}
 
-    /// Sorts an answer: one of the model, or a refusal, which is read whole.
-    async fn begun(&self, response: Response<Reply>, outcome: Outcome, held: Held) -> Result<Begun, Failed> {
-        let (head, body) = response.into_parts();
-        let provider = head.headers.get(PROVIDER).and_then(|name| name.to_str().ok()).unwrap_or_default().to_owned();
-        let mut begun = Begun { provider, body: Box::pin(body), _held: held };
-        if head.status.is_success() {
-            return Ok(begun);
-        }
-        let kind = match (outcome, head.status.as_u16()) {
-            (Outcome::ContextWindow(_), _) | (_, 413) => FailureKind::TooLong,
-            (_, 429) => FailureKind::Throttled,
-            (_, 400..=499) => FailureKind::Rejected,
-            _ => FailureKind::Unavailable,
-        };
-        let body = begun.rest(MAX_REFUSAL).await.unwrap_or_default();
-        Err(refusal(kind, head.status, &head.headers, body))
+/// An answer of the model: its provider, what is to come of it, and the slot that it holds.
+type Sorted = (String, Pin<Box<Reply>>, Held);
+
+/// Sorts an answer: one of the model, or a refusal, which is read whole.
+async fn sort(response: Response<Reply>, outcome: Outcome, held: Held) -> Result<Sorted, Failed> {
+    let (head, body) = response.into_parts();
+    let provider = head.headers.get(PROVIDER).and_then(|name| name.to_str().ok()).unwrap_or_default().to_owned();
+    let mut body = Box::pin(body);
+    if head.status.is_success() {
+        return Ok((provider, body, held));
     }
+    let kind = match (outcome, head.status.as_u16()) {
+        (Outcome::ContextWindow(_), _) | (_, 413) => FailureKind::TooLong,
+        (_, 429) => FailureKind::Throttled,
+        (_, 400..=499) => FailureKind::Rejected,
+        _ => FailureKind::Unavailable,
+    };
+    let text = rest(&mut body, MAX_REFUSAL).await.unwrap_or_default();
+    Err(refusal(kind, head.status, &head.headers, text))
+}
+
+/// The next bytes of an answer; `None` at its end, and an error when it breaks off.
+async fn next(body: &mut Pin<Box<Reply>>) -> Result<Option<Bytes>, String> {
+    loop {
+        match body.frame().await {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(error)) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// All that is left of an answer that is not too large.
+async fn rest(body: &mut Pin<Box<Reply>>, most: usize) -> Result<Bytes, String> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = next(body).await? {
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(piece);
+        }
+        if whole.len() + piece.len() > most {
+            return Err(format!("gave an answer of more than {} MiB", most >> 20));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
 }
 
 /// The answer of a provider that is none of the model.
@@ -237,67 +319,57 @@ impl Begun {
     ///
     /// When the answer breaks off.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
-        loop {
-            match self.body.frame().await {
-                None => return Ok(None),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
-                Some(Err(error)) => return Err(self.broken(&error.to_string())),
+        match next(&mut self.body).await {
+            Ok(Some(piece)) => Ok(Some(piece)),
+            Ok(None) => {
+                self.counted.result = "succeeded";
+                Ok(None)
             }
+            Err(how) => Err(self.broken(&how)),
         }
     }
 
-    /// All that is left, of an answer that is not too large.
-    async fn rest(&mut self, most: usize) -> Result<Bytes, Failed> {
-        let mut whole = BytesMut::new();
-        while let Some(piece) = self.next().await? {
-            if whole.is_empty() && self.body.is_end_stream() {
-                return Ok(piece);
-            }
-            if whole.len() + piece.len() > most {
-                return Err(self.broken(&format!("gave an answer of more than {} MiB", most >> 20)));
-            }
-            whole.extend_from_slice(&piece);
-        }
-        Ok(whole.freeze())
-    }
-
-    /// The whole answer.
+    /// The whole answer, as `read` understands it.
     ///
     /// # Errors
     ///
-    /// When it breaks off, or is too large to be kept.
-    pub async fn whole(mut self) -> Result<Bytes, Failed> {
-        self.rest(MAX_ANSWER).await
+    /// When it breaks off, is too large to be kept, or is none of the model.
+    pub async fn whole<T>(mut self, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, Failed> {
+        let whole = rest(&mut self.body, MAX_ANSWER).await.map_err(|how| self.broken(&how))?;
+        let read = read(&whole).ok_or_else(|| self.broken("gave an answer without choices"))?;
+        self.counted.result = "succeeded";
+        Ok(read)
     }
 
     /// The failure of an answer that had begun.
-    pub fn broken(&self, how: &str) -> Failed {
-        let message = format!("provider {} {how}", self.provider);
-        let tried = crate::proxy::respond::Tried {
-            provider: self.provider.clone(),
-            outcome: Outcome::Interrupted,
-            reason: how.to_owned(),
-            words: None,
-        };
-        let error = ProxyError::AllFailed { tried: vec![tried], any_healthy: true };
-        Failed { kind: FailureKind::Unavailable, message, refused: Refused::Own(Box::new(error)) }
+    pub fn broken(&mut self, how: &str) -> Failed {
+        let failed = interrupted(&self.provider, how);
+        self.counted.result = label(failed.kind);
+        failed
     }
+}
+
+/// The failure of an answer of this provider that had begun.
+pub fn interrupted(provider: &str, how: &str) -> Failed {
+    let tried =
+        Tried { provider: provider.to_owned(), outcome: Outcome::Interrupted, reason: how.to_owned(), words: None };
+    let error = ProxyError::AllFailed { tried: vec![tried], any_healthy: true };
+    let message = format!("provider {provider} {how}");
+    Failed { kind: FailureKind::Unavailable, message, refused: Refused::Own(Box::new(error)) }
 }
 
 /// The member of a call that a provider refuses and the approach has set, which can be changed.
 pub fn refused_member<'o>(failed: &Failed, own: &'o Own) -> Option<&'o str> {
     let Refused::Theirs(theirs) = &failed.refused else { return None };
     let Theirs { status, body, .. } = &**theirs;
-    if *status != StatusCode::BAD_REQUEST {
+    if !matches!(*status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) {
         return None;
     }
     let said: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let (param, message) = (said["error"]["param"].as_str(), said["error"]["message"].as_str().unwrap_or_default());
-    let is_named = |key: &&String| match param {
+    let error = &said["error"];
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let message = text(&error["message"]).or_else(|| text(error)).unwrap_or_else(|| said.to_string());
+    let is_named = |key: &&String| match error["param"].as_str() {
         Some(param) => param == key.as_str(),
         None => message.contains(key.as_str()),
     };

@@ -22,6 +22,8 @@ pub struct Outbox {
     taken: Notify,
     /// The latest note of progress, and whether it has been shown.
     note: Mutex<String>,
+    /// The provider of the first answer in it.
+    provider: Mutex<String>,
     head: Head,
 }
 
@@ -40,12 +42,25 @@ impl Outbox {
     /// Without events.
     pub fn new(head: Head) -> Self {
         let (events, has_begun, taken, note) = <(Mutex<VecDeque<Bytes>>, AtomicBool, Notify, Mutex<String>)>::default();
-        Self { events, has_begun, taken, note, head }
+        Self { events, has_begun, taken, note, provider: Mutex::default(), head }
     }
 
     /// True when an event has been made, whether or not it is sent.
     pub fn has_begun(&self) -> bool {
         self.has_begun.load(Relaxed)
+    }
+
+    /// Notes that this provider gives an answer, or a part of one.
+    pub fn is_from(&self, provider: &str) {
+        let mut known = self.provider.lock();
+        if known.is_empty() {
+            provider.clone_into(&mut known);
+        }
+    }
+
+    /// The provider of the first answer; empty as long as none is known.
+    pub fn provider(&self) -> String {
+        self.provider.lock().clone()
     }
 
     /// The next event.
@@ -76,11 +91,11 @@ impl Outbox {
     }
 
     /// Puts a chunk of the provider's in, as one of this answer: with its id, at this index, without usage. One without
-    /// choices is left out.
-    pub fn pass(&self, mut chunk: Object, index: u32, is_first: bool) {
+    /// choices is left out: false.
+    pub fn pass(&self, mut chunk: Object, index: u32, is_first: bool) -> bool {
         let mut choices: Vec<Object> = chunk.get("choices").unwrap_or_default();
         if choices.is_empty() {
-            return;
+            return false;
         }
         for choice in &mut choices {
             choice.put("index", &index);
@@ -96,13 +111,28 @@ impl Outbox {
         chunk.put("choices", &choices);
         chunk.remove("usage");
         self.put(event(&chunk.to_raw()));
+        true
     }
 
     /// Puts a chunk of the proxy's own in.
     pub fn chunk(&self, model: &str, index: u32, delta: &(impl serde::Serialize + ?Sized), finish: Option<&str>) {
+        self.choice(model, index, delta, (Object::default(), finish));
+    }
+
+    /// The same with what a choice has beside.
+    pub fn choice(
+        &self,
+        model: &str,
+        index: u32,
+        delta: &(impl serde::Serialize + ?Sized),
+        (beside, finish): (Object, Option<&str>),
+    ) {
         let mut choice = Object::default();
         choice.put("index", &index);
         choice.put("delta", delta);
+        for (key, value) in beside.members() {
+            choice.set(key, value.to_owned());
+        }
         choice.put("finish_reason", &finish);
         self.put(event(&self.envelope(model, &[choice], None)));
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Map, Value};
 
+use super::body::is_parameter;
 use super::conversation::Conversation;
+use super::kept::Purse;
 use super::object::Object;
 use super::{Approaches, Member, Refusal};
 use crate::approach::Unavailable;
@@ -30,8 +32,6 @@ pub struct Agenda {
     pub conversation: Arc<Conversation>,
     /// Answers wanted of each branch; at least 1.
     pub n: u32,
-    /// The most choices that may be asked for.
-    pub max_calls: u32,
     /// True when the client wants the usage at the end of its stream.
     pub include_usage: bool,
 }
@@ -77,19 +77,19 @@ pub async fn plan(
         loaded.push(members);
     }
     let infos = loaded.iter().flatten().map(|(_, approach)| approach.info());
-    let names: Vec<&str> = infos.flat_map(|info| &info.options).map(|(name, _)| name.as_str()).collect();
+    let names = infos.flat_map(|info| &info.options).map(|(name, _)| name.as_str());
+    // A temperature, say, is the client's for its answer, as without an approach; the operator can set the option.
+    let names: Vec<&str> = names.filter(|name| !is_parameter(name)).collect();
     let options = options(&mut parameters, body, &names);
     if uses_tools(&parameters)
         && let Some((name, _)) = loaded.iter().flatten().find(|(_, approach)| !approach.info().tools)
     {
         return refuse(Refusal::Tools(name.clone()));
     }
-    let mut max_calls = approaches.settings.max_calls;
     for members in loaded {
         let mut branch = Vec::new();
         for (name, approach) in members {
             let entry = approaches.entry(&name);
-            max_calls = entry.max_calls.map_or(max_calls, |own| own.min(max_calls));
             let (config, is_clients) = configured(&entry, &options, approach.info());
             if let Err(wrong) = approach.check(&config).await {
                 return refuse(if is_clients {
@@ -99,7 +99,8 @@ pub async fn plan(
                     Refusal::Broke(name)
                 });
             }
-            branch.push(Arc::new(Member { name, approach: Some(approach), config, entry }));
+            let purse = Purse::new(entry.max_calls.unwrap_or(u32::MAX));
+            branch.push(Arc::new(Member { name, approach: Some(approach), config, entry, purse }));
         }
         if branch.is_empty() {
             branch.push(Arc::new(plain()));
@@ -114,13 +115,14 @@ pub async fn plan(
     let include_usage = stream_options.is_some_and(|options| options.get("include_usage") == Some(&Value::Bool(true)));
     let conversation = Arc::new(Conversation { parameters: Arc::new(parameters), ..conversation });
     let expression = Arc::clone(expression);
-    Ok(Some(Agenda { expression, branches, conversation, n, max_calls, include_usage }))
+    Ok(Some(Agenda { expression, branches, conversation, n, include_usage }))
 }
 
 /// The plain answer of the model, beside others.
 pub fn plain() -> Member {
     let name = "proxy".to_owned();
-    Member { entry: Arc::new(ApproachEntry::new(&name)), name, approach: None, config: "{}".to_owned() }
+    let (entry, purse) = (Arc::new(ApproachEntry::new(&name)), Purse::new(u32::MAX));
+    Member { entry, name, approach: None, config: "{}".to_owned(), purse }
 }
 
 /// The component of this name.

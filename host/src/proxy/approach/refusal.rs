@@ -34,8 +34,7 @@ impl Refusal {
                 (StatusCode::BAD_REQUEST, "approach_without_tools", why)
             }
             Self::Budget(what) => {
-                let why =
-                    format!("The budget of the approach is used up: {what} (approach.max_calls, approach.max_tokens).");
+                let why = format!("The budget is used up: {what}.");
                 (StatusCode::BAD_REQUEST, "approach_budget", why)
             }
             Self::Timeout(limit) => {

@@ -1,6 +1,7 @@
 //! One run of an approach: its guest, and the answers to what it wants.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,11 +12,11 @@ use tokio::time::timeout_at;
 
 use super::conversation::Conversation;
 use super::inner::{Asking, Failed};
-use super::kept::{Kept, Limits, Refused};
+use super::kept::{Kept, Limits, Received, Refused};
 use super::outbox::Outbox;
 use super::{Member, Shared};
 use crate::approach::{
-    Budget, ChoiceId, Desk, Ended, Failure, FailureKind, Fault, FaultKind, Request, Setting, Usage, Want,
+    Budget, ChoiceId, Desk, Ended, Failure, FailureKind, Fault, FaultKind, Problem, Request, Setting, Usage, Want,
 };
 use reading::Reading;
 
@@ -30,8 +31,10 @@ pub struct Stage {
     pub shared: Arc<Shared>,
     pub member: Arc<Member>,
     pub conversation: Arc<Conversation>,
-    /// Tells its choices and failures from those of other runs.
+    /// Counts the runs of a request, for the log.
     pub run: u32,
+    /// Its choices and failures.
+    pub received: Received,
     /// The place of its answer among those of the request; `None` for one whose answer the client does not get.
     pub index: Option<u32>,
     /// Answers wanted.
@@ -46,6 +49,8 @@ pub struct Stage {
     pub has_given: AtomicBool,
     /// The failure that has broken off what the client was given.
     pub broken_off: Mutex<Option<u32>>,
+    /// True when its questions are not the approach's, and so not on its bill.
+    pub is_free: AtomicBool,
 }
 
 /// What the client of a run has been given.
@@ -73,7 +78,7 @@ impl Given {
 
 impl Desk for Stage {
     fn left(&self) -> Budget {
-        self.limits().left(self.kept())
+        self.limits().left(self.kept(), &self.member.purse)
     }
 
     fn parameters(&self) -> String {
@@ -86,7 +91,7 @@ impl Desk for Stage {
     }
 
     fn choice(&self, id: ChoiceId) -> String {
-        self.kept().choice(self.run, id).map_or_else(String::new, |choice| choice.object.to_raw().get().to_owned())
+        self.received.choice(id).map_or_else(String::new, |choice| choice.object.to_raw().get().to_owned())
     }
 }
 
@@ -150,6 +155,11 @@ impl Stage {
                 }
                 ended
             }
+            // Then the client may be the cause, who reads slowly.
+            Err(_elapsed) if self.has_given.load(Relaxed) => {
+                let failure = self.fail(self.out_of_time());
+                Ended::Problem(Problem::Failed(failure.id))
+            }
             Err(_elapsed) => {
                 let message = "returned nothing in the second after the end of its budget".to_owned();
                 Ended::Fault(Fault { kind: FaultKind::Late, message })
@@ -162,16 +172,19 @@ impl Stage {
         match want {
             Want::Chat(call, sender) => {
                 self.depth.fetch_add(1, Relaxed);
-                drop(sender.send(self.chat(&call).await));
+                let asked = beside(readings, self.chat(&call)).await;
+                drop(sender.send(self.keep(asked)));
             }
             Want::Many(calls, sender) => {
                 self.depth.fetch_add(1, Relaxed);
-                drop(sender.send(join_all(calls.iter().map(|call| self.chat(call))).await));
+                let asked = beside(readings, join_all(calls.iter().map(|call| self.chat(call)))).await;
+                // In the order of the calls, whoever was answered first: a run is to be the same each time.
+                drop(sender.send(asked.into_iter().map(|asked| self.keep(asked)).collect()));
             }
             Want::Open(call, sender) => {
                 self.depth.fetch_add(1, Relaxed);
                 let number = u32::try_from(readings.len()).unwrap_or(u32::MAX);
-                let opened = self.open(&call).await.map(|reading| {
+                let opened = beside(readings, self.open(&call)).await.map(|reading| {
                     readings.insert(number, reading);
                     number
                 });
@@ -184,12 +197,12 @@ impl Stage {
             }
             Want::Close(number) => {
                 if let Some(reading) = readings.get_mut(&number) {
-                    reading.chunks.close();
+                    self.close(reading);
                 }
             }
             Want::Deliver(call, sender) => {
                 self.depth.fetch_add(1, Relaxed);
-                drop(sender.send(self.deliver(&call).await));
+                drop(sender.send(beside(readings, self.deliver(&call)).await));
             }
             Want::Emit(text, sender) => {
                 self.emit(text).await;
@@ -212,13 +225,30 @@ impl Stage {
     }
 
     fn fail(&self, failed: Failed) -> Failure {
-        self.kept().fail(self.run, failed.kind, failed.message, failed.refused)
+        self.received.fail(failed.kind, failed.message, failed.refused)
     }
+}
 
-    fn illegal(&self, message: String) -> Failure {
-        let refused = Refused::Contract(message.clone());
-        self.kept().fail(self.run, FailureKind::Illegal, message, refused)
+/// Does something while answers that the guest has open are read on: it cannot read them meanwhile, and each of them holds a
+/// slot that may be the one that is waited for.
+async fn beside<T>(readings: &mut HashMap<u32, Reading>, work: impl Future<Output = T>) -> T {
+    if readings.is_empty() {
+        return work.await;
     }
+    let reading = async {
+        join_all(readings.values_mut().map(|reading| reading.chunks.fill())).await;
+        pending().await
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = reading => never,
+    }
+}
+
+/// The failure of a call that breaks the contract.
+fn illegal(message: String) -> Failed {
+    Failed { kind: FailureKind::Illegal, message: message.clone(), refused: Refused::Contract(message) }
 }
 
 fn add(sum: &mut Usage, more: Usage) {

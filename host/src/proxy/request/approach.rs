@@ -124,11 +124,6 @@ impl Menu {
         Self { available, forbidden, models, own }
     }
 
-    /// Without approaches, and with this model, which no prefix is cut from.
-    pub fn of_model(model: &str) -> Self {
-        Self { models: HashSet::from([model.to_owned()]), ..Self::default() }
-    }
-
     /// The approaches that are available, sorted.
     pub fn available(&self) -> impl Iterator<Item = &str> {
         self.available.iter().map(String::as_str)

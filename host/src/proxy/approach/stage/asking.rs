@@ -1,9 +1,11 @@
 //! Questions whose answers are waited for: of which model, within which budget, in which form.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use futures_util::future::join_all;
 use tokio::time::timeout_at;
 
-use super::{Stage, add};
+use super::{Stage, add, illegal};
 use crate::approach::{Answer, Call, Failure, FailureKind, Usage};
 use crate::config::FanOut;
 use crate::proxy::approach::body::{self, Form, Own};
@@ -18,7 +20,7 @@ const N: &str = "n";
 
 impl Stage {
     /// The model of a call, if it may be asked.
-    pub(super) fn model<'c>(&'c self, call: &'c Call) -> Result<&'c str, Failure> {
+    fn model<'c>(&'c self, call: &'c Call) -> Result<&'c str, Failed> {
         let clients = self.asking().job.body.model();
         let Some(model) = call.model.as_deref().filter(|model| *model != clients) else { return Ok(clients) };
         let allowed = &self.member.entry.models;
@@ -26,18 +28,25 @@ impl Stage {
             return Ok(model);
         }
         let name = &self.member.name;
-        Err(self.illegal(format!("the model {model} is not allowed (approaches.{name}.models)")))
+        Err(illegal(format!("the model {model} is not allowed (approaches.{name}.models)")))
     }
 
-    pub(super) fn body(&self, call: &Call, form: Form<'_>) -> Result<(Object, Own), Failure> {
-        let message_of = |id| self.kept().choice(self.run, id).map(|choice| choice.as_turn());
-        body::body(&self.conversation, call, form, message_of).map_err(|wrong| self.illegal(wrong))
+    fn body(&self, call: &Call, form: Form<'_>) -> Result<(Object, Own), Failed> {
+        let message_of = |id| self.received.choice(id).map(|choice| choice.as_turn());
+        body::body(&self.conversation, call, form, message_of).map_err(illegal)
     }
 
-    pub(super) fn take(&self, n: u32) -> Result<(), Failure> {
-        self.limits()
-            .take(self.kept(), n)
-            .map_err(|what| self.kept().fail(self.run, FailureKind::Exhausted, what.clone(), Refused::Budget(what)))
+    /// Takes choices from the budget.
+    fn take(&self, n: u32) -> Result<(), Failed> {
+        if self.is_free.load(Relaxed) {
+            return Ok(());
+        }
+        let (kept, member) = (self.kept(), &self.member);
+        self.limits().take(kept, (&member.name, &member.purse), n).map_err(|what| Failed {
+            kind: FailureKind::Exhausted,
+            message: what.clone(),
+            refused: Refused::Budget(what),
+        })
     }
 
     pub(super) fn out_of_time(&self) -> Failed {
@@ -45,66 +54,71 @@ impl Stage {
         Failed { kind: FailureKind::Exhausted, message, refused: Refused::Time }
     }
 
-    /// Asks for as many choices as a call wants.
-    pub(super) async fn chat(&self, call: &Call) -> Result<Answer, Failure> {
+    /// Keeps the answer to a call, and gives what the guest learns of it.
+    pub(super) fn keep(&self, asked: Result<(Vec<Choice>, Usage), Failed>) -> Result<Answer, Failure> {
+        let (choices, usage) = asked.map_err(|failed| self.fail(failed))?;
+        let choices = choices.into_iter().map(|choice| self.received.keep(choice)).collect();
+        Ok(Answer { choices, usage })
+    }
+
+    /// Asks for as many choices as a call wants. Where a provider gives fewer, or refuses to give several, each of them is
+    /// asked for, and that is remembered.
+    pub(super) async fn chat(&self, call: &Call) -> Result<(Vec<Choice>, Usage), Failed> {
         let model = self.model(call)?.to_owned();
         let (body, own) = self.body(call, Form { model: &model, n: call.n, streaming: false })?;
         self.take(call.n)?;
         let known = &self.shared.peculiarities;
-        let one_by_one = match self.shared.settings.fan_out {
+        let fan_out = self.shared.settings.fan_out;
+        let one_by_one = match fan_out {
             FanOut::Always => true,
             FanOut::Never => false,
             FanOut::Auto => known.has(&model, N),
         };
-        let mut usage = Usage::default();
-        let mut choices = Vec::new();
-        let mut failed = None;
+        // Nothing is repeated of a call for one.
+        let mut single = if call.n > 1 { body.clone() } else { Object::default() };
+        single.remove(N);
+        let (mut choices, mut usage) = (Vec::new(), Usage::default());
+        let mut take = |(some, used): (Vec<Choice>, Usage), most: usize| {
+            choices.extend(some.into_iter().take(most));
+            add(&mut usage, used);
+            u32::try_from(choices.len()).unwrap_or(u32::MAX)
+        };
+        let mut has = 0;
         if call.n == 1 || !one_by_one {
-            match self.asked(body.clone(), &own, &model, &call.step).await {
-                Ok((some, used)) => {
-                    choices.extend(some.into_iter().take(call.n as usize));
-                    add(&mut usage, used);
-                }
-                Err(error) if call.n > 1 && self.may_refuse_n(&error) => known.note(&model, N),
-                Err(error) => failed = Some(error),
-            }
-        }
-        let missing = (call.n as usize).saturating_sub(choices.len());
-        if failed.is_none() && missing > 0 {
-            if !choices.is_empty() && self.shared.settings.fan_out == FanOut::Auto {
-                known.note(&model, N);
-            }
-            if choices.is_empty() || self.shared.settings.fan_out != FanOut::Never {
-                let mut single = body;
-                single.remove(N);
-                let more = (0..missing).map(|_| self.asked(single.clone(), &own, &model, &call.step));
-                for one in join_all(more).await {
-                    match one {
-                        Ok((some, used)) => {
-                            choices.extend(some.into_iter().take(1));
-                            add(&mut usage, used);
-                        }
-                        Err(error) => failed = failed.or(Some(error)),
+            match self.asked(body, &own, &model, &call.step).await {
+                Ok(answered) => {
+                    has = take(answered, call.n as usize);
+                    if has < call.n && fan_out == FanOut::Auto {
+                        known.note(&model, N);
                     }
                 }
+                Err(failed) if call.n > 1 && fan_out == FanOut::Auto && failed.kind == FailureKind::Rejected => {
+                    // If it was because of `n`, one alone is answered.
+                    has = take(self.asked(single.clone(), &own, &model, &call.step).await?, 1);
+                    known.note(&model, N);
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        let missing = if fan_out == FanOut::Never { 0 } else { call.n.saturating_sub(has) };
+        let more = (0..missing).map(|_| self.asked(single.clone(), &own, &model, &call.step));
+        let mut failed = None;
+        for one in join_all(more).await {
+            match one {
+                Ok(answered) => {
+                    take(answered, 1);
+                }
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         match failed {
-            Some(failed) if choices.is_empty() => Err(self.fail(failed)),
-            _ => {
-                let choices = choices.into_iter().map(|choice| self.kept().keep(self.run, choice)).collect();
-                Ok(Answer { choices, usage })
-            }
+            Some(failed) if choices.is_empty() => Err(failed),
+            _ => Ok((choices, usage)),
         }
     }
 
-    /// A refusal that may be about `n`: then the question is asked once for each.
-    pub(super) fn may_refuse_n(&self, failed: &Failed) -> bool {
-        self.shared.settings.fan_out == FanOut::Auto && failed.kind == FailureKind::Rejected
-    }
-
     /// Asks once, and once more without what the provider refuses of what the approach has set.
-    pub(super) async fn asked(
+    async fn asked(
         &self,
         mut body: Object,
         own: &Own,
@@ -130,26 +144,21 @@ impl Stage {
         Err(failed)
     }
 
-    pub(super) async fn once(&self, body: &Object, step: &str) -> Result<(Vec<Choice>, Usage), Failed> {
+    async fn once(&self, body: &Object, step: &str) -> Result<(Vec<Choice>, Usage), Failed> {
         let number = self.kept().called();
         let label = Label { approach: &self.member.name, step, number };
         let deadline = self.limits().deadline;
         let asked = async {
             let begun = self.asking().ask(body, label, deadline).await?;
             let provider = begun.provider.clone();
-            Ok((begun.whole().await?, provider))
+            begun.whole(|answer| completion::read(answer, &provider)).await
         };
-        let (answer, provider) = timeout_at(deadline, asked).await.unwrap_or_else(|_| Err(self.out_of_time()))?;
-        let read = completion::read(&answer, &provider);
-        let (choices, usage) = read.ok_or_else(|| {
-            let message = format!("provider {provider} gave an answer without choices");
-            Failed { kind: FailureKind::Unavailable, message: message.clone(), refused: Refused::Contract(message) }
-        })?;
+        let (choices, usage) = timeout_at(deadline, asked).await.unwrap_or_else(|_| Err(self.out_of_time()))?;
         Ok((choices, self.kept().used(usage)))
     }
 
     /// Begins an answer that is read while it is written.
-    pub(super) async fn begin(&self, call: &Call) -> Result<Chunks, Failure> {
+    pub(super) async fn begin(&self, call: &Call) -> Result<Chunks, Failed> {
         let model = self.model(call)?.to_owned();
         let (mut body, own) = self.body(call, Form { model: &model, n: 1, streaming: true })?;
         self.take(1)?;
@@ -171,14 +180,14 @@ impl Stage {
                     known.note(&model, key);
                     adapt(&mut body, &own, &model, known);
                 }
-                _ => return Err(self.fail(failed)),
+                _ => return Err(failed),
             }
         }
     }
 
     /// The next chunk of an answer; `None` at its end.
-    pub(super) async fn chunk(&self, chunks: &mut Chunks) -> Result<Option<Object>, Failure> {
+    pub(super) async fn chunk(&self, chunks: &mut Chunks) -> Result<Option<Object>, Failed> {
         let next = timeout_at(self.limits().deadline, chunks.next()).await;
-        next.unwrap_or_else(|_| Err(self.out_of_time())).map_err(|failed| self.fail(failed))
+        next.unwrap_or_else(|_| Err(self.out_of_time()))
     }
 }
