@@ -5,16 +5,15 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
-use http_body::{Body, Frame};
+use http::{Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::course::{self, Answered, End, Finished};
 use super::inner::Asking;
@@ -28,15 +27,16 @@ use crate::observe::story;
 use crate::proxy::Proxy;
 use crate::proxy::dispatch::Job;
 use crate::proxy::generation::Generation;
-use crate::proxy::headers;
 use crate::proxy::passing::{PROVIDER, finish_head};
 use crate::proxy::reply::Reply;
 use crate::proxy::respond::{self, Form, ProxyError};
-use crate::proxy::stream::CutShort;
-use crate::proxy::stream::protocol::Protocol;
 use crate::proxy::telling::Telling;
 use crate::proxy::whole::Whole;
 use crate::routing::OutcomeKind;
+
+mod running;
+
+pub use running::Running;
 
 /// The header that names the approach, and says what the answer took.
 const APPROACH: HeaderName = HeaderName::from_static("x-pointsman-approach");
@@ -288,122 +288,4 @@ enum Said {
     Own(ProxyError),
     /// A provider's.
     Theirs(Box<Theirs>),
-}
-
-/// The body of a stream whose approaches may still be at work.
-pub struct Running {
-    /// `None` once it is at its end.
-    course: Option<Course>,
-    outbox: Arc<Outbox>,
-    account: Account,
-    /// The story, from the end of the course on to that of the body.
-    story: Option<Telling>,
-    closer: Closer,
-    timer: Pin<Box<Sleep>>,
-    /// When the client is to get a sign of life.
-    due: Instant,
-}
-
-impl Running {
-    /// The answer of a course that goes on, or has ended with answers.
-    fn begin(
-        course: Course,
-        outbox: Arc<Outbox>,
-        mut account: Account,
-        (closer, due): (Closer, Instant),
-        finished: Option<Finished>,
-    ) -> Response<Reply> {
-        if let Some(story) = &mut account.story {
-            story.answered(StatusCode::OK, None, Instant::now());
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-        headers::let_events_pass(&mut headers);
-        // What it took is not known yet; a comment at the end says it.
-        for (name, value) in [(APPROACH, account.told.expression.clone()), (PROVIDER, outbox.provider())] {
-            if let (Ok(text), false) = (HeaderValue::try_from(&value), value.is_empty()) {
-                headers.insert(name, text);
-            }
-        }
-        let timer = Box::pin(sleep_until(due));
-        let mut running = Running { course: Some(course), outbox, account, story: None, closer, timer, due };
-        if let Some(finished) = finished {
-            running.finish(finished);
-        }
-        let mut response = Response::new(Reply::Run(Box::new(running)));
-        *response.headers_mut() = headers;
-        response
-    }
-
-    /// Puts the end of the stream behind the events.
-    fn finish(&mut self, finished: Finished) {
-        self.course = None;
-        let Account { told, shared, .. } = &self.account;
-        let figures = told.figures(shared, &finished);
-        let mut failed = None;
-        match finished.answers {
-            Ok(answers) => {
-                // Where no provider has told any, there is nothing to tell.
-                let usage = shared.kept.usage();
-                let usage = (told.include_usage && !usage.is_empty()).then(|| Value::Object(usage));
-                self.outbox.end(told.model(&answers), usage, Some(&figures));
-            }
-            Err((name, end)) => {
-                let (frame, code) = match told.refusal(name, end) {
-                    Said::Own(error) => error.into_frame(Protocol::Chat),
-                    Said::Theirs(theirs) => {
-                        let Theirs { status, headers, body } = *theirs;
-                        let provider = headers.get(PROVIDER).and_then(|name| name.to_str().ok()).unwrap_or_default();
-                        (respond::late_answer(Protocol::Chat, provider, status, &body), respond::LATE_ANSWER)
-                    }
-                };
-                failed = Some(code);
-                self.outbox.put(frame);
-                self.closer.close();
-            }
-        }
-        self.story = self.account.close(finished.depth);
-        if let Some(story) = &mut self.story {
-            story.error = failed;
-        }
-    }
-}
-
-impl Body for Running {
-    type Data = Bytes;
-    type Error = CutShort;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        let this = &mut *self;
-        loop {
-            if let Some(event) = this.outbox.take() {
-                this.due = Instant::now() + this.account.shared.settings.heartbeat;
-                return Poll::Ready(Some(Ok(Frame::data(event))));
-            }
-            let Some(course) = &mut this.course else { return Poll::Ready(None) };
-            match course.as_mut().poll(context) {
-                Poll::Ready(finished) => this.finish(finished),
-                // An event may have been put in on the way.
-                Poll::Pending if this.outbox.has_more() => {}
-                Poll::Pending => loop {
-                    ready!(this.timer.as_mut().poll(context));
-                    if this.timer.deadline() < this.due {
-                        this.timer.as_mut().reset(this.due);
-                        continue;
-                    }
-                    this.due = Instant::now() + this.account.shared.settings.heartbeat;
-                    this.timer.as_mut().reset(this.due);
-                    if let Some(sign) =
-                        this.outbox.sign(this.account.shared.settings.progress, &this.account.told.expression)
-                    {
-                        return Poll::Ready(Some(Ok(Frame::data(sign))));
-                    }
-                },
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.course.is_none() && !self.outbox.has_more()
-    }
 }
