@@ -35,6 +35,7 @@ mod retries;
 mod rotation;
 mod routes;
 mod rules;
+mod runs;
 mod settings;
 mod shadow;
 mod shutdown;

@@ -66,3 +66,9 @@ pub fn clerk() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build_component(&workspace().join("tests/fixtures/components/clerk"), "fixtures"))
 }
+
+/// The approach that does as its configuration says.
+pub fn asker() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build_component(&workspace().join("tests/fixtures/components/asker"), "fixtures"))
+}

@@ -17,7 +17,7 @@ mod secrets;
 mod tools;
 
 pub use client::{Answer, Call, Session, Streaming};
-pub use component::{build_component, clerk, misbehave, target, workspace};
+pub use component::{asker, build_component, clerk, misbehave, target, workspace};
 pub use eventually::{PATIENCE, eventually, within};
 pub use mock::reply::{Gate, Reply, Script};
 pub use mock::{Mock, Seen};

@@ -157,8 +157,8 @@ pub struct Member {
     pub config: String,
     /// Its settings.
     pub entry: Arc<ApproachEntry>,
-    /// The choices that it may ask for in this request.
-    pub purse: Purse,
+    /// The choices that it may ask for in this request, wherever in the combination it stands.
+    pub purse: Arc<Purse>,
 }
 
 /// Everything that the runs of one request share.

@@ -1,5 +1,6 @@
 //! Before a request takes a slot: which approaches it runs, over what, and what is wrong with it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Method;
@@ -86,6 +87,7 @@ pub async fn plan(
     {
         return refuse(Refusal::Tools(name.clone()));
     }
+    let mut purses: HashMap<String, Arc<Purse>> = HashMap::new();
     for members in loaded {
         let mut branch = Vec::new();
         for (name, approach) in members {
@@ -99,7 +101,9 @@ pub async fn plan(
                     Refusal::Broke(name)
                 });
             }
-            let purse = Purse::new(entry.max_calls.unwrap_or(u32::MAX));
+            let purse = purses.entry(name.clone());
+            let purse = purse.or_insert_with(|| Arc::new(Purse::new(entry.max_calls.unwrap_or(u32::MAX))));
+            let purse = Arc::clone(purse);
             branch.push(Arc::new(Member { name, approach: Some(approach), config, entry, purse }));
         }
         if branch.is_empty() {
@@ -121,7 +125,7 @@ pub async fn plan(
 /// The plain answer of the model, beside others.
 pub fn plain() -> Member {
     let name = "proxy".to_owned();
-    let (entry, purse) = (Arc::new(ApproachEntry::new(&name)), Purse::new(u32::MAX));
+    let (entry, purse) = (Arc::new(ApproachEntry::new(&name)), Arc::new(Purse::new(u32::MAX)));
     Member { entry, name, approach: None, config: "{}".to_owned(), purse }
 }
 
