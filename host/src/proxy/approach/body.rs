@@ -1,5 +1,9 @@
 //! The body of a call: the client's parameters, as far as they hold for it, and what the approach wants otherwise.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
 use super::conversation::{Conversation, rewritten, said};
@@ -58,6 +62,37 @@ pub struct Form<'a> {
     pub streaming: bool,
 }
 
+/// The body of a call. Clones share the client's messages: many calls may wait for their slots, and only those that have one
+/// are written out.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    model: String,
+    messages: Vec<Arc<RawValue>>,
+    /// All other members.
+    pub members: Object,
+}
+
+impl Body {
+    /// The body as it is sent.
+    pub fn to_bytes(&self) -> Bytes {
+        // What is written here is JSON already.
+        serde_json::to_vec(self).map(Bytes::from).unwrap_or_default()
+    }
+}
+
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", &self.model)?;
+        let messages: Vec<&RawValue> = self.messages.iter().map(|message| &**message).collect();
+        map.serialize_entry("messages", &messages)?;
+        for (key, value) in self.members.members() {
+            map.serialize_entry(key, &**value)?;
+        }
+        map.end()
+    }
+}
+
 /// The members that the client has not set, but the approach or the proxy has, and which a provider may refuse.
 pub type Own = Vec<String>;
 
@@ -71,15 +106,14 @@ pub fn body(
     call: &Call,
     form: Form<'_>,
     message_of: impl Fn(ChoiceId) -> Option<Box<RawValue>>,
-) -> Result<(Object, Own), String> {
+) -> Result<(Body, Own), String> {
+    let messages = messages(conversation, &call.messages, message_of)?;
     let mut body = Object::default();
-    body.put("model", form.model);
-    body.put("messages", &messages(conversation, &call.messages, message_of)?);
     let mut own = Own::new();
     for (key, value) in conversation.parameters.members() {
         let holds = call.manner == Manner::Answer || !OF_ONE_ANSWER.contains(&key);
         if holds && !NEVER.contains(&key) {
-            body.set(key, value.to_owned());
+            body.set(key, Arc::clone(value));
         }
     }
     let mut set = |key: &str, value: Box<RawValue>| {
@@ -106,7 +140,7 @@ pub fn body(
         match value.get() {
             "null" => drop(body.remove(key)),
             _ => {
-                body.set(key, value.to_owned());
+                body.set(key, Arc::clone(value));
                 own.push(key.to_owned());
             }
         }
@@ -119,14 +153,14 @@ pub fn body(
         body.put("stream_options", &serde_json::json!({"include_usage": true}));
         own.push("stream_options".to_owned());
     }
-    Ok((body, own))
+    Ok((Body { model: form.model.to_owned(), messages, members: body }, own))
 }
 
 fn messages(
     conversation: &Conversation,
     turns: &[Turn],
     message_of: impl Fn(ChoiceId) -> Option<Box<RawValue>>,
-) -> Result<Vec<Box<RawValue>>, String> {
+) -> Result<Vec<Arc<RawValue>>, String> {
     if turns.is_empty() {
         return Err("a call needs at least one message".to_owned());
     }
@@ -135,13 +169,15 @@ fn messages(
         message.ok_or_else(|| format!("there is no message {index}: the request has {}", conversation.messages.len()))
     };
     let message = |turn: &Turn| match turn {
-        Turn::Original(index) => Ok(original(*index)?.as_ref().to_owned()),
-        Turn::Rewritten { index, text } => Ok(rewritten(original(*index)?, text)),
-        Turn::Answered(id) => message_of(*id).ok_or_else(|| format!("there is no choice {id} in this run")),
-        Turn::Said { role, text } => Ok(said(role, text)),
+        Turn::Original(index) => Ok(Arc::clone(original(*index)?)),
+        Turn::Rewritten { index, text } => Ok(rewritten(original(*index)?, text).into()),
+        Turn::Answered(id) => {
+            message_of(*id).map(Arc::from).ok_or_else(|| format!("there is no choice {id} in this run"))
+        }
+        Turn::Said { role, text } => Ok(said(role, text).into()),
         Turn::Json(text) => {
             let object: Option<Object> = serde_json::from_str(text).ok();
-            object.map(|object| object.to_raw()).ok_or_else(|| "a message in JSON must be an object".to_owned())
+            object.map(|object| object.to_raw().into()).ok_or_else(|| "a message in JSON must be an object".to_owned())
         }
     };
     turns.iter().map(message).collect()
@@ -180,7 +216,8 @@ mod tests {
         let conversation = Conversation::read(CLIENT.as_bytes()).expect("a conversation");
         let form = Form { model: "m", n, streaming };
         let answered = |id| (id == 7).then(|| said("assistant", "Ho"));
-        body(&conversation, call, form, answered).map(|(body, _)| body.to_raw().get().to_owned())
+        let (body, _) = body(&conversation, call, form, answered)?;
+        Ok(String::from_utf8(body.to_bytes().to_vec()).expect("text"))
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The model's answers: whole ones, and those that are put together from the events of a stream.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -102,8 +104,9 @@ pub fn is_empty(chunk: &Object) -> bool {
     let choices: Vec<Object> = chunk.get("choices").unwrap_or_default();
     choices.iter().all(|choice| {
         let delta: Object = choice.get("delta").unwrap_or_default();
-        let says =
-            |(key, value): (&str, &RawValue)| key != "role" && !matches!(value.get(), "null" | "\"\"" | "[]" | "{}");
+        let says = |(key, value): (&str, &Arc<RawValue>)| {
+            key != "role" && !matches!(value.get(), "null" | "\"\"" | "[]" | "{}")
+        };
         !choice.has("finish_reason") && !delta.members().any(says)
     })
 }

@@ -13,9 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::body::{Own, other_limit};
+use super::body::{Body, Own, other_limit};
 use super::kept::{Refused, Theirs};
-use super::object::Object;
 use crate::approach::FailureKind;
 use crate::config::ModelNames;
 use crate::listener::Closer;
@@ -169,7 +168,7 @@ impl Asking {
     }
 
     /// Asks, and waits for the head of the answer.
-    pub async fn ask(&self, body: &Object, label: Label<'_>, deadline: Instant) -> Result<Begun, Failed> {
+    pub async fn ask(&self, body: &Body, label: Label<'_>, deadline: Instant) -> Result<Begun, Failed> {
         let (metrics, approach) = (Arc::clone(&self.proxy.metrics), label.approach.to_owned());
         let mut counted = Counted { metrics, approach, result: "cancelled" };
         let asked = self.answered(body, label, deadline).await;
@@ -188,12 +187,12 @@ impl Asking {
 
     async fn answered(
         &self,
-        body: &Object,
+        body: &Body,
         label: Label<'_>,
         deadline: Instant,
     ) -> Result<(Response<Reply>, Outcome, Held), Failed> {
         let held = self.slot().await;
-        let read = RequestBody::composed(Bytes::copy_from_slice(body.to_raw().get().as_bytes()));
+        let read = RequestBody::composed(body.to_bytes());
         let body = read.map_err(|error| Failed::own(ProxyError::Body(error)))?;
         let job = self.job_for(body, deadline)?;
         let id = format!("{}/{}", self.id, label.number);
@@ -377,13 +376,13 @@ pub fn refused_member<'o>(failed: &Failed, own: &'o Own) -> Option<&'o str> {
 }
 
 /// Takes out of a call what a model is known to refuse, of what the approach has set.
-pub fn adapt(body: &mut Object, own: &Own, model: &str, known: &Peculiarities) {
+pub fn adapt(body: &mut Body, own: &Own, model: &str, known: &Peculiarities) {
     for key in own {
         if known.has(model, key)
-            && let Some(value) = body.remove(key)
+            && let Some(value) = body.members.remove(key)
             && let Some(other) = other_limit(key).filter(|other| !known.has(model, other))
         {
-            body.set(other, value);
+            body.members.set(other, value);
         }
     }
 }

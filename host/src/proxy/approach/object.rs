@@ -1,15 +1,16 @@
 //! JSON objects whose members stay as they were written: what is not changed arrives byte for byte.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// A JSON object in the order of its members.
+/// A JSON object in the order of its members. Clones share the values.
 #[derive(Clone, Debug, Default)]
-pub struct Object(Vec<(String, Box<RawValue>)>);
+pub struct Object(Vec<(String, Arc<RawValue>)>);
 
 impl Object {
     /// The object that a text holds; `None` if it holds something else.
@@ -18,8 +19,8 @@ impl Object {
     }
 
     /// The members, in their order.
-    pub fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), &**value))
+    pub fn members(&self) -> impl Iterator<Item = (&str, &Arc<RawValue>)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
     /// The value of a key, as it was written.
@@ -38,7 +39,7 @@ impl Object {
     }
 
     /// Takes a member out.
-    pub fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {
+    pub fn remove(&mut self, key: &str) -> Option<Arc<RawValue>> {
         let place = self.0.iter().position(|(known, _)| known == key)?;
         Some(self.0.remove(place).1)
     }
@@ -49,7 +50,8 @@ impl Object {
     }
 
     /// Puts a value in the place of a member, or behind all others.
-    pub fn set(&mut self, key: &str, value: Box<RawValue>) {
+    pub fn set(&mut self, key: &str, value: impl Into<Arc<RawValue>>) {
+        let value = value.into();
         match self.0.iter_mut().find(|(known, _)| known == key) {
             Some((_, old)) => *old = value,
             None => self.0.push((key.to_owned(), value)),
@@ -90,8 +92,8 @@ impl<'de> Deserialize<'de> for Object {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    members.push((key, Arc::from(value)));
                 }
                 Ok(Object(members))
             }
@@ -105,7 +107,7 @@ impl Serialize for Object {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
+            map.serialize_entry(key, &**value)?;
         }
         map.end()
     }

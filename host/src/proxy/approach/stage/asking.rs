@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 use super::{Stage, add, illegal};
 use crate::approach::{Answer, Call, Failure, FailureKind, Usage};
 use crate::config::FanOut;
-use crate::proxy::approach::body::{self, Form, Own};
+use crate::proxy::approach::body::{self, Body, Form, Own};
 use crate::proxy::approach::completion::{self, Choice};
 use crate::proxy::approach::events::Chunks;
 use crate::proxy::approach::inner::{Failed, Label, adapt, refused_member};
@@ -31,7 +31,7 @@ impl Stage {
         Err(illegal(format!("the model {model} is not allowed (approaches.{name}.models)")))
     }
 
-    fn body(&self, call: &Call, form: Form<'_>) -> Result<(Object, Own), Failed> {
+    fn body(&self, call: &Call, form: Form<'_>) -> Result<(Body, Own), Failed> {
         let message_of = |id| self.received.choice(id).map(|choice| choice.as_turn());
         body::body(&self.conversation, call, form, message_of).map_err(illegal)
     }
@@ -74,9 +74,8 @@ impl Stage {
             FanOut::Never => false,
             FanOut::Auto => known.has(&model, N),
         };
-        // Nothing is repeated of a call for one.
-        let mut single = if call.n > 1 { body.clone() } else { Object::default() };
-        single.remove(N);
+        let mut single = body.clone();
+        single.members.remove(N);
         let (mut choices, mut usage) = (Vec::new(), Usage::default());
         let mut take = |(some, used): (Vec<Choice>, Usage), most: usize| {
             choices.extend(some.into_iter().take(most));
@@ -118,13 +117,7 @@ impl Stage {
     }
 
     /// Asks once, and once more without what the provider refuses of what the approach has set.
-    async fn asked(
-        &self,
-        mut body: Object,
-        own: &Own,
-        model: &str,
-        step: &str,
-    ) -> Result<(Vec<Choice>, Usage), Failed> {
+    async fn asked(&self, mut body: Body, own: &Own, model: &str, step: &str) -> Result<(Vec<Choice>, Usage), Failed> {
         let known = &self.shared.peculiarities;
         adapt(&mut body, own, model, known);
         let mut failed = match self.once(&body, step).await {
@@ -133,7 +126,7 @@ impl Stage {
         };
         // Each time one member fewer.
         for _ in 0..own.len() {
-            let Some(key) = refused_member(&failed, own).filter(|key| body.has(key)) else { break };
+            let Some(key) = refused_member(&failed, own).filter(|key| body.members.has(key)) else { break };
             known.note(model, key);
             adapt(&mut body, own, model, known);
             match self.once(&body, step).await {
@@ -144,7 +137,7 @@ impl Stage {
         Err(failed)
     }
 
-    async fn once(&self, body: &Object, step: &str) -> Result<(Vec<Choice>, Usage), Failed> {
+    async fn once(&self, body: &Body, step: &str) -> Result<(Vec<Choice>, Usage), Failed> {
         let number = self.kept().called();
         let label = Label { approach: &self.member.name, step, number };
         let deadline = self.limits().deadline;
@@ -174,7 +167,7 @@ impl Stage {
                 Ok(begun) => return Ok(Chunks::new(begun)),
                 Err(failed) => failed,
             };
-            match refused_member(&failed, &own).filter(|key| body.has(key)) {
+            match refused_member(&failed, &own).filter(|key| body.members.has(key)) {
                 Some(key) if tries > 0 => {
                     tries -= 1;
                     known.note(&model, key);
