@@ -1,8 +1,12 @@
-//! The way of an author, in each language that `pointsman strategy new` has a project for: in a folder outside of the
-//! repository, with the tools from their registries, along the very lines of the project's README, to live traffic.
+//! The way of an author, in each language that `pointsman strategy new` and `pointsman approach new` have a project for: in a
+//! folder outside of the repository, with the tools from their registries, along the very lines of the project's README, to
+//! live traffic. And the guides of `docs/`, to the letter.
 //!
 //! Nothing is skipped: `tests/tools` fetches what the machine lacks, and says what would help where it cannot. What is built
 //! for the projects is kept below `target/authors`.
+
+mod approaches;
+mod guides;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -58,29 +62,44 @@ fn lines(text: &str) -> Vec<String> {
     blocks.flat_map(str::lines).map(bare).filter(|line| !line.is_empty()).collect()
 }
 
-/// Makes the project in `outside`, and does what its README says up to the component in its `strategies/`.
-fn build(language: &str, outside: &Path) -> PathBuf {
-    let mut new = Process::command(&["strategy", "new", NAME, "--lang", language]);
+/// A project that is made.
+struct Project {
+    /// `strategy` or `approach`.
+    kind: &'static str,
+    /// The folder that the README puts the component into.
+    folder: &'static str,
+    name: &'static str,
+}
+
+const STRATEGY: Project = Project { kind: "strategy", folder: "strategies", name: NAME };
+
+/// Makes the project in `outside`, and does what its README says up to the component in its folder.
+fn build(Project { kind, folder, name }: &Project, language: &str, outside: &Path) -> PathBuf {
+    let mut new = Process::command(&[kind, "new", name, "--lang", language]);
     let made = new.current_dir(outside).output().expect("the binary starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(made.status.success(), "{}", text(&made.stderr));
-    assert!(text(&made.stdout).contains(&format!("cd {NAME}\n")), "{}", text(&made.stdout));
-    let project = outside.join(NAME);
+    assert!(text(&made.stdout).contains(&format!("cd {name}\n")), "{}", text(&made.stdout));
+    let project = outside.join(name);
     if project.join("Cargo.toml").exists() {
-        // The dependencies are compiled once; at the place that the README names all the same.
-        let kept = target().join("authors").join(language);
-        std::fs::create_dir_all(&kept).expect("target/ is writable");
-        std::os::unix::fs::symlink(kept, project.join("target")).expect("a fresh project has none");
+        keep_target(&project, &format!("{kind}-{language}"));
     }
     let readme = std::fs::read_to_string(project.join("README.md")).expect("a project has a README");
     // What takes minutes is installed beforehand.
     for line in lines(&readme).iter().filter(|line| !line.starts_with("cargo install")) {
         must(line, &project);
     }
-    let component = project.join(format!("strategies/{NAME}.wasm"));
+    let component = project.join(format!("{folder}/{name}.wasm"));
     let bytes = std::fs::metadata(&component).expect("the README says how to put it there").len();
     show(&format!("{language}: {:.2} MB", bytes as f64 / 1e6));
     project
+}
+
+/// Compiles the dependencies of a project once; at the place that the README names all the same.
+fn keep_target(project: &Path, name: &str) {
+    let kept = target().join("authors").join(name);
+    std::fs::create_dir_all(&kept).expect("target/ is writable");
+    std::os::unix::fs::symlink(kept, project.join("target")).expect("a fresh project has none");
 }
 
 /// The reason that the answer's header names, and who answered.
@@ -94,7 +113,7 @@ async fn ask(process: &Process) -> (String, String) {
 async fn becomes_a_strategy(language: &'static str) {
     let outside = TempDir::new().expect("a temporary folder");
     let folder = outside.path().to_owned();
-    let project = tokio::task::spawn_blocking(move || build(language, &folder)).await.expect("it builds");
+    let project = tokio::task::spawn_blocking(move || build(&STRATEGY, language, &folder)).await.expect("it builds");
 
     let mocks = [("a", "us"), ("b", "eu"), ("c", "eu")];
     let mut started = Vec::new();
