@@ -250,8 +250,12 @@ impl App {
         drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;
         tasks.close();
         tasks.wait().await;
-        // The rest of the record must reach the disk. This cannot fail, since no file is opened.
-        let end = move || recorders.iter().for_each(|recorder| drop(recorder.record_to(None)));
+        // The rest of the records must reach the disk. This cannot fail, since no file is opened.
+        let runs = proxy.generation().approaches.recorder.get().cloned();
+        let end = move || {
+            recorders.iter().for_each(|recorder| drop(recorder.record_to(None)));
+            runs.iter().for_each(|recorder| recorder.finish());
+        };
         let _ = tokio::task::spawn_blocking(end).await;
         Ok(())
     }

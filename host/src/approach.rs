@@ -4,7 +4,7 @@
 //! nothing else. The driver turns each [`Want`] into requests to providers, and answers it. A component goes from
 //! `component` (compiled, checked, linked, and asked what it is) to `session` (one run of it, in an instance of its own);
 //! `contract` is the contract in Rust, `guest` the host's side of it, `wasi` and `voice` the rest of what a guest sees;
-//! `standing` counts faults; `registry` has them all by name, and `builtin` the components in the binary.
+//! `standing` counts faults; `record` writes runs down for whoever wants to play them again; `registry` has them all by name, and `builtin` the components in the binary.
 //!
 //! | what the guest does | what the run ends with |
 //! | --- | --- |
@@ -20,6 +20,7 @@ mod builtin;
 mod component;
 mod contract;
 mod guest;
+pub mod record;
 mod registry;
 mod session;
 mod standing;

@@ -61,7 +61,7 @@ enum Command {
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
     #[command(subcommand)]
     Strategy(strategy::Command),
-    /// Write, examine and test approaches: list, new, check, inspect, test, run, cost, eval.
+    /// Write, examine and test approaches: list, new, check, inspect, test, run, cost, eval, replay.
     #[command(subcommand)]
     Approach(approach::Command),
     /// Compile a component; the proxy itself starts this as a process of its own.

@@ -422,7 +422,7 @@ pub struct Monitoring {
     pub record: Option<Record>,
 }
 
-/// The record of decisions.
+/// A record: of decisions, or of runs of approaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The file.

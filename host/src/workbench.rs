@@ -2,7 +2,7 @@
 //! traffic. Nothing in here is ever on the path of a request.
 //!
 //! `examine` reads a file without running it; `battery` tries the claims of the contract; `fixtures` plays decisions
-//! that its author has written down; `rehearse` plays runs to an approach; `replay` asks it again what has been
+//! that its author has written down; `rehearse` plays runs to an approach; `replay` and `rerun` ask it again what has been
 //! recorded; `simulate` gives it a day of traffic; `cost` counts what one request costs, `eval`
 //! compares approaches on questions.
 
@@ -15,6 +15,7 @@ mod examine;
 mod fixtures;
 mod rehearse;
 mod replay;
+mod rerun;
 pub mod simulate;
 
 use columns::columns;
@@ -24,3 +25,4 @@ pub use examine::{Class, Examined, Import, examine};
 pub use fixtures::{Played, facts_of, play_fixtures};
 pub use rehearse::Rehearsal;
 pub use replay::{Comparison, Example, ReplayError, Respondent, Skipped, compare};
+pub use rerun::{Difference, Rerun, RerunError, rerun};

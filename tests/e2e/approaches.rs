@@ -1,6 +1,6 @@
 //! Choosing the approach: `proxy` and `none` are plain proxying, one that is there runs, any other is refused by name.
 
-use harness::{Mock, Proxy, Reply, Script};
+use harness::{Mock, Proxy, Reply, Script, eventually};
 use serde_json::{Value, json};
 
 /// The body that the provider gets for `body`.
@@ -147,4 +147,30 @@ async fn the_last_call_is_streamed() {
     assert!(text.contains("streamed ") && text.contains("\"role\":\"assistant\""), "{text}");
     assert!(text.contains("\"finish_reason\":\"stop\"") && text.ends_with("data: [DONE]\n\n"), "{text}");
     assert_eq!(text.matches("\"usage\"").count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn a_record_has_every_run_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("runs.ndjson");
+    let a = Mock::start("a", model()).await;
+    let record = json!({"approach": {"record": file.display().to_string()}});
+    let proxy = Proxy::builder().provider(&a, json!({})).set(record).start().await;
+    for (prefix, stream) in [("bon", false), ("moa", true), ("proxy", false)] {
+        let body = json!({"model": format!("{prefix}-gpt-4"), "messages": user("Hello"), "stream": stream});
+        assert_eq!(proxy.chat_call(&body).answer().await.status, 200);
+    }
+    let runs = || std::fs::read_to_string(&file).unwrap_or_default();
+    eventually("both runs are in the record", || async { runs().lines().count() == 2 }).await;
+    assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    let runs: Vec<Value> = runs().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [bon, moa] = &runs[..] else { panic!("{runs:?}") };
+    assert_eq!((&bon["approach"], &moa["approach"]), (&json!("bon"), &json!("moa")));
+    assert_eq!(bon["request"]["messages"][0]["text"], "Hello");
+    // The candidates, and their ratings at once; the candidates, a critique, and the answer as it is streamed.
+    assert!(bon["wants"][0]["chat"].is_array() && bon["wants"][1]["many"].is_array(), "{bon}");
+    assert_eq!((bon["wants"].as_array().map(Vec::len), moa["wants"].as_array().map(Vec::len)), (Some(2), Some(3)));
+    assert_eq!(moa["wants"][2]["deliver"][1]["Ok"]["text"], "streamed words");
+    assert!(bon["ended"]["finals"].is_array() && moa["ended"]["finals"] == json!(["delivered"]), "{moa}");
 }

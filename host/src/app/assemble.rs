@@ -54,7 +54,9 @@ pub struct Assembly {
 /// [`LoadError`] in the form of the configuration's own problems, where it is at fault.
 pub fn assemble(config: Config, before: Option<&Before<'_>>) -> anyhow::Result<Assembly> {
     let live = strategies(&config, before.map(|before| before.live).unwrap_or_default())?;
-    let approaches = approach::load(&config, before.map(|before| before.approaches))?;
+    let approaches_before = before.map(|before| before.approaches);
+    let approaches = approach::load(&config, approaches_before)?;
+    approach::record(&config, &approaches, approaches_before)?;
     let tls = load::load_tls(&config)?;
     let drafts = Fleet::drafts(&config, before.map(|before| before.fleet))?;
     let contents = Contents::of(&config.names);

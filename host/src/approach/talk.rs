@@ -4,13 +4,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// One of the model's answers in a run. The driver chooses the number and keeps the answer.
 pub type ChoiceId = u32;
 
 /// One message of the client's, as far as an approach reads it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// `system`, `developer`, `user`, `assistant`, `tool`, or any other text of the client's.
     pub role: String,
@@ -21,7 +22,7 @@ pub struct Message {
 }
 
 /// The amounts that may be spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// Choices that may be asked for.
     pub calls: u32,
@@ -32,7 +33,7 @@ pub struct Budget {
 }
 
 /// The request that a run answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The conversation; never empty.
     pub messages: Vec<Message>,
@@ -55,7 +56,8 @@ pub struct Request {
 }
 
 /// One message to the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Turn {
     /// One of the client's messages, by its place, byte for byte.
     Original(u32),
@@ -80,7 +82,8 @@ pub enum Turn {
 }
 
 /// The part of the client's parameters that holds for a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Manner {
     /// All of them, as for the client's own answer.
     Answer,
@@ -90,7 +93,7 @@ pub enum Manner {
 }
 
 /// A question to the model. All numbers and texts come from the guest; only those noted here were checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// The conversation.
     pub messages: Vec<Turn>,
@@ -111,7 +114,8 @@ pub struct Call {
 }
 
 /// The reason why the model stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub enum Finish {
     Stop,
@@ -123,7 +127,7 @@ pub enum Finish {
 }
 
 /// One answer of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// Its number in this run.
     pub id: ChoiceId,
@@ -136,7 +140,7 @@ pub struct Choice {
 }
 
 /// Tokens, 0 where the provider does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Of the question.
     pub prompt: u32,
@@ -145,7 +149,7 @@ pub struct Usage {
 }
 
 /// The answer to a [`Call`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// As many as were asked for, or fewer if some failed; at least one.
     pub choices: Vec<Choice>,
@@ -154,7 +158,8 @@ pub struct Answer {
 }
 
 /// The kind of a [`Failure`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The provider says that the request is wrong, and would say so again.
     Rejected,
@@ -171,7 +176,7 @@ pub enum FailureKind {
 }
 
 /// The reason why a [`Call`] has no answer. The message names no key and no address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Its kind.
     pub kind: FailureKind,
@@ -192,7 +197,8 @@ impl Failure {
 }
 
 /// One answer to the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Final {
     /// An answer of the model as it is.
     Choice(ChoiceId),
@@ -205,7 +211,8 @@ pub enum Final {
 }
 
 /// The reason that an approach gives for having no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Problem {
     /// The failure of this number.
     Failed(u32),
@@ -256,7 +263,8 @@ pub trait Desk: Send + Sync {
 }
 
 /// The end of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// The approach has returned answers. Not yet checked: their number, and that the choices exist.
     Finals(Vec<Final>),
@@ -267,7 +275,7 @@ pub enum Ended {
 }
 
 /// An approach broke.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// In what way.
     pub kind: FaultKind,
@@ -282,7 +290,8 @@ impl fmt::Display for Fault {
 }
 
 /// The kind of a [`Fault`]: a label in metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// It panicked, aborted, overflowed its stack, or called a function that it does not have.
     Trapped,

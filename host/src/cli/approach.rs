@@ -5,6 +5,7 @@ mod eval;
 mod examine;
 mod list;
 mod new;
+mod replay;
 mod run;
 mod test;
 
@@ -31,6 +32,8 @@ pub(super) enum Command {
     Cost(cost::Cost),
     /// Compare approaches on questions whose answers are known: accuracy, differences, tokens, money, time.
     Eval(Box<eval::Eval>),
+    /// Play the runs that `approach.record` has written again, and show where another version goes otherwise.
+    Replay(replay::Replay),
 }
 
 /// Runs one of the commands.
@@ -44,5 +47,6 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Cost(cost) => cost::run(cost),
         Command::Eval(eval) => eval::run(eval),
+        Command::Replay(replay) => replay::run(replay),
     }
 }

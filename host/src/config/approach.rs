@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Record;
+use super::check::record;
 use super::problem::Place;
 use super::read::{Reader, Section, Zero};
 use super::schema::{APPROACH, APPROACH_ENTRY};
@@ -45,6 +47,8 @@ pub struct Approaches {
     pub heartbeat: Duration,
     /// True when the list of models has combinations such as `bon-gpt-4o`.
     pub list: bool,
+    /// The record of runs, if one is kept.
+    pub record: Option<Record>,
     /// The entries under `approaches`, in the order of the file; names unique.
     pub entries: Vec<ApproachEntry>,
     /// The components in the folder `approaches` beside the file, by name.
@@ -66,6 +70,7 @@ impl Default for Approaches {
             progress: Progress::default(),
             heartbeat: Duration::from_secs(10),
             list: false,
+            record: None,
             entries: Vec::new(),
             found: BTreeMap::new(),
         }
@@ -186,6 +191,7 @@ pub(super) fn approaches(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Pa
         progress: reader.one_of(&section, "progress", &progress, false).unwrap_or_default(),
         heartbeat: reader.seconds(&section, "heartbeat", Zero::Illegal).unwrap_or(usual.heartbeat),
         list: reader.boolean(&section, "list", false),
+        record: record(reader, &section, folder, "such as runs.ndjson"),
         entries: entries(reader, top),
         found: in_folder(folder, FOLDER)
             .into_iter()

@@ -214,17 +214,17 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Moni
         track_errors: reader.boolean(&section, "track_errors", true),
         interval: reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(SUMMARY_INTERVAL),
         explain: reader.boolean(&section, "explain", false),
-        record: record(reader, &section, folder),
+        record: record(reader, &section, folder, "such as decisions.ndjson"),
     }
 }
 
-/// The file of the record. Whether it can be written is only known when it is opened.
-fn record(reader: &mut Reader<'_>, monitoring: &Section<'_>, folder: &Path) -> Option<Record> {
+/// The file of a record. Whether it can be written is only known when it is opened.
+pub(super) fn record(reader: &mut Reader<'_>, section: &Section<'_>, folder: &Path, such_as: &str) -> Option<Record> {
     let wanted = "a number of bytes from 1048576 to 1099511627776";
-    let max_bytes = reader.integer(monitoring, "record_max_bytes", wanted, 1 << 20, 1 << 40).unwrap_or(RECORD_BYTES);
-    let found = reader.text(monitoring, "record").ok()??;
+    let max_bytes = reader.integer(section, "record_max_bytes", wanted, 1 << 20, 1 << 40).unwrap_or(RECORD_BYTES);
+    let found = reader.text(section, "record").ok()??;
     if found.text.is_empty() {
-        reader.findings.problem(&found.at, "must not be empty", Some("such as decisions.ndjson".to_owned()));
+        reader.findings.problem(&found.at, "must not be empty", Some(such_as.to_owned()));
     }
     Some(Record { path: folder.join(&found.text), max_bytes, line: found.at.line })
 }

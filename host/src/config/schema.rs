@@ -139,6 +139,8 @@ pub(super) const APPROACH: Schema = Schema {
         "progress",
         "heartbeat",
         "list",
+        "record",
+        "record_max_bytes",
     ],
 };
 pub(super) const APPROACH_ENTRY: Schema =

@@ -31,10 +31,11 @@ mod stage;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock};
 
 use super::request::{Approach, Menu};
+use crate::approach::record::Recorder;
 use crate::approach::{self, Registry};
 use crate::config::{self, ApproachEntry};
 use inner::{Asking, Peculiarities};
@@ -42,7 +43,7 @@ use kept::{Kept, Limits, Purse};
 use outbox::Outbox;
 
 pub use answer::Running;
-pub use load::load;
+pub use load::{load, record};
 pub use plan::Agenda;
 pub use refusal::Refusal;
 
@@ -62,6 +63,8 @@ pub struct Approaches {
     pub default: Option<Approach>,
     /// What models have been seen to refuse.
     pub peculiarities: Arc<Peculiarities>,
+    /// Writes down every run, if anybody wants that.
+    pub recorder: OnceLock<Arc<Recorder>>,
 }
 
 impl fmt::Debug for Approaches {
@@ -81,6 +84,7 @@ impl Default for Approaches {
             of_routes: HashMap::new(),
             default: None,
             peculiarities: Arc::default(),
+            recorder: OnceLock::new(),
         }
     }
 }
@@ -120,6 +124,7 @@ impl Approaches {
             of_routes: HashMap::new(),
             default: None,
             peculiarities: Arc::default(),
+            recorder: OnceLock::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Approaches;
 use crate::approach::Unavailable;
+use crate::approach::record::{Recorder, Target};
 use crate::config::{Config, LoadError};
 use crate::proxy::request::Approach;
 use crate::proxy::respond::chain;
@@ -87,4 +88,25 @@ pub fn load(config: &Config, before: Option<&Approaches>) -> Result<Arc<Approach
             Ok(Arc::new(approaches))
         }
     }
+}
+
+/// Opens the record of runs that a configuration wants, unless the one before writes to the same file already.
+///
+/// # Errors
+///
+/// [`LoadError`], in the form of the configuration's own problems.
+pub fn record(config: &Config, approaches: &Approaches, before: Option<&Approaches>) -> Result<(), LoadError> {
+    let Some(wanted) = &config.approaches.record else { return Ok(()) };
+    let target = Target { path: wanted.path.clone(), max_bytes: wanted.max_bytes };
+    let same = before.and_then(|before| before.recorder.get()).filter(|recorder| *recorder.target() == target);
+    let recorder = match same {
+        Some(recorder) => Arc::clone(recorder),
+        None => Recorder::open(target).map_err(|error| {
+            let message = format!("{} cannot be written: {error}", wanted.path.display());
+            LoadError::one(config, wanted.line, "approach.record", message, None)
+        })?,
+    };
+    // There is none yet: these approaches are new.
+    let _ = approaches.recorder.set(recorder);
+    Ok(())
 }

@@ -15,6 +15,7 @@ use super::inner::{Asking, Failed};
 use super::kept::{Kept, Limits, Received, Refused};
 use super::outbox::Outbox;
 use super::{Member, Shared};
+use crate::approach::record;
 use crate::approach::{
     Budget, ChoiceId, Desk, Ended, Failure, FailureKind, Fault, FaultKind, Problem, Request, Setting, Usage, Want,
 };
@@ -130,7 +131,11 @@ impl Stage {
         let id = format!("{}#{}", self.asking().id, self.run + 1);
         let setting = Setting { id, cpu: settings.cpu, memory: self.member.entry.memory };
         let Some(approach) = &self.member.approach else { return Ended::Finals(Vec::new()) };
-        let mut session = approach.start(request, Arc::clone(self) as Arc<dyn Desk>, setting);
+        let desk = Arc::clone(self) as Arc<dyn Desk>;
+        let mut session = match self.asking().generation.approaches.recorder.get() {
+            Some(recorder) => record::start(recorder, approach, request, desk, setting),
+            None => approach.start(request, desk, setting),
+        };
         let mut readings = HashMap::new();
         let end = self.limits().deadline + LAST_WORDS;
         let driven = async {
