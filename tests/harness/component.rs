@@ -70,5 +70,11 @@ pub fn clerk() -> &'static Path {
 /// The approach that does as its configuration says.
 pub fn asker() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build_component(&workspace().join("tests/fixtures/components/asker"), "fixtures"))
+    BUILT.get_or_init(|| {
+        let path = build_component(&workspace().join("tests/fixtures/components/asker"), "fixtures");
+        // Compiled once here, and from then on taken from the cache: all tests at once would compile it each for itself.
+        let bytes = std::fs::read(&path).expect("just built");
+        drop(pointsman::approach::Approach::load(&pointsman::approach::Source::new("asker", &bytes)));
+        path
+    })
 }

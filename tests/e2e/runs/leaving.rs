@@ -67,6 +67,7 @@ async fn a_run_that_is_left_is_counted_with_what_it_took() {
 }
 
 /// Leaves `count` requests at random moments, and claims that nothing is left of them.
+#[expect(clippy::print_stdout, reason = "a measurement")]
 async fn leave(count: u32) {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let script = Script::by(|call, seen| {

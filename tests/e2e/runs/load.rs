@@ -1,14 +1,16 @@
 //! Many at once: all are answered, no slot is lost, and it takes no longer than the slots make it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::{Mock, Proxy, Script, eventually};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{in_flight, reply, request};
 
 /// Sends `count` requests to `moa` at once over `slots` slots, before a provider that takes `each` for an answer. The time
 /// that it took, as a multiple of what the slots allow.
+#[expect(clippy::print_stdout, reason = "a measurement")]
 async fn crowd(count: u32, slots: u32, each: Duration) -> f64 {
     let script = Script::by(move |call, seen| {
         let n = seen.json()["n"].as_u64().unwrap_or(1);

@@ -216,7 +216,7 @@ async fn an_approach_can_do_without_what_failed_before_the_first_word() {
 
 #[tokio::test]
 async fn a_client_that_reads_slowly_loses_nothing_and_is_no_fault_of_the_approach() {
-    let words = (0..3000).fold(Reply::sse(), |reply, number| reply.word(&format!("{number:0400} ")));
+    let words = (0..3000).fold(Reply::sse(), |reply, number| reply.word(&format!("{number:08000} ")));
     let a = Mock::start("a", words.event(&finish_event()).done()).await;
     let proxy = set_up(&a, &[("deliver", json!({}))], json!({"approach": {"timeout": 0.5}})).await;
     for _ in 0..3 {
