@@ -46,11 +46,13 @@ impl Difference {
                 _ => {}
             }
         }
-        let n = questions.max(1) as f64;
         let (up, down) = (gained as f64, lost as f64);
-        let difference = (up - down) / n;
-        let half = Z * ((up + down - (up - down) * (up - down) / n).max(0.0)).sqrt() / n;
-        let interval = ((difference - half).max(-1.0), (difference + half).min(1.0));
+        let difference = (up - down) / questions.max(1) as f64;
+        // Half a pair more of each kind: right for few pairs, and not empty when none differ (Agresti and Min 2005).
+        let (n, up, down) = (questions as f64 + 2.0, up + 0.5, down + 0.5);
+        let half = Z * (up + down - (up - down) * (up - down) / n).sqrt() / n;
+        let centre = (up - down) / n;
+        let interval = ((centre - half).max(-1.0), (centre + half).min(1.0));
         Self { questions, gained, lost, difference, interval, p: mcnemar(gained, lost) }
     }
 }
@@ -105,6 +107,8 @@ mod tests {
         assert!(Difference::of(pairs(0, 3000, 2000)).p < 1e-9);
         let (low, high) = found.interval;
         assert!(low < 0.2 && 0.2 < high);
+        let (low, high) = Difference::of(pairs(20, 0, 0)).interval;
+        assert!((-0.1..-0.05).contains(&low) && (low + high).abs() < 1e-12, "{low} {high}");
     }
 
     #[test]

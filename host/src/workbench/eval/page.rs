@@ -14,7 +14,7 @@ const NAMES: f64 = 170.0;
 /// The height of a row.
 const ROW: f64 = 34.0;
 
-const STYLE: &str = ":root{--ink:#1d2530;--soft:#4a5666;--line:#d8dee6;--bar:#2f6f9f;--first:#7b8794;--back:#fff;--good:#00694a;--bad:#b3261e}\
+const STYLE: &str = ":root{--ink:#1d2530;--soft:#4a5666;--line:#d8dee6;--bar:#86b8de;--first:#b3bcc6;--back:#fff;--good:#00694a;--bad:#b3261e}\
     *{box-sizing:border-box}body{font:16px/1.55 system-ui,sans-serif;max-width:68rem;margin:0 auto;padding:2rem 1.25rem;color:var(--ink);background:var(--back)}\
     h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}p{color:var(--soft);max-width:48rem}.note{border-left:4px solid var(--bad);\
     padding-left:.8rem;color:var(--ink)}.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
@@ -23,7 +23,7 @@ const STYLE: &str = ":root{--ink:#1d2530;--soft:#4a5666;--line:#d8dee6;--bar:#2f
     figcaption{color:var(--soft);font-size:.9rem;margin-top:.4rem}svg{width:100%;height:auto;display:block}svg text{font:13px system-ui,sans-serif;fill:var(--ink)}\
     svg .tick{font-size:11px;fill:var(--soft)}.grid{stroke:var(--line)}.bar{fill:var(--bar)}.first{fill:var(--first)}.whisker{stroke:var(--ink);stroke-width:2;fill:none}\
     .zero{stroke:var(--soft);stroke-width:1.5}.dot{fill:var(--bar);stroke:var(--ink)}details{margin-top:1rem}.right{color:var(--good)}.wrong{color:var(--bad)}\
-    @media(prefers-color-scheme:dark){:root{--ink:#e4e8ed;--soft:#a5b0bd;--line:#333c47;--bar:#4f9fd6;--first:#6d7885;--back:#14181d;--good:#4cd6a0;--bad:#ff8a80}}";
+    @media(prefers-color-scheme:dark){:root{--ink:#e4e8ed;--soft:#a5b0bd;--line:#333c47;--bar:#2f6690;--first:#56616d;--back:#14181d;--good:#4cd6a0;--bad:#ff8a80}}";
 
 /// The page.
 pub fn page(report: &Report) -> String {
