@@ -1,18 +1,18 @@
 //! Requests that approaches answer: from the choice of one to the answer.
 //!
-//! A request is planned before it takes a slot ([`plan`]): whatever is wrong with it is said then. Its course runs in ONE task,
-//! that of the client's request: guests are coroutines, and their wants become [`inner`] requests, which go through the
+//! A request is planned before it takes a slot (`plan`): whatever is wrong with it is said then. Its course runs in ONE task,
+//! that of the client's request: guests are coroutines, and their wants become `inner` requests, which go through the
 //! queue, the strategy, failover and limits as any request does. A client that leaves drops it all.
 //!
 //! | file | |
 //! | --- | --- |
-//! | [`plan`] | checks the request; says which approaches run over what |
-//! | [`course`] | runs them, one after the other and side by side |
-//! | [`stage`] | one run of one approach: answers what its guest wants |
-//! | [`inner`] | one question to the model |
-//! | [`body`], [`conversation`], [`object`] | what goes to the model, byte for byte where it is the client's |
-//! | [`completion`], [`events`], [`kept`] | what comes back, and what was spent |
-//! | [`answer`], [`outbox`] | what the client gets |
+//! | `plan` | checks the request; says which approaches run over what |
+//! | `course` | runs them, one after the other and side by side |
+//! | `stage` | one run of one approach: answers what its guest wants |
+//! | `inner` | one question to the model |
+//! | `body`, `conversation`, `object` | what goes to the model, byte for byte where it is the client's |
+//! | `completion`, `events`, `kept` | what comes back, and what was spent |
+//! | `answer`, `outbox` | what the client gets |
 
 pub(crate) mod answer;
 mod body;

@@ -59,7 +59,11 @@ impl<'t> Asked<'t> {
         for label in ["BEST: ", "CONSISTENT: "] {
             if wants(&format!("`{label}`")) {
                 let most_agree = label == "CONSISTENT: ";
-                return Self::Pick { label, most_agree, answers: numbered(text, "answer") };
+                let mut answers = numbered(text, "answer");
+                if answers.is_empty() {
+                    answers = listed(text);
+                }
+                return Self::Pick { label, most_agree, answers };
             }
         }
         if let Some(rating) = rating(text) {
@@ -118,6 +122,22 @@ fn numbered<'t>(text: &'t str, tag: &str) -> Vec<(u32, &'t str)> {
     pieces.filter_map(read).collect()
 }
 
+/// The paragraphs behind `1. ` and so on, with their numbers: each up to the next number that follows on it.
+fn listed(text: &str) -> Vec<(u32, &str)> {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let number = starts.len() as u32 + 1;
+        let mark = format!("{number}. ");
+        if line.starts_with(&mark) {
+            starts.push((number, at, at + mark.len()));
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).map(|(_, start, _)| *start).chain([text.len()]);
+    starts.iter().zip(ends).map(|((number, _, from), end)| (*number, text[*from..end].trim())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +156,14 @@ mod tests {
                 Asked::Rating { most: 10.0, label: Some("Score: ") },
             ),
             (pick, Asked::Pick { label: "BEST: ", most_agree: false, answers: answers.clone() }),
+            (
+                "Which is best?\n\n1. a\n2 more\n\n2. b\n\nend with a line `BEST: ` and the number",
+                Asked::Pick {
+                    label: "BEST: ",
+                    most_agree: false,
+                    answers: vec![(1, "a\n2 more"), (2, "b\n\nend with a line `BEST: ` and the number")],
+                },
+            ),
             ("Do not answer yet. Make a plan", Asked::Words),
             ("<notes>\nfour\n</notes>", Asked::Notes("four")),
             ("Q\n\nAn earlier attempt answered:\n\n4\n\nUse what is right in it, and", Asked::Revision("4")),
