@@ -38,7 +38,7 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// As the host gave them; nothing if it gave none, which the contract does not allow.
+    /// The choices as the host gave them; `None` if it gave none, which the contract does not allow.
     pub(crate) fn new(answer: wit::Answer) -> Option<Self> {
         let wit::Answer { choices, usage } = answer;
         (!choices.is_empty()).then_some(Self { choices, usage })

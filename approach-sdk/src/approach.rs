@@ -17,7 +17,7 @@ pub trait Approach: Sized + 'static {
     type Options: DeserializeOwned;
 
     /// The fields of [`Options`](Self::Options) that a client may send in its request, each with a sentence about it.
-    /// What is missing here is the operator's alone: which models are asked, for one.
+    /// An option that is missing here can be set by the operator alone, such as the models that are asked.
     const OPTIONS: &'static [(&'static str, &'static str)] = &[];
 
     /// True when it works with a client's tools: a choice that calls some is the answer, as it is. Without this the

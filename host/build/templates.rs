@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Projects of one kind.
 struct Kind {
-    /// What the names in the table begin with.
+    /// The beginning of the names in the table.
     prefix: &'static str,
     /// The folder of the templates below `host/templates`.
     templates: &'static str,

@@ -215,7 +215,7 @@ impl Approach {
         self.blueprint.memory
     }
 
-    /// What it says of itself; nothing if it exports no `meta`.
+    /// The approach's own words about itself; empty if it exports no `meta`.
     pub fn info(&self) -> &Info {
         &self.info
     }
@@ -252,11 +252,12 @@ impl Approach {
         }
     }
 
-    /// As [`Approach::check`], for a caller outside of a runtime: it must not run on a Tokio worker that has other work.
+    /// The same check as [`Approach::check`], for a caller outside of a runtime: it must not run on a Tokio worker that has
+    /// other work.
     ///
     /// # Errors
     ///
-    /// As [`Approach::check`].
+    /// Those of [`Approach::check`].
     pub fn check_now(&self, config: &str) -> Result<(), String> {
         blocking(self.check(config)).unwrap_or_else(|error| Err(error.to_string()))
     }

@@ -74,7 +74,7 @@ pub struct State {
 }
 
 impl State {
-    /// Of an instance that may take `memory` bytes, begins at `now_ms` and has this seed.
+    /// The state of an instance that may take `memory` bytes, begins at `now_ms` and has this seed.
     pub fn new(memory: usize, voice: Arc<Voice>, (now_ms, entropy): (u64, u64), line: Line) -> Self {
         let wasi = Wasi::new(&voice, now_ms, entropy);
         Self { limits: MemoryLimits::of(memory), voice, wasi, line }

@@ -44,7 +44,7 @@ pub struct Session {
 /// The settings of one run.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// What log lines of the run are marked with.
+    /// The mark of the run in log lines.
     pub id: String,
     /// The processor time that it may use.
     pub cpu: Duration,

@@ -142,9 +142,9 @@ pub struct Choice {
 /// Tokens, 0 where the provider does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Of the question.
+    /// The tokens of the question.
     pub prompt: u32,
-    /// Of the answers.
+    /// The tokens of the answers.
     pub completion: u32,
 }
 

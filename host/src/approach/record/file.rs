@@ -176,7 +176,7 @@ impl Writing {
         }
     }
 
-    /// What came of it; after an error a pause begins.
+    /// The result of writing, if it went well; after an error a pause begins.
     fn or_pause<T>(&mut self, done: io::Result<T>) -> Option<T> {
         let error = match done {
             Ok(done) => {
