@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room the rooms that it may import. Every room may import `config`.
-const MAY_KNOW: [(&str, &[&str]); 24] = [
+const MAY_KNOW: [(&str, &[&str]); 27] = [
     ("config", &[]),
     ("routing", &[]),
     ("certificates", &[]),
@@ -17,24 +17,51 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("patience", &[]),
     ("slots", &[]),
     ("queue", &["slots"]),
+    ("limits", &[]),
+    ("clients", &["limits"]),
+    ("state", &["limits", "clients"]),
     ("telemetry", &[]),
     ("metrics", &["routing"]),
     ("wasm", &["routing"]),
-    ("provider", &["routing", "slots", "metrics", "patience", "certificates"]),
+    ("provider", &["routing", "slots", "limits", "metrics", "patience", "certificates"]),
     ("strategy", &["routing", "wasm"]),
     ("approach", &["routing", "wasm"]),
-    ("observe", &["routing", "provider", "metrics", "telemetry"]),
+    ("observe", &["routing", "limits", "clients", "provider", "metrics", "telemetry"]),
     ("listener", &["certificates"]),
-    ("proxy", &["routing", "approach", "provider", "observe", "listener", "queue", "metrics", "patience", "telemetry"]),
+    (
+        "proxy",
+        &[
+            "routing",
+            "approach",
+            "limits",
+            "clients",
+            "provider",
+            "observe",
+            "listener",
+            "queue",
+            "metrics",
+            "patience",
+            "telemetry",
+        ],
+    ),
     (
         "workbench",
-        &["routing", "wasm", "strategy", "approach", "provider", "proxy", "listener", "queue", "metrics", "html"],
+        &[
+            "routing", "limits", "clients", "wasm", "strategy", "approach", "provider", "proxy", "listener", "queue",
+            "metrics", "html",
+        ],
     ),
-    ("admin", &["routing", "provider", "proxy", "listener", "metrics", "telemetry", "html"]),
+    (
+        "admin",
+        &["routing", "limits", "clients", "state", "provider", "proxy", "listener", "metrics", "telemetry", "html"],
+    ),
     (
         "app",
         &[
             "routing",
+            "limits",
+            "clients",
+            "state",
             "wasm",
             "strategy",
             "approach",
@@ -55,6 +82,9 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
         "cli",
         &[
             "routing",
+            "limits",
+            "clients",
+            "state",
             "wasm",
             "strategy",
             "approach",
@@ -72,11 +102,13 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
 ];
 
 /// Libraries that only these rooms may name.
-const LIBRARIES: [(&str, &[&str]); 4] = [
+const LIBRARIES: [(&str, &[&str]); 6] = [
     ("wasmtime", &["wasm", "strategy", "approach"]),
     ("wasmtime_wasi", &["wasm", "strategy", "approach"]),
     ("wasmtime_wasi_io", &["wasm", "strategy", "approach"]),
     ("hyper::client", &["provider", "cli"]),
+    ("redis", &["state"]),
+    ("redb", &["state"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -10,6 +10,9 @@
 //! | [`proxy`] | a request: its body read and spliced, dispatched, answered; [`proxy::dispatch`] is THE loop |
 //! | [`patience`], [`memory`] | deadlines that tolerate a pause of the process; the memory that bodies may use |
 //! | [`queue`], [`slots`] | limits on requests in flight; requests that wait are served first come, first served |
+//! | [`clients`] | who asks: keys, and where those made at run time are kept |
+//! | [`limits`] | PURE: rates, budgets, reservations, usage and prices |
+//! | [`state`] | the engines that keep limits and keys: a file, or Valkey; only they name redb and redis |
 //! | [`routing`] | PURE: routes, targets, candidates, decisions, outcomes, tiers; the trait of a strategy |
 //! | [`wasm`], [`strategy`] | the host of WebAssembly guests, and of strategies |
 //! | [`approach`] | the host of approaches, which ask the model more than once; only these three name wasmtime |
@@ -30,12 +33,14 @@ pub mod app;
 pub mod approach;
 pub mod certificates;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod demo;
 pub mod drain;
 #[cfg(test)]
 mod house;
 pub mod html;
+pub mod limits;
 pub mod listener;
 pub mod memory;
 pub mod metrics;
@@ -47,6 +52,7 @@ pub mod proxy;
 pub mod queue;
 pub mod routing;
 pub mod slots;
+pub mod state;
 pub mod strategy;
 pub mod telemetry;
 pub mod wasm;

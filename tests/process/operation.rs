@@ -268,7 +268,7 @@ async fn a_line_of_the_access_log_says_who_asked_for_what() {
     assert!(!line.contains(['\u{9b}', '\u{202e}']), "{line}");
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     for (field, value) in
-        [("client", "127.0.0.1"), ("method", "POST"), ("path", "/v1/chat/completions"), ("strategy", "round_robin")]
+        [("address", "127.0.0.1"), ("method", "POST"), ("path", "/v1/chat/completions"), ("strategy", "round_robin")]
     {
         assert_eq!(line[field], value, "{line}");
     }

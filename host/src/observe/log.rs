@@ -24,7 +24,8 @@ pub fn write(story: &Story, duration: Duration) {
     let structured = telemetry::is_structured();
     tracing::info!(
         request_id = story.id,
-        client = story.client.map(tracing::field::display),
+        client = story.client.as_ref().map(|client| client.name.as_str()),
+        address = story.address.map(tracing::field::display),
         method = structured.then(|| method.as_str()),
         path = structured.then_some(path.as_str()),
         model = story.model,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clients::Client;
 use crate::provider::Provider;
 use crate::routing::{Outcome, OutcomeKind, Route, Target};
 
@@ -31,7 +32,9 @@ pub struct Story {
     /// True when a stream was requested.
     pub streaming: bool,
     /// The client's address, unless it has none.
-    pub client: Option<IpAddr>,
+    pub address: Option<IpAddr>,
+    /// The client, if it showed a key that is known.
+    pub client: Option<Arc<Client>>,
     /// The route that it took, if it got that far.
     pub route: Option<Arc<Route>>,
     /// All attempts; the answer comes from the last one.
@@ -124,6 +127,7 @@ impl Story {
             model: String::new(),
             instead: None,
             streaming: false,
+            address: None,
             client: None,
             route: None,
             attempts: Vec::new(),
@@ -140,9 +144,9 @@ impl Story {
         }
     }
 
-    /// Notes the client.
-    pub fn came_from(&mut self, client: IpAddr) {
-        self.client = Some(client.to_canonical());
+    /// Notes the client's address.
+    pub fn came_from(&mut self, address: IpAddr) {
+        self.address = Some(address.to_canonical());
     }
 
     /// Notes the route that it takes.
