@@ -13,6 +13,7 @@ mod find;
 mod interpolate;
 mod json;
 mod key;
+mod limits;
 mod litellm;
 mod network;
 mod node;
@@ -43,6 +44,7 @@ pub use approach::{ApproachEntry, Approaches, FanOut, OnFault, Pipeline, Progres
 pub use attribute::{Attribute, AttributeSource};
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
+pub use limits::{Budget, Counts, Limits, Period, Rate};
 pub use problem::{LoadError, Problem};
 pub use route::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, Target, TargetTier};
 pub use wildcard::Wildcard;

@@ -2,7 +2,70 @@
 //!
 //! Nothing here waits, reads a clock or knows a request: times come in as [`Moment`]s, and what has been spent is given
 //! back by whoever reserved it.
+//!
+//! An [`Owner`], such as a client's key, has an [`Account`] with a [`Meter`] for each of its limits. A request takes a
+//! [`Reservation`] of its likely [`Cost`] from all its owners at once, and settles it by the [`Charge`] that it has come
+//! to. The [`Book`] keeps the accounts, whose counters outlive reloads.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub mod account;
+pub mod book;
 pub mod clock;
+pub mod gcra;
+pub mod meter;
+pub mod reservation;
+pub mod window;
 
+pub use account::{Account, Level, Owner};
+pub use book::Book;
 pub use clock::{Clock, Moment};
+pub use meter::{Kept, Meter, Rule, Unit};
+pub use reservation::{Charge, Cost, Reservation};
+
+/// A limit does not allow a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whose limit it is.
+    pub owner: Owner,
+    /// What it counts.
+    pub unit: Unit,
+    /// Its key in the configuration, such as `rpm`; of a budget its time, such as `day`.
+    pub name: Arc<str>,
+    /// Its amount.
+    pub limit: u64,
+    /// What is left of it.
+    pub remaining: u64,
+    /// What was asked for.
+    pub asked: u64,
+    /// Until when it refuses.
+    pub until: Until,
+}
+
+/// Until when a limit refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until another request ends.
+    Free,
+    /// For this long, if nobody else takes what comes back.
+    Wait(Duration),
+    /// Until the window of the budget ends.
+    End(Moment),
+    /// For good: the request alone is larger than the limit.
+    Never,
+}
+
+impl Until {
+    /// By how long it lasts.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = |until: &Self| match until {
+            Self::Free => (0, 0),
+            Self::Wait(wait) => (1, wait.as_nanos()),
+            Self::End(end) => (2, u128::from(end.0)),
+            Self::Never => (3, 0),
+        };
+        rank(self).cmp(&rank(other))
+    }
+}

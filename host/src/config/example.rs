@@ -24,6 +24,8 @@ pub(super) fn mapping(path: &str) -> Option<String> {
         "network" => "network:\n  proxy: env",
         "fallbacks" => "fallbacks:\n  on_failure: [claude-sonnet-4-5]",
         "hedge" => "hedge:\n  after: p95",
+        "limits" => "limits: {rpm: 600, tpm: 200000, parallel: 20}",
+        "budget" => "budget: {usd: 50, per: day}",
         "attributes" => "attributes:\n  tenant: {header: x-tenant}",
         "admin" => "admin:\n  port: 9090",
         key if key.starts_with("providers[") => {

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::wildcard::{fits, star};
-use super::{Price, StrategyChoice};
+use super::{Limits, Price, StrategyChoice};
 
 /// A group of models with common targets, strategy, timeouts and fallbacks.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Route {
     pub hedge: Option<Hedge>,
     /// The approach of its requests that choose none, and the line that says so.
     pub approach: Option<(String, usize)>,
+    /// What all its requests together may use.
+    pub limits: Limits,
 }
 
 /// A provider and the model that is requested from it.

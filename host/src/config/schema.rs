@@ -52,7 +52,7 @@ pub(super) const PROVIDER: Schema = Schema {
 };
 pub(super) const ROUTE: Schema = Schema {
     path: "`routes[]`",
-    keys: &["name", "models", "targets", "strategy", "timeouts", "fallbacks", "hedge", "approach"],
+    keys: &["name", "models", "targets", "strategy", "timeouts", "fallbacks", "hedge", "approach", "limits", "budget"],
 };
 pub(super) const TARGET: Schema = Schema {
     path: "`routes[].targets[]`",
@@ -63,6 +63,11 @@ pub(super) const ROUTE_TIMEOUTS: Schema =
 pub(super) const FALLBACKS: Schema =
     Schema { path: "`routes[].fallbacks`", keys: &["on_failure", "on_context_window", "on_content_policy", "max"] };
 pub(super) const HEDGE: Schema = Schema { path: "`routes[].hedge`", keys: &["after", "at_most"] };
+/// Of every owner of limits.
+pub(super) const LIMITS: Schema =
+    Schema { path: "`limits`", keys: &["rpm", "tpm", "rph", "tph", "rpd", "tpd", "parallel", "tokens_per_request"] };
+/// Of every owner of limits.
+pub(super) const BUDGET: Schema = Schema { path: "`budget`", keys: &["usd", "per", "starts", "time_zone", "at"] };
 pub(super) const ROUTING: Schema = Schema {
     path: "`routing`",
     keys: &["strategy", "health_check", "retries", "affinity", "attributes", "shadow", "model_names"],
@@ -146,7 +151,7 @@ pub(super) const APPROACH: Schema = Schema {
 pub(super) const APPROACH_ENTRY: Schema =
     Schema { path: "`approaches.NAME`", keys: &["path", "config", "models", "max_calls", "memory", "on_fault"] };
 
-pub(super) const ALL: [Schema; 26] = [
+pub(super) const ALL: [Schema; 28] = [
     TOP,
     PROVIDER,
     PRICE,
@@ -158,6 +163,8 @@ pub(super) const ALL: [Schema; 26] = [
     ROUTE_TIMEOUTS,
     FALLBACKS,
     HEDGE,
+    LIMITS,
+    BUDGET,
     HEALTH_CHECK,
     PROVIDER_CHECK,
     STRATEGY,

@@ -8,6 +8,7 @@ use super::served;
 use super::target::{Among, targets};
 use super::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, TargetTier};
 use crate::config::Provider;
+use crate::config::limits::limits;
 use crate::config::problem::{Place, quoted};
 use crate::config::provider::{illegal_name, several_stars};
 use crate::config::read::{Reader, Section, Text, Zero};
@@ -110,6 +111,7 @@ fn route(
         fallbacks,
         hedge,
         approach,
+        limits: limits(reader, section),
     };
     (!models.is_empty()).then(|| Draft { route, at: section.at.clone(), models, targets: places, fallbacks: named })
 }

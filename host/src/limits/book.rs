@@ -1,0 +1,129 @@
+//! The accounts of all owners, with counters that outlive reloads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use parking_lot::Mutex;
+
+use super::account::{Account, Owner, Parallel};
+use super::gcra::Gcra;
+use super::meter::{Counter, Kept, Meter, Rule, Unit};
+use super::window::Calendar;
+use crate::config::{Budget, Counts, Limits, Period, Rate};
+
+/// The time of a rolling budget of one day.
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// Every account, by its owner.
+#[derive(Debug, Default)]
+pub struct Book(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    accounts: HashMap<Owner, Arc<Account>>,
+    /// Values that were kept, of counters that nobody has asked for yet, by their key.
+    kept: HashMap<String, Kept>,
+}
+
+impl Book {
+    /// The account of an owner under these limits. With other limits than before it counts on where it was: a limit of
+    /// the same key has the same counter, whatever its amount.
+    pub fn account(&self, owner: Owner, limits: &Limits) -> Arc<Account> {
+        let mut pages = self.0.lock();
+        let before = pages.accounts.get(&owner).cloned();
+        let counter = |unit: Unit, name: &str, rule: &Rule, kept: &mut HashMap<String, Kept>| {
+            let of_before = before.iter().flat_map(|account| account.meters());
+            let mut same =
+                of_before.filter(|meter| meter.unit == unit && *meter.name == *name && meter.counter.suits(rule));
+            same.next().map_or_else(
+                || {
+                    let counter = Counter::of(rule);
+                    if let Some(kept) = kept.remove(&key(&owner, unit, name)) {
+                        counter.restore(&kept);
+                    }
+                    Arc::new(counter)
+                },
+                |meter| Arc::clone(&meter.counter),
+            )
+        };
+        let mut meters = Vec::with_capacity(limits.rates.len() + limits.budgets.len());
+        for Rate { name, counts, amount, window } in &limits.rates {
+            let unit = match counts {
+                Counts::Requests => Unit::Requests,
+                Counts::Tokens => Unit::Tokens,
+            };
+            let rule = Rule::Rate(Gcra::new(*amount, *window));
+            let counter = counter(unit, name, &rule, &mut pages.kept);
+            meters.push(Meter { unit, name: (*name).into(), rule, counter });
+        }
+        for budget in &limits.budgets {
+            let name = budget.period.name();
+            let rule = rule(budget);
+            let counter = counter(Unit::Money, &name, &rule, &mut pages.kept);
+            meters.push(Meter { unit: Unit::Money, name: name.as_ref().into(), rule, counter });
+        }
+        let parallel = limits.parallel.map(|limit| {
+            let held = before.as_ref().and_then(|account| account.parallel_counter()).cloned();
+            Parallel { limit, held: held.unwrap_or_else(|| Arc::new(AtomicU32::new(0))) }
+        });
+        let account = Account::new(owner.clone(), meters.into(), parallel, limits.tokens_per_request);
+        let account = Arc::new(account);
+        pages.accounts.insert(owner, Arc::clone(&account));
+        account
+    }
+
+    /// Forgets an owner. Its requests in flight settle all the same.
+    pub fn forget(&self, owner: &Owner) {
+        self.0.lock().accounts.remove(owner);
+    }
+
+    /// Every account.
+    pub fn accounts(&self) -> Vec<Arc<Account>> {
+        self.0.lock().accounts.values().cloned().collect()
+    }
+
+    /// The counters that have changed since this was last asked, each under its key, such as `c/7f3k2m9q:rpm` or
+    /// `g/search:usd:month`.
+    pub fn changed(&self) -> Vec<(String, Kept)> {
+        let changed = |account: &Arc<Account>| {
+            let of = |meter: &Meter| Some((key(account.owner(), meter.unit, &meter.name), meter.counter.changed()?));
+            account.meters().iter().filter_map(of).collect::<Vec<_>>()
+        };
+        self.accounts().iter().flat_map(changed).collect()
+    }
+
+    /// Takes over values that were kept. Of a counter that has gone on since the larger value stays; one that nobody has
+    /// asked for yet begins with it.
+    pub fn restore(&self, all: impl IntoIterator<Item = (String, Kept)>) {
+        let mut pages = self.0.lock();
+        let counters = |account: &Arc<Account>| {
+            let of = |meter: &Meter| (key(account.owner(), meter.unit, &meter.name), Arc::clone(&meter.counter));
+            account.meters().iter().map(of).collect::<Vec<_>>()
+        };
+        let known: HashMap<String, Arc<Counter>> = pages.accounts.values().flat_map(counters).collect();
+        for (key, kept) in all {
+            match known.get(&key) {
+                Some(counter) => counter.restore(&kept),
+                None => drop(pages.kept.insert(key, kept)),
+            }
+        }
+    }
+}
+
+fn rule(budget: &Budget) -> Rule {
+    match budget.period {
+        Period::Rolling(days) => Rule::Rate(Gcra::new(budget.nano, DAY.saturating_mul(days))),
+        Period::Hour | Period::Day | Period::Week(_) | Period::Month(_) | Period::Total => {
+            Rule::Budget { amount: budget.nano, calendar: Calendar::of(budget) }
+        }
+    }
+}
+
+/// The key of a counter.
+pub fn key(owner: &Owner, unit: Unit, name: &str) -> String {
+    match unit {
+        Unit::Money => format!("{owner}:usd:{name}"),
+        Unit::Requests | Unit::Tokens | Unit::Parallel => format!("{owner}:{name}"),
+    }
+}
