@@ -3,6 +3,7 @@
 
 mod health;
 mod history;
+mod levels;
 mod shadow;
 
 use std::sync::Arc;
@@ -218,6 +219,7 @@ impl Operations {
             state: state_word(snapshot.of(provider.seat()), now),
             in_flight: provider.in_flight(),
             slots: provider.config.max_concurrent,
+            levels: levels::levels(provider, now),
         });
         let since = generation.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.proxy.metrics().encode(&metrics::state::Scraped {

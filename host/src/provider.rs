@@ -23,6 +23,7 @@ pub mod latency;
 pub mod listing;
 pub mod masking;
 pub mod permit;
+pub mod remainder;
 pub mod summary;
 pub mod words;
 
@@ -75,6 +76,11 @@ impl Provider {
     /// The provider's list of models.
     pub fn listing(&self) -> &listing::Listing {
         &self.seat.listing
+    }
+
+    /// What it has said is left of its own limits.
+    pub fn remainders(&self) -> &remainder::Remainders {
+        &self.seat.remainders
     }
 
     /// Its measured latency and failures.

@@ -3,6 +3,7 @@
 //! One module per topic; within a module a test's name is a claim about behaviour.
 
 mod access;
+mod accounts;
 mod affinity;
 mod approaches;
 mod azure;

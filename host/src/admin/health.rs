@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Operations, reads};
+use super::{Operations, levels, reads};
 use crate::provider::ejection::{Health, Standing};
 use crate::provider::{Fleet, Provider};
 use crate::routing::{Route, StrategyHealth};
@@ -107,6 +107,9 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     }
     if let Some(limit) = provider.config.max_concurrent {
         fields["max_concurrent"] = json!(limit);
+    }
+    if let Some(said) = levels::said(provider, now) {
+        fields["said"] = said;
     }
     let cooldown = health.ejected_until().and_then(|until| until.checked_duration_since(now));
     if let Some(wait) = cooldown.max(throttled).filter(|wait| !wait.is_zero()) {

@@ -43,6 +43,21 @@ pub struct ProviderState<'a> {
     pub in_flight: u32,
     /// Its `max_concurrent`.
     pub slots: Option<u32>,
+    /// What is left of limits on it.
+    pub levels: Vec<Level>,
+}
+
+/// What is left of one limit on a provider.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Level {
+    /// Who says so: `provider`, or `config` for a limit of the operator's.
+    pub source: &'static str,
+    /// Which limit it is, such as `requests`.
+    pub limit: &'static str,
+    /// The limit; none where a provider does not name it.
+    pub most: Option<f64>,
+    /// What is left of it.
+    pub remaining: f64,
 }
 
 /// The states of a provider, as in `/health`.
@@ -111,7 +126,24 @@ impl Scraped<'_> {
         );
         let states =
             gauges("pointsman_provider_state", "1 for the state that a provider is in.", &["provider", "state"]);
+        let measured = |name: &str, help: &str| {
+            let gauges = sound(GaugeVec::new(Opts::new(name, help), &["provider", "source", "limit"]));
+            register(Box::new(gauges.clone()));
+            gauges
+        };
+        let most = measured(
+            "pointsman_provider_limit",
+            "The limits on a provider, as its answers name them and as the configuration does.",
+        );
+        let remaining = measured("pointsman_provider_limit_remaining", "What is left of the limits on a provider.");
         for provider in &self.providers {
+            for level in &provider.levels {
+                let labels = [provider.name, level.source, level.limit];
+                remaining.with_label_values(&labels).set(level.remaining);
+                if let Some(limit) = level.most {
+                    most.with_label_values(&labels).set(limit);
+                }
+            }
             in_flight.with_label_values(&[provider.name]).set(provider.in_flight.into());
             if let Some(limit) = provider.slots {
                 slots.with_label_values(&[provider.name]).set(limit.into());

@@ -19,6 +19,7 @@ use super::gauge::{GaugeRef, Gauges};
 use super::homes::Homes;
 use super::last_error::LastError;
 use super::listing::Listing;
+use super::remainder::Remainders;
 use crate::config::{self, ProviderKind, Way};
 use crate::slots::Slots;
 
@@ -71,6 +72,8 @@ pub struct Seat {
     pub(super) trial: AtomicBool,
     /// Its requests in flight, and its latency.
     pub(super) gauge: GaugeRef,
+    /// What it has said is left of its own limits.
+    pub(super) remainders: Remainders,
     /// The models that it lists.
     pub(super) listing: Listing,
     /// Its latest error.
@@ -154,13 +157,14 @@ impl Board {
         let free = taken.iter().position(|(_, seat)| seat.strong_count() == 0);
         let number = free.unwrap_or(taken.len());
         let gauge = gauges.at(number);
-        gauge.latency.reset();
+        gauge.reset();
         let seat = Arc::new(Seat {
             number,
             slots: Slots::new(None),
             trail: Mutex::new(Trail::anew(0, gauge.next())),
             trial: AtomicBool::new(false),
             gauge,
+            remainders: Remainders::default(),
             listing: Listing::default(),
             last_error: LastError::default(),
             ejected: Notify::new(),

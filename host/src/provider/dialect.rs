@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Position, Url};
 
 pub mod peculiarities;
+pub mod remaining;
 pub mod said;
 pub mod waits;
 

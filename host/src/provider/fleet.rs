@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::Guard;
@@ -12,16 +11,17 @@ use tokio::time::Instant;
 use super::board::{Board, Snapshot};
 use super::bounds::Bounds;
 use super::client::{self, Clients};
-use super::ejection::{Admission, Attempt, CheckResult, Health, Mark, Policy, Trail};
+use super::ejection::{Attempt, CheckResult, Health, Mark, Policy, Trail};
 use super::gauge::GaugeRef;
 use super::masking::Masks;
-use super::permit::Permit;
 use super::{Provider, homes};
 use crate::config;
 use crate::metrics::Metrics;
-use crate::routing::eligible::EligibleSet;
-use crate::routing::{Candidate, ModelKey, Report, Route, Tier};
-use crate::slots::Slot;
+use crate::routing::Report;
+
+mod admission;
+
+pub use admission::Unavailable;
 
 /// All providers of one configuration.
 pub struct Fleet {
@@ -42,15 +42,6 @@ impl std::fmt::Debug for Fleet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fleet").field("providers", &self.providers.len()).finish_non_exhaustive()
     }
-}
-
-/// A provider could not be taken now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unavailable {
-    /// All its slots are taken.
-    Saturated,
-    /// It was ejected or throttled meanwhile, or another request is its trial.
-    Out,
 }
 
 /// The data of a provider that an offer reads, side by side with those of the next one.
@@ -184,111 +175,6 @@ impl Fleet {
     /// The table of stored things, which outlives reloads.
     pub fn homes(&self) -> &homes::Homes {
         &self.board.homes
-    }
-
-    /// True when the health of a provider lets it be offered to a request for `model` in `tier`.
-    fn is_offered(&self, tier: Tier, health: &Health, provider: &Provider, model: ModelKey, now: Instant) -> bool {
-        match tier {
-            Tier::Primary | Tier::Fallback => {
-                match health.admission(model, provider.config.health_check.enabled, now) {
-                    Admission::Free => true,
-                    Admission::OneAtATime => !provider.seat.trial.load(Relaxed),
-                    Admission::Closed => false,
-                }
-            }
-            Tier::LastResort => health.throttles().wait(model, now).is_none(),
-        }
-    }
-
-    /// The candidates that `tier` offers of the targets in `eligible` for `model`, in the order of the configuration, less
-    /// those in `tried`.
-    pub fn offer(
-        &self,
-        tier: Tier,
-        (route, eligible): (&Route, &EligibleSet),
-        model: ModelKey,
-        tried: &[u32],
-        now: Instant,
-    ) -> Vec<Candidate> {
-        let snapshot = self.snapshot();
-        let eligible = eligible.in_tier(tier);
-        let mut candidates = Vec::with_capacity(eligible.len());
-        candidates.extend(eligible.iter().filter_map(|&index| {
-            let target = route.target(index);
-            let Place { seat, gauge } = &self.places[target.provider as usize];
-            let fits = snapshot.is_well(*seat) || {
-                let provider = self.provider(target.provider);
-                self.is_offered(tier, snapshot.of(&provider.seat), provider, target.key(model), now)
-            };
-            (fits && !tried.contains(&index)).then(|| Candidate {
-                target: index,
-                in_flight: gauge.in_flight(),
-                latency_us: gauge.latency.first_byte_us(),
-                failure_permille: gauge.latency.failure_permille(),
-                requests_left: 1000,
-                tokens_left: 1000,
-            })
-        }));
-        candidates
-    }
-
-    /// The shortest wait until one of the targets in `eligible` may be asked for `model` again; `None` unless all are
-    /// throttled.
-    pub fn all_throttled_for(&self, (route, eligible): (&Route, &EligibleSet), model: ModelKey) -> Option<Duration> {
-        let now = Instant::now();
-        let snapshot = self.snapshot();
-        let wait = |&index: &u32| {
-            let target = route.target(index);
-            snapshot.of(&self.provider(target.provider).seat).throttles().wait(target.key(model), now)
-        };
-        eligible.targets().iter().map(wait).reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
-    }
-
-    /// Takes a slot of a provider if one is free, for an attempt for `model` that begins `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`] says why it may not be used now.
-    pub fn try_permit(
-        self: &Arc<Self>,
-        (index, tier, model): (u32, Tier, ModelKey),
-        now: Instant,
-    ) -> Result<Permit, Unavailable> {
-        let slot = self.provider(index).seat.slots.try_take().ok_or(Unavailable::Saturated)?;
-        self.start((index, tier, model), slot, now).ok_or(Unavailable::Out)
-    }
-
-    /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
-    pub async fn permit(self: &Arc<Self>, (index, tier, model): (u32, Tier, ModelKey)) -> Option<Permit> {
-        let slot = self.provider(index).seat.slots.take().await;
-        self.start((index, tier, model), slot, Instant::now())
-    }
-
-    /// Looks again at the health of a provider whose slot was just taken, as it may have changed during the wait.
-    fn start(
-        self: &Arc<Self>,
-        (index, tier, model): (u32, Tier, ModelKey),
-        slot: Slot,
-        now: Instant,
-    ) -> Option<Permit> {
-        let provider = self.provider(index);
-        let snapshot = self.snapshot();
-        let mut trial = false;
-        if !snapshot.is_well(provider.seat.number()) {
-            let health = snapshot.of(&provider.seat);
-            match tier {
-                Tier::Primary | Tier::Fallback => {
-                    match health.admission(model, provider.config.health_check.enabled, now) {
-                        Admission::Free => {}
-                        Admission::OneAtATime if !provider.seat.trial.swap(true, Relaxed) => trial = true,
-                        Admission::OneAtATime | Admission::Closed => return None,
-                    }
-                }
-                Tier::LastResort if health.throttles().wait(model, now).is_some() => return None,
-                Tier::LastResort => {}
-            }
-        }
-        Some(Permit::new(Arc::clone(self), Arc::clone(provider), model, slot, trial, now))
     }
 
     /// Takes in the outcome of an attempt. Called only by its permit. True when a warning in the log gives the reason

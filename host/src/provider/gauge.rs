@@ -5,7 +5,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use super::latency::Latency;
 
@@ -18,6 +18,8 @@ pub struct Gauge {
     in_flight: AtomicU32,
     /// Attempts that have begun, which numbers them; it wraps around.
     begun: AtomicU32,
+    /// True when there are limits whose remainder must be looked up.
+    limited: AtomicBool,
     /// Its latency and its failures.
     pub latency: Latency,
 }
@@ -31,6 +33,22 @@ impl Gauge {
     /// The number that the next attempt will have.
     pub fn next(&self) -> u32 {
         self.begun.load(Relaxed)
+    }
+
+    /// True when there are limits, the provider's own or the operator's, whose remainder must be looked up.
+    pub fn is_limited(&self) -> bool {
+        self.limited.load(Relaxed)
+    }
+
+    /// Notes that there are limits, once and for all.
+    pub fn limit(&self) {
+        self.limited.store(true, Relaxed);
+    }
+
+    /// Forgets what was measured of another provider.
+    pub fn reset(&self) {
+        self.latency.reset();
+        self.limited.store(false, Relaxed);
     }
 
     /// Requests that it works on.

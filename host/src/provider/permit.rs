@@ -5,10 +5,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
+use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::board::Seat;
 use super::bounds::Bounds;
+use super::dialect::remaining;
 use super::ejection::Attempt;
 use super::gauge::InFlight;
 use super::words::Words;
@@ -151,6 +155,15 @@ impl Permit {
     pub fn first_event(&mut self) {
         self.first_byte();
         self.streams = true;
+    }
+
+    /// Takes in what the head of the answer says is left of the provider's limits.
+    pub fn told(&self, headers: &HeaderMap) {
+        if let Some(said) = remaining::read(headers, SystemTime::now()) {
+            let Seat { remainders, gauge, .. } = self.provider.seat();
+            remainders.note(self.model, &said, Instant::now());
+            gauge.limit();
+        }
     }
 
     /// Notes how many tokens the answer says that request and answer have.

@@ -164,6 +164,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         Ok(Err(error)) => return fail(permit, error),
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
     };
+    permit.told(&answer.headers);
     provider.masks.mask_headers(&mut answer.headers);
     // HTTP forbids the body of either.
     let bodiless = is_head || answer.status == StatusCode::NOT_MODIFIED;

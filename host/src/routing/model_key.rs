@@ -11,6 +11,11 @@ impl ModelKey {
     /// No model.
     pub const NONE: Self = Self(0xCBF2_9CE4_8422_2325);
 
+    /// The hash itself, for tables of numbers.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     /// The key of a pair of keys.
     pub fn with(self, other: Self) -> Self {
         Self(self.0.rotate_left(23) ^ other.0.wrapping_mul(0x0100_0000_01B3))

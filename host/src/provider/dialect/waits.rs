@@ -64,7 +64,7 @@ fn reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// A wait, or the time until a moment, in whatever form. `None` for zero and for the past.
-fn until(text: &str, now: SystemTime) -> Option<Duration> {
+pub(super) fn until(text: &str, now: SystemTime) -> Option<Duration> {
     let wait = if let Ok(number) = text.parse::<f64>() {
         if number < UNIX_SECONDS {
             Duration::try_from_secs_f64(number).ok()?
