@@ -17,6 +17,7 @@ mod limits;
 mod litellm;
 mod network;
 mod node;
+pub(crate) mod prices;
 mod problem;
 mod provider;
 mod read;
@@ -45,6 +46,7 @@ pub use attribute::{Attribute, AttributeSource};
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
 pub use limits::{Budget, Counts, Limits, Period, Rate};
+pub use prices::{FilePrice, ModelPrice, PriceFile, PriceTier, Prices, Rates, Unpriced};
 pub use problem::{LoadError, Problem};
 pub use route::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, Target, TargetTier};
 pub use wildcard::Wildcard;
@@ -146,6 +148,8 @@ pub struct Config {
     pub declared: Vec<StrategyChoice>,
     /// The approaches that clients may use.
     pub approaches: Approaches,
+    /// What tokens cost.
+    pub prices: Prices,
     /// Active checks and ejection.
     pub health_check: HealthCheck,
     /// Attempts that a request is given after every candidate has failed softly.
@@ -191,8 +195,12 @@ pub struct Provider {
     pub wildcards: Vec<Wildcard>,
     /// The models that it serves, each with one `*` at most; empty is any. [`Provider::serves`] knows them all.
     pub models: Vec<String>,
-    /// The price of its tokens, for strategies.
+    /// The price of its tokens, for strategies, and for everything where [`Config::prices`] has none.
     pub price: Option<Price>,
+    /// True when the cost that its answers name counts: `price: reported`.
+    pub reports_cost: bool,
+    /// True when a stream's client that says nothing about its usage may be asked for it on the client's behalf.
+    pub stream_usage: bool,
     /// The context window: how many tokens a request and its answer may have together. For strategies.
     pub context: Option<u32>,
     /// Labels that strategies can read, in the order of the file; keys unique.

@@ -16,14 +16,20 @@ pub mod book;
 pub mod clock;
 pub mod gcra;
 pub mod meter;
+pub mod money;
+pub mod price;
 pub mod reservation;
+pub mod usage;
 pub mod window;
 
 pub use account::{Account, Level, Owner};
 pub use book::Book;
 pub use clock::{Clock, Moment};
 pub use meter::{Kept, Meter, Rule, Unit};
+pub use money::Nano;
+pub use price::Prices;
 pub use reservation::{Charge, Cost, Reservation};
+pub use usage::Usage;
 
 /// A limit does not allow a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::interpolate::Env;
 use super::litellm;
 use super::network::network;
 use super::node::Node;
+use super::prices::prices;
 use super::problem::{Findings, Place};
 use super::provider::{Around, providers, required, secret};
 use super::read::{Reader, Section, Zero};
@@ -81,6 +82,7 @@ pub(super) fn check(
     let strategy = choose(&mut reader, &routing, &strategies);
     let routes = routes(&mut reader, &top, &providers, &strategies);
     let approaches = approaches(&mut reader, &top, folder);
+    let prices = prices(&mut reader, &top, &providers);
     let wanted = "a number of attempts, 0 or more";
     let retries = reader.integer(&routing, "retries", wanted, 0, MAX_RETRIES).unwrap_or(RETRIES);
     let affinity = affinity(&mut reader, &routing);
@@ -100,6 +102,7 @@ pub(super) fn check(
         shadows,
         declared,
         approaches,
+        prices,
         health_check,
         retries: u32::try_from(retries).unwrap_or(u32::MAX),
         affinity,

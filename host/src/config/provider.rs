@@ -13,10 +13,11 @@ use super::example::MINIMAL;
 use super::key;
 use super::network::{self, Choice};
 use super::node::Node;
+use super::prices::price;
 use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text, Zero, content};
-use super::schema::{PRICE, PROVIDER, PROVIDER_CHECK, TIMEOUTS};
-use super::{HealthCheck, Price, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
+use super::schema::{PROVIDER, PROVIDER_CHECK, TIMEOUTS};
+use super::{HealthCheck, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
 use base_url::{base_url, is_azure};
 
 /// Longer names do not fit a log line or a table.
@@ -103,7 +104,9 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
     let max_concurrent = reader.count(section, "max_concurrent");
     let (model_map, wildcards) = model_map(reader, section);
     let models = models(reader, section);
-    let price = price(reader, section);
+    let (price, reports_cost) = price(reader, section);
+    let usage = [("auto", true), ("never", false)];
+    let stream_usage = reader.one_of(section, "stream_usage", &usage, false).unwrap_or(true);
     let context = context(reader, section);
     let labels = labels(reader, section);
     let api_version = api_version(reader, section, kind);
@@ -123,6 +126,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
         wildcards,
         models,
         price,
+        reports_cost,
+        stream_usage,
         context,
         labels,
         kind,
@@ -301,24 +306,6 @@ fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
         }
     }
     models
-}
-
-/// `price: 0.5` for requests and answers alike, or `price: {input: 0.15, output: 0.6}`.
-pub(super) fn price(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Price> {
-    let (_, node) = section.get("price")?;
-    if node.describe() != "a mapping" {
-        let both = reader.amount(section, "price")?;
-        return Some(Price { input: both, output: both });
-    }
-    let section = reader.section(section, "price", Some(PRICE));
-    let mut side = |key| {
-        if section.get(key).is_none() {
-            reader.findings.problem(&section.place(key), "is required", Some("write 0 if it is free".to_owned()));
-        }
-        reader.amount(&section, key)
-    };
-    let (input, output) = (side("input"), side("output"));
-    Some(Price { input: input?, output: output? })
 }
 
 /// The tokens that a request and its answer may have together.

@@ -282,16 +282,22 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The bytes of a file of at most `limit` bytes; `None` when there is no such file.
+pub(super) fn content_up_to(file: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
+    match read_bounded(file, limit) {
+        Ok(bytes) if bytes.len() as u64 > limit => Err(match limit >> 20 {
+            0 => format!("it is larger than {} KiB", limit >> 10),
+            mebibytes => format!("it is larger than {mebibytes} MiB"),
+        }),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The content of a file that holds a secret or the like; `None` when there is no such file.
 pub(super) fn content(file: &Path) -> Result<Option<String>, String> {
-    let bytes = match read_bounded(file, MAX_CONTENT) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    if bytes.len() as u64 > MAX_CONTENT {
-        return Err("it is larger than 64 KiB".to_owned());
-    }
+    let Some(bytes) = content_up_to(file, MAX_CONTENT)? else { return Ok(None) };
     // The message holds no bytes of the file, which is usually a secret.
     String::from_utf8(bytes).map(Some).map_err(|_not_text| "it is not UTF-8".to_owned())
 }

@@ -24,6 +24,7 @@ pub(super) const TOP: Schema = Schema {
         "network",
         "approach",
         "approaches",
+        "prices",
     ],
 };
 pub(super) const PROVIDER: Schema = Schema {
@@ -48,6 +49,7 @@ pub(super) const PROVIDER: Schema = Schema {
         "labels",
         "tls",
         "proxy",
+        "stream_usage",
     ],
 };
 pub(super) const ROUTE: Schema = Schema {
@@ -75,6 +77,39 @@ pub(super) const ROUTING: Schema = Schema {
 pub(super) const ATTRIBUTE: Schema = Schema { path: "`routing.attributes.NAME`", keys: &["header", "body"] };
 pub(super) const AFFINITY: Schema = Schema { path: "`routing.affinity`", keys: &["header", "body", "prompt_prefix"] };
 pub(super) const PRICE: Schema = Schema { path: "`providers[].price`", keys: &["input", "output"] };
+pub(super) const PRICES: Schema = Schema { path: "`prices`", keys: &["file", "models", "providers", "unpriced"] };
+pub(super) const MODEL_PRICE: Schema = Schema {
+    path: "`prices.models.NAME`",
+    keys: &[
+        "input",
+        "cached",
+        "cache_write",
+        "cache_write_1h",
+        "output",
+        "reasoning",
+        "audio_in",
+        "audio_out",
+        "image_in",
+        "image",
+        "tiers",
+    ],
+};
+pub(super) const PRICE_TIER: Schema = Schema {
+    path: "`prices.models.NAME.tiers[]`",
+    keys: &[
+        "above",
+        "input",
+        "cached",
+        "cache_write",
+        "cache_write_1h",
+        "output",
+        "reasoning",
+        "audio_in",
+        "audio_out",
+        "image_in",
+        "image",
+    ],
+};
 pub(super) const HEALTH_CHECK: Schema =
     Schema { path: "`routing.health_check`", keys: &["enabled", "interval", "timeout", "cooldown", "failures"] };
 pub(super) const PROVIDER_CHECK: Schema =
@@ -151,7 +186,7 @@ pub(super) const APPROACH: Schema = Schema {
 pub(super) const APPROACH_ENTRY: Schema =
     Schema { path: "`approaches.NAME`", keys: &["path", "config", "models", "max_calls", "memory", "on_fault"] };
 
-pub(super) const ALL: [Schema; 28] = [
+pub(super) const ALL: [Schema; 31] = [
     TOP,
     PROVIDER,
     PRICE,
@@ -180,6 +215,9 @@ pub(super) const ALL: [Schema; 28] = [
     PROVIDER_TLS,
     APPROACH,
     APPROACH_ENTRY,
+    PRICES,
+    MODEL_PRICE,
+    PRICE_TIER,
 ];
 
 /// Help for a key that `schema` does not have: a similar key, the section where it belongs, or the whole list.

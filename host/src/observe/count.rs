@@ -36,7 +36,7 @@ pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
 fn count_tokens(story: &Story) {
     if let (Some(usage), Some(last)) = (story.usage, story.attempts.last()) {
         let provider = &last.provider.metrics;
-        provider.prompt_tokens.inc_by(usage.prompt_tokens.unwrap_or(0));
-        provider.completion_tokens.inc_by(usage.completion_tokens.unwrap_or(0));
+        provider.prompt_tokens.inc_by(usage.prompt_tokens().unwrap_or(0));
+        provider.completion_tokens.inc_by(usage.completion_tokens().unwrap_or(0));
     }
 }

@@ -41,8 +41,8 @@ pub fn write(story: &Story, duration: Duration) {
         first_byte_ms = story.first_byte.map(rounded),
         queue_ms = story.queued.map(rounded),
         overhead_ms = story.overhead.map(rounded),
-        prompt_tokens = usage.prompt_tokens,
-        completion_tokens = usage.completion_tokens,
+        prompt_tokens = usage.prompt_tokens(),
+        completion_tokens = usage.completion_tokens(),
         decision = story.decision,
         approach = story.approach.as_ref().map(|approach| approach.name.as_str()),
         calls = story.approach.as_ref().map(|approach| approach.calls),
@@ -68,8 +68,8 @@ fn write_inner(story: &Story, inner: &Inner, duration: Duration) {
         attempts = story.attempts_in_words(),
         status = story.status,
         error = story.error,
-        prompt_tokens = usage.prompt_tokens,
-        completion_tokens = usage.completion_tokens,
+        prompt_tokens = usage.prompt_tokens(),
+        completion_tokens = usage.completion_tokens(),
         "{approach} asked for {step} in {:.1} ms",
         millis(duration)
     );

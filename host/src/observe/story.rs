@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clients::Client;
+pub use crate::limits::Usage;
 use crate::provider::Provider;
 use crate::routing::{Outcome, OutcomeKind, Route, Target};
 
@@ -96,23 +97,6 @@ pub struct Attempt {
     pub began: Instant,
     /// Its duration, once it has ended.
     pub took: Duration,
-}
-
-/// The token counts of one answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Tokens of the prompt.
-    pub prompt_tokens: Option<u64>,
-    /// Tokens of the completion.
-    pub completion_tokens: Option<u64>,
-}
-
-impl Usage {
-    /// Both figures; 0 for what is not said.
-    pub fn tokens(self) -> (u32, u32) {
-        let count = |figure: Option<u64>| u32::try_from(figure.unwrap_or(0)).unwrap_or(u32::MAX);
-        (count(self.prompt_tokens), count(self.completion_tokens))
-    }
 }
 
 impl Story {

@@ -22,7 +22,7 @@ use super::stream::protocol::Protocol;
 use super::stream::reader::Reader;
 use super::stream::signs::Signs;
 use super::stream::{Kind, Raw};
-use super::usage::Usage;
+use super::usage::{self, Usage};
 use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call};
@@ -240,7 +240,7 @@ fn succeed(opened: Opened, mut permit: Permit) -> Attempted {
         }
         None => {
             let whole = join(held);
-            let usage = Usage::of(&whole);
+            let usage = usage::of(&whole);
             permit.used(usage.unwrap_or_default().tokens());
             permit.report(Outcome::Succeeded);
             (Content::Whole(whole), usage)

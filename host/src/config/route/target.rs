@@ -3,8 +3,9 @@
 use super::{Target, TargetTier};
 use crate::config::Provider;
 use crate::config::node::{Node, NodeKind};
+use crate::config::prices::price;
 use crate::config::problem::{Place, suggest};
-use crate::config::provider::{context, labels, price, several_stars};
+use crate::config::provider::{context, labels, several_stars};
 use crate::config::read::{Reader, Section, Text};
 use crate::config::schema::TARGET;
 
@@ -78,7 +79,11 @@ fn target(reader: &mut Reader<'_>, node: &Node, at: &Place, among: &Among<'_>) -
     let tier = reader.one_of(&section, "tier", &tiers, false);
     let weight = reader.positive(&section, "weight", found.map_or(1.0, |(_, provider)| provider.weight));
     let own = labels(reader, &section);
-    let price = price(reader, &section);
+    let (price, reported) = price(reader, &section);
+    if reported {
+        let help = Some("it belongs to `providers[].price`, as it says how to read the provider's answers".to_owned());
+        reader.not(&section.place("price"), "a number, 0 or more", "reported", help);
+    }
     let context = context(reader, &section);
     let (index, provider) = found?;
     let usual = of(index, provider, at.line);

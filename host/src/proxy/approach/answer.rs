@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
@@ -31,6 +30,7 @@ use crate::proxy::passing::{PROVIDER, finish_head};
 use crate::proxy::reply::Reply;
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::telling::Telling;
+use crate::proxy::usage;
 use crate::proxy::whole::Whole;
 use crate::routing::OutcomeKind;
 
@@ -209,11 +209,10 @@ impl Account {
         let shared = &self.shared;
         let (calls, choices) = shared.kept.counts();
         let usage = shared.kept.usage();
-        let count = |key: &str| usage.get(key).and_then(Value::as_u64);
-        let (prompt_tokens, completion_tokens) = (count("prompt_tokens"), count("completion_tokens"));
-        story.usage = Some(story::Usage { prompt_tokens, completion_tokens }).filter(|_| !usage.is_empty());
+        story.usage = usage::of_sums(&usage);
+        let told = story.usage.unwrap_or_default();
         let name = self.told.expression.clone();
-        shared.asking.proxy.metrics().approaches.spent(&name, prompt_tokens, completion_tokens);
+        shared.asking.proxy.metrics().approaches.spent(&name, told.prompt_tokens(), told.completion_tokens());
         story.approach = Some(story::Approached { name, calls, choices, depth });
         Some(story)
     }

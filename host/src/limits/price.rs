@@ -1,0 +1,326 @@
+//! What requests cost: the prices of a configuration, found by provider and model, and applied to the parts of a usage.
+//!
+//! Rates are whole nano-dollars for a million tokens, so a cost is exact up to the one rounding at its end, which goes up.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::money::Nano;
+use super::usage::{Part, Usage};
+use crate::config::{self, Config, ModelPrice, PriceTier, ProviderKind, Unpriced};
+
+mod vendor;
+
+use vendor::{Shelf, vendors};
+
+/// A rate that is not known.
+const NONE: u64 = u64::MAX;
+
+/// The tokens that a rate is for.
+const MILLION: u128 = 1_000_000;
+
+/// The rates of one price, one for each part of a usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rates([u64; Part::ALL.len()]);
+
+impl Rates {
+    /// The given ones; those that are missing are those of the prompt or the answer.
+    fn of(given: &config::Rates) -> Self {
+        let nano = |rate: f64| (rate * 1e9).round() as u64;
+        let or = |rate: Option<f64>, other: u64| rate.map_or(other, nano);
+        let (input, output) = (or(given.input, NONE), or(given.output, NONE));
+        let cache_write = or(given.cache_write, input);
+        Self(Part::ALL.map(|part| match part {
+            Part::Input => input,
+            Part::AudioIn => or(given.audio_in, input),
+            Part::ImageIn => or(given.image_in, input),
+            Part::CacheRead => or(given.cached, input),
+            Part::CacheWrite => cache_write,
+            Part::CacheWriteHour => or(given.cache_write_1h, cache_write),
+            Part::Output => output,
+            Part::Reasoning => or(given.reasoning, output),
+            Part::AudioOut => or(given.audio_out, output),
+            Part::Image => or(given.image, output),
+        }))
+    }
+
+    fn of_part(&self, part: Part) -> u64 {
+        self.0[part as usize]
+    }
+
+    /// The cost of so many tokens of each part; `None` when the rate of one is not known.
+    fn cost(&self, tokens: impl Iterator<Item = (Part, u64)>) -> Option<Nano> {
+        let mut sum = 0_u128;
+        for (part, tokens) in tokens.filter(|(_, tokens)| *tokens > 0) {
+            let rate = self.of_part(part);
+            if rate == NONE {
+                return None;
+            }
+            sum += u128::from(rate) * u128::from(tokens);
+        }
+        Some(Nano(u64::try_from(sum.div_ceil(MILLION)).unwrap_or(u64::MAX)))
+    }
+}
+
+/// One price: rates, and others for long prompts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Where it is written.
+    pub source: Source,
+    /// The rates as they are written, in dollars for a million tokens.
+    pub written: config::Rates,
+    rates: Rates,
+    /// By the tokens above which they hold, ascending.
+    tiers: Vec<(u64, Rates)>,
+}
+
+/// The place that a price comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `prices.providers.NAME.MODEL`.
+    OfProvider {
+        /// The provider.
+        provider: String,
+        /// The name, perhaps with a `*`.
+        model: String,
+    },
+    /// `prices.models.MODEL`.
+    OfModel(String),
+    /// `prices.file`.
+    File {
+        /// The vendor in whose list it is; empty if the file has none.
+        vendor: String,
+        /// The name there.
+        model: String,
+    },
+    /// `price` of the provider, or of a target.
+    Price,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind =
+            |model: &str| if model.contains('*') { "the most special pattern that fits" } else { "the exact name" };
+        match self {
+            Self::OfProvider { provider, model } => {
+                write!(f, "prices.providers.{provider}.{model}, {} for this provider", kind(model))
+            }
+            Self::OfModel(model) => write!(f, "prices.models.{model}, {}", kind(model)),
+            Self::File { vendor, model } if vendor.is_empty() => write!(f, "{model} in prices.file"),
+            Self::File { vendor, model } => write!(f, "{model} of {vendor} in prices.file"),
+            Self::Price => f.write_str("`price` of the provider or target, as `prices` has nothing that fits"),
+        }
+    }
+}
+
+impl Entry {
+    fn new(source: Source, written: &config::Rates, tiers: &[PriceTier]) -> Self {
+        let mut all = *written;
+        let mut made = Vec::with_capacity(tiers.len());
+        for tier in tiers {
+            all = over(&all, &tier.rates);
+            made.push((tier.above, Rates::of(&all)));
+        }
+        Self { source, written: *written, rates: Rates::of(written), tiers: made }
+    }
+
+    /// The rates for a prompt of so many tokens.
+    fn for_prompt(&self, tokens: u64) -> &Rates {
+        let tier = self.tiers.iter().rev().find(|(above, _)| tokens > *above);
+        tier.map_or(&self.rates, |(_, rates)| rates)
+    }
+
+    /// The cost of a usage; `None` when it has tokens of a sort that has no rate.
+    pub fn cost(&self, usage: &Usage) -> Option<Nano> {
+        let rates = self.for_prompt(usage.prompt_tokens().unwrap_or(0));
+        rates.cost(Part::ALL.into_iter().map(|part| (part, usage.count(part))))
+    }
+
+    /// The most that so many tokens of text cost.
+    pub fn most(&self, prompt: u64, answer: u64) -> Option<Nano> {
+        let rates = self.for_prompt(prompt);
+        // Of a known and an unknown rate, the known one; audio and pictures would cost many times as much as what is usual.
+        let dearer = |one: Part, other: Part| {
+            let (a, b) = (rates.of_part(one), rates.of_part(other));
+            if b == NONE || (a != NONE && a >= b) { one } else { other }
+        };
+        let (prompt_part, answer_part) = (dearer(Part::Input, Part::CacheWrite), dearer(Part::Output, Part::Reasoning));
+        rates.cost([(prompt_part, prompt), (answer_part, answer)].into_iter())
+    }
+}
+
+/// The rates of `above` where it has them, otherwise those of `below`.
+fn over(below: &config::Rates, above: &config::Rates) -> config::Rates {
+    config::Rates {
+        input: above.input.or(below.input),
+        cached: above.cached.or(below.cached),
+        cache_write: above.cache_write.or(below.cache_write),
+        cache_write_1h: above.cache_write_1h.or(below.cache_write_1h),
+        output: above.output.or(below.output),
+        reasoning: above.reasoning.or(below.reasoning),
+        audio_in: above.audio_in.or(below.audio_in),
+        audio_out: above.audio_out.or(below.audio_out),
+        image_in: above.image_in.or(below.image_in),
+        image: above.image.or(below.image),
+    }
+}
+
+/// Prices by the names of models.
+#[derive(Debug, Default)]
+struct Table {
+    exact: HashMap<String, Entry>,
+    /// Those with a `*`, the most special first: by the text before it, and then behind it.
+    patterns: Vec<(String, String, Entry)>,
+}
+
+impl Table {
+    fn of<'p>(prices: impl Iterator<Item = &'p ModelPrice>) -> Self {
+        let mut table = Self::default();
+        for price in prices {
+            let model = price.model.clone();
+            let source = match &price.provider {
+                Some(provider) => Source::OfProvider { provider: provider.clone(), model: model.clone() },
+                None => Source::OfModel(model.clone()),
+            };
+            let entry = Entry::new(source, &price.rates, &price.tiers);
+            match model.split_once('*') {
+                Some((before, after)) => table.patterns.push((before.to_owned(), after.to_owned(), entry)),
+                None => drop(table.exact.insert(model, entry)),
+            }
+        }
+        table.patterns.sort_by_key(|(before, after, _)| std::cmp::Reverse((before.len(), after.len())));
+        table
+    }
+
+    fn find(&self, model: &str) -> Option<&Entry> {
+        let fits = |(before, after, _): &&(String, String, Entry)| {
+            model.strip_prefix(before.as_str()).is_some_and(|rest| rest.ends_with(after.as_str()))
+        };
+        self.exact.get(model).or_else(|| self.patterns.iter().find(fits).map(|(_, _, entry)| entry))
+    }
+}
+
+/// The prices of one provider.
+#[derive(Debug)]
+struct OfProvider {
+    own: Table,
+    /// The names of its vendor in files.
+    vendors: Vec<String>,
+    /// Its `price`.
+    price: Option<Entry>,
+    reported: bool,
+}
+
+/// The prices of a configuration.
+#[derive(Debug, Default)]
+pub struct Prices {
+    providers: HashMap<String, OfProvider>,
+    models: Table,
+    file: Shelf,
+    /// What becomes of a request without a known price while a budget counts money.
+    pub unpriced: Unpriced,
+    are_set: bool,
+}
+
+impl Prices {
+    /// The prices of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let written = &config.prices;
+        let file = written.file.as_ref().map(|file| Shelf::of(&file.prices)).unwrap_or_default();
+        let providers = config.providers.iter().map(|provider| {
+            let own = written.models.iter().filter(|price| price.provider.as_ref() == Some(&provider.name));
+            let of_provider = OfProvider {
+                own: Table::of(own),
+                vendors: vendors(provider, &file),
+                price: provider.price.map(plain),
+                reported: provider.reports_cost,
+            };
+            (provider.name.clone(), of_provider)
+        });
+        let providers: HashMap<_, _> = providers.collect();
+        let of_targets = config.routes.iter().flat_map(|route| &route.targets).any(|target| target.price.is_some());
+        let are_set = of_targets
+            || !written.models.is_empty()
+            || written.file.is_some()
+            || providers.values().any(|provider| provider.price.is_some() || provider.reported);
+        Self {
+            providers,
+            models: Table::of(written.models.iter().filter(|price| price.provider.is_none())),
+            file,
+            unpriced: written.unpriced,
+            are_set,
+        }
+    }
+
+    /// True when the configuration has any price, so that a request without one is worth telling.
+    pub fn are_set(&self) -> bool {
+        self.are_set
+    }
+
+    /// The price of a model, as the provider calls it: the provider's own, that of all providers, that of the file, and last
+    /// the provider's `price`.
+    pub fn entry(&self, provider: &str, model: &str) -> Option<&Entry> {
+        let of_provider = self.providers.get(provider);
+        let own = of_provider.and_then(|provider| provider.own.find(model)).or_else(|| self.models.find(model));
+        let vendors = || of_provider.map(|provider| &provider.vendors[..]).unwrap_or_default();
+        own.or_else(|| self.file.find(vendors(), model)).or_else(|| of_provider?.price.as_ref())
+    }
+
+    /// True when the cost that this provider's answers name counts.
+    pub fn are_reported(&self, provider: &str) -> bool {
+        self.providers.get(provider).is_some_and(|provider| provider.reported)
+    }
+
+    /// The cost of a usage; `None` when there is no price. The cost that the answer names counts where the provider's price
+    /// is `reported`.
+    pub fn cost(&self, provider: &str, model: &str, usage: &Usage) -> Option<Nano> {
+        self.cost_at((provider, model), None, usage)
+    }
+
+    /// As [`Prices::cost`], for a target with a price of its own, of requests and of answers in dollars for a million tokens:
+    /// that is used in the place of the provider's.
+    pub fn cost_at(&self, (provider, model): (&str, &str), target: Option<(f64, f64)>, usage: &Usage) -> Option<Nano> {
+        if let Some(cost) = usage.reported.filter(|_| self.are_reported(provider)) {
+            return Some(cost);
+        }
+        match (self.entry(provider, model), target) {
+            (None | Some(Entry { source: Source::Price, .. }), Some((input, output))) => {
+                plain(config::Price { input, output }).cost(usage)
+            }
+            (entry, _) => entry?.cost(usage),
+        }
+    }
+
+    /// The most that a request with so many tokens of text can cost, before it is sent; `None` when there is no price. It is
+    /// nothing where only the answer will tell.
+    pub fn most(&self, provider: &str, model: &str, prompt_tokens: u64, answer_tokens: u64) -> Option<Nano> {
+        match self.entry(provider, model) {
+            Some(entry) => entry.most(prompt_tokens, answer_tokens),
+            None => self.are_reported(provider).then_some(Nano::ZERO),
+        }
+    }
+
+    /// As [`Prices::most`], for a target with a price of its own.
+    pub fn most_at(
+        &self,
+        (provider, model): (&str, &str),
+        target: Option<(f64, f64)>,
+        (prompt_tokens, answer_tokens): (u64, u64),
+    ) -> Option<Nano> {
+        match (self.entry(provider, model), target) {
+            (None | Some(Entry { source: Source::Price, .. }), Some((input, output))) => {
+                plain(config::Price { input, output }).most(prompt_tokens, answer_tokens)
+            }
+            _ => self.most(provider, model, prompt_tokens, answer_tokens),
+        }
+    }
+}
+
+/// The entry of a `price` with one rate for requests and one for answers.
+fn plain(price: config::Price) -> Entry {
+    let rates = config::Rates { input: Some(price.input), output: Some(price.output), ..config::Rates::default() };
+    Entry::new(Source::Price, &rates, &[])
+}
+
+#[cfg(test)]
+mod tests;
