@@ -23,6 +23,7 @@ mod provider;
 mod read;
 mod route;
 mod schema;
+mod state;
 mod strategy;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub use limits::{Budget, Counts, Limits, Period, Rate};
 pub use prices::{FilePrice, ModelPrice, PriceFile, PriceTier, Prices, Rates, Unpriced};
 pub use problem::{LoadError, Problem};
 pub use route::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, Target, TargetTier};
+pub use state::{OnOutage, State, StatePlace, StateServer, StateServers, StateTls};
 pub use wildcard::Wildcard;
 pub use written::{Change, Written};
 
@@ -166,6 +168,8 @@ pub struct Config {
     pub monitoring: Monitoring,
     /// The listener.
     pub server: Server,
+    /// The engine that replicas share.
+    pub state: Option<State>,
     /// Settings that are legal but deserve a line in the log at start, one sentence each.
     pub warnings: Vec<String>,
     /// Every file that the configuration refers to.

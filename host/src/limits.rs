@@ -15,10 +15,13 @@ pub mod account;
 pub mod book;
 pub mod clock;
 pub mod gcra;
+pub mod lease;
 pub mod meter;
 pub mod money;
 pub mod price;
 pub mod reservation;
+pub mod round;
+pub mod terms;
 pub mod usage;
 pub mod window;
 
@@ -53,6 +56,8 @@ pub struct Refusal {
 /// Until when a limit refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
+    /// Until the engine was asked, which has the rest of a limit that replicas share.
+    Ask,
     /// Until another request ends.
     Free,
     /// For this long, if nobody else takes what comes back.
@@ -61,16 +66,20 @@ pub enum Until {
     End(Moment),
     /// For good: the request alone is larger than the limit.
     Never,
+    /// Until the engine answers again, without which nothing is let in.
+    Closed,
 }
 
 impl Until {
     /// By how long it lasts.
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |until: &Self| match until {
-            Self::Free => (0, 0),
-            Self::Wait(wait) => (1, wait.as_nanos()),
-            Self::End(end) => (2, u128::from(end.0)),
-            Self::Never => (3, 0),
+            Self::Ask => (0, 0),
+            Self::Free => (1, 0),
+            Self::Wait(wait) => (2, wait.as_nanos()),
+            Self::End(end) => (3, u128::from(end.0)),
+            Self::Never => (4, 0),
+            Self::Closed => (5, 0),
         };
         rank(self).cmp(&rank(other))
     }

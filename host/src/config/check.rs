@@ -17,6 +17,7 @@ use super::provider::{Around, providers, required, secret};
 use super::read::{Reader, Section, Zero};
 use super::route::read::routes;
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
+use super::state::state;
 use super::strategy::{Sources, Strategies, choose, known};
 use super::visitors;
 use super::{
@@ -92,6 +93,7 @@ pub(super) fn check(
     let queue = queue(&mut reader, &top);
     let monitoring = monitoring(&mut reader, &top, folder);
     let server = server(&mut reader, &top);
+    let state = state(&mut reader, &top);
     (!providers.is_empty()).then_some(())?;
     let Strategies { chosen: strategy, shadows, declared } = strategy?;
     Some(Config {
@@ -111,6 +113,7 @@ pub(super) fn check(
         queue,
         monitoring,
         server,
+        state,
         warnings: Vec::new(),
         names: Vec::new(),
         written: Written::default(),

@@ -250,7 +250,11 @@ pub(super) fn tls(reader: &mut Reader<'_>, section: &Section<'_>, url: Option<&U
 }
 
 /// The file that `key` names, which must be there.
-fn existing_file(reader: &mut Reader<'_>, section: &Section<'_>, key: &str) -> Result<Option<PathBuf>, Reported> {
+pub(super) fn existing_file(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    key: &str,
+) -> Result<Option<PathBuf>, Reported> {
     let Some(found) = reader.text(section, key)? else { return Ok(None) };
     if found.text.is_empty() {
         return Err(reader.findings.problem(&found.at, "must not be empty", None));

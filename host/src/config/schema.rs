@@ -25,6 +25,7 @@ pub(super) const TOP: Schema = Schema {
         "approach",
         "approaches",
         "prices",
+        "state",
     ],
 };
 pub(super) const PROVIDER: Schema = Schema {
@@ -186,7 +187,25 @@ pub(super) const APPROACH: Schema = Schema {
 pub(super) const APPROACH_ENTRY: Schema =
     Schema { path: "`approaches.NAME`", keys: &["path", "config", "models", "max_calls", "memory", "on_fault"] };
 
-pub(super) const ALL: [Schema; 31] = [
+pub(super) const STATE: Schema = Schema {
+    path: "`state`",
+    keys: &[
+        "url",
+        "sentinel",
+        "username",
+        "password",
+        "password_file",
+        "tls",
+        "prefix",
+        "timeout",
+        "on_outage",
+        "required",
+    ],
+};
+pub(super) const SENTINEL: Schema = Schema { path: "`state.sentinel`", keys: &["name", "urls"] };
+pub(super) const STATE_TLS: Schema = Schema { path: "`state.tls`", keys: &["ca", "cert", "key"] };
+
+pub(super) const ALL: [Schema; 34] = [
     TOP,
     PROVIDER,
     PRICE,
@@ -218,6 +237,9 @@ pub(super) const ALL: [Schema; 31] = [
     PRICES,
     MODEL_PRICE,
     PRICE_TIER,
+    STATE,
+    SENTINEL,
+    STATE_TLS,
 ];
 
 /// Help for a key that `schema` does not have: a similar key, the section where it belongs, or the whole list.

@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::time::Duration;
 
+use super::lease::Lease;
 use super::meter::{Meter, Unit};
-use super::reservation::{Charge, Cost};
+use super::reservation::{Charge, Cost, Way};
+use super::terms::Terms;
 use super::{Moment, Refusal, Until};
 
 /// Whose limits they are. Its text is the one under which counters are kept, such as `c/7f3k2m9q`.
@@ -135,46 +137,56 @@ impl Account {
     }
 
     /// Takes a cost from every limit, or from none.
-    pub(super) fn take(&self, cost: &Cost, now: Moment) -> Result<(), ()> {
+    pub(super) fn take(&self, cost: &Cost, now: Moment, way: Way) -> Result<(), ()> {
         if self.tokens_per_request.is_some_and(|most| cost.named_tokens > most) {
             return Err(());
         }
         for (at, meter) in self.meters.iter().enumerate() {
-            if meter.take(meter.quantity(cost), now).is_err() {
-                self.undo(at, cost, now);
+            if meter.take(meter.quantity(cost), now, way).is_err() {
+                self.undo(at, cost, now, way);
                 return Err(());
             }
         }
         let Some(Parallel { limit, held }) = self.parallel.as_ref().filter(|_| cost.parallel) else { return Ok(()) };
         if held.fetch_update(AcqRel, Relaxed, |held| (held < *limit).then_some(held + 1)).is_err() {
-            self.undo(self.meters.len(), cost, now);
+            self.undo(self.meters.len(), cost, now, way);
             return Err(());
         }
         Ok(())
     }
 
     /// Gives back what the first `count` meters were asked for.
-    fn undo(&self, count: usize, cost: &Cost, now: Moment) {
+    fn undo(&self, count: usize, cost: &Cost, now: Moment, way: Way) {
         for meter in self.meters.iter().take(count) {
-            meter.correct(meter.quantity(cost), 0, now, now);
+            meter.correct((meter.quantity(cost), 0), now, now, way);
         }
     }
 
+    /// The terms of its leases, where replicas share its limits.
+    pub fn terms(&self) -> Option<&Terms> {
+        self.meters.iter().find_map(|meter| meter.lease.as_deref()).map(Lease::terms)
+    }
+
+    /// True when its leases have nothing to tell.
+    pub fn is_quiet(&self) -> bool {
+        self.meters.iter().filter_map(|meter| meter.lease.as_deref()).all(Lease::is_quiet)
+    }
+
     /// Gives back what was taken at `at`.
-    pub(super) fn give_back(&self, cost: &Cost, at: Moment) {
-        self.undo(self.meters.len(), cost, at);
+    pub(super) fn give_back(&self, cost: &Cost, at: Moment, way: Way) {
+        self.undo(self.meters.len(), cost, at, way);
         self.leave(cost);
     }
 
     /// Replaces what was taken at `at` by what it has come to.
-    pub(super) fn settle(&self, cost: &Cost, charge: Charge, at: Moment, now: Moment) {
+    pub(super) fn settle(&self, cost: &Cost, charge: Charge, (at, now): (Moment, Moment), way: Way) {
         for meter in &self.meters {
             let actual = match meter.unit {
                 Unit::Requests | Unit::Parallel => continue,
                 Unit::Tokens => charge.tokens,
                 Unit::Money => charge.nano,
             };
-            meter.correct(meter.quantity(cost), actual, at, now);
+            meter.correct((meter.quantity(cost), actual), at, now, way);
         }
         self.leave(cost);
     }
@@ -188,7 +200,7 @@ impl Account {
     }
 
     /// Why it refuses a cost: of several reasons the one that lasts longest.
-    pub(super) fn refusal(&self, cost: &Cost, now: Moment) -> Option<Refusal> {
+    pub(super) fn refusal(&self, cost: &Cost, now: Moment, way: Way) -> Option<Refusal> {
         let refusal = |unit, name: Arc<str>, limit, remaining, asked, until| Refusal {
             owner: self.owner.clone(),
             unit,
@@ -203,7 +215,7 @@ impl Account {
         });
         let meters = self.meters.iter().filter_map(|meter| {
             let asked = meter.quantity(cost);
-            let until = meter.refuses(asked, now)?;
+            let until = meter.refuses(asked, now, way)?;
             Some(refusal(meter.unit, Arc::clone(&meter.name), meter.amount(), meter.remaining(now), asked, until))
         });
         let parallel = self

@@ -1,14 +1,16 @@
 //! The accounts of all owners, with counters that outlive reloads.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::account::{Account, Owner, Parallel};
 use super::gcra::Gcra;
+use super::lease::Lease;
 use super::meter::{Counter, Kept, Meter, Rule, Unit};
+use super::terms::Terms;
 use super::window::Calendar;
 use crate::config::{Budget, Counts, Limits, Period, Rate};
 
@@ -17,7 +19,11 @@ const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// Every account, by its owner.
 #[derive(Debug, Default)]
-pub struct Book(Mutex<Pages>);
+pub struct Book {
+    pages: Mutex<Pages>,
+    /// Where replicas share limits: the terms of the leases.
+    terms: OnceLock<Arc<Terms>>,
+}
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -27,24 +33,36 @@ struct Pages {
 }
 
 impl Book {
+    /// Has the limits of all accounts that are asked for from now on be leased from an engine.
+    pub fn share(&self, terms: Arc<Terms>) {
+        // There is one engine in a process.
+        drop(self.terms.set(terms));
+    }
+
+    /// The account of an owner, if it was asked for.
+    pub fn find(&self, owner: &Owner) -> Option<Arc<Account>> {
+        self.pages.lock().accounts.get(owner).cloned()
+    }
+
     /// The account of an owner under these limits. With other limits than before it counts on where it was: a limit of
     /// the same key has the same counter, whatever its amount.
     pub fn account(&self, owner: Owner, limits: &Limits) -> Arc<Account> {
-        let mut pages = self.0.lock();
+        let mut pages = self.pages.lock();
         let before = pages.accounts.get(&owner).cloned();
         let counter = |unit: Unit, name: &str, rule: &Rule, kept: &mut HashMap<String, Kept>| {
             let of_before = before.iter().flat_map(|account| account.meters());
             let mut same =
                 of_before.filter(|meter| meter.unit == unit && *meter.name == *name && meter.counter.suits(rule));
+            let lease = || self.terms.get().map(|terms| Arc::new(Lease::new(Arc::clone(terms), owner.clone())));
             same.next().map_or_else(
                 || {
                     let counter = Counter::of(rule);
                     if let Some(kept) = kept.remove(&key(&owner, unit, name)) {
                         counter.restore(&kept);
                     }
-                    Arc::new(counter)
+                    (Arc::new(counter), lease())
                 },
-                |meter| Arc::clone(&meter.counter),
+                |meter| (Arc::clone(&meter.counter), meter.lease.clone()),
             )
         };
         let mut meters = Vec::with_capacity(limits.rates.len() + limits.budgets.len());
@@ -54,14 +72,14 @@ impl Book {
                 Counts::Tokens => Unit::Tokens,
             };
             let rule = Rule::Rate(Gcra::new(*amount, *window));
-            let counter = counter(unit, name, &rule, &mut pages.kept);
-            meters.push(Meter { unit, name: (*name).into(), rule, counter });
+            let (counter, lease) = counter(unit, name, &rule, &mut pages.kept);
+            meters.push(Meter { unit, name: (*name).into(), rule, counter, lease });
         }
         for budget in &limits.budgets {
             let name = budget.period.name();
             let rule = rule(budget);
-            let counter = counter(Unit::Money, &name, &rule, &mut pages.kept);
-            meters.push(Meter { unit: Unit::Money, name: name.as_ref().into(), rule, counter });
+            let (counter, lease) = counter(Unit::Money, &name, &rule, &mut pages.kept);
+            meters.push(Meter { unit: Unit::Money, name: name.as_ref().into(), rule, counter, lease });
         }
         let parallel = limits.parallel.map(|limit| {
             let held = before.as_ref().and_then(|account| account.parallel_counter()).cloned();
@@ -75,12 +93,12 @@ impl Book {
 
     /// Forgets an owner. Its requests in flight settle all the same.
     pub fn forget(&self, owner: &Owner) {
-        self.0.lock().accounts.remove(owner);
+        self.pages.lock().accounts.remove(owner);
     }
 
     /// Every account.
     pub fn accounts(&self) -> Vec<Arc<Account>> {
-        self.0.lock().accounts.values().cloned().collect()
+        self.pages.lock().accounts.values().cloned().collect()
     }
 
     /// The counters that have changed since this was last asked, each under its key, such as `c/7f3k2m9q:rpm` or
@@ -96,7 +114,7 @@ impl Book {
     /// Takes over values that were kept. Of a counter that has gone on since the larger value stays; one that nobody has
     /// asked for yet begins with it.
     pub fn restore(&self, all: impl IntoIterator<Item = (String, Kept)>) {
-        let mut pages = self.0.lock();
+        let mut pages = self.pages.lock();
         let counters = |account: &Arc<Account>| {
             let of = |meter: &Meter| (key(account.owner(), meter.unit, &meter.name), Arc::clone(&meter.counter));
             account.meters().iter().map(of).collect::<Vec<_>>()

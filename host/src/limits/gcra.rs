@@ -42,6 +42,21 @@ impl Gcra {
         self.amount
     }
 
+    /// The time in which it comes back.
+    pub fn window(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.window)
+    }
+
+    /// The number after a quantity that nothing has to allow; never further ahead than the burst.
+    pub fn charge(&self, number: u64, quantity: u64, now: u64) -> u64 {
+        number.max(now).saturating_add(self.share(quantity)).min(now.saturating_add(self.burst))
+    }
+
+    /// How much is taken and has not come back, of the amount at most.
+    pub fn outstanding(&self, number: u64, now: u64) -> u64 {
+        self.amount.saturating_sub(self.free(number, now))
+    }
+
     /// The time in which a quantity comes back, rounded up.
     pub fn share(&self, quantity: u64) -> u64 {
         if self.amount == 0 {

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use parking_lot::Mutex;
 
 use super::gcra::{Gcra, Short};
-use super::reservation::Cost;
+use super::lease::Lease;
+use super::reservation::{Cost, Way};
 use super::window::Calendar;
 use super::{Moment, Until};
 
@@ -67,6 +68,8 @@ pub struct Meter {
     pub rule: Rule,
     /// What has been taken.
     pub counter: Arc<Counter>,
+    /// Where replicas share limits: the part of it that is leased to this one.
+    pub lease: Option<Arc<Lease>>,
 }
 
 /// The number of a meter, which outlives reloads.
@@ -200,9 +203,12 @@ impl Meter {
     /// # Errors
     ///
     /// The time until which there is not enough.
-    pub fn take(&self, quantity: u64, now: Moment) -> Result<(), Until> {
+    pub fn take(&self, quantity: u64, now: Moment, way: Way) -> Result<(), Until> {
         if quantity == 0 {
             return Ok(());
+        }
+        if let Some(lease) = &self.lease {
+            return lease.take(&self.rule, quantity, now, way);
         }
         match (&self.rule, &*self.counter) {
             (Rule::Rate(gcra), Counter::Rate { number, .. }) => {
@@ -233,7 +239,10 @@ impl Meter {
     }
 
     /// Says why a quantity cannot be taken, without taking it.
-    pub fn refuses(&self, quantity: u64, now: Moment) -> Option<Until> {
+    pub fn refuses(&self, quantity: u64, now: Moment, way: Way) -> Option<Until> {
+        if let Some(lease) = &self.lease {
+            return lease.refuses(&self.rule, quantity, now, way);
+        }
         match (&self.rule, &*self.counter) {
             (Rule::Rate(gcra), Counter::Rate { number, .. }) if quantity > 0 => {
                 gcra.take(number.load(Relaxed), quantity, now.0).err().map(Until::of)
@@ -249,7 +258,10 @@ impl Meter {
     }
 
     /// Has what was taken at `at` be another quantity. What belongs to a window that is over changes nothing.
-    pub fn correct(&self, taken: u64, actual: u64, at: Moment, now: Moment) {
+    pub fn correct(&self, (taken, actual): (u64, u64), at: Moment, now: Moment, way: Way) {
+        if let Some(lease) = &self.lease {
+            return lease.correct(&self.rule, (taken, actual), at, now, way);
+        }
         if taken == actual {
             return;
         }
@@ -281,6 +293,9 @@ impl Meter {
 
     /// How much is left.
     pub fn remaining(&self, now: Moment) -> u64 {
+        if let Some(lease) = &self.lease {
+            return lease.remaining(&self.rule, now);
+        }
         match (&self.rule, &*self.counter) {
             (Rule::Rate(gcra), Counter::Rate { number, .. }) => gcra.free(number.load(Relaxed), now.0),
             (Rule::Budget { amount, calendar }, Counter::Budget(spent)) => {
@@ -294,6 +309,9 @@ impl Meter {
 
     /// When everything will have come back, if nobody takes any.
     pub fn full(&self, now: Moment) -> Moment {
+        if let Some(lease) = &self.lease {
+            return lease.full(&self.rule, now);
+        }
         match (&self.rule, &*self.counter) {
             (Rule::Rate(_), Counter::Rate { number, .. }) => Moment(number.load(Relaxed).max(now.0)),
             (Rule::Budget { calendar, .. }, Counter::Budget(spent)) => {
@@ -307,7 +325,7 @@ impl Meter {
 }
 
 impl Until {
-    fn of(short: Short) -> Self {
+    pub(super) fn of(short: Short) -> Self {
         match short {
             Short::For(wait) => Self::Wait(std::time::Duration::from_nanos(wait)),
             Short::Never => Self::Never,

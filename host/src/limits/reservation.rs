@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::account::Account;
+use super::terms::Mode;
 use super::{Moment, Refusal, Until};
 
 /// The most owners whose limits one reservation takes from.
@@ -35,6 +36,17 @@ pub struct Charge {
     pub nano: u64,
 }
 
+/// The way in which a reservation is taken where replicas share limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From what is leased; also from limits that are not shared.
+    Leased,
+    /// From this replica's own share, as the engine does not answer.
+    Apart,
+    /// Whatever is left, as the engine does not answer.
+    Free,
+}
+
 /// A cost that has been taken.
 #[derive(Debug)]
 #[must_use = "dropped, it gives everything back"]
@@ -42,6 +54,7 @@ pub struct Reservation {
     held: [Option<Arc<Account>>; MOST],
     cost: Cost,
     at: Moment,
+    way: Way,
 }
 
 impl Reservation {
@@ -51,16 +64,56 @@ impl Reservation {
     ///
     /// [`Refusal`]: of all limits that refuse it the one that does so longest.
     pub fn take(accounts: [Option<&Arc<Account>>; MOST], cost: Cost, now: Moment) -> Result<Self, Box<Refusal>> {
+        let shared = accounts.iter().flatten().find_map(|account| Some((account, account.terms()?.mode())));
+        let way = match shared {
+            None | Some((_, Mode::Leased)) => Way::Leased,
+            Some((account, mode)) => Self::without_engine(mode).ok_or_else(|| Box::new(unavailable(account, 0)))?,
+        };
+        Self::take_by(way, accounts, cost, now)
+    }
+
+    /// As [`Reservation::take`], by the way that is told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reservation::take`].
+    pub fn take_by(
+        way: Way,
+        accounts: [Option<&Arc<Account>>; MOST],
+        cost: Cost,
+        now: Moment,
+    ) -> Result<Self, Box<Refusal>> {
         for (at, account) in accounts.iter().enumerate() {
             let Some(account) = account else { continue };
-            if account.take(&cost, now).is_err() {
+            if account.take(&cost, now, way).is_err() {
                 for account in accounts.iter().take(at).flatten() {
-                    account.give_back(&cost, now);
+                    account.give_back(&cost, now, way);
                 }
-                return Err(Box::new(refusal(accounts, account, &cost, now)));
+                return Err(Box::new(refusal(accounts, account, &cost, now, way)));
             }
         }
-        Ok(Self { held: accounts.map(|account| account.cloned()), cost, at: now })
+        Ok(Self { held: accounts.map(|account| account.cloned()), cost, at: now, way })
+    }
+
+    /// The way while the engine does not answer; `None` when nothing is let in then.
+    fn without_engine(mode: Mode) -> Option<Way> {
+        match mode {
+            Mode::Leased | Mode::Local => Some(Way::Apart),
+            Mode::Open => Some(Way::Free),
+            Mode::Closed => None,
+        }
+    }
+
+    /// As [`Reservation::take`], after the engine was asked and has not answered in time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reservation::take`].
+    pub fn take_late(accounts: [Option<&Arc<Account>>; MOST], cost: Cost, now: Moment) -> Result<Self, Box<Refusal>> {
+        let shared = accounts.iter().flatten().find_map(|account| Some((account, account.terms()?)));
+        let Some((account, terms)) = shared else { return Self::take(accounts, cost, now) };
+        let way = Self::without_engine(terms.without_engine()).ok_or_else(|| Box::new(unavailable(account, 0)))?;
+        Self::take_by(way, accounts, cost, now)
     }
 
     /// What was taken.
@@ -76,7 +129,7 @@ impl Reservation {
     /// Replaces what was taken by what it has come to. Requests stay counted.
     pub fn settle(mut self, charge: Charge, now: Moment) {
         for account in self.held.iter_mut().filter_map(Option::take) {
-            account.settle(&self.cost, charge, self.at, now);
+            account.settle(&self.cost, charge, (self.at, now), self.way);
         }
     }
 }
@@ -84,14 +137,14 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         for account in self.held.iter_mut().filter_map(Option::take) {
-            account.give_back(&self.cost, self.at);
+            account.give_back(&self.cost, self.at, self.way);
         }
     }
 }
 
 /// The refusal that lasts longest. Where nobody refuses any more, as others have given back since, it is over at once.
-fn refusal(accounts: [Option<&Arc<Account>>; MOST], refused: &Account, cost: &Cost, now: Moment) -> Refusal {
-    let all = accounts.iter().flatten().filter_map(|account| account.refusal(cost, now));
+fn refusal(accounts: [Option<&Arc<Account>>; MOST], refused: &Account, cost: &Cost, now: Moment, way: Way) -> Refusal {
+    let all = accounts.iter().flatten().filter_map(|account| account.refusal(cost, now, way));
     all.max_by(|one, two| one.until.cmp(&two.until)).unwrap_or_else(|| Refusal {
         owner: refused.owner().clone(),
         unit: super::Unit::Parallel,
@@ -99,8 +152,15 @@ fn refusal(accounts: [Option<&Arc<Account>>; MOST], refused: &Account, cost: &Co
         limit: refused.parallel().map_or(0, |(limit, _)| limit.into()),
         remaining: 0,
         asked: 1,
-        until: Until::Free,
+        // What is leased has come since.
+        until: if refused.terms().is_some() && way == Way::Leased { Until::Ask } else { Until::Free },
     })
+}
+
+/// Of limits that cannot be kept now, as the engine does not answer.
+fn unavailable(account: &Account, asked: u64) -> Refusal {
+    let (owner, unit, name) = (account.owner().clone(), super::Unit::Requests, "state".into());
+    Refusal { owner, unit, name, limit: 0, remaining: 0, asked, until: Until::Closed }
 }
 
 #[cfg(test)]

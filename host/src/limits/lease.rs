@@ -1,0 +1,307 @@
+//! Blocks of limits that many replicas share: taken from an engine ahead of need, and spent here.
+//!
+//! A [`Lease`] is the part of a limit that this replica may use without asking. What is taken from it costs no round
+//! trip; a task asks the engine for more when it runs low, and a request waits for the engine only where the limit is
+//! nearly used up. The engine never grants more than there is, and halves its grants towards the end, so that all
+//! replicas together stay within the limit, to the single request.
+//!
+//! A round is one [`Ask`] and its [`Answer`]. An ask that was not answered is sent again as it is, and the engine does
+//! not follow the same one twice; so whatever a replica has to tell is counted exactly once.
+
+mod ask;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::gcra::Gcra;
+use super::meter::Rule;
+use super::reservation::Way;
+use super::terms::{Mode, Terms};
+use super::{Moment, Owner, Until};
+pub use ask::{Answer, Ask, Kind, Need};
+
+/// A block is held for this long without use before it is given back.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The engine reclaims what a replica holds of a budget or of slots when it has heard nothing of it for this long.
+pub const EXPIRY: Duration = Duration::from_secs(15);
+
+/// The part of a limit that this replica may use without asking.
+#[derive(Debug)]
+pub struct Lease {
+    terms: Arc<Terms>,
+    owner: Owner,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What may be taken; below 0 more was used than had been leased.
+    left: i64,
+    /// Of a budget: what requests under way have taken.
+    held: u64,
+    /// Of a budget: what was spent and is not told yet.
+    untold: u64,
+    /// Of a rate: what was used, as a number of [`Gcra`] in which each use counts as often as there are replicas. It is kept
+    /// all along, so that it is right when the engine does not answer.
+    warm: u64,
+    /// The part of that which was used without the engine.
+    apart: u64,
+    /// The window of a budget.
+    window: Arc<str>,
+    start: Moment,
+    end: Moment,
+    calendar: u64,
+    /// What was spent in the window before this one, and is not told yet.
+    former: Option<(Arc<str>, u64)>,
+    /// The engine's value at the last answer.
+    seen: f64,
+    /// Taken since `since`, and how much that was in a second before.
+    taken: u64,
+    since: Moment,
+    pace: u64,
+    /// The largest quantity that was taken lately.
+    largest: u64,
+    /// Below this the engine is asked for more.
+    low: i64,
+    /// The engine has refused so much, from then until then.
+    refused: Option<(u64, Moment, Moment)>,
+    /// The last time that something was taken.
+    used: Moment,
+    /// The last time that the engine has answered.
+    renewed: Moment,
+    /// True when requests were served without the engine, which it has not been told yet.
+    alone: bool,
+    /// True when the engine is going to be asked.
+    noted: bool,
+}
+
+impl Lease {
+    /// An empty one.
+    pub fn new(terms: Arc<Terms>, owner: Owner) -> Self {
+        Self { terms, owner, state: Mutex::default() }
+    }
+
+    /// The terms under which it is served.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Takes a quantity.
+    ///
+    /// # Errors
+    ///
+    /// [`Until::Ask`]: there is not enough, and the engine may have more; or the time for which there is not.
+    pub fn take(&self, rule: &Rule, quantity: u64, now: Moment, way: Way) -> Result<(), Until> {
+        let replicas = self.terms.replicas();
+        let mut state = self.state.lock();
+        state.turn(rule, now);
+        if let Some(until) = state.refusal(rule, quantity, now, (way, replicas)) {
+            return Err(until);
+        }
+        state.used = now;
+        state.largest = state.largest.max(quantity);
+        match rule {
+            Rule::Rate(gcra) => {
+                let scaled = scaled(gcra, quantity, replicas);
+                state.warm = gcra.charge(state.warm, scaled, now.0);
+                if way == Way::Leased {
+                    state.left = state.left.saturating_sub(signed(quantity));
+                    state.taken = state.taken.saturating_add(quantity);
+                } else {
+                    state.apart = gcra.charge(state.apart, scaled, now.0);
+                    state.alone = true;
+                }
+            }
+            Rule::Budget { amount, .. } => {
+                if way != Way::Leased {
+                    state.share(*amount, replicas);
+                    state.alone = true;
+                }
+                state.left = state.left.saturating_sub(signed(quantity));
+                state.held = state.held.saturating_add(quantity);
+                state.taken = state.taken.saturating_add(quantity);
+            }
+        }
+        self.note(state);
+        Ok(())
+    }
+
+    /// Why a quantity cannot be taken.
+    pub fn refuses(&self, rule: &Rule, quantity: u64, now: Moment, way: Way) -> Option<Until> {
+        let replicas = self.terms.replicas();
+        let mut state = self.state.lock();
+        state.turn(rule, now);
+        state.refusal(rule, quantity, now, (way, replicas))
+    }
+
+    /// Has what was taken at `at` be another quantity; 0 gives it back.
+    pub fn correct(&self, rule: &Rule, (taken, actual): (u64, u64), at: Moment, now: Moment, way: Way) {
+        let replicas = self.terms.replicas();
+        let mut state = self.state.lock();
+        state.turn(rule, now);
+        match rule {
+            Rule::Rate(gcra) => {
+                let (before, after) = (scaled(gcra, taken, replicas), scaled(gcra, actual, replicas));
+                state.warm = gcra.correct(state.warm, before, after, now.0);
+                if way == Way::Leased {
+                    state.left = state.left.saturating_add(signed(taken)).saturating_sub(signed(actual));
+                } else {
+                    state.apart = gcra.correct(state.apart, before, after, now.0);
+                }
+            }
+            Rule::Budget { .. } => {
+                if at < state.start || at >= state.end {
+                    return;
+                }
+                state.held = state.held.saturating_sub(taken);
+                state.left = state.left.saturating_add(signed(taken)).saturating_sub(signed(actual));
+                state.untold = state.untold.saturating_add(actual);
+            }
+        }
+        self.note(state);
+    }
+
+    /// Has the engine be asked soon, unless it will be: where the block runs low, or there is something to tell.
+    fn note(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+        let due = state.left < state.low || state.left < 0 || state.alone;
+        if due && !state.noted {
+            state.noted = true;
+            drop(state);
+            self.terms.note(&self.owner);
+        }
+    }
+
+    /// What is left as far as this replica knows: of the limit as the engine has last told it, less what was used since.
+    pub fn remaining(&self, rule: &Rule, now: Moment) -> u64 {
+        let mut state = self.state.lock();
+        state.turn(rule, now);
+        match rule {
+            Rule::Rate(gcra) => {
+                gcra.free(state.seen_number(), now.0).saturating_add_signed(state.left).min(gcra.amount())
+            }
+            Rule::Budget { amount, .. } => {
+                let spent = state.spent().saturating_add(state.untold).saturating_add(state.held);
+                amount.saturating_sub(spent)
+            }
+        }
+    }
+
+    /// When everything will have come back, if nobody takes any.
+    pub fn full(&self, rule: &Rule, now: Moment) -> Moment {
+        let mut state = self.state.lock();
+        state.turn(rule, now);
+        match rule {
+            Rule::Rate(_) => Moment(state.seen_number().max(now.0)),
+            Rule::Budget { .. } => state.end,
+        }
+    }
+
+    /// True when the engine need not hear of it before something is taken again.
+    pub fn is_quiet(&self) -> bool {
+        let state = self.state.lock();
+        state.left == 0 && state.held == 0 && state.untold == 0 && !state.alone && state.former.is_none()
+    }
+}
+
+impl State {
+    /// Goes on to the window of `now`.
+    fn turn(&mut self, rule: &Rule, now: Moment) {
+        let Rule::Budget { calendar, .. } = rule else { return };
+        let inside = now >= self.start && now < self.end;
+        if inside && self.calendar == calendar.id() {
+            return;
+        }
+        let window = calendar.window(now);
+        if *window.name != *self.window {
+            if self.untold > 0 {
+                let told = std::mem::take(&mut self.untold);
+                self.former = Some((Arc::clone(&self.window), told));
+            }
+            (self.left, self.held, self.seen, self.refused) = (0, 0, 0.0, None);
+            self.window = window.name.into();
+        }
+        (self.start, self.end, self.calendar) = (window.start, window.end, calendar.id());
+    }
+
+    fn refusal(&self, rule: &Rule, quantity: u64, now: Moment, (way, replicas): (Way, u64)) -> Option<Until> {
+        let amount = match rule {
+            Rule::Rate(gcra) => gcra.amount(),
+            Rule::Budget { amount, .. } => *amount,
+        };
+        if quantity == 0 || way == Way::Free {
+            return None;
+        }
+        if quantity > amount {
+            return Some(Until::Never);
+        }
+        // The engine's last word, for as long as it holds.
+        let refused = self.refused.filter(|(least, from, until)| {
+            (*from..*until).contains(&now) && signed(quantity).saturating_sub(self.left) >= signed(*least)
+        });
+        match (rule, way) {
+            (_, Way::Leased) if self.left >= signed(quantity) => None,
+            (Rule::Rate(_), _) if refused.is_some() => refused.map(|(_, _, until)| Until::Wait(until.since(now))),
+            (Rule::Budget { .. }, Way::Leased) if refused.is_some() => Some(Until::End(self.end)),
+            (_, Way::Leased) => Some(Until::Ask),
+            (Rule::Rate(gcra), _) => {
+                // The clock may have been set back.
+                let warm = gcra.charge(self.warm, 0, now.0);
+                gcra.take(warm, scaled(gcra, quantity, replicas), now.0).err().map(Until::of)
+            }
+            (Rule::Budget { amount, .. }, _) => {
+                (self.left.max(self.shared(*amount, replicas)) < signed(quantity)).then_some(Until::End(self.end))
+            }
+        }
+    }
+
+    /// Tops a budget up to this replica's share of what was left when the engine was last heard.
+    fn share(&mut self, amount: u64, replicas: u64) {
+        self.left = self.left.max(self.shared(amount, replicas));
+    }
+
+    fn shared(&self, amount: u64, replicas: u64) -> i64 {
+        let rest = amount.saturating_sub(self.spent());
+        signed(rest / replicas).saturating_sub(signed(self.untold)).saturating_sub(signed(self.held))
+    }
+
+    /// How much is taken in a second.
+    fn pace(&mut self, now: Moment) -> u64 {
+        let ran = now.since(self.since);
+        if ran >= Duration::from_millis(20) {
+            let rate = self.taken.saturating_mul(1000) / u64::try_from(ran.as_millis()).unwrap_or(u64::MAX).max(1);
+            self.pace = if ran > IDLE { rate } else { u64::midpoint(self.pace, rate) };
+            (self.taken, self.since) = (0, now);
+        }
+        self.pace
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a sum of money below 9e15, not below 0"
+    )]
+    fn spent(&self) -> u64 {
+        self.seen as u64
+    }
+
+    /// The engine's moment in nanoseconds, as it counts in microseconds.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a moment, not below 0")]
+    fn seen_number(&self) -> u64 {
+        (self.seen * 1000.0) as u64
+    }
+}
+
+/// A quantity as often as there are replicas; one that is too large for its share takes all of it.
+fn scaled(gcra: &Gcra, quantity: u64, replicas: u64) -> u64 {
+    quantity.saturating_mul(replicas).min(gcra.amount().max(quantity))
+}
+
+fn signed(quantity: u64) -> i64 {
+    i64::try_from(quantity).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,120 @@
+//! The terms under which leases are served, the same for all of a process: how the engine is, and who wants to be heard
+//! by it.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Cost, Owner};
+
+/// An engine that replicas share.
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// The terms of the leases from it.
+    fn terms(&self) -> &Arc<Terms>;
+
+    /// Asks for what a request of this cost lacks of the limits of `owner`, and waits for the answer: no longer than it
+    /// was told to. Then the request takes its reservation again.
+    fn ask<'a>(&'a self, owner: &Owner, cost: Cost) -> Pin<Box<dyn Future<Output = Asked> + Send + 'a>>;
+}
+
+/// The end of a question to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It has answered: leases are larger now, or refuse for a while.
+    Answered,
+    /// It has not, in time.
+    Late,
+}
+
+/// The way in which limits are kept at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mode {
+    /// The engine answers: what is spent was leased from it.
+    Leased,
+    /// It does not, and this replica keeps to its own share.
+    Local,
+    /// It does not, and nothing with a limit is let in.
+    Closed,
+    /// It does not, and everything is let in.
+    Open,
+}
+
+/// How the engine is, and who wants to be heard by it.
+#[derive(Default)]
+pub struct Terms {
+    mode: AtomicU8,
+    otherwise: OnceLock<Mode>,
+    replicas: AtomicU64,
+    due: Mutex<Vec<Owner>>,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("mode", &self.mode()).field("replicas", &self.replicas()).finish_non_exhaustive()
+    }
+}
+
+impl Terms {
+    /// The way in which limits are kept at present.
+    pub fn mode(&self) -> Mode {
+        match self.mode.load(Relaxed) {
+            1 => Mode::Local,
+            2 => Mode::Closed,
+            3 => Mode::Open,
+            _ => Mode::Leased,
+        }
+    }
+
+    /// Changes the way.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Relaxed);
+    }
+
+    /// The way in which limits are kept while the engine does not answer.
+    pub fn without_engine(&self) -> Mode {
+        self.otherwise.get().copied().unwrap_or(Mode::Local)
+    }
+
+    /// Sets it, once.
+    pub fn set_without_engine(&self, mode: Mode) {
+        let _ = self.otherwise.set(mode);
+        self.set_mode(mode);
+    }
+
+    /// The number of replicas that share the limits, as it was last seen; at least 1.
+    pub fn replicas(&self) -> u64 {
+        self.replicas.load(Relaxed).max(1)
+    }
+
+    /// Sets that number.
+    pub fn set_replicas(&self, replicas: u64) {
+        self.replicas.store(replicas, Relaxed);
+    }
+
+    /// Has `wake` called whenever an owner becomes due.
+    pub fn on_due(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        // The engine is started once.
+        drop(self.wake.set(wake));
+    }
+
+    /// Notes that an owner's limits have something to ask or to tell.
+    pub fn note(&self, owner: &Owner) {
+        self.due.lock().push(owner.clone());
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
+    }
+
+    /// Those noted since this was last asked.
+    pub fn due(&self) -> Vec<Owner> {
+        std::mem::take(&mut self.due.lock())
+    }
+}

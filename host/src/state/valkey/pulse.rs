@@ -1,0 +1,97 @@
+//! What a replica says of itself to the others, and learns of them: twice a second, in one question.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::{RedisResult, Value};
+use tokio::time::Instant;
+
+use super::wire::{Script, Wire};
+use crate::limits::{Clock, Moment};
+
+/// Between two.
+pub const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The clock is set by the engine's this often.
+const CLOCK: Duration = Duration::from_secs(60);
+
+/// One replica's part.
+#[derive(Debug)]
+pub struct Pulse {
+    script: Script,
+    keys: Vec<String>,
+    arguments: Vec<String>,
+    set: Mutex<Option<Instant>>,
+}
+
+/// What was learnt.
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    /// The engine's time.
+    pub now: Moment,
+    /// The replicas that are there, with this one.
+    pub replicas: u64,
+}
+
+impl Pulse {
+    /// The part of the replica with this id.
+    pub fn new(prefix: &str, replica: &str) -> Self {
+        let fleet = format!("{prefix}:{{fleet}}");
+        Self {
+            script: Script::new(include_str!("pulse.lua")),
+            keys: vec![format!("{fleet}:replicas"), format!("{fleet}:r:{replica}")],
+            arguments: vec![replica.to_owned()],
+            set: Mutex::default(),
+        }
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// What the client says.
+    pub async fn ask(&self, wire: &mut Wire) -> RedisResult<Value> {
+        wire.run(&self.script, &self.keys, &self.arguments).await
+    }
+
+    /// Says that this replica ends.
+    ///
+    /// # Errors
+    ///
+    /// What the client says.
+    pub async fn leave(&self, wire: &mut Wire) -> RedisResult<()> {
+        let [all, own] = self.keys.as_slice() else { return Ok(()) };
+        wire.ask(redis::cmd("ZREM").arg(all).arg(&self.arguments)).await?;
+        wire.ask(redis::cmd("DEL").arg(own)).await?;
+        Ok(())
+    }
+
+    /// Sets the clock by the engine's, now and then: half of the time that the question took is what it is late by.
+    pub fn seen(&self, clock: &Clock, now: Moment, took: Duration) {
+        let at = Instant::now();
+        let mut set = self.set.lock();
+        if set.is_none_or(|set| at.duration_since(set) >= CLOCK) {
+            *set = Some(at);
+            clock.set(at, now.after(took / 2));
+        }
+    }
+}
+
+/// Reads an answer.
+pub fn read(value: &Value) -> Option<Seen> {
+    let (us, replicas): (u64, u64) = redis::from_redis_value_ref(value).ok()?;
+    Some(Seen { now: Moment(us.saturating_mul(1000)), replicas })
+}
+
+/// An id that no other replica has.
+pub fn new_id() -> String {
+    let random = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}", random())
+}
+
+/// A time that differs from replica to replica, by a fifth.
+pub fn jittered(time: Duration) -> Duration {
+    let part = u32::try_from(RandomState::new().hash_one(0) % 1000).unwrap_or(0);
+    time.mul_f64(0.8 + f64::from(part) / 2500.0)
+}
