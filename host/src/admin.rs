@@ -5,6 +5,7 @@ mod health;
 mod history;
 mod levels;
 mod shadow;
+mod spend;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -40,10 +41,11 @@ pub struct Path {
 }
 
 /// All paths for operators; every other path is for clients.
-pub const PATHS: [Path; 5] = [
+pub const PATHS: [Path; 6] = [
     Path { path: "/metrics", is_open: false, handler: || any(metrics) },
     Path { path: "/admin/reload", is_open: false, handler: || any(reload) },
     Path { path: "/admin/shadow", is_open: false, handler: || any(shadow) },
+    Path { path: "/admin/spend", is_open: false, handler: || any(spend) },
     Path { path: "/health", is_open: true, handler: || any(health) },
     Path { path: "/ready", is_open: true, handler: || any(ready) },
 ];
@@ -184,6 +186,12 @@ async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> 
     let generation = operations.proxy.generation();
     let routes = || generation.routes.all().iter().rev().map(|route| route.strategy().health());
     operations.shown(&request, || shadow::answer(&shadow::together(routes()), request.headers()))
+}
+
+/// `GET /admin/spend`: what has been spent.
+async fn spend(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+    let spend = operations.proxy.spend();
+    operations.shown(&request, || spend::answer(spend, request.uri().query(), request.headers()))
 }
 
 /// `POST /admin/reload`: reads the configuration again and reports the outcome.

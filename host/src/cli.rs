@@ -6,6 +6,7 @@
 
 mod approach;
 mod import;
+mod prices;
 mod probe;
 mod project;
 mod report;
@@ -56,6 +57,9 @@ enum Command {
     /// Translate the configuration of another proxy.
     #[command(subcommand)]
     Import(import::Command),
+    /// Show which prices apply, and turn files of prices into YAML.
+    #[command(subcommand)]
+    Prices(prices::Command),
     /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
     Probe(probe::Probe),
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Demo(DemoPort { port }) => run_demo(port),
         Command::Import(command) => import::run(&command),
+        Command::Prices(command) => prices::run(&command),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
         Command::Approach(command) => approach::run(&command),
@@ -305,6 +310,7 @@ fn start_logs_for_demo() {
         track_errors: true,
         interval: Duration::from_secs(60),
         explain: false,
+        usage: config::StreamUsage::Auto,
         record: None,
     };
     let overrides = telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: None };

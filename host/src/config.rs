@@ -432,8 +432,19 @@ pub struct Monitoring {
     pub interval: Duration,
     /// True when answers name the decision behind them.
     pub explain: bool,
+    /// When providers are asked for the usage of a stream on behalf of a client that does not say.
+    pub usage: StreamUsage,
     /// The record of decisions, if one is kept.
     pub record: Option<Record>,
+}
+
+/// When providers are asked for the usage of a stream on behalf of a client that does not say whether it wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// Where a limit, a budget or a price needs it.
+    Auto,
+    /// Always.
+    Always,
 }
 
 /// A record: of decisions, or of runs of approaches.

@@ -21,6 +21,7 @@ pub mod money;
 pub mod price;
 pub mod reservation;
 pub mod round;
+pub mod spend;
 pub mod terms;
 pub mod usage;
 pub mod window;
@@ -32,6 +33,7 @@ pub use meter::{Kept, Meter, Rule, Unit};
 pub use money::Nano;
 pub use price::Prices;
 pub use reservation::{Charge, Cost, Reservation};
+pub use spend::Spend;
 pub use usage::Usage;
 
 /// A limit does not allow a request.

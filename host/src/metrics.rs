@@ -15,12 +15,14 @@ use prometheus::{
 };
 
 mod approaches;
+mod money;
 mod process;
 pub mod state;
 mod timed;
 
 use crate::routing::{OutcomeKind, Strategy};
 pub use approaches::ApproachMetrics;
+pub use money::{MoneyMetrics, ProviderMoney};
 use state::Scraped;
 use timed::Timed;
 
@@ -60,6 +62,8 @@ pub struct Metrics {
     reloads: [IntCounter; 2],
     /// Those of approaches.
     pub approaches: ApproachMetrics,
+    /// Those of money.
+    pub money: MoneyMetrics,
     /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
@@ -88,6 +92,12 @@ pub struct ProviderMetrics {
     pub prompt_tokens: IntCounter,
     /// Tokens of completions, as its answers report them.
     pub completion_tokens: IntCounter,
+    /// Those of the prompt's tokens that were read from a cache.
+    pub cached_tokens: IntCounter,
+    /// Those of the completion's tokens that are reasoning.
+    pub reasoning_tokens: IntCounter,
+    /// What its answers cost.
+    pub money: ProviderMoney,
     /// The counters of connections to it.
     pub connections: ConnectionMetrics,
 }
@@ -179,7 +189,12 @@ impl Metrics {
                 &["provider"],
             ),
             ejections: counters("pointsman_ejections_total", "Ejections of a provider.", &["provider"]),
-            tokens: counters("pointsman_tokens_total", "Tokens, as far as answers report them.", &["provider", "kind"]),
+            tokens: counters(
+                "pointsman_tokens_total",
+                "Tokens, as far as answers report them: of prompts, of which some are cached, and of completions, of which \
+                 some are reasoning.",
+                &["provider", "kind"],
+            ),
             connections: counters(
                 "pointsman_provider_connections_total",
                 "Connections to a provider that were opened, and requests that were sent on an existing connection.",
@@ -193,6 +208,7 @@ impl Metrics {
             reloads: [reloads.with_label_values(&["succeeded"]), reloads.with_label_values(&["failed"])],
             providers: Mutex::default(),
             approaches: ApproachMetrics::new(&registry),
+            money: MoneyMetrics::new(&registry),
             registry,
         }
     }
@@ -214,6 +230,9 @@ impl Metrics {
             ejections: self.ejections.with_label_values(&one),
             prompt_tokens: self.tokens.with_label_values(&[name, "prompt"]),
             completion_tokens: self.tokens.with_label_values(&[name, "completion"]),
+            cached_tokens: self.tokens.with_label_values(&[name, "cached"]),
+            reasoning_tokens: self.tokens.with_label_values(&[name, "reasoning"]),
+            money: self.money.of_provider(name),
             connections: ConnectionMetrics {
                 opened: self.connections.with_label_values(&[name, "opened"]),
                 reused: self.connections.with_label_values(&[name, "reused"]),
@@ -247,8 +266,10 @@ impl Metrics {
             let _ = self.failovers.remove_label_values(&one);
             let _ = self.hedges.remove_label_values(&one);
             let _ = self.ejections.remove_label_values(&one);
-            let _ = self.tokens.remove_label_values(&[name, "prompt"]);
-            let _ = self.tokens.remove_label_values(&[name, "completion"]);
+            for kind in ["prompt", "completion", "cached", "reasoning"] {
+                let _ = self.tokens.remove_label_values(&[name, kind]);
+            }
+            self.money.forget(name);
             let _ = self.connections.remove_label_values(&[name, "opened"]);
             let _ = self.connections.remove_label_values(&[name, "reused"]);
             let _ = self.stale_connections.remove_label_values(&one);

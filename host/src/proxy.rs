@@ -44,10 +44,12 @@ pub mod whole;
 pub mod within;
 
 use crate::config::ModelNames;
+use crate::limits::Spend;
 use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use attempt::Answered;
+use attempt::asking::Refusers;
 use dispatch::{Clock, Job};
 use encoding::Encoding;
 use endpoint::{Class, Endpoint};
@@ -85,6 +87,10 @@ pub struct Proxy {
     catalogue: Catalogue,
     /// The memory that bodies may take.
     budget: Budget,
+    /// What has been spent.
+    spend: Arc<Spend>,
+    /// The models that refuse to be asked for the usage of a stream.
+    refusers: Refusers,
 }
 
 impl Proxy {
@@ -101,7 +107,8 @@ impl Proxy {
         let catalogue = Catalogue::new(requests.clone(), draining.clone());
         let entropy = Entropy::default();
         let clock = Clock::System;
-        Self { generation, queue, metrics, entropy, clock, requests, draining, catalogue, budget }
+        let (spend, refusers) = (Arc::default(), Refusers::default());
+        Self { generation, queue, metrics, entropy, clock, requests, draining, catalogue, budget, spend, refusers }
     }
 
     /// The same for a simulation, with its own random bits and clock.
@@ -127,6 +134,11 @@ impl Proxy {
     /// The metrics of the proxy.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What has been spent.
+    pub fn spend(&self) -> &Arc<Spend> {
+        &self.spend
     }
 
     /// True when the server is going down.

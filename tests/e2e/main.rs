@@ -24,6 +24,7 @@ mod limits;
 mod metrics;
 mod model_names;
 mod models;
+mod money;
 mod no_answers;
 mod outcomes;
 mod own_errors;

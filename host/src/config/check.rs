@@ -21,8 +21,8 @@ use super::state::state;
 use super::strategy::{Sources, Strategies, choose, known};
 use super::visitors;
 use super::{
-    Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server, Timeouts,
-    TlsFiles, Written,
+    Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server,
+    StreamUsage, Timeouts, TlsFiles, Written,
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -213,6 +213,7 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Moni
         ("CRITICAL", LogLevel::Error),
     ];
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let usages = [("auto", StreamUsage::Auto), ("always", StreamUsage::Always)];
     Monitoring {
         log_level: reader.one_of(&section, "log_level", &levels, true).unwrap_or(LogLevel::Info),
         log_format: reader.one_of(&section, "log_format", &formats, false).unwrap_or(LogFormat::Text),
@@ -220,6 +221,7 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Moni
         track_errors: reader.boolean(&section, "track_errors", true),
         interval: reader.seconds(&section, "interval", Zero::Illegal).unwrap_or(SUMMARY_INTERVAL),
         explain: reader.boolean(&section, "explain", false),
+        usage: reader.one_of(&section, "usage", &usages, false).unwrap_or(StreamUsage::Auto),
         record: record(reader, &section, folder, "such as decisions.ndjson"),
     }
 }

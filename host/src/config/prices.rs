@@ -9,7 +9,7 @@ use super::problem::{Place, Reported};
 use super::provider::several_stars;
 use super::read::{Reader, Section, content_up_to};
 use super::schema::{MODEL_PRICE, PRICE, PRICE_TIER, PRICES};
-use super::{Price, Provider};
+use super::{Config, Counts, Limits, Price, Provider};
 
 /// The largest file of prices; LiteLLM's has 2 MB, models.dev's 3.
 pub(crate) const MAX_FILE: u64 = 16 << 20;
@@ -125,6 +125,21 @@ pub(crate) const RATES: [&str; 10] = [
     "image",
 ];
 
+impl Config {
+    /// True when a limit of tokens, a budget or a price needs the usage of every answer: `price` alone, which is for strategies,
+    /// does not.
+    pub fn counts_tokens(&self) -> bool {
+        let prices = !self.prices.models.is_empty() || self.prices.file.is_some();
+        let counts = |limits: &Limits| {
+            let tokens = limits.rates.iter().any(|rate| rate.counts == Counts::Tokens);
+            tokens || limits.tokens_per_request.is_some() || !limits.budgets.is_empty()
+        };
+        prices
+            || self.providers.iter().any(|provider| provider.reports_cost)
+            || self.routes.iter().any(|route| counts(&route.limits))
+    }
+}
+
 impl Rates {
     /// The rate of this name.
     pub(crate) fn named(&mut self, name: &str) -> Option<&mut Option<f64>> {
@@ -188,7 +203,7 @@ fn price_of(
     }
     let section = reader.mapping(Some(node), at.clone(), Some(MODEL_PRICE))?;
     let rates = rates(reader, &section);
-    if rates.set().next().is_none() {
+    if RATES.iter().all(|name| section.get(name).is_none()) {
         let help = "such as {input: 2.5, cached: 1.25, output: 10}, in dollars per million tokens".to_owned();
         return Err(reader.findings.problem(&at, "has no rate", Some(help)));
     }

@@ -131,6 +131,7 @@ pub(super) const MONITORING: Schema = Schema {
         "track_errors",
         "interval",
         "explain",
+        "usage",
         "record",
         "record_max_bytes",
     ],

@@ -2,8 +2,11 @@
 //!
 //! Rates are whole nano-dollars for a million tokens, so a cost is exact up to the one rounding at its end, which goes up.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+
+use parking_lot::Mutex;
 
 use super::money::Nano;
 use super::usage::{Part, Usage};
@@ -15,6 +18,9 @@ use vendor::{Shelf, vendors};
 
 /// A rate that is not known.
 const NONE: u64 = u64::MAX;
+
+/// The most models without a price that are warned about.
+const WARNED: usize = 200;
 
 /// The tokens that a rate is for.
 const MILLION: u128 = 1_000_000;
@@ -69,6 +75,8 @@ pub struct Entry {
     pub source: Source,
     /// The rates as they are written, in dollars for a million tokens.
     pub written: config::Rates,
+    /// The tiers as they are written.
+    pub written_tiers: Vec<PriceTier>,
     rates: Rates,
     /// By the tokens above which they hold, ascending.
     tiers: Vec<(u64, Rates)>,
@@ -121,7 +129,7 @@ impl Entry {
             all = over(&all, &tier.rates);
             made.push((tier.above, Rates::of(&all)));
         }
-        Self { source, written: *written, rates: Rates::of(written), tiers: made }
+        Self { source, written: *written, written_tiers: tiers.to_vec(), rates: Rates::of(written), tiers: made }
     }
 
     /// The rates for a prompt of so many tokens.
@@ -220,6 +228,8 @@ pub struct Prices {
     /// What becomes of a request without a known price while a budget counts money.
     pub unpriced: Unpriced,
     are_set: bool,
+    /// The models without a price that were warned about, each with its provider. Bounded.
+    warned: Mutex<HashSet<(String, String)>>,
 }
 
 impl Prices {
@@ -249,12 +259,19 @@ impl Prices {
             file,
             unpriced: written.unpriced,
             are_set,
+            warned: Mutex::default(),
         }
     }
 
     /// True when the configuration has any price, so that a request without one is worth telling.
     pub fn are_set(&self) -> bool {
         self.are_set
+    }
+
+    /// True when no warning was given yet that this model has no price.
+    pub fn is_new_unpriced(&self, provider: &str, model: &str) -> bool {
+        let mut warned = self.warned.lock();
+        warned.len() < WARNED && warned.insert((provider.to_owned(), model.to_owned()))
     }
 
     /// The price of a model, as the provider calls it: the provider's own, that of all providers, that of the file, and last
@@ -264,6 +281,17 @@ impl Prices {
         let own = of_provider.and_then(|provider| provider.own.find(model)).or_else(|| self.models.find(model));
         let vendors = || of_provider.map(|provider| &provider.vendors[..]).unwrap_or_default();
         own.or_else(|| self.file.find(vendors(), model)).or_else(|| of_provider?.price.as_ref())
+    }
+
+    /// As [`Prices::entry`], for a target with a price of its own, of requests and of answers in dollars for a million tokens:
+    /// that is used in the place of the provider's.
+    pub fn entry_at(&self, (provider, model): (&str, &str), target: Option<(f64, f64)>) -> Option<Cow<'_, Entry>> {
+        match (self.entry(provider, model), target) {
+            (None | Some(Entry { source: Source::Price, .. }), Some((input, output))) => {
+                Some(Cow::Owned(plain(config::Price { input, output })))
+            }
+            (entry, _) => entry.map(Cow::Borrowed),
+        }
     }
 
     /// True when the cost that this provider's answers name counts.
@@ -277,27 +305,16 @@ impl Prices {
         self.cost_at((provider, model), None, usage)
     }
 
-    /// As [`Prices::cost`], for a target with a price of its own, of requests and of answers in dollars for a million tokens:
-    /// that is used in the place of the provider's.
+    /// As [`Prices::cost`], for a target with a price of its own.
     pub fn cost_at(&self, (provider, model): (&str, &str), target: Option<(f64, f64)>, usage: &Usage) -> Option<Nano> {
-        if let Some(cost) = usage.reported.filter(|_| self.are_reported(provider)) {
-            return Some(cost);
-        }
-        match (self.entry(provider, model), target) {
-            (None | Some(Entry { source: Source::Price, .. }), Some((input, output))) => {
-                plain(config::Price { input, output }).cost(usage)
-            }
-            (entry, _) => entry?.cost(usage),
-        }
+        let reported = usage.reported.filter(|_| self.are_reported(provider));
+        reported.or_else(|| self.entry_at((provider, model), target)?.cost(usage))
     }
 
     /// The most that a request with so many tokens of text can cost, before it is sent; `None` when there is no price. It is
     /// nothing where only the answer will tell.
     pub fn most(&self, provider: &str, model: &str, prompt_tokens: u64, answer_tokens: u64) -> Option<Nano> {
-        match self.entry(provider, model) {
-            Some(entry) => entry.most(prompt_tokens, answer_tokens),
-            None => self.are_reported(provider).then_some(Nano::ZERO),
-        }
+        self.most_at((provider, model), None, (prompt_tokens, answer_tokens))
     }
 
     /// As [`Prices::most`], for a target with a price of its own.
@@ -307,11 +324,9 @@ impl Prices {
         target: Option<(f64, f64)>,
         (prompt_tokens, answer_tokens): (u64, u64),
     ) -> Option<Nano> {
-        match (self.entry(provider, model), target) {
-            (None | Some(Entry { source: Source::Price, .. }), Some((input, output))) => {
-                plain(config::Price { input, output }).most(prompt_tokens, answer_tokens)
-            }
-            _ => self.most(provider, model, prompt_tokens, answer_tokens),
+        match self.entry_at((provider, model), target) {
+            Some(entry) => entry.most(prompt_tokens, answer_tokens),
+            None => self.are_reported(provider).then_some(Nano::ZERO),
         }
     }
 }

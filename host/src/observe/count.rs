@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Story;
+use crate::limits::usage::Part;
 use crate::metrics::Metrics;
 use crate::routing::OutcomeKind;
 
@@ -10,7 +11,7 @@ use crate::routing::OutcomeKind;
 pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
     if story.inner.is_some() {
         // The client's request counts, and not what approaches ask for it; but the provider's tokens do.
-        return count_tokens(story);
+        return count_tokens(story, metrics);
     }
     metrics.request_took(story.endpoint, duration);
     if story.approach.is_some() {
@@ -30,13 +31,21 @@ pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
     };
     let provider = &last.provider.metrics;
     provider.request(story.endpoint, last.kind);
-    count_tokens(story);
+    count_tokens(story, metrics);
 }
 
-fn count_tokens(story: &Story) {
-    if let (Some(usage), Some(last)) = (story.usage, story.attempts.last()) {
-        let provider = &last.provider.metrics;
+fn count_tokens(story: &Story, metrics: &Metrics) {
+    let Some(last) = story.attempts.last() else { return };
+    let provider = &last.provider.metrics;
+    if let Some(usage) = &story.usage {
         provider.prompt_tokens.inc_by(usage.prompt_tokens().unwrap_or(0));
         provider.completion_tokens.inc_by(usage.completion_tokens().unwrap_or(0));
+        provider.cached_tokens.inc_by(usage.count(Part::CacheRead));
+        provider.reasoning_tokens.inc_by(usage.count(Part::Reasoning));
+    }
+    if let Some(cost) = story.cost {
+        provider.money.cost.inc_by(cost.dollars());
+        let client = story.client.as_ref().map_or("", |client| client.name.as_str());
+        metrics.money.spent(client, story.route.as_ref().map_or("", |route| &route.name), cost.dollars());
     }
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use tracing::field::{DisplayValue, display};
+
 use super::Story;
 use super::story::Inner;
+use crate::limits::Nano;
 use crate::telemetry;
 
 /// Writes the line of a request with its duration.
@@ -22,6 +25,7 @@ pub fn write(story: &Story, duration: Duration) {
     let mapped = story.mapped().filter(|mapped| *mapped != story.model);
     // In the text format they come last.
     let structured = telemetry::is_structured();
+    let (number, plain) = cost(story);
     tracing::info!(
         request_id = story.id,
         client = story.client.as_ref().map(|client| client.name.as_str()),
@@ -43,6 +47,7 @@ pub fn write(story: &Story, duration: Duration) {
         overhead_ms = story.overhead.map(rounded),
         prompt_tokens = usage.prompt_tokens(),
         completion_tokens = usage.completion_tokens(),
+        cost = told(&number, &plain, structured),
         decision = story.decision,
         approach = story.approach.as_ref().map(|approach| approach.name.as_str()),
         calls = story.approach.as_ref().map(|approach| approach.calls),
@@ -59,6 +64,7 @@ fn write_inner(story: &Story, inner: &Inner, duration: Duration) {
     }
     let usage = story.usage.unwrap_or_default();
     let (approach, step) = (&inner.approach, &inner.step);
+    let (number, plain) = cost(story);
     tracing::debug!(
         request_id = story.id,
         approach = approach.as_str(),
@@ -70,9 +76,27 @@ fn write_inner(story: &Story, inner: &Inner, duration: Duration) {
         error = story.error,
         prompt_tokens = usage.prompt_tokens(),
         completion_tokens = usage.completion_tokens(),
+        cost = told(&number, &plain, telemetry::is_structured()),
         "{approach} asked for {step} in {:.1} ms",
         millis(duration)
     );
+}
+
+/// The cost in dollars: as a number for programs, and as a plain decimal number for people.
+fn cost(story: &Story) -> (Option<f64>, Option<DisplayValue<Nano>>) {
+    (story.cost.map(Nano::dollars), story.cost.map(display))
+}
+
+/// The form of the cost that belongs to the format of the log.
+fn told<'v>(
+    number: &'v Option<f64>,
+    plain: &'v Option<DisplayValue<Nano>>,
+    structured: bool,
+) -> Option<&'v dyn tracing::Value> {
+    match structured {
+        true => number.as_ref().map(|number| number as &dyn tracing::Value),
+        false => plain.as_ref().map(|plain| plain as &dyn tracing::Value),
+    }
 }
 
 fn millis(duration: Duration) -> f64 {

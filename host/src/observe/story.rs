@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clients::Client;
+use crate::limits::Nano;
 pub use crate::limits::Usage;
 use crate::provider::Provider;
 use crate::routing::{Outcome, OutcomeKind, Route, Target};
@@ -54,6 +55,8 @@ pub struct Story {
     pub overhead: Option<Duration>,
     /// The tokens that the answer reports.
     pub usage: Option<Usage>,
+    /// What the answer cost, if there is a price; of a request that approaches answer, what their questions cost.
+    pub cost: Option<Nano>,
     /// The decision, if answers name it.
     pub decision: Option<String>,
     /// The approach that has answered, and what that took.
@@ -122,6 +125,7 @@ impl Story {
             first_byte: None,
             overhead: None,
             usage: None,
+            cost: None,
             decision: None,
             approach: None,
             inner: None,

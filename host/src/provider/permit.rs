@@ -17,6 +17,7 @@ use super::ejection::Attempt;
 use super::gauge::InFlight;
 use super::words::Words;
 use super::{Fleet, Provider};
+use crate::limits::{Nano, Usage};
 use crate::routing::{Evidence, ModelKey, Observer, Outcome, Report};
 use crate::slots::Slot;
 
@@ -44,6 +45,8 @@ pub struct Permit {
     streams: bool,
     /// Tokens of the request and of the answer, as far as the answer has said.
     tokens: (u32, u32),
+    /// The cost of the answer.
+    cost: Option<Nano>,
     reported: bool,
 }
 
@@ -98,6 +101,7 @@ impl Permit {
             first_byte: None,
             streams: false,
             tokens: (0, 0),
+            cost: None,
             reported: false,
         }
     }
@@ -166,9 +170,10 @@ impl Permit {
         }
     }
 
-    /// Notes how many tokens the answer says that request and answer have.
-    pub fn used(&mut self, tokens: (u32, u32)) {
-        self.tokens = tokens;
+    /// Notes how many tokens the answer says that request and answer have, and what they cost.
+    pub fn used(&mut self, usage: Option<&Usage>, cost: Option<Nano>) {
+        self.tokens = usage.map(Usage::tokens).unwrap_or_default();
+        self.cost = cost;
     }
 
     /// Reports the outcome and frees the slot.
@@ -191,7 +196,8 @@ impl Permit {
         let target = self.observer.as_ref().map_or(0, |(_, target)| *target);
         let (input_tokens, output_tokens) = self.tokens;
         let report = Report::of(target, outcome.kind(), first_byte, now - self.began);
-        let report = Report { input_tokens, output_tokens, ..report };
+        let cost = self.cost.map(Nano::dollars).unwrap_or_default();
+        let report = Report { input_tokens, output_tokens, cost, ..report };
         self.provider.metrics.attempt(report.kind, report.total);
         if self.streams {
             self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());

@@ -10,6 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
+pub mod asking;
 mod held;
 mod judged;
 mod opening;
@@ -21,13 +22,16 @@ use super::respond;
 use super::stream::protocol::Protocol;
 use super::stream::reader::Reader;
 use super::stream::signs::Signs;
-use super::stream::{Kind, Raw};
+use super::stream::surplus::Surplus;
+use super::stream::{Flow, Kind, Raw};
 use super::usage::{self, Usage};
+use crate::limits::Prices;
 use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call};
 use crate::provider::words::Words;
 use crate::routing::{FailureKind, Outcome, Phase};
+use asking::{Unasking, ask_without, is_refusal};
 use held::{hold, is_media};
 use opening::{is_event_stream, open_stream};
 use refusal::{Asked, refused};
@@ -49,6 +53,11 @@ pub struct Plan<'a> {
     pub streaming: bool,
     /// The signs of life for the client, should it wait for a stream.
     pub signs: Option<&'a Signs>,
+    /// The body to send instead, if the provider refuses one that asks for the usage of a stream. If it does not, the chunk
+    /// with the usage is taken out of the answer.
+    pub unasking: Option<Unasking<'a>>,
+    /// The prices, and that of the target if it has one of its own.
+    pub prices: (&'a Prices, Option<(f64, f64)>),
 }
 
 /// The kind of answer that an endpoint gives.
@@ -155,15 +164,25 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     }
     let bounds = *permit.bounds();
     let deadline = permit.began() + bounds.request.limit;
-    let Plan { call, expected, protocol, streaming, signs } = plan;
+    let Plan { call, expected, protocol, streaming, signs, unasking, prices } = plan;
+    let model = call.model;
     let is_head = call.method == Method::HEAD;
     let asked = Asked { method: call.method.clone(), endpoint: call.endpoint, model: call.model };
     let provider = permit.provider().clone();
+    let unasking = unasking.map(|Unasking { body, refusers }| (Call { body, ..call.clone() }, refusers));
+    let mut takes_out = unasking.is_some();
     let mut answer = match patience::until(deadline, provider.client.send(call)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return fail(permit, error),
         Err(_elapsed) => return fail(permit, AttemptError::timed_out(Phase::Request)),
     };
+    if let Some((call, refusers)) = unasking.filter(|_| is_refusal(&answer)) {
+        // Boxed: rare.
+        match Box::pin(ask_without(&provider, call, deadline, refusers)).await {
+            Ok((other, refused)) => (answer, takes_out) = (other, !refused),
+            Err(error) => return fail(permit, error),
+        }
+    }
     permit.told(&answer.headers);
     provider.masks.mask_headers(&mut answer.headers);
     // HTTP forbids the body of either.
@@ -184,13 +203,14 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
     let opened = match nature {
         Nature::Events => {
             let reader = Reader::new(protocol);
-            Box::pin(open_stream(answer, &mut permit, reader, deadline, bounds.idle.limit, signs)).await
+            let flow = Flow { reader, idle: bounds.idle.limit, surplus: takes_out.then(Surplus::default) };
+            Box::pin(open_stream(answer, &mut permit, flow, deadline, signs)).await
         }
         Nature::Document => hold(answer, &mut permit, deadline, expected).await,
         Nature::Bytes => Box::pin(pass(answer, &mut permit, deadline)).await,
     };
     match opened {
-        Ok(opened) => succeed(opened, permit),
+        Ok(opened) => succeed(opened, permit, (model, prices)),
         Err(error) => fail(permit, error),
     }
 }
@@ -232,7 +252,11 @@ struct Opened {
     rest: Option<(AnswerBody, Kind, Instant)>,
 }
 
-fn succeed(opened: Opened, mut permit: Permit) -> Attempted {
+fn succeed(
+    opened: Opened,
+    mut permit: Permit,
+    (model, (prices, target)): (&str, (&Prices, Option<(f64, f64)>)),
+) -> Attempted {
     let Opened { status, headers, held, rest } = opened;
     let (content, usage) = match rest {
         Some((source, kind, deadline)) => {
@@ -241,7 +265,9 @@ fn succeed(opened: Opened, mut permit: Permit) -> Attempted {
         None => {
             let whole = join(held);
             let usage = usage::of(&whole);
-            permit.used(usage.unwrap_or_default().tokens());
+            let at = (permit.provider().config.name.as_str(), model);
+            let cost = usage.as_ref().and_then(|usage| prices.cost_at(at, target, usage));
+            permit.used(usage.as_ref(), cost);
             permit.report(Outcome::Succeeded);
             (Content::Whole(whole), usage)
         }

@@ -18,6 +18,7 @@ mod fallback;
 mod hedge;
 
 use super::approach::Agenda;
+use super::attempt::asking::{Refusers, Unasking};
 use super::attempt::{Answered, Attempted, Expected, Plan, attempt};
 use super::attributes::Attributes;
 use super::endpoint::{Class, Endpoint};
@@ -65,6 +66,8 @@ pub struct Job {
     pub admitted: Instant,
     /// The end of its wait for slots.
     pub deadline: Instant,
+    /// True when the usage of a stream is needed, whether the client asks for it or not: for a limit, a budget or its cost.
+    pub usage: bool,
     /// The signs of life for a client that waits for a stream.
     pub signs: Option<Arc<Signs>>,
     /// The approaches that are to answer it; `None` for a request that a provider answers as it is.
@@ -79,6 +82,8 @@ pub struct Dispatcher<'a> {
     pub entropy: &'a Entropy,
     /// The time of day for the strategy.
     pub clock: Clock,
+    /// The models that refuse to be asked for the usage of a stream.
+    pub refusers: &'a Refusers,
 }
 
 /// The time of day.
@@ -334,22 +339,31 @@ impl Dispatcher<'_> {
         let asked = course.asked();
         let target = course.route.target(index);
         let model = target.model_for(&provider.config, asked, course.route.taken(asked));
+        let protocol = Protocol::of(&endpoint.path);
+        let asks = course.job.usage
+            && body.leaves_usage_open()
+            && matches!(protocol, Protocol::Chat | Protocol::Completions)
+            && provider.config.stream_usage
+            && !self.refusers.have(&provider.config.name, &model);
+        let unasking = asks.then(|| Unasking { body: body.with_model(&model), refusers: self.refusers });
         let call = Call {
             method: method.clone(),
             endpoint: &endpoint.path,
             query: query.as_deref(),
             model: &model,
             headers,
-            body: body.with_model(&model),
+            body: if asks { body.asking_for_usage(&model) } else { body.with_model(&model) },
             connect: Some(permit.bounds().connect.limit),
             once: endpoint.class == Class::Stored,
         };
         let plan = Plan {
             call,
             expected: Expected::of(endpoint),
-            protocol: Protocol::of(&endpoint.path),
+            protocol,
             streaming: body.streaming(),
             signs: signs.as_deref(),
+            unasking,
+            prices: (&self.generation.prices, target.price),
         };
         attempt(permit, plan).await
     }

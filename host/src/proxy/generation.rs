@@ -9,7 +9,8 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::approach::Approaches;
 use super::visitors::Visitors;
-use crate::config::{Affinity, Attribute, Config, ModelNames, Secret};
+use crate::config::{Affinity, Attribute, Config, ModelNames, Secret, StreamUsage};
+use crate::limits::Prices;
 use crate::provider::Fleet;
 use crate::routing::Routes;
 
@@ -54,6 +55,10 @@ pub struct Generation {
     pub attributes: Vec<Attribute>,
     /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
+    /// What tokens cost.
+    pub prices: Arc<Prices>,
+    /// True when the usage of every stream is needed.
+    pub asks_for_usage: bool,
     /// The approaches that requests may choose.
     pub approaches: Arc<Approaches>,
     /// True when answers name the decision behind them.
@@ -112,6 +117,8 @@ impl Generation {
             affinity: config.affinity.clone(),
             attributes: config.attributes.clone(),
             model_names: config.model_names,
+            prices: Arc::new(Prices::new(config)),
+            asks_for_usage: config.monitoring.usage == StreamUsage::Always || config.counts_tokens(),
             approaches,
             explain: config.monitoring.explain,
             operators,

@@ -10,6 +10,7 @@ use super::stream::{Kind, Relay, Ways};
 use super::telling::Telling;
 use super::whole::Whole;
 use super::{REQUEST_ID, headers};
+use crate::limits::Nano;
 use crate::routing::Outcome;
 
 /// The header that names the provider that answered.
@@ -23,6 +24,9 @@ const MODEL: HeaderName = HeaderName::from_static("x-pointsman-model");
 
 /// The header with the number of attempts.
 pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
+
+/// The header with the cost of an answer, in dollars.
+const COST: HeaderName = HeaderName::from_static("x-pointsman-cost");
 
 /// Turns a provider's answer into the client's.
 pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes: bool) -> Response<Reply> {
@@ -44,11 +48,14 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     }
     finish_head(&mut headers, story.id.as_str(), closes);
     name_attempts(&mut headers, &story);
+    if is_whole {
+        story.used(usage);
+        name_cost(&mut headers, story.explained_cost());
+    }
     let now = Instant::now();
     story.answered(status, None, now);
     let body = match content {
         Content::Whole(bytes) => {
-            story.usage = usage;
             story.ended(outcome, now);
             let bytes = match ways.naming.filter(|_| outcome == Outcome::Succeeded) {
                 Some(naming) => naming.answer(bytes),
@@ -74,6 +81,13 @@ pub(super) fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
     }
     if closes {
         headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Writes what a whole answer cost, if answers are to be explained. The head of a stream goes out before that is known.
+pub(super) fn name_cost(headers: &mut HeaderMap, cost: Option<Nano>) {
+    if let Some(Ok(cost)) = cost.map(|cost| HeaderValue::try_from(cost.to_string())) {
+        headers.insert(COST, cost);
     }
 }
 

@@ -36,6 +36,10 @@ use found::Found;
 use optillm::OptiKey;
 use splice::Edit;
 
+/// What asks for the usage of a stream (platform.openai.com/docs/api-reference/chat/create, `stream_options`), before the
+/// first member of a body.
+const ASKING: &str = r#""stream_options":{"include_usage":true},"#;
+
 /// A request's body, and what routing has read from it.
 #[derive(Clone, Debug)]
 pub struct RequestBody {
@@ -49,6 +53,8 @@ pub struct RequestBody {
     /// True when the model is written there as a JSON string.
     json: bool,
     streaming: bool,
+    /// Behind the `{` of a body for a stream that says nothing about its options.
+    options_at: Option<usize>,
     /// The value of `store`, if the body has it.
     stores: Option<bool>,
     /// The id of something stored that the body refers to.
@@ -73,6 +79,7 @@ impl RequestBody {
     pub fn json(bytes: Bytes, named_model: Option<&str>, menu: &Menu) -> Result<Self, BodyError> {
         let found = Found::in_object(&bytes)?;
         let stores = found.stores;
+        let options_at = found.options_at();
         let prompt_tokens = tokens::estimate(bytes.len(), found.opaque);
         let refers_to =
             found.refers_to.and_then(|value| Some(text::read(&bytes[text::within(&bytes, &value)?]).into()));
@@ -134,6 +141,7 @@ impl RequestBody {
             prompt_at,
             json: true,
             streaming: found.streaming,
+            options_at,
             stores,
             refers_to,
             approach,
@@ -158,6 +166,7 @@ impl RequestBody {
             }
             None => Box::default(),
         };
+        let options_at = found.options_at();
         Ok(RequestBody {
             model,
             prompt_tokens: tokens::estimate(bytes.len(), found.opaque),
@@ -166,6 +175,7 @@ impl RequestBody {
             prompt_at: found.messages.or(found.prompt),
             json: true,
             streaming: found.streaming,
+            options_at,
             stores: found.stores,
             refers_to: None,
             approach: None,
@@ -248,6 +258,7 @@ impl RequestBody {
             prompt_at: None,
             json: false,
             streaming,
+            options_at: None,
             stores: None,
             refers_to: None,
             approach,
@@ -270,6 +281,7 @@ impl RequestBody {
             prompt_at,
             json: false,
             streaming: false,
+            options_at: None,
             stores: None,
             refers_to: None,
             approach,
@@ -346,17 +358,30 @@ impl RequestBody {
         self.bytes.is_empty()
     }
 
+    /// True when it asks for a stream and says nothing about its options, so that its usage can be asked for.
+    pub fn leaves_usage_open(&self) -> bool {
+        self.options_at.is_some()
+    }
+
     /// The body for a provider that calls the model `model`.
     ///
     /// It is not copied if that is the client's name for it, or if the body names no model. Of a form, `model` must not
     /// contain the boundary; names from the configuration and from the client itself cannot, by any sane choice of it.
     pub fn with_model(&self, model: &str) -> Bytes {
-        match &self.model_at {
-            Some(at) if *model != *self.model => {
-                let with = if self.json { text::quote(model) } else { model.to_owned() };
-                splice::apply(self.bytes.clone(), vec![Edit { at: at.clone(), with }], []).0
-            }
-            Some(_) | None => self.bytes.clone(),
+        self.edited(model, Vec::new())
+    }
+
+    /// The same, asking for the usage of the stream if that was left open.
+    pub fn asking_for_usage(&self, model: &str) -> Bytes {
+        let asking = self.options_at.map(|at| Edit { at: at..at, with: ASKING.to_owned() });
+        self.edited(model, asking.into_iter().collect())
+    }
+
+    fn edited(&self, model: &str, mut edits: Vec<Edit>) -> Bytes {
+        if let Some(at) = self.model_at.as_ref().filter(|_| *model != *self.model) {
+            let with = if self.json { text::quote(model) } else { model.to_owned() };
+            edits.push(Edit { at: at.clone(), with });
         }
+        splice::apply(self.bytes.clone(), edits, []).0
     }
 }

@@ -17,7 +17,7 @@ use super::request::RequestBody;
 use super::respond::ProxyError;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
-use super::telling::Telling;
+use super::telling::{Reckoning, Telling};
 use super::{Proxy, affinity, attributes, headers, models};
 use crate::queue::{NoSlot, QueuePermit};
 
@@ -57,6 +57,7 @@ impl Proxy {
         let attributes = attributes::of(&generation.attributes, &headers, &body);
         headers::to_provider(&mut headers, &generation.forward_headers);
         story.asked_for(body.model(), body.streaming());
+        story.reckons_by(Reckoning::of(generation, &self.spend));
         let found = destination(&generation.routes, &method, &endpoint, &body);
         let Some((route, eligible)) = found else {
             return Err(models::unknown(generation, body.model()));
@@ -88,6 +89,7 @@ impl Proxy {
             among,
             admitted,
             deadline,
+            usage: generation.asks_for_usage,
             signs,
             run,
         })
@@ -105,7 +107,8 @@ impl Proxy {
         story: &'a mut Telling,
     ) -> impl Future<Output = Result<Answered, ProxyError>> + Send + 'a {
         // No future around a future: it is large, and each one more moves it once more.
-        Dispatcher { generation, entropy: &self.entropy, clock: self.clock }.dispatch(job, story)
+        Dispatcher { generation, entropy: &self.entropy, clock: self.clock, refusers: &self.refusers }
+            .dispatch(job, story)
     }
 
     /// Takes a slot of the queue, and says how long that took.

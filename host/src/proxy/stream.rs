@@ -10,17 +10,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
 pub mod early;
 pub mod events;
+mod kind;
 pub mod pieces;
 pub mod protocol;
 pub mod reader;
 pub mod signs;
+pub mod surplus;
 
 use crate::listener::Closer;
 use crate::patience;
@@ -31,11 +31,8 @@ use crate::proxy::respond;
 use crate::proxy::telling::Telling;
 use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
+pub use kind::{Flow, Kind, Raw};
 use pieces::Pieces;
-use reader::Reader;
-
-/// The type of JSON, as it begins.
-const JSON: &[u8] = b"application/json";
 
 /// The comment that keeps a silent stream alive: one line with one line feed, as some SDKs take a comment and a blank line
 /// for an empty event.
@@ -63,51 +60,6 @@ pub struct Relay {
     story: Telling,
     closer: Closer,
     naming: Option<Naming>,
-}
-
-/// The content that is passed on.
-pub enum Kind {
-    /// Events.
-    Events(Flow),
-    /// Anything else.
-    Bytes(Raw),
-}
-
-/// Events that are passed on.
-pub struct Flow {
-    /// The reader that follows the events.
-    pub reader: Reader,
-    /// `timeouts.idle`: between two events.
-    pub idle: Duration,
-}
-
-/// Bytes that are passed on.
-pub struct Raw {
-    /// The bytes still to come, if the answer announced its length.
-    left: Option<u64>,
-    /// `timeouts.idle`: between two pieces.
-    idle: Duration,
-    /// True when it is JSON, which may say how many tokens it took.
-    is_json: bool,
-}
-
-impl Raw {
-    /// The body of an answer with these headers.
-    pub fn new(headers: &HeaderMap, idle: Duration) -> Self {
-        let left = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        let is_json = kind.get(..JSON.len()).is_some_and(|start| start.eq_ignore_ascii_case(JSON))
-            && !headers.contains_key(CONTENT_ENCODING);
-        Self { left, idle, is_json }
-    }
-
-    /// Takes note of a piece; true when it was the last one.
-    fn take(&mut self, piece: &Bytes) -> bool {
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(piece.len() as u64);
-        }
-        self.left == Some(0)
-    }
 }
 
 /// The body ended too early. The server closes the connection, so the client cannot take it for complete.
@@ -145,9 +97,8 @@ impl Relay {
         let (is_over, alive) = match &mut kind {
             Kind::Events(flow) => {
                 held.iter().for_each(|piece| usage.feed(piece));
-                if let Some(naming) = &naming {
-                    held.iter_mut().for_each(|events| *events = naming.events(std::mem::take(events)));
-                }
+                held.iter_mut().for_each(|events| *events = flow.shown(std::mem::take(events), naming.as_ref()));
+                held.retain(|events| !events.is_empty());
                 (flow.reader.progress().ended, keep_alive.map(|pause| (Instant::now() + pause, pause)))
             }
             Kind::Bytes(raw) => {
@@ -223,8 +174,8 @@ impl Relay {
     fn report(&mut self, outcome: Outcome) {
         if let Some(mut permit) = self.permit.take() {
             self.story.ended(outcome, Instant::now());
-            self.story.usage = self.usage.found();
-            permit.used(self.story.usage.unwrap_or_default().tokens());
+            self.story.used(self.usage.found());
+            permit.used(self.story.usage.as_ref(), self.story.cost);
             permit.report(outcome);
         }
     }
@@ -234,8 +185,8 @@ impl Relay {
         let Some(mut permit) = self.permit.take() else { return <(String, String)>::default() };
         let (name, reason) = (permit.provider().config.name.clone(), permit.describe(cause, None));
         self.story.ended(Outcome::Interrupted, Instant::now());
-        self.story.usage = self.usage.found();
-        permit.used(self.story.usage.unwrap_or_default().tokens());
+        self.story.used(self.usage.found());
+        permit.used(self.story.usage.as_ref(), self.story.cost);
         permit.report_because(Outcome::Interrupted, &reason);
         (name, reason)
     }
@@ -285,11 +236,7 @@ impl Relay {
                 Ok(fed) => {
                     self.usage.feed(&fed.whole);
                     self.has_moved |= fed.moved;
-                    let whole = match &self.naming {
-                        Some(naming) => naming.events(fed.whole),
-                        None => fed.whole,
-                    };
-                    (whole, flow.reader.progress().ended)
+                    (flow.shown(fed.whole, self.naming.as_ref()), flow.reader.progress().ended)
                 }
                 Err(events::Oversized) => {
                     let limit = events::MAX_EVENT;
@@ -324,13 +271,11 @@ impl Relay {
             self.settle();
             return None;
         };
-        let last = flow.reader.close().map(|last| match &self.naming {
-            Some(naming) => naming.events(last),
-            None => last,
-        });
+        let last = flow.reader.close();
         if let Some(last) = &last {
             self.usage.feed(last);
         }
+        let last = last.map(|last| flow.shown(last, self.naming.as_ref())).filter(|last| !last.is_empty());
         if flow.reader.may_end() || flow.reader.progress().failed {
             self.settle();
             return last.map(|last| Ok(Frame::data(last)));

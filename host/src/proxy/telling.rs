@@ -6,16 +6,62 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::endpoint::LABELS;
+use super::generation::Generation;
+use crate::limits::spend::Key;
+use crate::limits::{Moment, Nano, Prices, Spend, Usage};
 use crate::metrics::Metrics;
 use crate::observe::story::Inner;
 use crate::observe::{self, Story};
 use crate::queue::QueuePermit;
+use crate::routing::OutcomeKind;
+
+/// By what the cost of a request is told, and where it is counted.
+#[derive(Debug)]
+pub struct Reckoning {
+    /// The prices.
+    pub prices: Arc<Prices>,
+    /// What has been spent.
+    pub spend: Arc<Spend>,
+    /// The sum of a client's request, for a question of an approach.
+    pub bill: Option<Arc<Bill>>,
+    /// True when answers are to be explained.
+    pub explain: bool,
+}
+
+impl Reckoning {
+    /// That of a configuration.
+    pub fn of(generation: &Generation, spend: &Arc<Spend>) -> Self {
+        let (prices, spend) = (Arc::clone(&generation.prices), Arc::clone(spend));
+        Self { prices, spend, bill: None, explain: generation.explain }
+    }
+}
+
+/// What the questions of one request cost together.
+#[derive(Debug, Default)]
+pub struct Bill {
+    nano: AtomicU64,
+    is_known: AtomicBool,
+}
+
+impl Bill {
+    fn add(&self, cost: Nano) {
+        self.nano.fetch_add(cost.0, Relaxed);
+        self.is_known.store(true, Relaxed);
+    }
+
+    /// The sum, if the price of any is known.
+    pub fn sum(&self) -> Option<Nano> {
+        self.is_known.load(Relaxed).then(|| Nano(self.nano.load(Relaxed)))
+    }
+}
 
 /// One request under way.
 #[derive(Debug)]
@@ -23,6 +69,8 @@ pub struct Telling {
     story: Story,
     queue: Option<QueuePermit>,
     metrics: Arc<Metrics>,
+    /// The means to tell what it costs, once its configuration is known.
+    reckoning: Option<Reckoning>,
     /// Counted by a drain.
     _in_flight: TaskTrackerToken,
 }
@@ -36,7 +84,13 @@ impl Telling {
         metrics: Arc<Metrics>,
         in_flight: TaskTrackerToken,
     ) -> Self {
-        Self { story: Story::new(id, method, path, LABELS.len() - 1), queue: None, metrics, _in_flight: in_flight }
+        Self {
+            story: Story::new(id, method, path, LABELS.len() - 1),
+            queue: None,
+            metrics,
+            reckoning: None,
+            _in_flight: in_flight,
+        }
     }
 
     /// Keeps the slot of the queue until the request is over.
@@ -50,6 +104,69 @@ impl Telling {
     /// Notes that it is a question of an approach, on behalf of a client's request.
     pub fn belongs_to(&mut self, approach: &str, step: &str) {
         self.story.inner = Some(Inner { approach: approach.to_owned(), step: step.to_owned() });
+    }
+
+    /// Sets by what its cost is told and where that is counted.
+    pub fn reckons_by(&mut self, reckoning: Reckoning) {
+        self.reckoning = Some(reckoning);
+    }
+
+    /// What the answer cost, if answers are to be explained.
+    pub fn explained_cost(&self) -> Option<Nano> {
+        self.story.cost.filter(|_| self.reckoning.as_ref().is_some_and(|reckoning| reckoning.explain))
+    }
+
+    /// Notes the usage of the answer, and what it cost.
+    pub fn used(&mut self, usage: Option<Usage>) {
+        self.story.usage = usage;
+        self.story.cost = usage.as_ref().and_then(|usage| self.cost_of(usage));
+    }
+
+    /// What a usage costs at the provider of the latest attempt.
+    pub fn cost_of(&self, usage: &Usage) -> Option<Nano> {
+        let (prices, story) = (&self.reckoning.as_ref()?.prices, &self.story);
+        let model = story.mapped()?;
+        let price = story.target().and_then(|target| target.price);
+        prices.cost_at((&story.provider()?.config.name, &model), price, usage)
+    }
+
+    /// Counts what it cost.
+    fn settle(&self) {
+        let (Some(reckoning), story) = (&self.reckoning, &self.story) else { return };
+        if story.approach.is_some() {
+            // Its questions have counted.
+            return;
+        }
+        if let (Some(bill), Some(cost)) = (&reckoning.bill, story.cost) {
+            bill.add(cost);
+        }
+        let (Some(last), Some(model)) = (story.attempts.last(), story.mapped()) else { return };
+        let is_answered = matches!(last.kind, OutcomeKind::Succeeded | OutcomeKind::Interrupted);
+        if !is_answered && story.usage.is_none() {
+            return;
+        }
+        let provider = last.provider.config.name.as_str();
+        if story.cost.is_none() && story.usage.is_some() && reckoning.prices.are_set() {
+            last.provider.metrics.money.unpriced.inc();
+            if reckoning.prices.is_new_unpriced(provider, &model) {
+                tracing::warn!(
+                    request_id = story.id.as_str(),
+                    provider,
+                    provider_model = &*model,
+                    "no price is known of {model} at {provider}, so its requests count as unpriced; \
+                     name one in `prices.models`, or see `pointsman prices show`"
+                );
+            }
+        }
+        let key = Key {
+            client: story.client.as_ref().map_or("", |client| &client.name),
+            route: story.route.as_ref().map_or("", |route| &route.name),
+            provider,
+            model: &model,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Moment::of_unix_ms(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        reckoning.spend.count(now, key, &story.usage.unwrap_or_default(), story.cost);
     }
 
     /// Notes the status of the answer, and the code if it is an error of the proxy's own.
@@ -84,6 +201,7 @@ impl DerefMut for Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         let duration = self.story.began.elapsed();
+        self.settle();
         observe::count::count(&self.story, duration, &self.metrics);
         observe::log::write(&self.story, duration);
     }

@@ -311,7 +311,7 @@ pub struct Report {
     pub input_tokens: u32,
     /// Tokens of the answer, likewise.
     pub output_tokens: u32,
-    /// Its cost, in the unit of the target's price; 0 when unknown.
+    /// Its cost in dollars; 0 when unknown.
     pub cost: f64,
 }
 

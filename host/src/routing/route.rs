@@ -224,11 +224,7 @@ impl Route {
 
 impl Observer for Route {
     fn ended(&self, report: Report) {
-        let price = self.targets.get(report.target as usize).and_then(|target| target.price);
-        let cost = price.map_or(0.0, |(input, output)| {
-            (f64::from(report.input_tokens) * input + f64::from(report.output_tokens) * output) / 1e6
-        });
-        self.strategy.learn(Report { cost, ..report });
+        self.strategy.learn(report);
     }
 }
 

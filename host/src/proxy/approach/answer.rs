@@ -26,7 +26,7 @@ use crate::observe::story;
 use crate::proxy::Proxy;
 use crate::proxy::dispatch::Job;
 use crate::proxy::generation::Generation;
-use crate::proxy::passing::{PROVIDER, finish_head};
+use crate::proxy::passing::{PROVIDER, finish_head, name_cost};
 use crate::proxy::reply::Reply;
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::telling::Telling;
@@ -91,6 +91,7 @@ pub async fn answer(
             id: id.clone(),
             own: Arc::new(Semaphore::new(1)),
             parallel: Arc::new(Semaphore::new(usize::try_from(settings.parallel).unwrap_or(1))),
+            bill: Arc::default(),
         },
         settings,
     });
@@ -210,6 +211,7 @@ impl Account {
         let (calls, choices) = shared.kept.counts();
         let usage = shared.kept.usage();
         story.usage = usage::of_sums(&usage);
+        story.cost = shared.asking.bill.sum();
         let told = story.usage.unwrap_or_default();
         let name = self.told.expression.clone();
         shared.asking.proxy.metrics().approaches.spent(&name, told.prompt_tokens(), told.completion_tokens());
@@ -225,6 +227,7 @@ impl Account {
         let mut response = match finished.answers {
             Ok(answers) => {
                 let body = self.told.completion(&answers, &self.shared);
+                let cost = story.as_ref().and_then(Telling::explained_cost);
                 let reply = match story {
                     Some(mut story) => {
                         story.answered(StatusCode::OK, None, now);
@@ -239,6 +242,7 @@ impl Account {
                 if let Some(Ok(provider)) = provider.map(HeaderValue::try_from) {
                     headers.insert(PROVIDER, provider);
                 }
+                name_cost(headers, cost);
                 response
             }
             Err((name, end)) => {

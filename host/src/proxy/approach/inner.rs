@@ -29,7 +29,7 @@ use crate::proxy::reply::Reply;
 use crate::proxy::request::RequestBody;
 use crate::proxy::respond::{ProxyError, Tried};
 use crate::proxy::stream::Ways;
-use crate::proxy::telling::Telling;
+use crate::proxy::telling::{Bill, Reckoning, Telling};
 use crate::queue::QueuePermit;
 use crate::routing::Outcome;
 
@@ -85,6 +85,8 @@ pub struct Asking {
     pub own: Arc<Semaphore>,
     /// `approach.parallel`.
     pub parallel: Arc<Semaphore>,
+    /// The sum of what they cost.
+    pub bill: Arc<Bill>,
 }
 
 /// The name and number of a call, for the log.
@@ -200,6 +202,8 @@ impl Asking {
         let token = self.proxy.requests.token();
         let mut story = Telling::new(id, Method::POST, path, Arc::clone(&self.proxy.metrics), token);
         story.belongs_to(label.approach, label.step);
+        let spend = &self.proxy.spend;
+        story.reckons_by(Reckoning { bill: Some(Arc::clone(&self.bill)), ..Reckoning::of(&self.generation, spend) });
         story.endpoint = job.endpoint.label();
         story.asked_for(job.body.model(), job.body.streaming());
         story.routed(&job.among.0);
@@ -239,6 +243,7 @@ impl Asking {
             among,
             admitted: Instant::now(),
             deadline,
+            usage: template.usage,
             signs: None,
             run: None,
         })

@@ -4,7 +4,6 @@
 //! over from one that has sent no more than a role.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,7 +15,7 @@ use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
 use crate::provider::dialect::said::Said;
 use crate::provider::words::Words;
-use crate::proxy::stream::reader::{self, Reader};
+use crate::proxy::stream::reader;
 use crate::proxy::stream::signs::Signs;
 use crate::proxy::stream::{Flow, Kind};
 use crate::routing::{FailureKind, Phase};
@@ -30,12 +29,12 @@ const MAX_HELD_PIECES: usize = 64;
 pub(super) async fn open_stream(
     answer: Answer,
     permit: &mut Permit,
-    mut reader: Reader,
+    mut flow: Flow,
     first_event: Instant,
-    idle: Duration,
     signs: Option<&Signs>,
 ) -> Result<Opened, AttemptError> {
     let Answer { status, headers, mut body, .. } = answer;
+    let (reader, idle) = (&mut flow.reader, flow.idle);
     if let Some(signs) = signs {
         signs.begun();
     }
@@ -86,7 +85,7 @@ pub(super) async fn open_stream(
         if signs.is_some_and(Signs::are_shown) {
             held = without_comments(held);
         }
-        let rest = Some((body, Kind::Events(Flow { reader, idle }), deadline));
+        let rest = Some((body, Kind::Events(flow), deadline));
         return Ok(Opened { status, headers, held, rest });
     }
 }

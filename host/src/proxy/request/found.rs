@@ -26,6 +26,8 @@ pub(super) struct Found {
     /// `prompt` of a completion, or `input` of a response or an embedding.
     pub(super) prompt: Option<Range<usize>>,
     pub(super) streaming: bool,
+    /// True when it has `stream_options`, whatever they are.
+    pub(super) has_stream_options: bool,
     pub(super) stores: Option<bool>,
     /// An id of something stored.
     pub(super) refers_to: Option<Range<usize>>,
@@ -44,6 +46,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Behind the `{`, if the body asks for a stream and says nothing about its options.
+    pub(super) fn options_at(&self) -> Option<usize> {
+        (self.streaming && !self.has_stream_options).then_some(self.opening + 1)
+    }
+
     /// Reads the body and says what is wrong with it as a whole.
     pub(super) fn in_object(bytes: &[u8]) -> Result<Self, BodyError> {
         if let Err(error) = std::str::from_utf8(bytes) {
@@ -79,6 +86,7 @@ impl Found {
                 b"messages" => found.messages = Some(member.value.clone()),
                 b"prompt" | b"input" => found.prompt = Some(member.value.clone()),
                 b"stream" => found.streaming = value == b"true",
+                b"stream_options" => found.has_stream_options = true,
                 b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" => {
                     found.max_tokens = found.max_tokens.max(tokens::limit(value));
                 }

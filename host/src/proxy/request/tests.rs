@@ -276,3 +276,31 @@ mod splicing {
         assert_eq!(body.len(), r#"{"model":"gpt-4","a":1}"#.len());
     }
 }
+
+#[test]
+fn the_usage_of_a_stream_is_asked_for_only_where_the_body_leaves_it_open() {
+    for (body, asking) in [
+        (
+            r#"{"model":"x","stream":true}"#,
+            Some(r#"{"stream_options":{"include_usage":true},"model":"y","stream":true}"#),
+        ),
+        (
+            " {\n \"stream\" : true, \"model\":\"x\"}",
+            Some(" {\"stream_options\":{\"include_usage\":true},\n \"stream\" : true, \"model\":\"y\"}"),
+        ),
+        (
+            r#"{"stream":true,"optillm_approach":"none","model":"x"}"#,
+            Some(r#"{"stream_options":{"include_usage":true},"stream":true,"model":"y"}"#),
+        ),
+        (r#"{"model":"x","stream":false}"#, None),
+        (r#"{"model":"x","stream":true,"stream_options":{}}"#, None),
+        (r#"{"model":"x","stream":true,"stream_options":null}"#, None),
+        (r#"{"model":"x","stream":true,"stream_options":{"include_usage":false}}"#, None),
+    ] {
+        let read = read(body).unwrap();
+        assert_eq!(read.leaves_usage_open(), asking.is_some(), "{body}");
+        let plain = text(read.with_model("y"));
+        assert_eq!(text(read.asking_for_usage("y")), asking.unwrap_or(&plain), "{body}");
+        assert!(!plain.contains("include_usage\":true"), "{body}");
+    }
+}

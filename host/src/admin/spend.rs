@@ -1,0 +1,85 @@
+//! `GET /admin/spend`: what has been spent, by client, route, provider, model or day, as JSON or as a table (CSV).
+//!
+//! `by` names what the sums are for, with commas between; `since` and `until` are days in UTC, both included.
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+
+use crate::limits::Spend;
+use crate::limits::spend::Day;
+use crate::limits::spend::report::{By, Report};
+use crate::proxy::respond;
+
+/// The answer to a request with this query and these headers.
+pub(super) fn answer(spend: &Spend, query: Option<&str>, headers: &HeaderMap) -> Response {
+    let report = match read(query.unwrap_or_default()) {
+        Ok((by, since, until)) => Report::of(spend, by, since..=until),
+        Err((param, message)) => {
+            let error = respond::error_json(&message, "invalid_request_error", Some(param), "invalid_query");
+            let json = [(CONTENT_TYPE, "application/json")];
+            return (StatusCode::BAD_REQUEST, json, Body::from(error)).into_response();
+        }
+    };
+    let accepted = headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    if accepted.split(',').any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/csv")) {
+        return ([(CONTENT_TYPE, "text/csv; charset=utf-8")], report.to_csv()).into_response();
+    }
+    Json(report.to_json()).into_response()
+}
+
+/// What is asked for; the error is the parameter that is wrong, and why.
+fn read(query: &str) -> Result<(Vec<By>, Day, Day), (&'static str, String)> {
+    let (mut by, mut since, mut until) = (Vec::new(), Day(0), Day(u32::MAX));
+    for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let day = |param| value.parse::<Day>().map_err(|wrong| (param, format!("`{param}` {wrong}.")));
+        match &*key {
+            "by" => {
+                for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                    let known = By::ALL.iter().find(|(known, _)| *known == name);
+                    let Some((_, one)) = known else {
+                        let names = By::ALL.map(|(name, _)| name).join(", ");
+                        return Err(("by", format!("`by` may have {names}, with commas between.")));
+                    };
+                    if !by.contains(one) {
+                        by.push(*one);
+                    }
+                }
+            }
+            "since" => since = day("since")?,
+            "until" => until = day("until")?,
+            _ => return Err(("query", "The parameters are `by`, `since` and `until`.".to_owned())),
+        }
+    }
+    if since > until {
+        return Err(("since", "`since` must not be later than `until`.".to_owned()));
+    }
+    if by.is_empty() {
+        by.push(By::Client);
+    }
+    Ok((by, since, until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_names_what_to_add_up_by_and_the_days() {
+        let asked = read("by=client,model&by=day&since=2026-11-01&until=2026-11-30").expect("sound");
+        assert_eq!(asked.0, [By::Client, By::Model, By::Day]);
+        assert_eq!((asked.1.to_string(), asked.2.to_string()), ("2026-11-01".to_owned(), "2026-11-30".to_owned()));
+        assert_eq!(read("").expect("sound").0, [By::Client]);
+        for (query, param) in [
+            ("by=user", "by"),
+            ("since=yesterday", "since"),
+            ("until=2026-02-30", "until"),
+            ("since=2026-02-02&until=2026-02-01", "since"),
+            ("form=csv", "query"),
+        ] {
+            assert_eq!(read(query).map_err(|(param, _)| param).unwrap_err(), param, "{query}");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What has been spent: requests, tokens and money by client, route, provider, model and day.
+//!
+//! One short lock around a map: an addition on a row that is there takes no memory. The number of rows is bounded, so that
+//! neither a client that asks for ever new models nor many days can fill the memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::clock::Moment;
+use super::money::Nano;
+use super::usage::{Part, Usage};
+
+pub mod day;
+pub mod report;
+
+pub use day::Day;
+
+/// The most rows of a day; beyond them the model counts as [`OTHER`].
+const ROWS: usize = 50_000;
+/// The most rows of all days; beyond them the models of the oldest day are put together.
+const ALL_ROWS: usize = 400_000;
+/// The days that are kept.
+const DAYS: u32 = 400;
+/// The name of all models that have no row of their own.
+pub const OTHER: &str = "other";
+
+/// Whose spending it is, and on what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'k> {
+    /// The client's name; empty if it is not known.
+    pub client: &'k str,
+    /// The route.
+    pub route: &'k str,
+    /// The provider that answered.
+    pub provider: &'k str,
+    /// Its own name for the model.
+    pub model: &'k str,
+}
+
+/// What was spent on one day by one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The day, in UTC.
+    pub day: Day,
+    /// The client's name; empty if it is not known.
+    pub client: String,
+    /// The route.
+    pub route: String,
+    /// The provider.
+    pub provider: String,
+    /// The provider's name for the model.
+    pub model: String,
+    /// Requests.
+    pub requests: u64,
+    /// Those of them that have no price.
+    pub unpriced: u64,
+    /// Tokens of each part, in the order of [`Part::ALL`].
+    pub tokens: [u64; Part::ALL.len()],
+    /// The cost.
+    pub nano: u64,
+}
+
+impl Row {
+    /// A text that names the row among all.
+    pub fn key(&self) -> String {
+        let Self { day, client, route, provider, model, .. } = self;
+        serde_json::json!([day, client, route, provider, model]).to_string()
+    }
+
+    fn is_of(&self, key: Key<'_>) -> bool {
+        let Key { client, route, provider, model } = key;
+        self.model == model && self.client == client && self.route == route && self.provider == provider
+    }
+
+    fn of_key(&self) -> Key<'_> {
+        Key { client: &self.client, route: &self.route, provider: &self.provider, model: &self.model }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
+        for (tokens, more) in self.tokens.iter_mut().zip(other.tokens) {
+            *tokens = tokens.saturating_add(more);
+        }
+        self.nano = self.nano.saturating_add(other.nano);
+    }
+
+    /// The larger of each figure: the same row as it was kept at another time.
+    fn raise(&mut self, other: &Self) {
+        self.requests = self.requests.max(other.requests);
+        self.unpriced = self.unpriced.max(other.unpriced);
+        for (tokens, more) in self.tokens.iter_mut().zip(other.tokens) {
+            *tokens = more.max(*tokens);
+        }
+        self.nano = self.nano.max(other.nano);
+    }
+}
+
+/// A row, and whether it has changed since changes were asked for.
+#[derive(Debug)]
+struct Kept {
+    row: Row,
+    changed: bool,
+}
+
+/// The rows of one day. A row stands at the hash of its key, or at the next free place behind it.
+#[derive(Debug, Default)]
+struct Rows {
+    at: HashMap<u64, Kept>,
+    /// True when its models have been put together.
+    is_short: bool,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    days: BTreeMap<Day, Rows>,
+    rows: usize,
+    changed: bool,
+}
+
+/// What has been spent.
+#[derive(Debug, Default)]
+pub struct Spend {
+    books: Mutex<Books>,
+    hasher: RandomState,
+}
+
+impl Spend {
+    /// Counts one request that a provider answered; a cost that is not known counts as none, and the request as unpriced.
+    pub fn count(&self, now: Moment, key: Key<'_>, usage: &Usage, cost: Option<Nano>) {
+        let add = |row: &mut Row| {
+            row.requests = row.requests.saturating_add(1);
+            row.unpriced = row.unpriced.saturating_add(u64::from(cost.is_none()));
+            for part in Part::ALL {
+                let tokens = &mut row.tokens[part as usize];
+                *tokens = tokens.saturating_add(usage.count(part));
+            }
+            row.nano = row.nano.saturating_add(cost.unwrap_or_default().0);
+        };
+        self.with_row(Day::of(now), key, true, add);
+    }
+
+    /// Changes the row of a key, which is made if there is none and there is room.
+    fn with_row(&self, day: Day, key: Key<'_>, changed: bool, change: impl FnOnce(&mut Row)) {
+        let mut guard = self.books.lock();
+        let books = &mut *guard;
+        if !books.days.contains_key(&day) {
+            books.begin(day);
+        }
+        let rows = books.days.entry(day).or_default();
+        let mut key = key;
+        let mut place = self.place(rows, key);
+        if !rows.at.contains_key(&place) && (rows.is_short || rows.at.len() >= ROWS) {
+            key.model = OTHER;
+            place = self.place(rows, key);
+        }
+        let kept = rows.at.entry(place).or_insert_with(|| {
+            books.rows += 1;
+            let Key { client, route, provider, model } = key;
+            let row = Row {
+                day,
+                client: client.to_owned(),
+                route: route.to_owned(),
+                provider: provider.to_owned(),
+                model: model.to_owned(),
+                ..Row::default()
+            };
+            Kept { row, changed: false }
+        });
+        change(&mut kept.row);
+        kept.changed |= changed;
+        books.changed |= changed;
+        if books.rows > ALL_ROWS {
+            self.shorten(books);
+        }
+    }
+
+    /// The place of a key's row among those of a day, or the one where it would be put.
+    fn place(&self, rows: &Rows, key: Key<'_>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        key.hash(&mut hasher);
+        let mut place = hasher.finish();
+        while rows.at.get(&place).is_some_and(|kept| !kept.row.is_of(key)) {
+            place = place.wrapping_add(1);
+        }
+        place
+    }
+
+    /// Puts the models of the oldest day together for which that was not done, or else forgets the oldest day.
+    fn shorten(&self, books: &mut Books) {
+        let oldest = books.days.iter().find(|(_, rows)| !rows.is_short).map(|(day, _)| *day);
+        let Some(day) = oldest.or_else(|| books.days.keys().next().copied()) else { return };
+        let Some(old) = books.days.remove(&day) else { return };
+        books.rows -= old.at.len();
+        if old.is_short {
+            return;
+        }
+        let mut short = Rows { is_short: true, ..Rows::default() };
+        for (_, Kept { row, .. }) in old.at {
+            let key = Key { model: OTHER, ..row.of_key() };
+            let place = self.place(&short, key);
+            let kept = short.at.entry(place).or_insert_with(|| {
+                let model = OTHER.to_owned();
+                let Row { day, client, route, provider, .. } = row.clone();
+                Kept { row: Row { day, client, route, provider, model, ..Row::default() }, changed: true }
+            });
+            kept.row.add(&row);
+        }
+        books.rows += short.at.len();
+        books.changed = true;
+        books.days.insert(day, short);
+    }
+
+    /// The rows that have changed since the last call, as they are now.
+    pub fn changed(&self) -> Vec<Row> {
+        let mut books = self.books.lock();
+        if !std::mem::take(&mut books.changed) {
+            return Vec::new();
+        }
+        let all = books.days.values_mut().flat_map(|rows| rows.at.values_mut());
+        all.filter_map(|kept| std::mem::take(&mut kept.changed).then(|| kept.row.clone())).collect()
+    }
+
+    /// Puts rows back that were kept; of a row that is there, the larger figures count.
+    pub fn restore(&self, rows: impl IntoIterator<Item = Row>) {
+        for row in rows {
+            self.with_row(row.day, row.of_key(), false, |known| known.raise(&row));
+        }
+    }
+
+    /// Gives each row of these days to `each`.
+    pub fn each(&self, days: std::ops::RangeInclusive<Day>, mut each: impl FnMut(&Row)) {
+        if days.is_empty() {
+            return;
+        }
+        let books = self.books.lock();
+        books.days.range(days).flat_map(|(_, rows)| rows.at.values()).for_each(|kept| each(&kept.row));
+    }
+}
+
+impl Books {
+    /// Begins a day, and forgets those that are too old.
+    fn begin(&mut self, day: Day) {
+        self.days.insert(day, Rows::default());
+        while let Some(oldest) = self.days.keys().next().copied()
+            && let Some(newest) = self.days.keys().next_back()
+            && newest.0 - oldest.0 >= DAYS
+        {
+            let gone = self.days.remove(&oldest);
+            self.rows -= gone.map_or(0, |rows| rows.at.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn noon(day: u32) -> Moment {
+        Moment::of_unix_ms(u64::from(day) * 86_400_000 + 43_200_000)
+    }
+
+    fn key<'k>(client: &'k str, model: &'k str) -> Key<'k> {
+        Key { client, route: "r", provider: "p", model }
+    }
+
+    fn all(spend: &Spend) -> Vec<Row> {
+        let mut rows = Vec::new();
+        spend.each(Day(0)..=Day(u32::MAX), |row| rows.push(row.clone()));
+        rows.sort_by_cached_key(Row::key);
+        rows
+    }
+
+    #[test]
+    fn a_request_counts_for_its_key_and_day() {
+        let spend = Spend::default();
+        let usage = Usage::of(Some(10), Some(5));
+        spend.count(noon(20_500), key("a", "m"), &usage, Some(Nano(7)));
+        spend.count(noon(20_500), key("a", "m"), &usage, None);
+        spend.count(noon(20_501), key("a", "m"), &usage, Some(Nano(1)));
+        spend.count(noon(20_500), key("b", "m"), &Usage::default(), Some(Nano(2)));
+        let rows = all(&spend);
+        assert_eq!(rows.len(), 3);
+        assert_eq!((rows[0].requests, rows[0].unpriced, rows[0].nano), (2, 1, 7));
+        assert_eq!((rows[0].tokens[Part::Input as usize], rows[0].tokens[Part::Output as usize]), (20, 10));
+    }
+
+    #[test]
+    fn changes_are_told_once_and_what_was_kept_comes_back_without_being_counted_twice() {
+        let spend = Spend::default();
+        spend.count(noon(20_500), key("a", "m"), &Usage::of(Some(10), None), Some(Nano(7)));
+        let kept = spend.changed();
+        assert_eq!((kept.len(), spend.changed().len()), (1, 0));
+        spend.count(noon(20_500), key("a", "m"), &Usage::default(), Some(Nano(7)));
+        spend.restore(kept.clone());
+        spend.restore(kept);
+        assert_eq!((all(&spend)[0].nano, all(&spend)[0].requests), (14, 2), "kept as it was before");
+        let other = Spend::default();
+        other.restore(spend.changed());
+        assert_eq!((all(&other), other.changed().len()), (all(&spend), 0));
+        let text = serde_json::to_string(&all(&spend)[0]).expect("JSON");
+        assert_eq!(serde_json::from_str::<Row>(&text).expect("a row"), all(&spend)[0]);
+    }
+
+    #[test]
+    fn days_that_are_too_old_are_forgotten() {
+        let spend = Spend::default();
+        for day in [20_100, 20_499, 20_500] {
+            spend.count(noon(day), key("a", "m"), &Usage::default(), None);
+        }
+        assert_eq!(all(&spend).iter().map(|row| row.day.0).collect::<Vec<_>>(), [20_499, 20_500]);
+        spend.count(noon(20_090), key("a", "m"), &Usage::default(), None);
+        assert!(all(&spend).len() <= 3, "a clock that was set back does no harm");
+    }
+
+    #[test]
+    fn too_many_models_of_a_day_count_together() {
+        let spend = Spend::default();
+        for number in 0..ROWS + 100 {
+            spend.count(noon(20_500), key("a", &number.to_string()), &Usage::default(), Some(Nano(1)));
+        }
+        let rows = all(&spend);
+        assert_eq!(rows.len(), ROWS + 1);
+        assert_eq!(rows.iter().find(|row| row.model == OTHER).map(|row| row.nano), Some(100));
+        assert_eq!(rows.iter().map(|row| row.nano).sum::<u64>(), ROWS as u64 + 100);
+    }
+
+    #[test]
+    fn too_many_rows_of_all_days_put_the_models_of_the_oldest_together() {
+        let spend = Spend::default();
+        for day in 0..9 {
+            for number in 0..ROWS {
+                spend.count(noon(20_500 + day), key("a", &number.to_string()), &Usage::default(), Some(Nano(1)));
+            }
+        }
+        let rows = all(&spend);
+        assert!(rows.len() <= ALL_ROWS);
+        assert_eq!(rows.iter().map(|row| row.nano).sum::<u64>(), 9 * ROWS as u64, "and no money is lost");
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_of_the_rows_is_the_sum_of_what_was_counted(
+            counted in proptest::collection::vec((0_u32..3, "[ab]", "[xyz]", 0_u64..1000), 0..60),
+        ) {
+            let spend = Spend::default();
+            for (day, client, model, nano) in &counted {
+                spend.count(noon(20_500 + day), key(client, model), &Usage::of(Some(*nano), None), Some(Nano(*nano)));
+            }
+            let rows = all(&spend);
+            let sum: u64 = counted.iter().map(|(.., nano)| nano).sum();
+            prop_assert_eq!(rows.iter().map(|row| row.nano).sum::<u64>(), sum);
+            prop_assert_eq!(rows.iter().map(|row| row.tokens[0]).sum::<u64>(), sum);
+            prop_assert_eq!(rows.iter().map(|row| row.requests).sum::<u64>(), counted.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The metrics of what requests cost. The names of clients and routes come from the configuration and from keys; of their
+//! pairs no more are counted than [`PAIRS`].
+
+use std::collections::{HashMap, HashSet};
+
+use parking_lot::Mutex;
+use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Opts, Registry};
+
+use super::sound;
+
+/// The most pairs of a client and a route that have series of their own; what is beyond counts as [`OTHER`].
+const PAIRS: usize = 1000;
+/// The label of all clients and routes beyond.
+const OTHER: &str = "other";
+
+/// The metrics of money.
+#[derive(Debug)]
+pub struct MoneyMetrics {
+    costs: CounterVec,
+    spent: CounterVec,
+    unpriced: IntCounterVec,
+    /// The routes of each client that have series.
+    known: Mutex<HashMap<String, HashSet<String>>>,
+}
+
+/// Those of one provider.
+#[derive(Debug)]
+pub struct ProviderMoney {
+    /// Dollars that its answers have cost.
+    pub cost: Counter,
+    /// Answers that have no price.
+    pub unpriced: IntCounter,
+}
+
+impl MoneyMetrics {
+    /// Registers them.
+    pub(super) fn new(registry: &Registry) -> Self {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = sound(CounterVec::new(Opts::new(name, help), labels));
+            sound(registry.register(Box::new(counters.clone())));
+            counters
+        };
+        let unpriced = Opts::new(
+            "pointsman_unpriced_requests_total",
+            "Requests that a provider answered and of whose model no price is known, while there are prices.",
+        );
+        let unpriced = sound(IntCounterVec::new(unpriced, &["provider"]));
+        sound(registry.register(Box::new(unpriced.clone())));
+        Self {
+            costs: counters("pointsman_cost_dollars_total", "What answers have cost, in dollars.", &["provider"]),
+            spent: counters(
+                "pointsman_spent_dollars_total",
+                "What answers have cost, in dollars, by client (empty if it showed no key) and route.",
+                &["client", "route"],
+            ),
+            unpriced,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Those of one provider.
+    pub(super) fn of_provider(&self, name: &str) -> ProviderMoney {
+        ProviderMoney {
+            cost: self.costs.with_label_values(&[name]),
+            unpriced: self.unpriced.with_label_values(&[name]),
+        }
+    }
+
+    /// Drops the series of a provider.
+    pub(super) fn forget(&self, name: &str) {
+        // An error means that there was no such series.
+        let _ = self.costs.remove_label_values(&[name]);
+        let _ = self.unpriced.remove_label_values(&[name]);
+    }
+
+    /// Counts what an answer cost.
+    pub fn spent(&self, client: &str, route: &str, dollars: f64) {
+        let labels = if self.has_room(client, route) { [client, route] } else { [OTHER, OTHER] };
+        self.spent.with_label_values(&labels).inc_by(dollars);
+    }
+
+    /// True when this pair has series, or may have.
+    fn has_room(&self, client: &str, route: &str) -> bool {
+        let mut known = self.known.lock();
+        if known.get(client).is_some_and(|routes| routes.contains(route)) {
+            return true;
+        }
+        let pairs: usize = known.values().map(HashSet::len).sum();
+        if pairs >= PAIRS {
+            return false;
+        }
+        known.entry(client.to_owned()).or_default().insert(route.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_clients_count_together() {
+        let registry = Registry::new();
+        let metrics = MoneyMetrics::new(&registry);
+        for number in 0..PAIRS + 5 {
+            metrics.spent(&number.to_string(), "r", 0.5);
+            metrics.spent(&number.to_string(), "r", 0.5);
+        }
+        assert_eq!(metrics.spent.with_label_values(&["7", "r"]).get(), 1.0);
+        assert_eq!(metrics.spent.with_label_values(&[OTHER, OTHER]).get(), 5.0);
+    }
+}
