@@ -104,7 +104,8 @@ impl Lease {
             want = 0;
         }
         let want = want.max(missing.min(most)).max(least);
-        let runs_low = state.left < state.low || state.left < signed(state.largest);
+        let refused = state.refused.is_some_and(|(_, from, until)| (from..until).contains(&now));
+        let runs_low = !refused && (state.left < state.low || state.left < signed(state.largest));
         let want = if need.least > 0 || runs_low { want } else { 0 };
         let gives_back = (idle || ends) && need.least == 0 && state.left > 0;
         match rule {

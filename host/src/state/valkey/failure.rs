@@ -1,6 +1,6 @@
 //! The reasons why a question to the engine fails.
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 use tokio::time::error::Elapsed;
 
 /// The reason why a question failed.
@@ -19,9 +19,12 @@ impl Failure {
     pub fn words(&self) -> String {
         match self {
             Self::Silence => "it does not answer in time".to_owned(),
-            Self::Error(error) => match error.code() {
-                Some(code) => format!("it answers {code}"),
-                None => format!("{:?}", error.kind()).to_lowercase(),
+            Self::Error(error) => match (error.kind(), error.code()) {
+                (ErrorKind::AuthenticationFailed, _) => "it refuses the user or the password".to_owned(),
+                (ErrorKind::Io, _) => "there is no connection".to_owned(),
+                (ErrorKind::InvalidClientConfig, _) => "its certificates cannot be used".to_owned(),
+                (_, Some(code)) => format!("it answers {code}"),
+                (kind, None) => format!("{kind:?}"),
             },
             Self::Nonsense => "its answer is not understood".to_owned(),
         }

@@ -1,0 +1,304 @@
+//! The engine against a real server: many replicas in one process, without the proxy around them.
+
+mod server;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::config::Limits;
+use crate::limits::lease::tests::{ONE, rpm, total, tpm};
+use crate::limits::{Account, Charge, Reservation, Until};
+use server::Server;
+
+/// One replica with the limits of one client.
+struct Replica {
+    engine: Arc<Valkey>,
+    account: Arc<Account>,
+    clock: Arc<Clock>,
+}
+
+impl Replica {
+    async fn start(state: &State, limits: &Limits) -> Self {
+        let (terms, book, clock) = (Arc::new(Terms::default()), Arc::new(Book::default()), Arc::new(Clock::system()));
+        book.share(Arc::clone(&terms));
+        let account = book.account(Owner::Client("a".into()), limits);
+        let engine = Valkey::start(state, terms, book, Arc::clone(&clock)).await.unwrap();
+        Self { engine: Arc::new(engine), account, clock }
+    }
+
+    fn now(&self) -> crate::limits::Moment {
+        self.clock.moment(Instant::now())
+    }
+
+    /// As the proxy does it.
+    async fn admit(&self, cost: Cost) -> Result<Reservation, Until> {
+        let accounts = [Some(&self.account), None, None, None];
+        let began = Instant::now();
+        loop {
+            match Reservation::take(accounts, cost, self.now()) {
+                Err(refusal) if refusal.until == Until::Ask => {
+                    if began.elapsed() >= self.engine.timeout {
+                        return Err(Until::Ask);
+                    }
+                    if self.engine.ask(&refusal.owner, cost).await == Asked::Late {
+                        return Reservation::take_late(accounts, cost, self.now()).map_err(|refusal| refusal.until);
+                    }
+                }
+                other => return other.map_err(|refusal| refusal.until),
+            }
+        }
+    }
+
+    async fn spend(&self, cost: Cost, nano: u64) -> bool {
+        match self.admit(cost).await {
+            Ok(taken) => {
+                taken.settle(Charge { tokens: 0, nano }, self.now());
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn finish(self) {
+        let engine = Arc::clone(&self.engine);
+        tokio::task::spawn_blocking(move || engine.finish()).await.unwrap();
+    }
+}
+
+async fn replicas(server: &Server, limits: &Limits, number: usize) -> Vec<Arc<Replica>> {
+    let state = server.state();
+    let all = join_all((0..number).map(|_| Replica::start(&state, limits))).await;
+    let all: Vec<_> = all.into_iter().map(Arc::new).collect();
+    eventually("all are seen", || all.iter().all(|one| one.engine.replicas() == number as u64)).await;
+    all
+}
+
+async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if condition() {
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it does not come: {what}");
+}
+
+fn nano(nano: u64) -> Cost {
+    Cost { nano, ..ONE }
+}
+
+async fn burst(all: &[Arc<Replica>], number: usize, over: Duration, cost: Cost) -> u64 {
+    let admitted = Arc::new(AtomicU64::new(0));
+    let requests = (0..number).map(|n| {
+        let (one, admitted) = (Arc::clone(&all[n % all.len()]), Arc::clone(&admitted));
+        async move {
+            sleep(over.mul_f64(n as f64 / number as f64)).await;
+            if one.spend(cost, cost.nano).await {
+                admitted.fetch_add(1, Relaxed);
+            }
+        }
+    });
+    join_all(requests).await;
+    admitted.load(Relaxed)
+}
+
+#[tokio::test]
+async fn four_replicas_let_in_the_limit_and_hardly_ask() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &rpm(600), 4).await;
+    let began = Instant::now();
+    let admitted = burst(&all, 3000, Duration::from_secs(2), ONE).await;
+    let most = 600 + began.elapsed().as_millis() as u64 / 100 + 1;
+    let rounds: u64 = all.iter().map(|one| one.engine.counts().rounds).sum();
+    println!("{admitted} admitted of {most}, {rounds} rounds");
+    assert!((570..=most).contains(&admitted), "{admitted} of {most}");
+    assert!(rounds <= 150, "{rounds} rounds for 3000 requests");
+}
+
+#[tokio::test]
+async fn three_thousand_at_once_are_never_too_many() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &rpm(600), 4).await;
+    let began = Instant::now();
+    let admitted = burst(&all, 3000, Duration::ZERO, ONE).await;
+    let most = 600 + began.elapsed().as_millis() as u64 / 100 + 1;
+    let late: u64 = all.iter().map(|one| one.engine.counts().late).sum();
+    println!("{admitted} admitted of {most}, {late} late");
+    assert!((570..=most).contains(&admitted), "{admitted} of {most}, {late} late");
+}
+
+#[tokio::test]
+async fn tokens_of_many_sizes_fill_a_limit() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &tpm(200_000), 4).await;
+    let began = Instant::now();
+    let used = Arc::new(AtomicU64::new(0));
+    let requests = (0..3000_usize).map(|n| {
+        let (one, used) = (Arc::clone(&all[n % 4]), Arc::clone(&used));
+        async move {
+            sleep(Duration::from_micros(n as u64 * 500)).await;
+            let tokens = [300, 800, 1500][n % 3];
+            if let Ok(taken) = one.admit(Cost { tokens, named_tokens: tokens, ..ONE }).await {
+                taken.settle(Charge { tokens, nano: 0 }, one.now());
+                used.fetch_add(tokens, Relaxed);
+            }
+        }
+    });
+    join_all(requests).await;
+    let used = used.load(Relaxed);
+    let most = 200_000 + began.elapsed().as_millis() as u64 * 200_000 / 60_000 + 1;
+    println!("{used} of {most}");
+    assert!((190_000..=most).contains(&used), "{used} of {most}");
+}
+
+#[tokio::test]
+async fn a_budget_is_counted_to_the_last_charge_and_nothing_stays_held() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &total(1_000_000), 3).await;
+    let admitted = burst(&all, 2000, Duration::from_millis(500), nano(1000)).await;
+    // The last ones may lie with a replica that has nobody to give them to.
+    assert!((950..=1000).contains(&admitted), "{admitted}");
+    for one in all {
+        Arc::into_inner(one).unwrap().finish().await;
+    }
+    assert_eq!(server.ask(&["HGETALL", "pm:{c/a}:usd:total:total"]), format!("spent\n{}", admitted * 1000));
+    assert_eq!(server.ask(&["ZCARD", "pm:{fleet}:replicas"]), "0");
+}
+
+#[tokio::test]
+async fn scripts_are_loaded_again_after_they_were_flushed() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &rpm(600), 1).await;
+    assert!(all[0].admit(ONE).await.is_ok());
+    server.ask(&["SCRIPT", "FLUSH"]);
+    let admitted = burst(&all, 1000, Duration::from_millis(100), ONE).await;
+    assert!((600..=603).contains(&admitted), "{admitted}");
+}
+
+#[tokio::test]
+async fn an_emptied_engine_gets_back_what_was_spent_and_never_more() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &total(10_000_000), 4).await;
+    burst(&all, 400, Duration::from_millis(100), nano(1000)).await;
+    let spent = || server.ask(&["HGET", "pm:{c/a}:usd:total:total", "spent"]);
+    eventually("it is told", || spent() == "400000").await;
+    // So that all have seen it.
+    for _ in 0..4 {
+        burst(&all, 4, Duration::ZERO, nano(1)).await;
+        sleep(Duration::from_millis(150)).await;
+    }
+    let before: u64 = spent().parse().unwrap();
+    server.ask(&["FLUSHALL"]);
+    burst(&all, 40, Duration::ZERO, nano(1000)).await;
+    let wanted = before + 40_000;
+    eventually("it is told again", || spent().parse::<u64>().is_ok_and(|spent| spent >= wanted - 20)).await;
+    sleep(Duration::from_millis(300)).await;
+    let after: u64 = spent().parse().unwrap();
+    assert!((wanted - 20..=wanted).contains(&after), "{after} of {wanted}");
+}
+
+#[tokio::test]
+async fn an_engine_that_hangs_is_left_alone_and_told_everything_afterwards() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &total(100_000_000), 2).await;
+    let mut charged = burst(&all, 200, Duration::from_millis(50), nano(1000)).await * 1000;
+    server.signal("STOP");
+    let mut slow = Vec::new();
+    for _ in 0..300 {
+        for one in &all {
+            let began = Instant::now();
+            assert!(one.spend(nano(100_000), 100_000).await, "there is money left");
+            charged += 100_000;
+            let took = began.elapsed();
+            if took > Duration::from_millis(10) {
+                slow.push(took);
+            }
+        }
+    }
+    assert!(slow.iter().all(|took| *took < Duration::from_millis(60)), "{slow:?}");
+    assert!(slow.len() <= 6, "{slow:?}");
+    eventually("it is out of reach", || all.iter().all(|one| !one.engine.facts().up)).await;
+    server.signal("CONT");
+    eventually("it is back", || all.iter().all(|one| one.engine.facts().up)).await;
+    for one in all {
+        Arc::into_inner(one).unwrap().finish().await;
+    }
+    assert_eq!(server.ask(&["HGETALL", "pm:{c/a}:usd:total:total"]), format!("spent\n{charged}"));
+}
+
+#[tokio::test]
+async fn without_the_engine_each_of_two_lets_in_its_half() {
+    let mut server = Server::start(&[]);
+    let all = replicas(&server, &rpm(600), 2).await;
+    server.kill();
+    let admitted = join_all(all.iter().map(|one| burst(std::slice::from_ref(one), 1000, Duration::from_millis(300), ONE)));
+    for admitted in admitted.await {
+        assert!((295..=306).contains(&admitted), "{admitted}");
+    }
+    server.again();
+    eventually("it is back", || all.iter().all(|one| one.engine.facts().up)).await;
+    // It was started anew, and is told what was used meanwhile.
+    sleep(Duration::from_millis(300)).await;
+    let admitted = burst(&all, 1000, Duration::from_millis(300), ONE).await;
+    assert!(admitted < 60, "{admitted} more");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_named_and_costs_no_request_anything() {
+    let server = Server::start(&["--requirepass", "right"]);
+    let state = server.with_password("wrong");
+    let one = Replica::start(&state, &rpm(60)).await;
+    let facts = one.engine.facts();
+    assert!(!facts.up);
+    println!("{facts:?}");
+    assert!(facts.reason.is_some_and(|reason| !reason.contains("wrong")));
+    let admitted = burst(&[Arc::new(one)], 100, Duration::ZERO, ONE).await;
+    assert_eq!(admitted, 60);
+    let right = Replica::start(&server.with_password("right"), &rpm(60)).await;
+    assert!(right.engine.facts().up);
+}
+
+#[tokio::test]
+async fn what_a_dead_replica_held_is_reclaimed_by_the_others() {
+    let server = Server::start(&[]);
+    // As if another had taken all of it and died sixteen seconds ago.
+    server.ask(&["HSET", "pm:{c/a}:usd:total:total", "spent", "0", "h:dead", "1000000 1"]);
+    let all = replicas(&server, &total(1_000_000), 1).await;
+    assert!(all[0].spend(nano(600_000), 600_000).await);
+    assert_eq!(server.ask(&["HEXISTS", "pm:{c/a}:usd:total:total", "h:dead"]), "0");
+}
+
+#[tokio::test]
+async fn replicas_whose_clocks_differ_count_in_the_same_window() {
+    let server = Server::start(&[]);
+    let day = crate::config::Budget {
+        nano: 1_000_000,
+        period: crate::config::Period::Day,
+        zone: jiff::tz::TimeZone::UTC,
+        at: jiff::civil::Time::midnight(),
+    };
+    let limits = Limits { budgets: vec![day], ..Limits::default() };
+    let state = server.state();
+    for hours in [-30_i64, 30] {
+        let (terms, book) = (Arc::new(Terms::default()), Arc::new(Book::default()));
+        book.share(Arc::clone(&terms));
+        let wrong = Clock::system().moment(Instant::now()).unix_ms().saturating_add_signed(hours * 3_600_000);
+        let clock = Arc::new(Clock::at(Instant::now(), crate::limits::Moment::of_unix_ms(wrong)));
+        let account = book.account(Owner::Client("a".into()), &limits);
+        let engine = Arc::new(Valkey::start(&state, terms, book, Arc::clone(&clock)).await.unwrap());
+        let one = Replica { engine, account, clock };
+        assert!(one.spend(nano(1000), 1000).await);
+        one.finish().await;
+    }
+    let keys = server.ask(&["KEYS", "pm:{c/a}:usd:day:*"]);
+    let keys: HashSet<&str> = keys.lines().collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!(server.ask(&["HGET", keys.iter().next().unwrap(), "spent"]), "2000");
+}
