@@ -20,10 +20,11 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::clients::Known;
 use crate::listener::{Peer, Traffic};
 use crate::metrics::{self, state::ProviderState};
 
-use crate::proxy::generation::{Operators, shows_one_of};
+use crate::proxy::generation::{Operators, shows};
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
 
@@ -152,16 +153,21 @@ impl Operations {
             Operators::SecondListener(_) if !second => Err(ProxyError::UnknownPath(request.uri().path().to_owned())),
             Operators::SecondListener(None) => Ok(()),
             Operators::SecondListener(Some(key)) => {
-                let shown = shows_one_of(std::slice::from_ref(key), request.headers());
-                if shown { Ok(()) } else { Err(ProxyError::WrongKey) }
+                if shows(key, request.headers()) {
+                    Ok(())
+                } else {
+                    Err(ProxyError::WrongKey)
+                }
             }
-            Operators::Clients if generation.api_keys.is_empty() => {
+            Operators::Clients if matches!(self.proxy.clients().identify(request.headers()), Known::Client(_)) => {
+                Ok(())
+            }
+            Operators::Clients if self.proxy.clients().refuse_unknown() => Err(ProxyError::WrongKey),
+            Operators::Clients => {
                 let peer = request.extensions().get::<Peer>();
                 let near = peer.is_some_and(|peer| peer.is_loopback());
                 if near { Ok(()) } else { Err(ProxyError::NotFromHere) }
             }
-            Operators::Clients if generation.admits(request.headers()) => Ok(()),
-            Operators::Clients => Err(ProxyError::WrongKey),
         }
     }
 }

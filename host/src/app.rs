@@ -20,6 +20,7 @@ mod sites;
 mod watch;
 
 use crate::admin::{self, Operations, ReloadRequest};
+use crate::clients::Keys;
 use crate::config::Config;
 use crate::listener::exposure::{Door, warn_if_open};
 use crate::listener::socket::{Address, Socket};
@@ -101,7 +102,8 @@ impl App {
         let generation = Generation::new(1, &config, (fleet, routes, approaches), config.server.admin.is_some());
         let queue = Queue::new(&config.queue);
         let budget = Budget::new(config.server.max_buffered_bytes.unwrap_or_else(memory::quarter));
-        let proxy = Proxy::new(generation, queue, metrics, requests.clone(), draining.clone(), budget);
+        let clients = Arc::new(Keys::new(&config, Arc::default()));
+        let proxy = Proxy::new((generation, clients), queue, metrics, requests.clone(), draining.clone(), budget);
         let proxy = Arc::new(proxy);
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
         let mut exposed = vec![(Door::Clients, address.clone())];

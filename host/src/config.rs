@@ -7,6 +7,7 @@ mod address;
 mod approach;
 mod attribute;
 mod check;
+mod clients;
 mod example;
 mod file;
 mod find;
@@ -23,6 +24,7 @@ mod provider;
 mod read;
 mod route;
 mod schema;
+mod secret;
 mod state;
 mod strategy;
 #[cfg(test)]
@@ -44,6 +46,10 @@ use url::{Host, Url};
 pub use address::listening_host;
 pub use approach::{ApproachEntry, Approaches, FanOut, OnFault, Pipeline, Progress};
 pub use attribute::{Attribute, AttributeSource};
+pub use clients::{
+    BASE32, BASE62, ClientGroup, ClientKey, Clients, Digest, Expiry, ID_LENGTH, KeyForm, KeyStore, SECRET_LENGTH,
+    Unknown, compose, digest_of, form_of,
+};
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
 pub use limits::{Budget, Counts, Limits, Period, Rate};
@@ -170,12 +176,21 @@ pub struct Config {
     pub server: Server,
     /// The engine that replicas share.
     pub state: Option<State>,
+    /// Who may ask.
+    pub clients: Clients,
     /// Settings that are legal but deserve a line in the log at start, one sentence each.
     pub warnings: Vec<String>,
     /// Every file that the configuration refers to.
     pub names: Vec<PathBuf>,
     /// The keys and values exactly as they appear in the file.
     pub written: Written,
+}
+
+impl Config {
+    /// True when clients must show a known key.
+    pub fn refuses_unknown(&self) -> bool {
+        self.clients.refuse_unknown(!self.server.api_keys.is_empty())
+    }
 }
 
 /// One callable destination.

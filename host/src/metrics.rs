@@ -15,6 +15,7 @@ use prometheus::{
 };
 
 mod approaches;
+mod clients;
 mod money;
 mod process;
 pub mod state;
@@ -22,6 +23,7 @@ mod timed;
 
 use crate::routing::{OutcomeKind, Strategy};
 pub use approaches::ApproachMetrics;
+pub use clients::ClientMetrics;
 pub use money::{MoneyMetrics, ProviderMoney};
 use state::Scraped;
 use timed::Timed;
@@ -64,6 +66,8 @@ pub struct Metrics {
     pub approaches: ApproachMetrics,
     /// Those of money.
     pub money: MoneyMetrics,
+    /// Those of clients.
+    pub clients: ClientMetrics,
     /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
@@ -209,6 +213,7 @@ impl Metrics {
             providers: Mutex::default(),
             approaches: ApproachMetrics::new(&registry),
             money: MoneyMetrics::new(&registry),
+            clients: ClientMetrics::new(&registry),
             registry,
         }
     }

@@ -30,6 +30,7 @@ pub mod intake;
 pub mod models;
 pub mod naming;
 mod passing;
+mod permitted;
 mod reading;
 pub mod reply;
 pub mod request;
@@ -43,6 +44,7 @@ pub mod visitors;
 pub mod whole;
 pub mod within;
 
+use crate::clients::Keys;
 use crate::config::ModelNames;
 use crate::limits::Spend;
 use crate::listener::{Closer, Peer};
@@ -91,12 +93,14 @@ pub struct Proxy {
     spend: Arc<Spend>,
     /// The models that refuse to be asked for the usage of a stream.
     refusers: Refusers,
+    /// The keys of clients.
+    clients: Arc<Keys>,
 }
 
 impl Proxy {
-    /// The proxy of a first configuration; `budget` is the memory that bodies may take.
+    /// The proxy of a first configuration and its clients; `budget` is the memory that bodies may take.
     pub fn new(
-        generation: Generation,
+        (generation, clients): (Generation, Arc<Keys>),
         queue: Queue,
         metrics: Arc<Metrics>,
         requests: TaskTracker,
@@ -108,7 +112,20 @@ impl Proxy {
         let entropy = Entropy::default();
         let clock = Clock::System;
         let (spend, refusers) = (Arc::default(), Refusers::default());
-        Self { generation, queue, metrics, entropy, clock, requests, draining, catalogue, budget, spend, refusers }
+        Self {
+            generation,
+            queue,
+            metrics,
+            entropy,
+            clock,
+            requests,
+            draining,
+            catalogue,
+            budget,
+            spend,
+            refusers,
+            clients,
+        }
     }
 
     /// The same for a simulation, with its own random bits and clock.
@@ -129,6 +146,11 @@ impl Proxy {
     /// The global queue.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// The keys of clients.
+    pub fn clients(&self) -> &Arc<Keys> {
+        &self.clients
     }
 
     /// The metrics of the proxy.
@@ -211,7 +233,7 @@ pub async fn handle(
                 match answered {
                     Ok(answered) if job.endpoint.class == Class::Models && !models::is_described(&answered, model) => {
                         assumed = models::assumed(&generation, model);
-                        Err(models::unknown(&generation, model))
+                        Err(models::unknown(&generation, model, story.client.as_deref()))
                     }
                     answered => answered,
                 }
@@ -278,27 +300,29 @@ impl Proxy {
             return answer.map(Prepared::Own);
         }
         let asked = (head.version, &head.uri, &head.headers);
-        generation.visitors.admit(asked, bound, !generation.api_keys.is_empty(), false)?;
+        generation.visitors.admit(asked, bound, self.clients.refuse_unknown(), false)?;
         if head.uri.path() == "/" {
             return front_page(&head.method).map(Prepared::Own);
         }
-        if !generation.admits(&head.headers) {
-            return Err(ProxyError::WrongKey);
-        }
+        permitted::identify(&self.clients, &head.headers, story)?;
         if is_upgrade(&head.headers) {
             return Err(ProxyError::Upgrade);
         }
         let mut endpoint = Endpoint::of(&head.method, head.uri.path())?;
         story.endpoint = endpoint.label();
         if endpoint.class == Class::Models {
-            if let Some(response) = self.catalogue.answer(&generation, &endpoint.path).await {
+            if let Some(response) = self.catalogue.answer(&generation, &endpoint.path, story.client.as_deref()).await {
                 return Ok(Prepared::Own(response));
             }
             let id = models::wanted(&endpoint.path).unwrap_or_default();
+            let client = story.client.as_deref();
+            if client.is_some_and(|client| !client.may_use(&id)) {
+                return Err(models::unknown(&generation, &id, client));
+            }
             if !models::is_asked_for(&generation, &id) {
                 return models::assumed(&generation, &id)
                     .map(Prepared::Own)
-                    .ok_or_else(|| models::unknown(&generation, &id));
+                    .ok_or_else(|| models::unknown(&generation, &id, client));
             }
             endpoint.model = Some(id);
         }

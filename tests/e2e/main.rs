@@ -11,6 +11,7 @@ mod bad_input;
 mod bodies;
 mod cancellation;
 mod checks;
+mod clients;
 mod connections;
 mod cut_streams;
 mod door;

@@ -179,6 +179,7 @@ impl Reloader {
         let made = (Arc::clone(&fleet), routes, approaches);
         let next = Generation::new(before.number + 1, &config, made, self.second_listener);
         let number = next.number;
+        self.proxy.clients().configure(&config);
         self.proxy.succeed(next);
         self.start_checks(&fleet, &config);
         let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
@@ -244,7 +245,7 @@ async fn first(newer: &mut Preparation, older: &mut Option<Preparation>, causes:
 /// True when a client key or an operator's key is needed at one of the listeners.
 pub fn keeps_out(door: Door, config: &Config) -> bool {
     match door {
-        Door::Clients => !config.server.api_keys.is_empty(),
+        Door::Clients => config.refuses_unknown(),
         Door::Operators => config.server.admin.as_ref().is_none_or(|admin| admin.api_key.is_some()),
     }
 }

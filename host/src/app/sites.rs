@@ -28,7 +28,7 @@ impl Site for Front {
         let of_operators = admin::path(request.uri().path()).filter(|_| request.method() != Method::OPTIONS);
         let mut response = match of_operators {
             Some(path) => {
-                let keys = !self.proxy.generation().api_keys.is_empty();
+                let keys = self.proxy.clients().refuse_unknown();
                 let may = (keys, !path.is_open);
                 operate(&self.proxy, &self.operations, &self.bound, may, request, peer, closer).await
             }

@@ -36,6 +36,16 @@ pub enum AttributeSource {
     Body(String),
 }
 
+impl Attribute {
+    /// The header that holds its value, if one does.
+    pub fn header(&self) -> Option<&HeaderName> {
+        match &self.source {
+            AttributeSource::Header(header) => Some(header),
+            AttributeSource::Body(_) => None,
+        }
+    }
+}
+
 /// The attributes, in the order of the file.
 pub(super) fn attributes(reader: &mut Reader<'_>, routing: &Section<'_>) -> Vec<Attribute> {
     let section = reader.section(routing, "attributes", None);

@@ -7,21 +7,23 @@ use std::time::Duration;
 use super::address::listening_host;
 use super::approach::approaches;
 use super::attribute::{self, attributes};
+use super::clients::{Shown, clients, keep_secret};
 use super::interpolate::Env;
 use super::litellm;
 use super::network::network;
 use super::node::Node;
 use super::prices::prices;
 use super::problem::{Findings, Place};
-use super::provider::{Around, providers, required, secret};
+use super::provider::{Around, providers, required};
 use super::read::{Reader, Section, Zero};
 use super::route::read::routes;
 use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
+use super::secret::secret;
 use super::state::state;
 use super::strategy::{Sources, Strategies, choose, known};
 use super::visitors;
 use super::{
-    Admin, Affinity, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server,
+    Admin, Affinity, Clients, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server,
     StreamUsage, Timeouts, TlsFiles, Written,
 };
 
@@ -92,8 +94,15 @@ pub(super) fn check(
     let model_names = reader.one_of(&routing, "model_names", &names, false).unwrap_or(ModelNames::Provider);
     let queue = queue(&mut reader, &top);
     let monitoring = monitoring(&mut reader, &top, folder);
-    let server = server(&mut reader, &top);
     let state = state(&mut reader, &top);
+    let clients = clients(&mut reader, &top);
+    let server = server(&mut reader, &top, &clients);
+    let shown = Shown {
+        attributes: attributes.iter().filter_map(|attribute| attribute.header()).collect(),
+        affinity: affinity.header.as_ref(),
+        forwarded: &server.forward_headers,
+    };
+    keep_secret(&mut reader, &top, clients.header.as_ref(), &shown);
     (!providers.is_empty()).then_some(())?;
     let Strategies { chosen: strategy, shadows, declared } = strategy?;
     Some(Config {
@@ -114,6 +123,7 @@ pub(super) fn check(
         monitoring,
         server,
         state,
+        clients,
         warnings: Vec::new(),
         names: Vec::new(),
         written: Written::default(),
@@ -237,7 +247,7 @@ pub(super) fn record(reader: &mut Reader<'_>, section: &Section<'_>, folder: &Pa
     Some(Record { path: folder.join(&found.text), max_bytes, line: found.at.line })
 }
 
-fn server(reader: &mut Reader<'_>, top: &Section<'_>) -> Server {
+fn server(reader: &mut Reader<'_>, top: &Section<'_>, clients: &Clients) -> Server {
     let section = reader.section(top, "server", Some(SERVER));
     let (host, port) = address(reader, &section);
     let keys = reader.list(&section, "api_keys");
@@ -252,7 +262,7 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>) -> Server {
     Server {
         host: host.unwrap_or_else(|| HOST.to_owned()),
         port: port.unwrap_or(PORT),
-        cors_origins: visitors::origins(reader, &section, !api_keys.is_empty()),
+        cors_origins: visitors::origins(reader, &section, clients.refuse_unknown(!api_keys.is_empty())),
         api_keys,
         hosts: visitors::hosts(reader, &section),
         forward_headers: visitors::forward_headers(reader, &section),

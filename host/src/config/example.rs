@@ -27,11 +27,13 @@ pub(super) fn mapping(path: &str) -> Option<String> {
         "limits" => "limits: {rpm: 600, tpm: 200000, parallel: 20}",
         "budget" => "budget: {usd: 50, per: day}",
         "attributes" => "attributes:\n  tenant: {header: x-tenant}",
+        "clients" => "clients:\n  keys:\n    - {name: search, key: '${SEARCH_KEY}'}",
         "admin" => "admin:\n  port: 9090",
         key if key.starts_with("providers[") => {
             "- name: openai\n  base_url: https://api.openai.com/v1\n  api_key: ${OPENAI_API_KEY}"
         }
         key if key.starts_with("routes[") => "- models: [gpt-4o]\n  targets: [openai, azure]",
+        key if key.starts_with("keys[") => "- {name: search, key: '${SEARCH_KEY}'}",
         key if key.starts_with("targets[") => "- {provider: azure, model: gpt4o-deploy, weight: 2}",
         _ => return None,
     };

@@ -10,13 +10,13 @@ mod base_url;
 
 use super::check::{Given, timeouts};
 use super::example::MINIMAL;
-use super::key;
 use super::network::{self, Choice};
 use super::node::Node;
 use super::prices::price;
 use super::problem::{Place, Reported, quoted};
-use super::read::{Reader, Section, Text, Zero, content};
+use super::read::{Reader, Section, Text, Zero};
 use super::schema::{PROVIDER, PROVIDER_CHECK, TIMEOUTS};
+use super::secret::{SecretKeys, secret_or_file};
 use super::{HealthCheck, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
 use base_url::{base_url, is_azure};
 
@@ -164,34 +164,7 @@ fn health_check(reader: &mut Reader<'_>, section: &Section<'_>, global: &HealthC
 /// The key itself, or the content of the file that is named instead.
 fn api_key(reader: &mut Reader<'_>, section: &Section<'_>) -> Result<Secret, Reported> {
     let empty = "if the server needs no key, any text will do, such as `none`";
-    let Some(found) = reader.text(section, "api_key_file")? else {
-        return match section.get("api_key") {
-            Some((at, node)) => secret(reader, node, at, Some(empty)),
-            None => {
-                let help = "or `api_key_file`, the path of a file that holds it".to_owned();
-                Err(reader.findings.problem(&section.place("api_key"), "is required", Some(help)))
-            }
-        };
-    };
-    if section.get("api_key").is_some() {
-        let help = "leave out one of them".to_owned();
-        return Err(reader.findings.problem(&found.at, "stands beside `api_key`", Some(help)));
-    }
-    if found.text.is_empty() {
-        return Err(reader.findings.problem(&found.at, "must not be empty", None));
-    }
-    let file = reader.findings.names(&found.text);
-    let wrong = match content(&file) {
-        Ok(Some(text)) => {
-            let text = text.trim_end_matches(['\n', '\r']).to_owned();
-            // A file may hold whatever a variable may.
-            return sendable(reader, Text { text, written: false, stray: false, ..found }, Some("the file is empty"));
-        }
-        Ok(None) => format!("there is no file {}", file.display()),
-        Err(why) => format!("the file {} cannot be read: {why}", file.display()),
-    };
-    let help = found.text.starts_with('~').then(|| "`~` is not expanded here; write ${HOME}".to_owned());
-    Err(reader.findings.problem(&found.at, wrong, help))
+    secret_or_file(reader, section, &SecretKeys { text: "api_key", file: "api_key_file", empty: Some(empty) })
 }
 
 /// A text that must be there.
@@ -244,34 +217,6 @@ pub(super) fn illegal_name(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A key that can be sent in a header. No problem shows it; `empty` is the help text for an empty key.
-pub(super) fn secret(reader: &mut Reader<'_>, node: &Node, at: Place, empty: Option<&str>) -> Result<Secret, Reported> {
-    let found = reader.text_at(node, at, true)?;
-    sendable(reader, found, empty)
-}
-
-/// As [`secret`], for a text that has been read already.
-fn sendable(reader: &mut Reader<'_>, found: Text, empty: Option<&str>) -> Result<Secret, Reported> {
-    let Text { at, text, written, stray, .. } = found;
-    let (message, help) = if text.is_empty() {
-        ("must not be empty", empty.map(str::to_owned))
-    } else if text.trim() != text {
-        let help = "it may have been read from a file with a trailing newline";
-        ("must not begin or end with white space", Some(help.to_owned()))
-    } else if !text.chars().all(|c| (' '..='~').contains(&c)) {
-        let help = "the keys of every provider do; this one may have been damaged by copy and paste";
-        ("must consist of printable ASCII characters", Some(help.to_owned()))
-    } else if let Some(mistake) = key::mistake(&text, written) {
-        (mistake.message, Some(mistake.help))
-    } else if stray {
-        let help = "a reference has the form ${NAME} or ${NAME:-default}; put a key that contains `${` into a variable";
-        ("holds a `${` that is no reference to a variable", Some(help.to_owned()))
-    } else {
-        return Ok(Secret::new(text));
-    };
-    Err(reader.findings.problem(&at, message, help))
-}
-
 /// The exact names, and those with a `*`.
 fn model_map(reader: &mut Reader<'_>, section: &Section<'_>) -> (HashMap<String, String>, Vec<Wildcard>) {
     let (mut models, mut wildcards) = (HashMap::new(), Vec::new());
@@ -296,7 +241,8 @@ pub(super) fn several_stars(reader: &mut Reader<'_>, at: &Place) -> Reported {
     reader.findings.problem(at, "may have one `*`, not several", Some("a `*` stands for any text".to_owned()))
 }
 
-fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
+/// The names under `models`, each exact or with one `*`.
+pub(super) fn models(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
     let mut models = Vec::new();
     for (at, node) in reader.list(section, "models") {
         match model(reader, node, at.clone()) {

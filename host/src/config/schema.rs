@@ -21,6 +21,7 @@ pub(super) const TOP: Schema = Schema {
         "queue",
         "monitoring",
         "server",
+        "clients",
         "network",
         "approach",
         "approaches",
@@ -166,6 +167,27 @@ pub(super) const PROVIDER_TLS: Schema =
     Schema { path: "`providers[].tls`", keys: &["ca", "cert", "key", "server_name"] };
 pub(super) const ADMIN: Schema = Schema { path: "`server.admin`", keys: &["host", "port", "api_key"] };
 
+pub(super) const CLIENTS: Schema =
+    Schema { path: "`clients`", keys: &["unknown", "groups", "keys", "header", "store"] };
+pub(super) const CLIENT_GROUP: Schema = Schema { path: "`clients.groups[]`", keys: &["name", "limits", "budget"] };
+pub(super) const CLIENT_KEY: Schema = Schema {
+    path: "`clients.keys[]`",
+    keys: &[
+        "name",
+        "group",
+        "hash",
+        "key",
+        "key_file",
+        "models",
+        "expires",
+        "limits",
+        "budget",
+        "when_exhausted",
+        "notify",
+    ],
+};
+pub(super) const CLIENT_STORE: Schema = Schema { path: "`clients.store`", keys: &["path"] };
+
 pub(super) const APPROACH: Schema = Schema {
     path: "`approach`",
     keys: &[
@@ -206,7 +228,7 @@ pub(super) const STATE: Schema = Schema {
 pub(super) const SENTINEL: Schema = Schema { path: "`state.sentinel`", keys: &["name", "urls"] };
 pub(super) const STATE_TLS: Schema = Schema { path: "`state.tls`", keys: &["ca", "cert", "key"] };
 
-pub(super) const ALL: [Schema; 34] = [
+pub(super) const ALL: &[Schema] = &[
     TOP,
     PROVIDER,
     PRICE,
@@ -233,6 +255,10 @@ pub(super) const ALL: [Schema; 34] = [
     ADMIN,
     NETWORK,
     PROVIDER_TLS,
+    CLIENTS,
+    CLIENT_GROUP,
+    CLIENT_KEY,
+    CLIENT_STORE,
     APPROACH,
     APPROACH_ENTRY,
     PRICES,

@@ -12,7 +12,7 @@ use super::problem::{Findings, join, quoted};
 use super::read::content;
 
 /// Keys whose values are never shown, including all keys below them.
-const SECRET: [&str; 7] = ["api_key", "api_keys", "config", "headers", "key", "password", "proxy"];
+const SECRET: [&str; 8] = ["api_key", "api_keys", "config", "hash", "headers", "key", "password", "proxy"];
 
 /// Keys whose values appear in the log only, and not in `/health`, which everybody may read.
 const PRIVATE: [&str; 3] = ["base_url", "proxy", "path"];
@@ -53,6 +53,10 @@ impl Change {
 
     /// A line for `/health`, which everybody may read.
     pub fn public_line(&self) -> String {
+        // The names of clients are nobody else's business.
+        if self.key.starts_with("clients.") {
+            return "clients: changed".to_owned();
+        }
         if self.private { format!("{}: changed", self.key) } else { self.line() }
     }
 }
@@ -102,7 +106,8 @@ impl Written {
 
 /// The provider, route or strategy that a key belongs to, or the key itself.
 fn whole(key: &str) -> &str {
-    let end = if key.starts_with("providers[") || key.starts_with("routes[") {
+    let listed = ["providers[", "routes[", "clients.groups[", "clients.keys["];
+    let end = if listed.iter().any(|list| key.starts_with(list)) {
         key.find(']').map(|end| end + 1)
     } else {
         let name = key.strip_prefix("strategies.").and_then(|rest| rest.find('.'));

@@ -29,7 +29,8 @@ fn warning(door: Door, address: SocketAddr, has_keys: bool) -> Option<String> {
     }
     let (consequence, key, host) = match door {
         Door::Clients => {
-            ("send requests through this proxy at the expense of your providers' keys", "server.api_keys", "server")
+            let consequence = "send requests through this proxy at the expense of your providers' keys";
+            (consequence, "clients.keys or server.api_keys", "server")
         }
         Door::Operators => ("read this proxy's metrics and operate it", "server.admin.api_key", "server.admin"),
     };

@@ -14,24 +14,32 @@ pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
         return count_tokens(story, metrics);
     }
     metrics.request_took(story.endpoint, duration);
-    if story.approach.is_some() {
-        let outcome = match story.status {
-            None => OutcomeKind::Cancelled,
-            Some(429) => OutcomeKind::Throttled,
-            Some(400..=499) => OutcomeKind::Rejected,
-            Some(500..) => OutcomeKind::Failed,
-            Some(_) => OutcomeKind::Succeeded,
-        };
-        metrics.answered_alone(story.endpoint, story.error.unwrap_or(outcome.name()));
-        return;
-    }
-    let Some(last) = story.attempts.last() else {
-        let outcome = if story.status.is_some() { "succeeded" } else { OutcomeKind::Cancelled.name() };
-        return metrics.answered_alone(story.endpoint, story.error.unwrap_or(outcome));
+    let outcome = match story.attempts.last() {
+        Some(last) if story.approach.is_none() => {
+            last.provider.metrics.request(story.endpoint, last.kind);
+            count_tokens(story, metrics);
+            last.kind.name()
+        }
+        Some(_) | None => {
+            let outcome = story.error.unwrap_or_else(|| by_status(story).name());
+            metrics.answered_alone(story.endpoint, outcome);
+            outcome
+        }
     };
-    let provider = &last.provider.metrics;
-    provider.request(story.endpoint, last.kind);
-    count_tokens(story, metrics);
+    if let Some(client) = &story.client {
+        metrics.clients.request(&client.name, outcome);
+    }
+}
+
+/// The outcome of a request that no provider's answer ended.
+fn by_status(story: &Story) -> OutcomeKind {
+    match story.status {
+        None => OutcomeKind::Cancelled,
+        Some(429) if story.approach.is_some() => OutcomeKind::Throttled,
+        Some(400..=499) if story.approach.is_some() => OutcomeKind::Rejected,
+        Some(500..) if story.approach.is_some() => OutcomeKind::Failed,
+        Some(_) => OutcomeKind::Succeeded,
+    }
 }
 
 fn count_tokens(story: &Story, metrics: &Metrics) {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::approach::Approaches;
 use super::visitors::Visitors;
+use crate::clients::shown;
 use crate::config::{Affinity, Attribute, Config, ModelNames, Secret, StreamUsage};
 use crate::limits::Prices;
 use crate::provider::Fleet;
@@ -35,12 +35,12 @@ pub struct Generation {
     pub list_timeout: Duration,
     /// The age up to which a provider's list of models counts as fresh.
     pub list_interval: Duration,
-    /// Keys of clients; empty lets everyone in.
-    pub api_keys: Vec<Secret>,
     /// The web pages that requests may come from.
     pub visitors: Visitors,
     /// Headers about clients that providers get nevertheless.
     pub forward_headers: Vec<HeaderName>,
+    /// The header that holds keys beside the usual ones, which providers do not get.
+    pub clients_header: Option<HeaderName>,
     /// The most bytes of a body; larger ones are refused.
     pub max_body_bytes: usize,
     /// The time for which the server goes on before it drains.
@@ -107,9 +107,9 @@ impl Generation {
             list_timeout: config.health_check.timeout,
             // Active checks fetch the list as well; a provider is asked for it only without them.
             list_interval: config.health_check.interval.mul_f64(1.25),
-            api_keys: config.server.api_keys.clone(),
             visitors: Visitors { origins: config.server.cors_origins.clone(), hosts: config.server.hosts.clone() },
             forward_headers: config.server.forward_headers.clone(),
+            clients_header: config.clients.header.clone(),
             max_body_bytes: config.server.max_body_bytes,
             drain_delay: config.server.drain_delay,
             drain_timeout: config.server.drain_timeout,
@@ -124,24 +124,11 @@ impl Generation {
             operators,
         }
     }
-
-    /// True when the client shows a key that is accepted, or needs none.
-    pub fn admits(&self, headers: &HeaderMap) -> bool {
-        self.api_keys.is_empty() || shows_one_of(&self.api_keys, headers)
-    }
 }
 
-/// True when the client shows one of `keys`: in `Authorization: Bearer`, or in the headers in which Anthropic's and
-/// Azure's SDKs send theirs. The time of the comparison says nothing about the keys.
-pub fn shows_one_of(keys: &[Secret], headers: &HeaderMap) -> bool {
-    let bearer = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let bearer = match bearer.split_at_checked(b"Bearer ".len()) {
-        Some((scheme, shown)) if scheme.eq_ignore_ascii_case(b"Bearer ") => shown,
-        Some(_) | None => b"",
-    };
-    let alone = |name: &str| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
-    let shown = [bearer, alone("x-api-key"), alone("api-key")].map(<[u8]>::trim_ascii);
-    let pairs =
-        shown.iter().filter(|shown| !shown.is_empty()).flat_map(|shown| keys.iter().map(move |key| (shown, key)));
-    bool::from(pairs.fold(Choice::from(0), |accepted, (shown, key)| accepted | key.reveal().as_bytes().ct_eq(shown)))
+/// True when a request shows this key, wherever clients may show theirs. The time of the comparison says nothing about
+/// the key.
+pub fn shows(key: &Secret, headers: &HeaderMap) -> bool {
+    let same = |shown: &[u8]| key.reveal().as_bytes().ct_eq(shown);
+    bool::from(shown(headers, None).fold(Choice::from(0), |accepted, shown| accepted | same(shown)))
 }

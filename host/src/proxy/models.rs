@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::attempt::{Answered, Content};
 use super::generation::Generation;
 use super::respond::ProxyError;
+use crate::clients::Client;
 use crate::config;
 use crate::provider::Provider;
 use crate::provider::ejection::Standing;
@@ -72,16 +73,26 @@ impl Catalogue {
         }
     }
 
-    /// Answers `models` or `models/{id}`; `None` for a model that nobody lists.
-    pub async fn answer(&self, generation: &Generation, path: &str) -> Option<Response<Full<Bytes>>> {
+    /// Answers `models` or `models/{id}`; `None` for a model that nobody lists, or that the client may not use.
+    pub async fn answer(
+        &self,
+        generation: &Generation,
+        path: &str,
+        client: Option<&Client>,
+    ) -> Option<Response<Full<Bytes>>> {
         self.refresh(generation);
         for provider in generation.fleet.providers() {
             provider.listing().settled(FIRST_WAIT).await;
         }
         let union = self.union(generation);
+        let shown = |model: &&Model| client.is_none_or(|client| may_see(generation, client, &model.id));
         match wanted(path) {
-            None => Some(json(union.text.clone())),
-            Some(id) => union.models.iter().find(|model| model.id == id).map(|model| json(model.text.clone().into())),
+            None if client.is_none_or(|client| client.models.is_none()) => Some(json(union.text.clone())),
+            None => Some(json(as_json(union.models.iter().filter(shown)))),
+            Some(id) => {
+                let found = union.models.iter().filter(shown).find(|model| model.id == id);
+                found.map(|model| json(model.text.clone().into()))
+            }
         }
     }
 
@@ -131,12 +142,25 @@ impl Catalogue {
             let combined = with_approaches(generation, &models);
             models.extend(combined.into_iter().filter(|model| !seen.contains(&model.id)));
         }
-        let texts: Vec<&str> = models.iter().map(|model| model.text.as_str()).collect();
-        let text = format!("{{\"object\":\"list\",\"data\":[{}]}}", texts.join(",")).into();
+        let text = as_json(models.iter());
         let union = Arc::new(Union { generation: generation.number, of, models, text });
         self.union.store(Some(Arc::clone(&union)));
         union
     }
+}
+
+/// The list of these models, as an answer has it.
+fn as_json<'m>(models: impl Iterator<Item = &'m Model>) -> Bytes {
+    let texts: Vec<&str> = models.map(|model| model.text.as_str()).collect();
+    format!("{{\"object\":\"list\",\"data\":[{}]}}", texts.join(",")).into()
+}
+
+/// True when a client may use a model of the list, be it behind an approach.
+fn may_see(generation: &Generation, client: &Client, id: &str) -> bool {
+    let behind = |name: &str| id.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    let is_listed = generation.approaches.settings.list;
+    client.may_use(id)
+        || is_listed && generation.approaches.menu.available().filter_map(behind).any(|model| client.may_use(model))
 }
 
 /// Each model behind each approach that clients may use, such as `bon-gpt-4o`.
@@ -183,13 +207,14 @@ fn serving<'g>(generation: &'g Generation, id: &str) -> impl Iterator<Item = &'g
     providers.map(|provider| &generation.fleet.provider(provider).config)
 }
 
-/// The error for a model that nobody serves, with the name that was probably meant.
-pub fn unknown(generation: &Generation, model: &str) -> ProxyError {
+/// The error for a model that nobody serves, with the name that was probably meant, if the client may use that.
+pub fn unknown(generation: &Generation, model: &str, client: Option<&Client>) -> ProxyError {
     /// The most names that are compared: a client must not choose how long this takes.
     const LOOKED_AT: usize = 500;
     let of_routes = generation.routes.all().iter().flat_map(|route| route.named_models());
     let of_providers = generation.fleet.providers().iter().flat_map(|provider| provider.config.named_models());
-    let alike = |name: &&str| name.len().abs_diff(model.len()) <= 1.max(model.len() / 3);
+    let may_use = |name: &str| client.is_none_or(|client| client.may_use(name));
+    let alike = |name: &&str| name.len().abs_diff(model.len()) <= 1.max(model.len() / 3) && may_use(name);
     let names: Vec<&str> = of_routes.chain(of_providers).filter(alike).take(LOOKED_AT).collect();
     let near = config::nearest(model, &names).map(str::to_owned);
     ProxyError::UnknownModel { model: model.to_owned(), near }

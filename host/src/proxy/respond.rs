@@ -40,6 +40,14 @@ pub enum ProxyError {
     Approach(Refusal),
     /// No or a wrong client key.
     WrongKey,
+    /// A client key that has expired.
+    ExpiredKey,
+    /// A client key that an operator has blocked.
+    BlockedKey,
+    /// A model that the client may not use; empty when its request names none.
+    ModelNotAllowed(String),
+    /// A request that runs models which the proxy does not see, of a client that may use certain ones alone.
+    ModelsUnseen,
     /// No such path.
     UnknownPath(String),
     /// A path that could lead out of a provider's base URL.

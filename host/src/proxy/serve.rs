@@ -18,7 +18,7 @@ use super::respond::ProxyError;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use super::telling::{Reckoning, Telling};
-use super::{Proxy, affinity, attributes, headers, models};
+use super::{Proxy, affinity, attributes, headers, models, permitted};
 use crate::queue::{NoSlot, QueuePermit};
 
 /// A request that has been read and is sound in itself.
@@ -56,11 +56,15 @@ impl Proxy {
         let affinity = affinity::key(&generation.affinity, &headers, &body);
         let attributes = attributes::of(&generation.attributes, &headers, &body);
         headers::to_provider(&mut headers, &generation.forward_headers);
+        if let Some(header) = &generation.clients_header {
+            headers.remove(header);
+        }
         story.asked_for(body.model(), body.streaming());
         story.reckons_by(Reckoning::of(generation, &self.spend));
+        permitted::check(story.client.as_deref(), (&method, &endpoint), body.model())?;
         let found = destination(&generation.routes, &method, &endpoint, &body);
         let Some((route, eligible)) = found else {
-            return Err(models::unknown(generation, body.model()));
+            return Err(models::unknown(generation, body.model(), story.client.as_deref()));
         };
         story.routed(route);
         let run = if body.approach().is_some() || generation.approaches.has_defaults() {

@@ -131,6 +131,7 @@ fn close_doors(config: &mut Config) -> String {
     let server = &mut config.server;
     (server.host, server.port) = ("127.0.0.1".to_owned(), 0);
     server.api_keys = vec![Secret::new(key.clone())];
+    config.clients = crate::config::Clients::default();
     (server.tls, server.admin, server.watch) = (None, None, false);
     server.cors_origins.clear();
     server.drain_delay = Duration::ZERO;

@@ -88,6 +88,7 @@ pub async fn answer(
             proxy,
             generation,
             job,
+            client: story.client.clone(),
             id: id.clone(),
             own: Arc::new(Semaphore::new(1)),
             parallel: Arc::new(Semaphore::new(usize::try_from(settings.parallel).unwrap_or(1))),

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::body::{Body, Own, other_limit};
 use super::kept::{Refused, Theirs};
 use crate::approach::FailureKind;
+use crate::clients::Client;
 use crate::config::ModelNames;
 use crate::listener::Closer;
 use crate::metrics::Metrics;
@@ -25,6 +26,7 @@ use crate::proxy::generation::Generation;
 use crate::proxy::models;
 use crate::proxy::naming::Naming;
 use crate::proxy::passing::{PROVIDER, pass_on};
+use crate::proxy::permitted;
 use crate::proxy::reply::Reply;
 use crate::proxy::request::RequestBody;
 use crate::proxy::respond::{ProxyError, Tried};
@@ -79,6 +81,7 @@ pub struct Asking {
     pub generation: Arc<Generation>,
     /// The client's request.
     pub job: Job,
+    pub client: Option<Arc<Client>>,
     /// The id of the client's request.
     pub id: String,
     /// One permit: the slot of the queue that the client's request holds.
@@ -112,7 +115,9 @@ impl Failed {
     fn own(error: ProxyError) -> Self {
         let kind = match &error {
             ProxyError::AllThrottled { .. } => FailureKind::Throttled,
-            ProxyError::UnknownModel { .. } | ProxyError::Body(_) => FailureKind::Rejected,
+            ProxyError::UnknownModel { .. } | ProxyError::ModelNotAllowed(_) | ProxyError::Body(_) => {
+                FailureKind::Rejected
+            }
             _ => FailureKind::Unavailable,
         };
         Self { kind, message: error.sentence(), refused: Refused::Own(Box::new(error)) }
@@ -196,6 +201,7 @@ impl Asking {
         let held = self.slot().await;
         let read = RequestBody::composed(body.to_bytes());
         let body = read.map_err(|error| Failed::own(ProxyError::Body(error)))?;
+        permitted::may_use(self.client.as_deref(), body.model()).map_err(Failed::own)?;
         let job = self.job_for(body, deadline)?;
         let id = format!("{}/{}", self.id, label.number);
         let path = format!("/v1/{}", job.endpoint.path);
@@ -204,6 +210,7 @@ impl Asking {
         story.belongs_to(label.approach, label.step);
         let spend = &self.proxy.spend;
         story.reckons_by(Reckoning { bill: Some(Arc::clone(&self.bill)), ..Reckoning::of(&self.generation, spend) });
+        story.client.clone_from(&self.client);
         story.endpoint = job.endpoint.label();
         story.asked_for(job.body.model(), job.body.streaming());
         story.routed(&job.among.0);
@@ -224,7 +231,7 @@ impl Asking {
             template.among.clone()
         } else {
             let found = destination(&self.generation.routes, &Method::POST, &template.endpoint, &body);
-            let unknown = || Failed::own(models::unknown(&self.generation, body.model()));
+            let unknown = || Failed::own(models::unknown(&self.generation, body.model(), self.client.as_deref()));
             found.map(|(route, eligible)| (Arc::clone(route), eligible)).ok_or_else(unknown)?
         };
         let mut headers = template.headers.clone();

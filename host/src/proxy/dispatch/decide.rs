@@ -57,6 +57,7 @@ impl Dispatcher<'_> {
         let attributes: Vec<(&str, &str)> =
             attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let prompt = if strategy.wants_prompt() { body.prompt(Facts::PROMPT_BYTES) } else { String::new() };
+        let client = story.client.clone();
         let facts = Facts {
             seq,
             entropy: self.entropy.bits(),
@@ -67,7 +68,7 @@ impl Dispatcher<'_> {
             streaming: body.streaming(),
             body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
             route: &course.route.name,
-            client: "",
+            client: client.as_ref().map_or("", |client| &client.name),
             prompt_tokens: body.prompt_tokens(),
             max_tokens: body.max_tokens(),
             affinity: *affinity,

@@ -22,6 +22,19 @@ fn instead<'r>(route: &'r Route, answered: Option<&Answered>) -> Option<(&'r [St
     }
 }
 
+/// The next model that the client may use; those that it may not are never asked for, and do not count.
+fn next(waiting: &mut VecDeque<String>, seen: &mut Vec<String>, story: &Telling) -> Option<String> {
+    loop {
+        let model = waiting.pop_front()?;
+        if story.client.as_ref().is_none_or(|client| client.may_use(&model)) {
+            return Some(model);
+        }
+        let request_id = story.id.as_str();
+        tracing::debug!(request_id, "the request does not fall back to model {model}, which its client may not use");
+        seen.push(model);
+    }
+}
+
 impl Dispatcher<'_> {
     /// Tries the models that the route names for the end of a course, each on its own route, and then those that their
     /// routes name. If none of them does better, an answer that caused this stays, such as a filter's refusal.
@@ -47,7 +60,7 @@ impl Dispatcher<'_> {
                 story.ended(answered.outcome, Instant::now());
                 refused = refused.or(Some(answered));
             }
-            let Some(model) = waiting.pop_front() else { break };
+            let Some(model) = next(&mut waiting, &mut seen, story) else { break };
             let routes = &self.generation.routes;
             let Some((route, eligible)) = routes.of(&model).map(|route| (route, route.eligible(&model))) else {
                 continue;

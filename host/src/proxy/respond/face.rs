@@ -55,6 +55,34 @@ impl ProxyError {
                 "The proxy does not accept this API key. Send one of its client keys as 'Authorization: Bearer KEY'."
                     .to_owned(),
             ),
+            Self::ExpiredKey => face(
+                StatusCode::UNAUTHORIZED,
+                INVALID_REQUEST,
+                "invalid_api_key",
+                "The API key has expired. Ask the operator of the proxy for a new one.".to_owned(),
+            ),
+            Self::BlockedKey => face(
+                StatusCode::UNAUTHORIZED,
+                INVALID_REQUEST,
+                "invalid_api_key",
+                "The API key is blocked. Ask the operator of the proxy.".to_owned(),
+            ),
+            Self::ModelNotAllowed(model) => {
+                let message = if model.is_empty() {
+                    "The request names no model, and the API key may use certain models alone.".to_owned()
+                } else {
+                    format!("The API key may not use the model '{}'.", shorten(&model))
+                };
+                let face = face(StatusCode::FORBIDDEN, INVALID_REQUEST, "model_not_allowed", message);
+                Face { param: Some("model".to_owned()), ..face }
+            }
+            Self::ModelsUnseen => face(
+                StatusCode::FORBIDDEN,
+                INVALID_REQUEST,
+                "model_not_allowed",
+                "The API key may use certain models alone, and which ones this request runs cannot be seen from it."
+                    .to_owned(),
+            ),
             Self::UnknownPath(path) => face(
                 StatusCode::NOT_FOUND,
                 INVALID_REQUEST,
@@ -197,8 +225,7 @@ impl ProxyError {
                 StatusCode::FORBIDDEN,
                 INVALID_REQUEST,
                 "loopback_only",
-                "Without server.api_keys or server.admin the proxy serves this path to its own machine only."
-                    .to_owned(),
+                "Without client keys or server.admin the proxy serves this path to its own machine only.".to_owned(),
             ),
             Self::Draining => Face {
                 retry_after: Some(Duration::from_secs(1)),

@@ -17,6 +17,7 @@ use super::profile::Profile;
 use super::pupil::{ASKED, Pupil};
 use super::report::{Answered, Report, Tested};
 use crate::approach::Unavailable;
+use crate::clients::Keys;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::provider::client::{Clients, Player, SetupError, set_up_tls};
@@ -224,7 +225,8 @@ async fn drive(
     let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, approaches), false);
     let (queue, requests) = (Queue::new(&config.queue), TaskTracker::new());
     let budget = Budget::new(usize::MAX);
-    let proxy = Proxy::new(generation, queue, metrics, requests.clone(), CancellationToken::new(), budget);
+    let clients = Arc::new(Keys::new(config, Arc::default()));
+    let proxy = Proxy::new((generation, clients), queue, metrics, requests.clone(), CancellationToken::new(), budget);
     let proxy = match played {
         None => proxy,
         Some(_) => {

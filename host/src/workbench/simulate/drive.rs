@@ -17,6 +17,7 @@ use super::dice::Dice;
 use super::scenario::{MAX_REQUESTS, Scenario, ScenarioError, Script, Traffic};
 use super::tally::{Known, Report, Sample, micros, report};
 use super::watched::Watched;
+use crate::clients::Keys;
 use crate::config::{Config, Env};
 use crate::listener::Closer;
 use crate::metrics::Metrics;
@@ -142,7 +143,8 @@ async fn drive(
     let (requests_in_flight, draining) = (TaskTracker::new(), CancellationToken::new());
     let (queue, budget) = (Queue::new(&config.queue), Budget::new(usize::MAX));
     let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, Arc::clone(approaches)), false);
-    let proxy = Proxy::new(generation, queue, Arc::clone(&metrics), TaskTracker::new(), draining, budget);
+    let clients = Arc::new(Keys::new(config, Arc::default()));
+    let proxy = Proxy::new((generation, clients), queue, Arc::clone(&metrics), TaskTracker::new(), draining, budget);
     let clock = Clock::Simulated { began, epoch_ms: EPOCH_MS };
     let proxy = Arc::new(proxy.simulated(Entropy::seeded(script.seed), clock));
     let world = Arc::new(World {
@@ -302,7 +304,7 @@ impl World {
             Ended { status, provider: None, first, queue, cost: 0.0 }
         };
         let generation = &self.generation;
-        let unknown = || failed(models::unknown(generation, &asked.model), Duration::ZERO);
+        let unknown = || failed(models::unknown(generation, &asked.model, None), Duration::ZERO);
         let (Some(body), Ok(endpoint)) = (self.body(asked), Endpoint::of(&Method::POST, "/v1/chat/completions")) else {
             return unknown();
         };
