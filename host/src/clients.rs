@@ -11,7 +11,7 @@ mod table;
 use std::sync::Arc;
 
 use crate::config::fits;
-use crate::limits::Account;
+use crate::limits::{Account, Unit};
 pub use keys::Keys;
 pub use make::{NewKey, NoRandomness, new_key};
 pub use shown::shown;
@@ -41,6 +41,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// True when a limit of tokens or a budget, its own or its group's, needs the usage of its answers.
+    pub fn needs_usage(&self) -> bool {
+        let counts = |account: &Arc<Account>| account.counts(Unit::Tokens) || account.counts(Unit::Money);
+        self.account.iter().chain(&self.group_account).any(counts)
+    }
+
     /// True when the client may use a model of this name, as clients call it.
     pub fn may_use(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|models| models.iter().any(|pattern| fits(pattern, model)))

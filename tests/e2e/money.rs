@@ -305,3 +305,17 @@ async fn what_an_approach_asks_for_adds_up_for_its_client() {
     let total = spent(&proxy, "").await["total"]["cost"].as_f64().expect("a cost");
     assert!((cost - total).abs() < 1e-9 && cost > COST, "{cost} {total}");
 }
+
+#[tokio::test]
+async fn the_usage_of_a_stream_is_asked_for_where_a_limit_of_its_client_needs_it() {
+    for (limits, asked) in [(json!({"tpm": 1_000_000}), true), (json!({"rpm": 1000}), false)] {
+        let a = Mock::start("a", harness::Script::by(|_, seen| stream(seen))).await;
+        let key = json!({"name": "one", "key": "a-key-of-a-client-0123456789", "limits": limits});
+        let proxy = Proxy::builder().provider(&a, json!({})).set(json!({"clients": {"keys": [key]}})).start().await;
+        let call = proxy.chat_call(&asks_for_stream()).header("authorization", "Bearer a-key-of-a-client-0123456789");
+        let answer = call.answer().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!answer.text().contains("usage"));
+        assert_eq!(a.only_request().json().get("stream_options").is_some(), asked, "{limits}");
+    }
+}

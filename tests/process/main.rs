@@ -12,6 +12,7 @@ mod import;
 mod log;
 mod network;
 mod operation;
+mod prices;
 mod record;
 mod secrets;
 mod simulate;

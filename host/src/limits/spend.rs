@@ -4,7 +4,7 @@
 //! neither a client that asks for ever new models nor many days can fill the memory.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ pub struct Row {
     pub model: String,
     /// Requests.
     pub requests: u64,
-    /// Those of them that have no price.
+    /// Those of them whose cost is not known.
     pub unpriced: u64,
     /// Tokens of each part, in the order of [`Part::ALL`].
     pub tokens: [u64; Part::ALL.len()],
@@ -129,7 +129,8 @@ pub struct Spend {
 }
 
 impl Spend {
-    /// Counts one request that a provider answered; a cost that is not known counts as none, and the request as unpriced.
+    /// Counts one request that a provider answered; a cost that is not known counts as none, and the
+    /// request as unpriced.
     pub fn count(&self, now: Moment, key: Key<'_>, usage: &Usage, cost: Option<Nano>) {
         let add = |row: &mut Row| {
             row.requests = row.requests.saturating_add(1);
@@ -180,9 +181,7 @@ impl Spend {
 
     /// The place of a key's row among those of a day, or the one where it would be put.
     fn place(&self, rows: &Rows, key: Key<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        key.hash(&mut hasher);
-        let mut place = hasher.finish();
+        let mut place = self.hasher.hash_one(key);
         while rows.at.get(&place).is_some_and(|kept| !kept.row.is_of(key)) {
             place = place.wrapping_add(1);
         }

@@ -41,6 +41,9 @@ use unlabelled::{Nature, look_into};
 /// passed on.
 const MAX_HELD: usize = 1 << 20;
 
+/// The prices, and that of the target if it has one of its own, of requests and of answers.
+type Pricing<'a> = (&'a Prices, Option<(f64, f64)>);
+
 /// The call to send, the same for every attempt but for the provider's own model and body.
 pub struct Plan<'a> {
     /// The call to make.
@@ -56,8 +59,8 @@ pub struct Plan<'a> {
     /// The body to send instead, if the provider refuses one that asks for the usage of a stream. If it does not, the chunk
     /// with the usage is taken out of the answer.
     pub unasking: Option<Unasking<'a>>,
-    /// The prices, and that of the target if it has one of its own.
-    pub prices: (&'a Prices, Option<(f64, f64)>),
+    /// What the answer is priced by.
+    pub prices: Pricing<'a>,
 }
 
 /// The kind of answer that an endpoint gives.
@@ -112,8 +115,8 @@ pub struct Answered {
     pub content: Content,
     /// The end of the attempt, as it is or is about to be.
     pub outcome: Outcome,
-    /// Its tokens, if it is whole and names them.
-    pub usage: Option<Usage>,
+    /// Its tokens, if it is whole and names them. Boxed for the same reason as [`Content::Passing`].
+    pub usage: Option<Box<Usage>>,
 }
 
 /// The body of an answer.
@@ -252,11 +255,7 @@ struct Opened {
     rest: Option<(AnswerBody, Kind, Instant)>,
 }
 
-fn succeed(
-    opened: Opened,
-    mut permit: Permit,
-    (model, (prices, target)): (&str, (&Prices, Option<(f64, f64)>)),
-) -> Attempted {
+fn succeed(opened: Opened, mut permit: Permit, (model, (prices, target)): (&str, Pricing<'_>)) -> Attempted {
     let Opened { status, headers, held, rest } = opened;
     let (content, usage) = match rest {
         Some((source, kind, deadline)) => {
@@ -269,7 +268,7 @@ fn succeed(
             let cost = usage.as_ref().and_then(|usage| prices.cost_at(at, target, usage));
             permit.used(usage.as_ref(), cost);
             permit.report(Outcome::Succeeded);
-            (Content::Whole(whole), usage)
+            (Content::Whole(whole), usage.map(Box::new))
         }
     };
     Attempted::Answered(Answered { status, headers, content, outcome: Outcome::Succeeded, usage })

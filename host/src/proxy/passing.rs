@@ -49,7 +49,7 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     finish_head(&mut headers, story.id.as_str(), closes);
     name_attempts(&mut headers, &story);
     if is_whole {
-        story.used(usage);
+        story.used(usage.map(|usage| *usage));
         name_cost(&mut headers, story.explained_cost());
     }
     let now = Instant::now();

@@ -93,7 +93,7 @@ impl Proxy {
             among,
             admitted,
             deadline,
-            usage: generation.asks_for_usage,
+            usage: generation.asks_for_usage || story.client.as_ref().is_some_and(|client| client.needs_usage()),
             signs,
             run,
         })

@@ -130,6 +130,14 @@ impl Telling {
         prices.cost_at((&story.provider()?.config.name, &model), price, usage)
     }
 
+    /// True when there is no price for what it took; false when only that is not known.
+    fn lacks_price(&self, prices: &Prices, model: &str) -> bool {
+        let Some(provider) = self.story.provider().map(|provider| provider.config.name.as_str()) else { return false };
+        let price = self.story.target().and_then(|target| target.price);
+        self.story.usage.is_some()
+            || (prices.entry_at((provider, model), price).is_none() && !prices.are_reported(provider))
+    }
+
     /// Counts what it cost.
     fn settle(&self) {
         let (Some(reckoning), story) = (&self.reckoning, &self.story) else { return };
@@ -142,11 +150,12 @@ impl Telling {
         }
         let (Some(last), Some(model)) = (story.attempts.last(), story.mapped()) else { return };
         let is_answered = matches!(last.kind, OutcomeKind::Succeeded | OutcomeKind::Interrupted);
-        if !is_answered && story.usage.is_none() {
+        let is_for_a_model = story.method == http::Method::POST && !model.is_empty();
+        if story.usage.is_none() && !(is_answered && is_for_a_model) {
             return;
         }
         let provider = last.provider.config.name.as_str();
-        if story.cost.is_none() && story.usage.is_some() && reckoning.prices.are_set() {
+        if story.cost.is_none() && reckoning.prices.are_set() && self.lacks_price(&reckoning.prices, &model) {
             last.provider.metrics.money.unpriced.inc();
             if reckoning.prices.is_new_unpriced(provider, &model) {
                 tracing::warn!(

@@ -376,7 +376,8 @@ mod tests {
         use crate::limits::usage::Part::{
             AudioIn, AudioOut, CacheRead, CacheWrite, CacheWriteHour, Image, ImageIn, Input, Output, Reasoning,
         };
-        let table: [(&str, &str, &[(crate::limits::usage::Part, u64)]); 22] = [
+        type Parts = &'static [(crate::limits::usage::Part, u64)];
+        let table: [(&str, &str, Parts); 22] = [
             // platform.openai.com/docs/api-reference/chat/object: cached within the prompt, reasoning within the completion.
             (
                 "OpenAI chat",
@@ -556,5 +557,27 @@ mod tests {
         assert_eq!(tokens(usage), FIGURES);
         assert_eq!(usage.map(|usage| usage.count(crate::limits::usage::Part::CacheRead)), Some(2));
         assert_eq!(of_sums(&Map::new()), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_text_is_the_same_is_found_however_it_is_cut(
+            parts in proptest::collection::vec(
+                "\"usage\"|\"usageMetadata\"|:|,|\\{|\\}|\\[|\\]|\"prompt_tokens\"|\"input_tokens_details\"|\"audio_tokens\"|\"cost\"|[0-9]{1,3}|0\\.5| |\n|x|\\\\",
+                0..40,
+            ),
+            cut in 0_usize..200,
+        ) {
+            let text = parts.concat().into_bytes();
+            let scan = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+                let mut scanner = UsageScanner::default();
+                pieces.for_each(|piece| scanner.feed(piece));
+                scanner.figures
+            };
+            let (begin, rest) = text.split_at(cut.min(text.len()));
+            let whole = scan(&mut std::iter::once(&text[..]));
+            proptest::prop_assert_eq!(whole, scan(&mut [begin, rest].into_iter()));
+            proptest::prop_assert_eq!(whole, scan(&mut text.chunks(1)));
+        }
     }
 }

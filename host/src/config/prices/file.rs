@@ -43,8 +43,11 @@ const MODELS_DEV: [(&str, &str); 7] = [
     ("output_audio", "audio_out"),
 ];
 
-/// The format of a file, and its prices. The error is a message and perhaps a help.
-pub(super) fn read(bytes: &[u8]) -> Result<(&'static str, Vec<FilePrice>), (String, Option<&'static str>)> {
+/// The format of a file, and its prices.
+type Found = (&'static str, Vec<FilePrice>);
+
+/// Reads a file. The error is a message and perhaps a help.
+pub(super) fn read(bytes: &[u8]) -> Result<Found, (String, Option<&'static str>)> {
     let entries: BTreeMap<String, &RawValue> =
         serde_json::from_slice(bytes).map_err(|error| (format!("is not a JSON object: {error}"), Some(SHAPES)))?;
     let entries = entries.into_iter().filter_map(|(name, entry)| {

@@ -238,7 +238,8 @@ async fn without_the_engine_each_of_two_lets_in_its_half() {
     let mut server = Server::start(&[]);
     let all = replicas(&server, &rpm(600), 2).await;
     server.kill();
-    let admitted = join_all(all.iter().map(|one| burst(std::slice::from_ref(one), 1000, Duration::from_millis(300), ONE)));
+    let admitted =
+        join_all(all.iter().map(|one| burst(std::slice::from_ref(one), 1000, Duration::from_millis(300), ONE)));
     for admitted in admitted.await {
         assert!((295..=306).contains(&admitted), "{admitted}");
     }

@@ -98,7 +98,7 @@ pub(super) const PARAMS: Table = &[
             "output_cost_per_token_above_200k_tokens",
         ],
         Status::Manual,
-        "`price` has one figure for requests and one for answers so far",
+        "`price` has one figure for requests and one for answers; `prices.models` has this rate too (docs/prices.md)",
     ),
     (
         &[
