@@ -3,8 +3,9 @@
 //! One short lock around a map: an addition on a row that is there takes no memory. The number of rows is bounded, so that
 //! neither a client that asks for ever new models nor many days can fill the memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::RangeInclusive;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,11 @@ struct Rows {
 struct Books {
     days: BTreeMap<Day, Rows>,
     rows: usize,
-    changed: bool,
+    /// True once somebody has asked for changes, and keeps them.
+    is_kept: bool,
+    /// The rows that have changed since, and the keys of those that are gone; empty while nobody keeps them.
+    changed: Vec<(Day, u64)>,
+    gone: Vec<String>,
 }
 
 /// What has been spent.
@@ -172,8 +177,9 @@ impl Spend {
             Kept { row, changed: false }
         });
         change(&mut kept.row);
-        kept.changed |= changed;
-        books.changed |= changed;
+        if changed && !std::mem::replace(&mut kept.changed, true) && books.is_kept {
+            books.changed.push((day, place));
+        }
         if books.rows > ALL_ROWS {
             self.shorten(books);
         }
@@ -192,8 +198,7 @@ impl Spend {
     fn shorten(&self, books: &mut Books) {
         let oldest = books.days.iter().find(|(_, rows)| !rows.is_short).map(|(day, _)| *day);
         let Some(day) = oldest.or_else(|| books.days.keys().next().copied()) else { return };
-        let Some(old) = books.days.remove(&day) else { return };
-        books.rows -= old.at.len();
+        let Some(old) = books.remove(day) else { return };
         if old.is_short {
             return;
         }
@@ -209,18 +214,34 @@ impl Spend {
             kept.row.add(&row);
         }
         books.rows += short.at.len();
-        books.changed = true;
+        if books.is_kept {
+            books.changed.extend(short.at.keys().map(|place| (day, *place)));
+            let stays: HashSet<String> = short.at.values().map(|kept| kept.row.key()).collect();
+            books.gone.retain(|key| !stays.contains(key));
+        }
         books.days.insert(day, short);
     }
 
-    /// The rows that have changed since the last call, as they are now.
-    pub fn changed(&self) -> Vec<Row> {
-        let mut books = self.books.lock();
-        if !std::mem::take(&mut books.changed) {
-            return Vec::new();
+    /// The rows that have changed since the last call, by their keys and as they are now; `None` for one that is gone. At the
+    /// first call, all that were counted.
+    pub fn changed(&self) -> Vec<(String, Option<Row>)> {
+        let mut guard = self.books.lock();
+        let books = &mut *guard;
+        let mut changes: Vec<(String, Option<Row>)> = books.gone.drain(..).map(|key| (key, None)).collect();
+        let mut take = |kept: &mut Kept| {
+            if std::mem::take(&mut kept.changed) {
+                changes.push((kept.row.key(), Some(kept.row.clone())));
+            }
+        };
+        if std::mem::replace(&mut books.is_kept, true) {
+            for (day, place) in books.changed.drain(..) {
+                // One that was removed meanwhile is among those that are gone.
+                books.days.get_mut(&day).and_then(|rows| rows.at.get_mut(&place)).into_iter().for_each(&mut take);
+            }
+        } else {
+            books.days.values_mut().flat_map(|rows| rows.at.values_mut()).for_each(take);
         }
-        let all = books.days.values_mut().flat_map(|rows| rows.at.values_mut());
-        all.filter_map(|kept| std::mem::take(&mut kept.changed).then(|| kept.row.clone())).collect()
+        changes
     }
 
     /// Puts rows back that were kept; of a row that is there, the larger figures count.
@@ -230,13 +251,16 @@ impl Spend {
         }
     }
 
-    /// Gives each row of these days to `each`.
-    pub fn each(&self, days: std::ops::RangeInclusive<Day>, mut each: impl FnMut(&Row)) {
+    /// Gives each row of these days to `each`. The lock is held for one day at a time.
+    pub fn each(&self, days: RangeInclusive<Day>, mut each: impl FnMut(&Row)) {
         if days.is_empty() {
             return;
         }
-        let books = self.books.lock();
-        books.days.range(days).flat_map(|(_, rows)| rows.at.values()).for_each(|kept| each(&kept.row));
+        let days: Vec<Day> = self.books.lock().days.range(days).map(|(day, _)| *day).collect();
+        for day in days {
+            let books = self.books.lock();
+            books.days.get(&day).into_iter().flat_map(|rows| rows.at.values()).for_each(|kept| each(&kept.row));
+        }
     }
 }
 
@@ -248,9 +272,18 @@ impl Books {
             && let Some(newest) = self.days.keys().next_back()
             && newest.0 - oldest.0 >= DAYS
         {
-            let gone = self.days.remove(&oldest);
-            self.rows -= gone.map_or(0, |rows| rows.at.len());
+            self.remove(oldest);
         }
+    }
+
+    /// Takes a day out.
+    fn remove(&mut self, day: Day) -> Option<Rows> {
+        let gone = self.days.remove(&day)?;
+        self.rows -= gone.at.len();
+        if self.is_kept {
+            self.gone.extend(gone.at.values().map(|kept| kept.row.key()));
+        }
+        Some(gone)
     }
 }
 
@@ -292,14 +325,15 @@ mod tests {
     fn changes_are_told_once_and_what_was_kept_comes_back_without_being_counted_twice() {
         let spend = Spend::default();
         spend.count(noon(20_500), key("a", "m"), &Usage::of(Some(10), None), Some(Nano(7)));
-        let kept = spend.changed();
+        let rows = |spend: &Spend| spend.changed().into_iter().filter_map(|(_, row)| row).collect::<Vec<_>>();
+        let kept = rows(&spend);
         assert_eq!((kept.len(), spend.changed().len()), (1, 0));
         spend.count(noon(20_500), key("a", "m"), &Usage::default(), Some(Nano(7)));
         spend.restore(kept.clone());
         spend.restore(kept);
         assert_eq!((all(&spend)[0].nano, all(&spend)[0].requests), (14, 2), "kept as it was before");
         let other = Spend::default();
-        other.restore(spend.changed());
+        other.restore(rows(&spend));
         assert_eq!((all(&other), other.changed().len()), (all(&spend), 0));
         let text = serde_json::to_string(&all(&spend)[0]).expect("JSON");
         assert_eq!(serde_json::from_str::<Row>(&text).expect("a row"), all(&spend)[0]);
@@ -317,6 +351,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_elsewhere_by_the_changes_is_what_is_here() {
+        let (spend, mut kept) = (Spend::default(), BTreeMap::new());
+        let keep = |spend: &Spend, kept: &mut BTreeMap<String, Row>| {
+            for (key, row) in spend.changed() {
+                match row {
+                    Some(row) => drop(kept.insert(key, row)),
+                    None => drop(kept.remove(&key)),
+                }
+            }
+        };
+        for (day, models) in [(20_100, 3), (20_101, ROWS + 2), (20_499, 2), (20_500, 5)] {
+            for number in 0..models {
+                spend.count(noon(day), key("a", &number.to_string()), &Usage::default(), Some(Nano(1)));
+            }
+            keep(&spend, &mut kept);
+        }
+        assert_eq!(kept.into_values().collect::<Vec<_>>(), all(&spend), "also without the day that is too old");
+    }
+
+    #[test]
     fn too_many_models_of_a_day_count_together() {
         let spend = Spend::default();
         for number in 0..ROWS + 100 {
@@ -331,6 +385,7 @@ mod tests {
     #[test]
     fn too_many_rows_of_all_days_put_the_models_of_the_oldest_together() {
         let spend = Spend::default();
+        assert_eq!(spend.changed(), []);
         for day in 0..9 {
             for number in 0..ROWS {
                 spend.count(noon(20_500 + day), key("a", &number.to_string()), &Usage::default(), Some(Nano(1)));
@@ -339,6 +394,9 @@ mod tests {
         let rows = all(&spend);
         assert!(rows.len() <= ALL_ROWS);
         assert_eq!(rows.iter().map(|row| row.nano).sum::<u64>(), 9 * ROWS as u64, "and no money is lost");
+        let changes = spend.changed();
+        let gone = changes.iter().filter(|(_, row)| row.is_none()).count();
+        assert_eq!((gone, changes.len()), (2 * ROWS, 2 * ROWS + rows.len()), "of two days");
     }
 
     proptest! {
