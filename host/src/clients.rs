@@ -3,18 +3,24 @@
 //! [`Keys`] is the one table of all keys. A key is found by its digest, so neither its place in the table nor its text
 //! can be told from the time that this takes.
 
+mod change;
 mod keys;
 mod make;
+mod record;
 mod shown;
+mod store;
 mod table;
 
 use std::sync::Arc;
 
 use crate::config::fits;
 use crate::limits::{Account, Unit};
+pub use change::{ChangeError, MAX_OVERLAP};
 pub use keys::Keys;
 pub use make::{NewKey, NoRandomness, new_key};
+pub use record::{Accepted, Record};
 pub use shown::shown;
+pub use store::{Store, StoreError, Stored};
 pub use table::Known;
 
 /// One client, as a key makes it known.

@@ -48,7 +48,7 @@ pub use approach::{ApproachEntry, Approaches, FanOut, OnFault, Pipeline, Progres
 pub use attribute::{Attribute, AttributeSource};
 pub use clients::{
     BASE32, BASE62, ClientGroup, ClientKey, Clients, Digest, Expiry, ID_LENGTH, KeyForm, KeyStore, SECRET_LENGTH,
-    Unknown, compose, digest_of, form_of,
+    Unknown, compose, digest_of, form_of, terms as key_terms,
 };
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};

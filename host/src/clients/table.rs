@@ -20,7 +20,11 @@ pub enum Known {
     Expired(Arc<Client>),
     /// It shows a key that an operator has blocked.
     Blocked(Arc<Client>),
-    /// It shows no key that is known, or none at all.
+    /// It shows a key that is not known.
+    Stranger,
+    /// The same, while the store of keys does not answer: the key may be a new one.
+    Unsure,
+    /// It shows no key.
     Nobody,
 }
 
@@ -72,7 +76,6 @@ impl Table {
         self.entries.push(entry);
     }
 
-    #[cfg(test)]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -98,14 +101,17 @@ impl Table {
     /// Who asks, by the keys that a request shows. Of several, the first that is accepted counts.
     pub fn identify(&self, headers: &HeaderMap) -> Known {
         let mut known = Known::Nobody;
-        if self.entries.is_empty() {
-            return known;
-        }
         for key in shown(headers, self.header.as_ref()) {
             if form_of(key) == KeyForm::Damaged {
+                // Nobody has made it: it need not be looked for.
                 continue;
             }
-            let Some(entry) = self.find(&digest_of(key)) else { continue };
+            let Some(entry) = self.find(&digest_of(key)) else {
+                if matches!(known, Known::Nobody) {
+                    known = Known::Stranger;
+                }
+                continue;
+            };
             let client = || Arc::clone(&entry.client);
             if entry.client.blocked {
                 known = Known::Blocked(client());
@@ -172,6 +178,7 @@ mod tests {
             Known::Client(client) => ("known", &client.name),
             Known::Expired(client) => ("expired", &client.name),
             Known::Blocked(client) => ("blocked", &client.name),
+            Known::Stranger | Known::Unsure => ("stranger", ""),
             Known::Nobody => ("nobody", ""),
         }
     }
@@ -220,7 +227,8 @@ mod tests {
             ("Bearer old", ("expired", "old")),
             ("Bearer blocked", ("blocked", "blocked")),
             ("Bearer new", ("known", "new")),
-            ("Bearer other", ("nobody", "")),
+            ("Bearer other", ("stranger", "")),
+            ("other", ("nobody", "")),
         ] {
             assert_eq!(named(&identify(&[("authorization", key)])), wanted);
         }

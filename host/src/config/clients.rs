@@ -4,6 +4,7 @@
 
 mod expiry;
 mod key;
+mod terms;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use super::schema::{CLIENT_GROUP, CLIENT_KEY, CLIENT_STORE, CLIENTS};
 
 pub use expiry::Expiry;
 pub use key::{BASE32, BASE62, Digest, ID_LENGTH, KeyForm, SECRET_LENGTH, compose, digest_of, form_of};
+pub use terms::terms;
 
 /// `clients`, without the keys in `server.api_keys`.
 #[derive(Clone, Debug, Default)]

@@ -186,6 +186,11 @@ pub(super) const CLIENT_KEY: Schema = Schema {
         "notify",
     ],
 };
+/// What operators may say about a key at run time.
+pub(super) const KEY_TERMS: Schema = Schema {
+    path: "the key",
+    keys: &["name", "group", "models", "expires", "limits", "budget", "when_exhausted", "notify"],
+};
 pub(super) const CLIENT_STORE: Schema = Schema { path: "`clients.store`", keys: &["path"] };
 
 pub(super) const APPROACH: Schema = Schema {

@@ -21,8 +21,9 @@ pub fn identify(keys: &Keys, headers: &HeaderMap, story: &mut Telling) -> Result
         Known::Client(client) => (client, None),
         Known::Expired(client) => (client, Some(ProxyError::ExpiredKey)),
         Known::Blocked(client) => (client, Some(ProxyError::BlockedKey)),
-        Known::Nobody if keys.refuse_unknown() => return Err(ProxyError::WrongKey),
-        Known::Nobody => return Ok(()),
+        Known::Unsure if keys.refuse_unknown() => return Err(ProxyError::KeysUnavailable),
+        Known::Nobody | Known::Stranger if keys.refuse_unknown() => return Err(ProxyError::WrongKey),
+        Known::Nobody | Known::Stranger | Known::Unsure => return Ok(()),
     };
     story.client = Some(client);
     refused.map_or(Ok(()), Err)

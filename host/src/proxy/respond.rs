@@ -44,6 +44,8 @@ pub enum ProxyError {
     ExpiredKey,
     /// A client key that an operator has blocked.
     BlockedKey,
+    /// A key that is not known, while those made at run time cannot be read.
+    KeysUnavailable,
     /// A model that the client may not use; empty when its request names none.
     ModelNotAllowed(String),
     /// A request that runs models which the proxy does not see, of a client that may use certain ones alone.

@@ -67,6 +67,15 @@ impl ProxyError {
                 "invalid_api_key",
                 "The API key is blocked. Ask the operator of the proxy.".to_owned(),
             ),
+            Self::KeysUnavailable => Face {
+                retry_after: Some(Duration::from_secs(1)),
+                ..face(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    PROXY,
+                    "keys_unavailable",
+                    "The proxy cannot read its keys at present, and does not know this one.".to_owned(),
+                )
+            },
             Self::ModelNotAllowed(model) => {
                 let message = if model.is_empty() {
                     "The request names no model, and the API key may use certain models alone.".to_owned()
