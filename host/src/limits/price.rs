@@ -307,6 +307,9 @@ impl Prices {
 
     /// As [`Prices::cost`], for a target with a price of its own.
     pub fn cost_at(&self, (provider, model): (&str, &str), target: Option<(f64, f64)>, usage: &Usage) -> Option<Nano> {
+        if !self.are_set {
+            return None;
+        }
         let reported = usage.reported.filter(|_| self.are_reported(provider));
         reported.or_else(|| self.entry_at((provider, model), target)?.cost(usage))
     }

@@ -4,7 +4,7 @@
 //! neither a client that asks for ever new models nor many days can fill the memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 use std::ops::RangeInclusive;
 
 use parking_lot::Mutex;
@@ -107,10 +107,28 @@ struct Kept {
     changed: bool,
 }
 
+/// Takes the hash of a key for what it is, as it must not be hashed once more.
+#[derive(Debug, Default)]
+struct Taken(u64);
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// The rows of one day. A row stands at the hash of its key, or at the next free place behind it.
 #[derive(Debug, Default)]
 struct Rows {
-    at: HashMap<u64, Kept>,
+    at: HashMap<u64, Kept, BuildHasherDefault<Taken>>,
     /// True when its models have been put together.
     is_short: bool,
 }
