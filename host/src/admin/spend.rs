@@ -1,6 +1,7 @@
 //! `GET /admin/spend`: what has been spent, by client, route, provider, model or day, as JSON or as a table (CSV).
 //!
-//! `by` names what the sums are for, with commas between; `since` and `until` are days in UTC, both included.
+//! `by` names what the sums are for, with commas between; `since` and `until` are days in UTC, both included. Its part of the
+//! OpenAPI document is `openapi/spend.json`.
 
 use axum::Json;
 use axum::body::Body;
@@ -64,7 +65,11 @@ fn read(query: &str) -> Result<(Vec<By>, Day, Day), (&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::limits::spend::Key;
+    use crate::limits::{Moment, Usage};
 
     #[test]
     fn a_query_names_what_to_add_up_by_and_the_days() {
@@ -81,5 +86,32 @@ mod tests {
         ] {
             assert_eq!(read(query).map_err(|(param, _)| param).unwrap_err(), param, "{query}");
         }
+    }
+
+    /// The keys of an object, sorted.
+    fn keys(value: &Value) -> Vec<&str> {
+        let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn the_document_describes_what_is_answered() {
+        let document: Value = serde_json::from_str(include_str!("openapi/spend.json")).expect("JSON");
+        let (schemas, spend) = (&document["components"]["schemas"], Spend::default());
+        let key = Key { client: "c", route: "r", provider: "p", model: "m" };
+        spend.count(Moment::of_unix_ms(1_800_000_000_000), key, &Usage::of(Some(1), Some(1)), None);
+        let by = By::ALL.map(|(_, by)| by).to_vec();
+        let report = Report::of(&spend, by, Day(0)..=Day(u32::MAX)).to_json();
+        let described = &schemas["Spend"]["properties"];
+        assert_eq!(keys(&report), keys(described));
+        assert_eq!(keys(&report["rows"][0]), keys(&described["rows"]["items"]["properties"]));
+        assert_eq!(keys(&report["total"]), keys(&described["total"]["properties"]));
+        assert_eq!(keys(&report["total"]["tokens"]), keys(&schemas["SpentTokens"]["properties"]));
+        let parameters = document["paths"]["/admin/spend"]["get"]["parameters"].as_array().expect("a list");
+        let names: Vec<&Value> = parameters.iter().map(|parameter| &parameter["name"]).collect();
+        assert_eq!(names, ["by", "since", "until"]);
+        let values: Vec<&str> = By::ALL.iter().map(|(name, _)| *name).collect();
+        assert_eq!(parameters[0]["schema"]["items"]["enum"], serde_json::json!(values));
     }
 }
