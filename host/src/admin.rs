@@ -1,5 +1,5 @@
-//! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload` and
-//! `/admin/shadow`.
+//! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload`,
+//! `/admin/shadow` and `/admin/spend`.
 
 mod health;
 mod history;

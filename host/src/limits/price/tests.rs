@@ -150,6 +150,8 @@ fn prices_of_a_file_are_those_of_the_providers_vendor() {
         ("x", "differs", None),
         ("z", "differs", Some("1")),
         ("z", "own", Some("9")),
+        ("x", "other/m", Some("3")),
+        ("x", "nobody/m", None),
     ] {
         assert_eq!(cost(provider, model), dollars.and_then(nano), "{model} at {provider}");
     }

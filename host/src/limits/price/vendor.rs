@@ -97,12 +97,16 @@ impl Shelf {
         common.collect()
     }
 
-    /// The price of a model that one of `vendors` sells. Where the file knows none of them, the price of the model's maker,
-    /// or the one that all vendors agree on.
+    /// The price of a model that one of `vendors` sells. Where the file knows none of them: of a name such as `openai/gpt-4o`,
+    /// which resellers give, the price of that vendor; else that of the model's maker, or the one that all vendors agree on.
     pub(super) fn find(&self, vendors: &[String], model: &str) -> Option<&Entry> {
         let of = |vendor: &String| self.vendors.get(vendor)?.get(model);
         let own = vendors.iter().find_map(of);
-        own.or_else(|| of(self.common.get(model)?))
+        let named = || {
+            let (vendor, model) = model.split_once('/')?;
+            self.vendors.get(vendor)?.get(model)
+        };
+        own.or_else(named).or_else(|| of(self.common.get(model)?))
     }
 }
 
