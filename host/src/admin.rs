@@ -4,6 +4,7 @@
 mod health;
 mod history;
 mod levels;
+mod limits;
 mod shadow;
 mod spend;
 
@@ -244,6 +245,7 @@ impl Operations {
             queue: [queue.in_flight(), queue.waiting(), queue.capacity(), queue.max_waiting()],
             connections: [self.traffic.open() as u64, self.traffic.turned_away()],
             providers: providers.collect(),
+            limits: limits::states(&self.proxy),
             log_lines_dropped: telemetry::dropped_lines(),
             strategy: generation.routes.everything().strategy().name(),
             strategies: generation.routes.all().iter().rev().map(|route| route.strategy().health()).collect(),

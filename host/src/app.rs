@@ -99,10 +99,12 @@ impl App {
         }
         let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
-        let generation = Generation::new(1, &config, (fleet, routes, approaches), config.server.admin.is_some());
+        let book = Arc::default();
+        let generation =
+            Generation::new(1, &config, (fleet, routes, approaches), Arc::clone(&book), config.server.admin.is_some());
         let queue = Queue::new(&config.queue);
         let budget = Budget::new(config.server.max_buffered_bytes.unwrap_or_else(memory::quarter));
-        let clients = Arc::new(Keys::new(&config, Arc::default()));
+        let clients = Arc::new(Keys::new(&config, book));
         let proxy = Proxy::new((generation, clients), queue, metrics, requests.clone(), draining.clone(), budget);
         let proxy = Arc::new(proxy);
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;

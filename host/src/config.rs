@@ -206,6 +206,8 @@ pub struct Provider {
     pub weight: f64,
     /// Held back until the primaries have failed.
     pub fallback_only: bool,
+    /// True when it bills the prompt of a request that it has failed to answer.
+    pub billed_failures: bool,
     /// Requests at once; `None` is without limit.
     pub max_concurrent: Option<u32>,
     /// Maps the client's name of a model to the provider's; exact names. [`Provider::model_for`] looks at both maps.

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub mod account;
 pub mod book;
 pub mod clock;
+pub mod estimate;
 pub mod gcra;
 pub mod lease;
 pub mod meter;

@@ -16,6 +16,7 @@ use prometheus::{
 
 mod approaches;
 mod clients;
+mod limits;
 mod money;
 mod process;
 pub mod state;
@@ -24,6 +25,7 @@ mod timed;
 use crate::routing::{OutcomeKind, Strategy};
 pub use approaches::ApproachMetrics;
 pub use clients::ClientMetrics;
+pub use limits::LimitMetrics;
 pub use money::{MoneyMetrics, ProviderMoney};
 use state::Scraped;
 use timed::Timed;
@@ -68,6 +70,8 @@ pub struct Metrics {
     pub money: MoneyMetrics,
     /// Those of clients.
     pub clients: ClientMetrics,
+    /// Those of limits.
+    pub limits: LimitMetrics,
     /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
@@ -214,6 +218,7 @@ impl Metrics {
             approaches: ApproachMetrics::new(&registry),
             money: MoneyMetrics::new(&registry),
             clients: ClientMetrics::new(&registry),
+            limits: LimitMetrics::new(&registry),
             registry,
         }
     }

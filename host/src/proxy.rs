@@ -27,6 +27,7 @@ pub mod entropy;
 pub mod generation;
 pub mod headers;
 pub mod intake;
+pub mod limits;
 pub mod models;
 pub mod naming;
 mod passing;
@@ -46,7 +47,7 @@ pub mod within;
 
 use crate::clients::Keys;
 use crate::config::ModelNames;
-use crate::limits::Spend;
+use crate::limits::{Moment, Spend};
 use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -58,6 +59,7 @@ use endpoint::{Class, Endpoint};
 use entropy::Entropy;
 use generation::Generation;
 use intake::budget::Budget;
+use limits::Means;
 use models::Catalogue;
 use naming::Naming;
 use passing::{finish_head, name_attempts, pass_on};
@@ -95,6 +97,8 @@ pub struct Proxy {
     refusers: Refusers,
     /// The keys of clients.
     clients: Arc<Keys>,
+    /// What is shared to keep limits.
+    means: Arc<Means>,
 }
 
 impl Proxy {
@@ -112,6 +116,7 @@ impl Proxy {
         let entropy = Entropy::default();
         let clock = Clock::System;
         let (spend, refusers) = (Arc::default(), Refusers::default());
+        let means = Arc::new(Means::new(crate::limits::Clock::system(), Arc::clone(&metrics)));
         Self {
             generation,
             queue,
@@ -125,12 +130,18 @@ impl Proxy {
             spend,
             refusers,
             clients,
+            means,
         }
     }
 
     /// The same for a simulation, with its own random bits and clock.
     pub fn simulated(self, entropy: Entropy, clock: Clock) -> Self {
-        Self { entropy, clock, ..self }
+        let calendar = match clock {
+            Clock::System => crate::limits::Clock::system(),
+            Clock::Simulated { began, epoch_ms } => crate::limits::Clock::at(began, Moment::of_unix_ms(epoch_ms)),
+        };
+        let means = Arc::new(Means::new(calendar, Arc::clone(&self.metrics)));
+        Self { entropy, clock, means, ..self }
     }
 
     /// The generation that new requests begin with.
@@ -141,6 +152,11 @@ impl Proxy {
     /// Puts the next generation in force for requests that begin from now on.
     pub fn succeed(&self, next: Generation) {
         self.generation.store(Arc::new(next));
+    }
+
+    /// What is shared to keep limits.
+    pub fn means(&self) -> &Arc<Means> {
+        &self.means
     }
 
     /// The global queue.
@@ -215,6 +231,7 @@ pub async fn handle(
             let mut assumed = None;
             let answered = if let Some(signs) = job.signs.clone() {
                 let (protocol, id) = (Protocol::of(&job.endpoint.path), story.id.as_str().to_owned());
+                let levels = story.levels();
                 let mut course = early::course(Arc::clone(proxy), generation, job, story);
                 let arrived = early::follow(&mut course, &signs, admitted, keep_alive).await;
                 let Some((back, answered)) = arrived else {
@@ -222,6 +239,9 @@ pub async fn handle(
                     let ways = Ways { closer: closer.clone(), keep_alive, naming };
                     let mut response = Early::new(course, signs, protocol, admitted, ways).begin(asked);
                     finish_head(response.headers_mut(), &id, closes);
+                    if let Some(levels) = levels {
+                        levels.write(response.headers_mut());
+                    }
                     return response;
                 };
                 story = back;
@@ -260,6 +280,7 @@ pub async fn handle(
         // next request into it.
         closes |= !intake::discard(unread).await;
     }
+    proxy.means.write_levels(&story, response.headers_mut());
     finish_head(response.headers_mut(), story.id.as_str(), closes);
     let code = response.extensions().get::<respond::Code>().map(|code| code.0);
     story.answered(response.status(), code, Instant::now());

@@ -22,6 +22,7 @@ mod faults;
 mod headers;
 mod held_answers;
 mod limits;
+mod means;
 mod metrics;
 mod model_names;
 mod models;

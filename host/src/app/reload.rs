@@ -177,7 +177,8 @@ impl Reloader {
         self.doors.change(&config, tls);
         self.logs.set_level(config.monitoring.log_level);
         let made = (Arc::clone(&fleet), routes, approaches);
-        let next = Generation::new(before.number + 1, &config, made, self.second_listener);
+        let book = Arc::clone(before.accounts.book());
+        let next = Generation::new(before.number + 1, &config, made, book, self.second_listener);
         let number = next.number;
         self.proxy.clients().configure(&config);
         self.proxy.succeed(next);

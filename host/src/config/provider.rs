@@ -121,6 +121,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
         api_key: api_key.ok()?,
         weight,
         fallback_only,
+        billed_failures: reader.boolean(section, "billed_failures", false),
         max_concurrent,
         model_map,
         wildcards,

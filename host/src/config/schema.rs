@@ -38,6 +38,7 @@ pub(super) const PROVIDER: Schema = Schema {
         "api_key_file",
         "weight",
         "fallback_only",
+        "billed_failures",
         "max_concurrent",
         "model_map",
         "type",

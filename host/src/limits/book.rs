@@ -96,6 +96,11 @@ impl Book {
         self.pages.lock().accounts.remove(owner);
     }
 
+    /// Forgets all owners but those that are to be kept.
+    pub fn retain(&self, keep: impl Fn(&Owner) -> bool) {
+        self.pages.lock().accounts.retain(|owner, _| keep(owner));
+    }
+
     /// Every account.
     pub fn accounts(&self) -> Vec<Arc<Account>> {
         self.pages.lock().accounts.values().cloned().collect()

@@ -126,6 +126,34 @@ impl Reservation {
         self.held.iter().flatten()
     }
 
+    /// The account that stands at a place.
+    pub fn at(&self, place: usize) -> Option<&Arc<Account>> {
+        self.held.get(place)?.as_ref()
+    }
+
+    /// Takes the same cost from another account in the place of the one that stands there, which is settled as if the
+    /// request had come to nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when the other account refuses it; then nothing has changed.
+    pub fn exchange(&mut self, place: usize, account: Option<&Arc<Account>>, now: Moment) -> Result<(), Box<Refusal>> {
+        let Some(held) = self.held.get_mut(place) else { return Ok(()) };
+        let same = |(one, other): (&Arc<Account>, &Arc<Account>)| one.owner() == other.owner();
+        if held.as_ref().zip(account).is_some_and(same) {
+            return Ok(());
+        }
+        if let Some(account) = account
+            && account.take(&self.cost, now, self.way).is_err()
+        {
+            return Err(Box::new(refusal([Some(account), None, None, None], account, &self.cost, now, self.way)));
+        }
+        if let Some(before) = std::mem::replace(held, account.cloned()) {
+            before.settle(&self.cost, Charge::default(), (self.at, now), self.way);
+        }
+        Ok(())
+    }
+
     /// Replaces what was taken by what it has come to. Requests stay counted.
     pub fn settle(mut self, charge: Charge, now: Moment) {
         for account in self.held.iter_mut().filter_map(Option::take) {

@@ -24,6 +24,8 @@ pub struct Scraped<'a> {
     pub connections: [u64; 2],
     /// The providers, in the order of the configuration.
     pub providers: Vec<ProviderState<'a>>,
+    /// The limits of clients, groups and routes.
+    pub limits: Vec<LimitState>,
     /// The number of log lines that were dropped because stderr was not read in time.
     pub log_lines_dropped: u64,
     /// The strategy's name.
@@ -56,6 +58,19 @@ pub struct Level {
     pub limit: &'static str,
     /// The limit; none where a provider does not name it.
     pub most: Option<f64>,
+    /// What is left of it.
+    pub remaining: f64,
+}
+
+/// One limit at the time of a scrape.
+#[derive(Debug)]
+pub struct LimitState {
+    /// Its owner, such as `r/chat`.
+    pub owner: String,
+    /// Its key in the configuration, such as `rpm`; of a budget such as `usd:day`.
+    pub limit: String,
+    /// Its amount: requests, tokens, dollars.
+    pub most: f64,
     /// What is left of it.
     pub remaining: f64,
 }
@@ -152,6 +167,19 @@ impl Scraped<'_> {
                 let here = i64::from(state == provider.state);
                 states.with_label_values(&[provider.name, state]).set(here);
             }
+        }
+        let measured = |name: &str, help: &str| {
+            let gauges = sound(GaugeVec::new(Opts::new(name, help), &["owner", "limit"]));
+            register(Box::new(gauges.clone()));
+            gauges
+        };
+        let most = measured("pointsman_limit", "The limits of clients, groups and routes: requests, tokens, dollars.");
+        let remaining =
+            measured("pointsman_limit_remaining", "What is left of the limits of clients, groups and routes.");
+        for limit in &self.limits {
+            let labels = [limit.owner.as_str(), limit.limit.as_str()];
+            most.with_label_values(&labels).set(limit.most);
+            remaining.with_label_values(&labels).set(limit.remaining);
         }
         super::process::gather(&register);
         self.gather_strategy(&register);

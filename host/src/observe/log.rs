@@ -48,6 +48,7 @@ pub fn write(story: &Story, duration: Duration) {
         prompt_tokens = usage.prompt_tokens(),
         completion_tokens = usage.completion_tokens(),
         cost = told(&number, &plain, structured),
+        estimated_tokens = story.estimated,
         decision = story.decision,
         approach = story.approach.as_ref().map(|approach| approach.name.as_str()),
         calls = story.approach.as_ref().map(|approach| approach.calls),

@@ -57,6 +57,8 @@ pub struct Story {
     pub usage: Option<Usage>,
     /// What the answer cost, if there is a price; of a request that approaches answer, what their questions cost.
     pub cost: Option<Nano>,
+    /// The tokens that it was charged with under limits, if no answer has said how many it took.
+    pub estimated: Option<u64>,
     /// The decision, if answers name it.
     pub decision: Option<String>,
     /// The approach that has answered, and what that took.
@@ -94,6 +96,8 @@ pub struct Attempt {
     pub provider: Arc<Provider>,
     /// The index among the targets of the route.
     pub target: u32,
+    /// False if it is known that nothing of the request has reached the provider.
+    pub sent: bool,
     /// Its outcome; cancelled until it is known.
     pub kind: OutcomeKind,
     /// Its start.
@@ -126,6 +130,7 @@ impl Story {
             overhead: None,
             usage: None,
             cost: None,
+            estimated: None,
             decision: None,
             approach: None,
             inner: None,
@@ -177,7 +182,7 @@ impl Story {
 
     fn begin(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
         let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
-        self.attempts.push(Attempt { provider, target, kind, began, took });
+        self.attempts.push(Attempt { provider, target, sent: true, kind, began, took });
         self.attempts.len() - 1
     }
 
@@ -186,6 +191,13 @@ impl Story {
         if let Some(attempt) = self.attempts.get_mut(at) {
             attempt.kind = outcome.kind();
             attempt.took = now - attempt.began;
+        }
+    }
+
+    /// Notes that nothing of the request has reached the provider of the attempt with this index.
+    pub fn unsent(&mut self, at: usize) {
+        if let Some(attempt) = self.attempts.get_mut(at) {
+            attempt.sent = false;
         }
     }
 

@@ -25,6 +25,7 @@ use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
 use super::generation::Generation;
 use super::intake::budget::Reserved;
+use super::limits::Means;
 use super::request::RequestBody;
 use super::respond::ProxyError;
 use super::stored;
@@ -80,6 +81,8 @@ pub struct Dispatcher<'a> {
     pub generation: &'a Generation,
     /// Random bits for the strategy.
     pub entropy: &'a Entropy,
+    /// What is shared to keep limits.
+    pub means: &'a Arc<Means>,
     /// The time of day for the strategy.
     pub clock: Clock,
     /// The models that refuse to be asked for the usage of a stream.

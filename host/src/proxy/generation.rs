@@ -7,10 +7,11 @@ use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::approach::Approaches;
+use super::limits::Accounts;
 use super::visitors::Visitors;
 use crate::clients::shown;
 use crate::config::{Affinity, Attribute, Config, ModelNames, Secret, StreamUsage};
-use crate::limits::Prices;
+use crate::limits::{Book, Prices};
 use crate::provider::Fleet;
 use crate::routing::Routes;
 
@@ -61,6 +62,8 @@ pub struct Generation {
     pub asks_for_usage: bool,
     /// The approaches that requests may choose.
     pub approaches: Arc<Approaches>,
+    /// The accounts of those that have limits.
+    pub accounts: Accounts,
     /// True when answers name the decision behind them.
     pub explain: bool,
     /// The callers that may use the routes for operators.
@@ -85,11 +88,12 @@ impl Operators {
 
 impl Generation {
     /// The generation of `config`, in force from now on. A second listener that the configuration names counts only if
-    /// it exists: it is bound only at the start.
+    /// it exists: it is bound only at the start. Limits count on in `book`.
     pub fn new(
         number: u64,
         config: &Config,
         (fleet, routes, approaches): (Arc<Fleet>, Routes, Arc<Approaches>),
+        book: Arc<Book>,
         second_listener: bool,
     ) -> Self {
         let operators = match &config.server.admin {
@@ -120,6 +124,7 @@ impl Generation {
             prices: Arc::new(Prices::new(config)),
             asks_for_usage: config.monitoring.usage == StreamUsage::Always || config.counts_tokens(),
             approaches,
+            accounts: Accounts::of(config, book),
             explain: config.monitoring.explain,
             operators,
         }

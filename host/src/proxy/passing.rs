@@ -56,6 +56,9 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     story.answered(status, None, now);
     let body = match content {
         Content::Whole(bytes) => {
+            if outcome == Outcome::Succeeded && story.usage.is_none() {
+                story.deliver(&bytes);
+            }
             story.ended(outcome, now);
             let bytes = match ways.naming.filter(|_| outcome == Outcome::Succeeded) {
                 Some(naming) => naming.answer(bytes),
@@ -98,6 +101,9 @@ pub(super) fn name_attempts(headers: &mut HeaderMap, story: &Telling) {
     }
     if let Some(Ok(decision)) = story.decision.as_deref().map(HeaderValue::try_from) {
         headers.insert("x-pointsman-decision", decision);
+    }
+    if let Some(levels) = story.levels() {
+        levels.write(headers);
     }
     let text = |text: &str| HeaderValue::try_from(text).ok();
     if let Some(route) = story.route.as_deref().filter(|route| route.is_named()).and_then(|route| text(&route.name)) {

@@ -18,6 +18,7 @@ mod frame;
 use super::approach::Refusal;
 use super::encoding::DECODED;
 use super::endpoint::is_messages;
+use super::limits::Limited;
 use super::request::BodyError;
 use super::stream::protocol::Protocol;
 use crate::provider::words::Words;
@@ -71,6 +72,15 @@ pub enum ProxyError {
         /// The paths that exist.
         served: String,
     },
+    /// A budget cannot count it, as nobody knows what it costs.
+    Unpriced {
+        /// A provider that may serve it.
+        provider: String,
+        /// The model, as that provider calls it.
+        model: String,
+    },
+    /// A limit does not allow it.
+    Limited(Box<Limited>),
     /// No configured provider serves the model.
     UnknownModel {
         /// The model, as the client calls it.
@@ -172,6 +182,8 @@ impl ProxyError {
     pub fn into_response(self, form: Form, id: &str, attempts: usize) -> Response<Full<Bytes>> {
         let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
         let is_final = matches!(self, Self::Upgrade | Self::Approach(_));
+        let is_final = is_final || matches!(&self, Self::Limited(limited) if limited.retry_after().is_none());
+        let levels = if let Self::Limited(limited) = &self { Some(limited.levels) } else { None };
         let is_encoded = matches!(self, Self::Encoded);
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow | Self::Crowded);
         let face = self.face();
@@ -188,6 +200,9 @@ impl ProxyError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(wait) = face.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds(wait)));
+        }
+        if let Some(levels) = levels {
+            levels.write(headers);
         }
         if is_encoded {
             // RFC 9110, 12.5.3: the encodings that are accepted.

@@ -13,6 +13,7 @@ use super::dispatch::{Dispatcher, Job, destination};
 use super::endpoint::Endpoint;
 use super::generation::Generation;
 use super::intake::budget::Reserved;
+use super::limits::{Share, Wanted};
 use super::request::RequestBody;
 use super::respond::ProxyError;
 use super::stream::protocol::Protocol;
@@ -74,6 +75,10 @@ impl Proxy {
         } else {
             None
         };
+        let share = if run.is_some() { Share::Request } else { Share::Whole };
+        let model = body.model();
+        let wanted = Wanted { endpoint: &endpoint, body: &body, route, eligible: &eligible, model, share };
+        self.means.take(generation, &wanted, at, story).await?;
         let among = (Arc::clone(route), eligible);
         let deadline = at + generation.queue_timeout;
         let (permit, wait) = self.enter_queue(generation, deadline).await?;
@@ -111,8 +116,8 @@ impl Proxy {
         story: &'a mut Telling,
     ) -> impl Future<Output = Result<Answered, ProxyError>> + Send + 'a {
         // No future around a future: it is large, and each one more moves it once more.
-        Dispatcher { generation, entropy: &self.entropy, clock: self.clock, refusers: &self.refusers }
-            .dispatch(job, story)
+        let (entropy, refusers, means) = (&self.entropy, &self.refusers, &self.means);
+        Dispatcher { generation, entropy, means, clock: self.clock, refusers }.dispatch(job, story)
     }
 
     /// Takes a slot of the queue, and says how long that took.

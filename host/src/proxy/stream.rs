@@ -89,7 +89,7 @@ impl Relay {
         mut kind: Kind,
         deadline: Instant,
         permit: Permit,
-        story: Telling,
+        mut story: Telling,
         ways: Ways,
     ) -> Self {
         let Ways { closer, keep_alive, naming } = ways;
@@ -97,6 +97,7 @@ impl Relay {
         let (is_over, alive) = match &mut kind {
             Kind::Events(flow) => {
                 held.iter().for_each(|piece| usage.feed(piece));
+                held.iter().for_each(|piece| story.deliver(piece));
                 held.iter_mut().for_each(|events| *events = flow.shown(std::mem::take(events), naming.as_ref()));
                 held.retain(|events| !events.is_empty());
                 (flow.reader.progress().ended, keep_alive.map(|pause| (Instant::now() + pause, pause)))
@@ -104,6 +105,7 @@ impl Relay {
             Kind::Bytes(raw) => {
                 if raw.is_json {
                     held.iter().for_each(|piece| usage.feed(piece));
+                    held.iter().for_each(|piece| story.deliver(piece));
                 }
                 (held.iter().any(|piece| raw.take(piece)), None)
             }
@@ -235,6 +237,7 @@ impl Relay {
             Kind::Events(flow) => match flow.reader.feed(piece) {
                 Ok(fed) => {
                     self.usage.feed(&fed.whole);
+                    self.story.deliver(&fed.whole);
                     self.has_moved |= fed.moved;
                     (flow.shown(fed.whole, self.naming.as_ref()), flow.reader.progress().ended)
                 }
@@ -251,6 +254,7 @@ impl Relay {
                 self.has_moved = true;
                 if raw.is_json {
                     self.usage.feed(&piece);
+                    self.story.deliver(&piece);
                 }
                 let is_over = raw.take(&piece);
                 (piece, is_over)
@@ -274,6 +278,7 @@ impl Relay {
         let last = flow.reader.close();
         if let Some(last) = &last {
             self.usage.feed(last);
+            self.story.deliver(last);
         }
         let last = last.map(|last| flow.shown(last, self.naming.as_ref())).filter(|last| !last.is_empty());
         if flow.reader.may_end() || flow.reader.progress().failed {

@@ -15,6 +15,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::endpoint::LABELS;
 use super::generation::Generation;
+use super::limits::{End, Levels, Taken};
 use crate::limits::spend::Key;
 use crate::limits::{Moment, Nano, Prices, Spend, Usage};
 use crate::metrics::Metrics;
@@ -68,6 +69,8 @@ impl Bill {
 pub struct Telling {
     story: Story,
     queue: Option<QueuePermit>,
+    /// What it has taken from limits; nothing if it is under none.
+    taken: Option<Box<Taken>>,
     metrics: Arc<Metrics>,
     /// The means to tell what it costs, once its configuration is known.
     reckoning: Option<Reckoning>,
@@ -87,6 +90,7 @@ impl Telling {
         Self {
             story: Story::new(id, method, path, LABELS.len() - 1),
             queue: None,
+            taken: None,
             metrics,
             reckoning: None,
             _in_flight: in_flight,
@@ -99,6 +103,28 @@ impl Telling {
         self.story.waited(wait);
         self.story.queued = Some(wait);
         self.queue = Some(permit);
+    }
+
+    /// Keeps what was taken from limits until the request is over.
+    pub fn take(&mut self, taken: Taken) {
+        self.taken = Some(Box::new(taken));
+    }
+
+    /// What it has taken from limits.
+    pub fn taken(&mut self) -> Option<&mut Taken> {
+        self.taken.as_deref_mut()
+    }
+
+    /// How far the limits that it is under are used up.
+    pub fn levels(&self) -> Option<Levels> {
+        self.taken.as_ref().map(|taken| taken.levels(Instant::now()))
+    }
+
+    /// Takes note of a part of the answer that goes to the client: whole events, or all of it.
+    pub fn deliver(&mut self, part: &[u8]) {
+        if let Some(taken) = &mut self.taken {
+            taken.deliver(part);
+        }
     }
 
     /// Notes that it is a question of an approach, on behalf of a client's request.
@@ -136,6 +162,19 @@ impl Telling {
         let price = self.story.target().and_then(|target| target.price);
         self.story.usage.is_some()
             || (prices.entry_at((provider, model), price).is_none() && !prices.are_reported(provider))
+    }
+
+    /// Settles what it has taken from limits, by how it ended.
+    fn settle_limits(&mut self, duration: Duration) {
+        let Some(taken) = self.taken.take() else { return };
+        let end = taken.end(&self.story);
+        if let End::Estimated(usage) = &end {
+            self.story.estimated = Some(usage.total());
+            let cost = self.cost_of(usage);
+            self.story.cost = self.story.cost.max(cost);
+        }
+        let now = self.story.began + duration;
+        taken.settle(&end, self.story.cost, &self.story, now);
     }
 
     /// Counts what it cost.
@@ -210,6 +249,7 @@ impl DerefMut for Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         let duration = self.story.began.elapsed();
+        self.settle_limits(duration);
         self.settle();
         observe::count::count(&self.story, duration, &self.metrics);
         observe::log::write(&self.story, duration);

@@ -58,6 +58,7 @@ pub async fn answer(
 ) -> Response<Reply> {
     let is_streaming = job.body.streaming();
     let (id, began) = (story.id.clone(), Instant::now());
+    let levels = story.levels();
     let settings = Arc::clone(&generation.approaches.settings);
     let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let answer_id = format!("chatcmpl-pm-{}", proxy.entropy.request_id().trim_start_matches("req_"));
@@ -111,6 +112,9 @@ pub async fn answer(
         }
     };
     finish_head(response.headers_mut(), &id, closes);
+    if let Some(levels) = levels {
+        levels.write(response.headers_mut());
+    }
     response
 }
 

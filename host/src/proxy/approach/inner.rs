@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::proxy::dispatch::{Job, destination};
 use crate::proxy::generation::Generation;
+use crate::proxy::limits::{Share, Wanted};
 use crate::proxy::models;
 use crate::proxy::naming::Naming;
 use crate::proxy::passing::{PROVIDER, pass_on};
@@ -114,10 +115,11 @@ pub struct Failed {
 impl Failed {
     fn own(error: ProxyError) -> Self {
         let kind = match &error {
-            ProxyError::AllThrottled { .. } => FailureKind::Throttled,
-            ProxyError::UnknownModel { .. } | ProxyError::ModelNotAllowed(_) | ProxyError::Body(_) => {
-                FailureKind::Rejected
-            }
+            ProxyError::AllThrottled { .. } | ProxyError::Limited(_) => FailureKind::Throttled,
+            ProxyError::UnknownModel { .. }
+            | ProxyError::ModelNotAllowed(_)
+            | ProxyError::Unpriced { .. }
+            | ProxyError::Body(_) => FailureKind::Rejected,
             _ => FailureKind::Unavailable,
         };
         Self { kind, message: error.sentence(), refused: Refused::Own(Box::new(error)) }
@@ -214,6 +216,11 @@ impl Asking {
         story.endpoint = job.endpoint.label();
         story.asked_for(job.body.model(), job.body.streaming());
         story.routed(&job.among.0);
+        let (route, eligible) = (&*job.among.0, &*job.among.1);
+        let (endpoint, body, model, share) = (&job.endpoint, &job.body, job.body.model(), Share::Question);
+        let wanted = Wanted { endpoint, body, route, eligible, model, share };
+        let means = self.proxy.means();
+        means.take(&self.generation, &wanted, job.admitted, &mut story).await.map_err(Failed::own)?;
         let answered = Box::pin(self.proxy.dispatch(&self.generation, &job, &mut story)).await.map_err(Failed::own)?;
         let outcome = answered.outcome;
         let naming = match self.generation.model_names {

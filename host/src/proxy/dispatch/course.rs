@@ -176,11 +176,14 @@ impl<'a> Course<'a> {
 
     /// Notes a failed attempt; logs a warning for failures that an operator can fix.
     pub fn note(&mut self, (at, index): (usize, u32), failure: Failure, story: &mut Telling, now: Instant) {
-        let Failure { outcome, not_found, reason, words, detail, is_told, .. } = failure;
+        let Failure { outcome, sent, not_found, reason, words, detail, is_told } = failure;
         if self.may_be_unserved() {
             self.route.unserved.note(index, self.wanted(), outcome, now);
         }
         story.attempt_ended(at, outcome, now);
+        if !sent {
+            story.unsent(at);
+        }
         let (request_id, attempt) = (story.id.as_str(), at + 1);
         let Some(provider) = story.provider_of(at) else { return };
         let detail = detail.as_deref();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Dispatcher;
 use super::course::Course;
 use crate::proxy::attempt::Answered;
+use crate::proxy::limits::{Share, Wanted};
 use crate::proxy::respond::ProxyError;
 use crate::proxy::telling::Telling;
 use crate::routing::{Outcome, Route};
@@ -65,6 +66,19 @@ impl Dispatcher<'_> {
             let Some((route, eligible)) = routes.of(&model).map(|route| (route, route.eligible(&model))) else {
                 continue;
             };
+            let (endpoint, body) = (&course.job.endpoint, &course.job.body);
+            let share = if story.inner.is_some() { Share::Question } else { Share::Whole };
+            let wanted = Wanted { endpoint, body, route, eligible: &eligible, model: &model, share };
+            let taken = match story.taken() {
+                Some(taken) => taken.turn(self.generation, &wanted).await,
+                None => self.means.take(self.generation, &wanted, Instant::now(), story).await,
+            };
+            if let Err(error) = taken {
+                let (request_id, why) = (story.id.as_str(), error.sentence());
+                tracing::info!(request_id, "the request does not fall back to model {model}: {why}");
+                seen.push(model);
+                continue;
+            }
             let from = course.asked();
             tracing::info!(
                 request_id = story.id.as_str(),

@@ -145,6 +145,24 @@ impl ProxyError {
                 "method_not_allowed",
                 format!("This path answers {allowed} only."),
             ),
+            Self::Unpriced { provider, model } => Face {
+                param: Some("model".to_owned()),
+                ..face(
+                    StatusCode::BAD_REQUEST,
+                    INVALID_REQUEST,
+                    "model_unpriced",
+                    format!(
+                        "The request is under a budget, and no price is known of the model '{}' at provider {provider} \
+                         (prices, prices.unpriced).",
+                        shorten(&model)
+                    ),
+                )
+            },
+            Self::Limited(limited) => {
+                let (kind, code) = limited.kind_and_code();
+                let face = face(limited.status(), kind, code, limited.sentence());
+                Face { param: limited.param().map(str::to_owned), retry_after: limited.retry_after(), ..face }
+            }
             Self::UnknownModel { model, .. } if model.is_empty() => Face {
                 param: Some("model".to_owned()),
                 ..face(

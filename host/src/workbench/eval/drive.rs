@@ -222,10 +222,11 @@ async fn drive(
     let routes = Routes::of_config(config, &strategies, None);
     let (checking, stop) = (TaskTracker::new(), CancellationToken::new());
     checks::start(&fleet, &checking, &stop, seed as u32);
-    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, approaches), false);
+    let book = Arc::default();
+    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, approaches), Arc::clone(&book), false);
     let (queue, requests) = (Queue::new(&config.queue), TaskTracker::new());
     let budget = Budget::new(usize::MAX);
-    let clients = Arc::new(Keys::new(config, Arc::default()));
+    let clients = Arc::new(Keys::new(config, book));
     let proxy = Proxy::new((generation, clients), queue, metrics, requests.clone(), CancellationToken::new(), budget);
     let proxy = match played {
         None => proxy,

@@ -142,8 +142,9 @@ async fn drive(
     checks::start(&fleet, &checks, &stop, script.seed as u32);
     let (requests_in_flight, draining) = (TaskTracker::new(), CancellationToken::new());
     let (queue, budget) = (Queue::new(&config.queue), Budget::new(usize::MAX));
-    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, Arc::clone(approaches)), false);
-    let clients = Arc::new(Keys::new(config, Arc::default()));
+    let book = Arc::default();
+    let clients = Arc::new(Keys::new(config, Arc::clone(&book)));
+    let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, Arc::clone(approaches)), book, false);
     let proxy = Proxy::new((generation, clients), queue, Arc::clone(&metrics), TaskTracker::new(), draining, budget);
     let clock = Clock::Simulated { began, epoch_ms: EPOCH_MS };
     let proxy = Arc::new(proxy.simulated(Entropy::seeded(script.seed), clock));
