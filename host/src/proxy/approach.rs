@@ -28,6 +28,7 @@ mod outbox;
 pub(super) mod plan;
 mod refusal;
 mod stage;
+mod unwanted;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -38,9 +39,10 @@ use super::request::{Approach, Menu};
 use crate::approach::record::Recorder;
 use crate::approach::{self, Registry};
 use crate::config::{self, ApproachEntry};
-use inner::{Asking, Peculiarities};
+use inner::Asking;
 use kept::{Kept, Limits, Purse};
 use outbox::Outbox;
+use unwanted::Peculiarities;
 
 pub use answer::Running;
 pub use load::{load, record};

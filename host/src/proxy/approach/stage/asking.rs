@@ -11,9 +11,10 @@ use crate::config::FanOut;
 use crate::proxy::approach::body::{self, Body, Form, Own};
 use crate::proxy::approach::completion::{self, Choice};
 use crate::proxy::approach::events::Chunks;
-use crate::proxy::approach::inner::{Failed, Label, adapt, refused_member};
+use crate::proxy::approach::inner::{Failed, Label};
 use crate::proxy::approach::kept::Refused;
 use crate::proxy::approach::object::Object;
+use crate::proxy::approach::unwanted::{adapt, refused_member};
 
 /// The member of a call that asks for several choices.
 const N: &str = "n";
