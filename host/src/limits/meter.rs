@@ -99,6 +99,8 @@ pub struct Spent {
     calendar: u64,
     /// What an engine has not been told.
     changed: bool,
+    /// The end of the latest window of which it was noticed that it is nearly used up.
+    noticed: Moment,
 }
 
 /// The value of a counter as engines keep it.
@@ -305,6 +307,23 @@ impl Meter {
             }
             _ => 0,
         }
+    }
+
+    /// True once in each window of a budget: when at least this share of it is used up.
+    pub fn notice(&self, share: f64, now: Moment) -> bool {
+        let (Rule::Budget { amount, calendar }, Counter::Budget(spent)) = (&self.rule, &*self.counter) else {
+            return false;
+        };
+        let used = amount.saturating_sub(self.remaining(now));
+        if (used as f64) < *amount as f64 * share {
+            return false;
+        }
+        let mut spent = spent.lock();
+        let is_new = now >= spent.noticed;
+        if is_new {
+            spent.noticed = calendar.window(now).end;
+        }
+        is_new
     }
 
     /// When everything will have come back, if nobody takes any.

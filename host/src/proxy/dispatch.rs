@@ -63,6 +63,8 @@ pub struct Job {
     pub attributes: Attributes,
     /// The route of its model, and those of its targets that serve it.
     pub among: (Arc<Route>, Arc<EligibleSet>),
+    /// The model to ask for in place of the client's, as its budget is used up.
+    pub instead: Option<String>,
     /// When it was given its slot of the queue.
     pub admitted: Instant,
     /// The end of its wait for slots.
@@ -134,6 +136,9 @@ impl Dispatcher<'_> {
         story.routed(&route);
         let falls_back = job.endpoint.class == Class::Generate && route.falls_back();
         let mut course = Course::new(job, route, eligible);
+        if let Some(instead) = &job.instead {
+            course.ask_for(instead);
+        }
         course.retries = self.retries(job, &course.route.fallbacks.on_failure);
         let mut answered = self.follow(&mut course, story, job.admitted).await?;
         if falls_back {

@@ -121,6 +121,8 @@ pub enum Share {
     Request,
     /// One of these questions: tokens alone.
     Question,
+    /// All of it but its cost, which comes on top of a budget that is used up.
+    Unpaid,
 }
 
 /// A request for which the means are taken.
@@ -160,7 +162,10 @@ impl Means {
         }
         let taken = Taken::new(Arc::clone(self), wanted, client.as_deref());
         let mut cost = taken.cost(wanted);
-        if cost.tokens > 0 && owners.iter().flatten().any(|account| account.counts(Unit::Money)) {
+        if wanted.share != Share::Unpaid
+            && cost.tokens > 0
+            && owners.iter().flatten().any(|account| account.counts(Unit::Money))
+        {
             cost.nano = most(generation, wanted, (taken.prompt(), cost.tokens - taken.prompt()))?;
         }
         let reserved = match Reservation::take(owners, cost, self.moment(at)) {

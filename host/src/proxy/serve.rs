@@ -21,6 +21,8 @@ use super::stream::signs::Signs;
 use super::telling::{Reckoning, Telling};
 use super::{Proxy, affinity, attributes, headers, models, permitted};
 use crate::queue::{NoSlot, QueuePermit};
+use crate::routing::Route;
+use crate::routing::eligible::EligibleSet;
 
 /// A request that has been read and is sound in itself.
 pub struct Arrived {
@@ -39,6 +41,9 @@ pub struct Arrived {
     /// The time at which it had been read.
     pub at: Instant,
 }
+
+/// A route, and those of its targets that may serve a request.
+type Among = (Arc<Route>, Arc<EligibleSet>);
 
 impl Proxy {
     /// Finds the route of a request and waits for its slot.
@@ -78,8 +83,11 @@ impl Proxy {
         let share = if run.is_some() { Share::Request } else { Share::Whole };
         let model = body.model();
         let wanted = Wanted { endpoint: &endpoint, body: &body, route, eligible: &eligible, model, share };
-        self.means.take(generation, &wanted, at, story).await?;
-        let among = (Arc::clone(route), eligible);
+        let (mut among, mut instead) = ((Arc::clone(route), Arc::clone(&eligible)), None);
+        if let Err(error) = self.means.take(generation, &wanted, at, story).await {
+            // Boxed: rare.
+            (among, instead) = Box::pin(self.once_spent(generation, &wanted, error, story)).await?;
+        }
         let deadline = at + generation.queue_timeout;
         let (permit, wait) = self.enter_queue(generation, deadline).await?;
         story.hold(permit, wait);
@@ -96,12 +104,43 @@ impl Proxy {
             affinity,
             attributes,
             among,
+            instead,
             admitted,
             deadline,
             usage: generation.asks_for_usage || story.client.as_ref().is_some_and(|client| client.needs_usage()),
             signs,
             run,
         })
+    }
+
+    /// The model that a client is to get once its budget is used up, with its route.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, where the client is to get none, or no limit but the budget allows it.
+    async fn once_spent(
+        &self,
+        generation: &Generation,
+        wanted: &Wanted<'_>,
+        error: ProxyError,
+        story: &mut Telling,
+    ) -> Result<(Among, Option<String>), ProxyError> {
+        let is_spent = matches!(&error, ProxyError::Limited(limited) if limited.is_spent());
+        let model = story.client.as_ref().and_then(|client| client.when_exhausted.clone());
+        let model = model.filter(|_| is_spent && wanted.share == Share::Whole);
+        let Some((model, route)) = model.and_then(|model| generation.routes.of(&model).map(|route| (model, route)))
+        else {
+            return Err(error);
+        };
+        let eligible = route.eligible(&model);
+        let wanted = Wanted { route, eligible: &eligible, model: &model, share: Share::Unpaid, ..*wanted };
+        self.means.take(generation, &wanted, Instant::now(), story).await?;
+        tracing::info!(
+            request_id = story.id.as_str(),
+            "the request is for model {model} instead, as its client's budget is used up"
+        );
+        story.fell_back(&model, route);
+        Ok(((Arc::clone(route), eligible), Some(model)))
     }
 
     /// Has a provider answer a job, or says why none does.

@@ -142,3 +142,31 @@ async fn the_questions_of_an_approach_are_refused_like_requests() {
     let refused = chat(&proxy, ONE, &ask("bon-m")).await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limit_exceeded"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn once_a_budget_is_spent_its_client_gets_the_model_that_is_named_for_that() {
+    let a = Mock::start("a", answer(0, 400)).await;
+    let routes = json!({
+        "prices": {"models": {"*": {"input": 0, "output": 10}}},
+        "routes": [{"models": ["m"]}, {"name": "small", "models": ["small"], "limits": {"rpd": 2}}],
+    });
+    let budget = json!({"usd": 0.008, "per": "day"});
+    let keys = json!({"keys": [
+        {"name": "one", "key": ONE, "budget": budget, "when_exhausted": "small", "notify": 0.5},
+    ]});
+    let proxy = start(&a, keys, routes).await;
+    let first = chat(&proxy, ONE, &ask("m")).await;
+    assert_eq!((first.status, first.header("x-pointsman-model")), (200, ""));
+    let notices = "pointsman_budget_notices_total{owner=\"client\"}";
+    eventually("half of the budget is used up", async || proxy.metric(notices).await > 0.5).await;
+    for _ in 0..2 {
+        let instead = chat(&proxy, ONE, &ask("m")).await;
+        assert_eq!((instead.status, instead.header("x-pointsman-model")), (200, "small"), "{instead:?}");
+    }
+    let models: Vec<Value> = a.requests().iter().map(|seen| seen.json()["model"].clone()).collect();
+    assert_eq!(models, [json!("m"), json!("small"), json!("small")]);
+    // It costs on top of the budget, and the limits of its own route hold.
+    eventually("it is charged", async || left(&proxy, "c/one", "usd:day").await < 1e-9).await;
+    assert_eq!(chat(&proxy, ONE, &ask("m")).await.code(), "rate_limit_exceeded");
+    assert!((proxy.metric(notices).await - 1.0).abs() < 0.1, "once in a window");
+}

@@ -230,6 +230,7 @@ impl Asking {
             affinity: template.affinity,
             attributes: template.attributes.clone(),
             among,
+            instead: None,
             admitted: Instant::now(),
             deadline,
             usage: template.usage,

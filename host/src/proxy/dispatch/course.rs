@@ -66,11 +66,16 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Asks for another model than the client's.
+    pub fn ask_for(&mut self, model: &str) {
+        self.model = ModelKey::of(model);
+        self.instead = Some(model.to_owned());
+    }
+
     /// Goes on with another model, on its own route.
     pub fn turn(&mut self, model: &str, route: &Arc<Route>, eligible: Arc<EligibleSet>) {
         (self.route, self.eligible) = (Arc::clone(route), eligible);
-        self.model = ModelKey::of(model);
-        self.instead = Some(model.to_owned());
+        self.ask_for(model);
         self.tried.clear();
         // Those exclusions were for targets of another route, whose strategy does not decide here.
         self.excluded.clear();

@@ -30,6 +30,12 @@ impl Limited {
         }
     }
 
+    /// True when the budget of a client or its group is used up.
+    pub fn is_spent(&self) -> bool {
+        let of_client = matches!(self.refusal.owner, Owner::Client(_) | Owner::Group(_));
+        of_client && self.refusal.unit == Unit::Money && matches!(self.refusal.until, Until::End(_) | Until::Wait(_))
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         if self.refusal.until == Until::Closed {

@@ -16,7 +16,7 @@ use super::delivered::Delivered;
 use super::{Levels, Means, Share, Wanted, answer_key, answers_with_text};
 use crate::clients::Client;
 use crate::limits::terms::Asked;
-use crate::limits::{Charge, Cost, Nano, Reservation, Unit, Until, Usage};
+use crate::limits::{Charge, Cost, Moment, Nano, Owner, Reservation, Unit, Until, Usage};
 use crate::observe::Story;
 use crate::observe::story::Attempt;
 use crate::proxy::endpoint::Class;
@@ -112,7 +112,7 @@ impl Taken {
         let account = generation.accounts.of_route(wanted.route);
         let cost = *reservation.cost();
         let is_paid = reservation.accounts().chain(account).any(|account| account.counts(Unit::Money));
-        let nano = match is_paid && cost.tokens > 0 {
+        let nano = match is_paid && cost.tokens > 0 && self.share != Share::Unpaid {
             true => super::most(generation, wanted, (self.prompt, cost.tokens.saturating_sub(self.prompt)))?,
             false => 0,
         };
@@ -189,6 +189,20 @@ impl Taken {
         }
         reservation.settle(Charge { tokens, nano: cost.map_or(0, |cost| cost.0) }, now);
         self.learn(story);
+        self.notice(story, now);
+    }
+
+    /// Tells once in each window that a client's budget is nearly used up.
+    fn notice(&self, story: &Story, now: Moment) {
+        let Some((client, share)) = story.client.as_deref().and_then(|client| Some((client, client.notify?))) else {
+            return;
+        };
+        let meters = client.account.iter().flat_map(|account| account.meters());
+        for meter in meters.filter(|meter| meter.unit == Unit::Money && meter.notice(share, now)) {
+            let (name, per) = (client.name.as_str(), &*meter.name);
+            tracing::warn!(client = name, "{:.0} % of the budget of {name} per {per} are used up", share * 100.0);
+            self.means.metrics.limits.noticed(Owner::KINDS[0]);
+        }
     }
 
     /// The estimated tokens of the text that was delivered.
