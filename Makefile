@@ -13,7 +13,7 @@ GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p chea
 	-p asker -p clerk -p grabby -p misbehave -p needy -p stranger \
 	-p bon -p cepo -p cot_reflection -p deepthink -p genselect -p leap -p majority_voting -p mcts -p memory -p moa -p plansearch -p pvg -p re2 -p rstar -p rto -p self_consistency
 # The worked examples of strategies/examples, which stand outside of the workspace.
-EXAMPLES := night_shift office_hours tenants
+EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 
 .PHONY: help setup tools demo run test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
 

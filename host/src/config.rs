@@ -210,6 +210,10 @@ pub struct Provider {
     pub billed_failures: bool,
     /// Requests at once; `None` is without limit.
     pub max_concurrent: Option<u32>,
+    /// The account at its vendor, by a name of the operator's choice; that of the provider where the file names none.
+    pub account: String,
+    /// What all providers of the account together may use.
+    pub limits: Limits,
     /// Maps the client's name of a model to the provider's; exact names. [`Provider::model_for`] looks at both maps.
     pub model_map: HashMap<String, String>,
     /// The keys of the map that have a `*`, the most specific first.

@@ -4,10 +4,12 @@
 //! is one immutable [`Snapshot`] behind one `ArcSwap` of the [`Board`](board::Board); counters are relaxed atomics;
 //! limits are slots that travel with the answer's body.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
+pub mod account;
 pub mod board;
 pub mod bounds;
 pub mod checks;
@@ -28,7 +30,9 @@ pub mod summary;
 pub mod words;
 
 use crate::config;
+use crate::limits::Refusal;
 use crate::metrics::ProviderMetrics;
+use account::{Account, Demand};
 use board::Seat;
 pub use board::Snapshot;
 use bounds::Bounds;
@@ -54,6 +58,8 @@ pub struct Provider {
     pub masks: Masks,
     /// Its metrics.
     pub metrics: ProviderMetrics,
+    /// Its account, if that has limits.
+    account: OnceLock<Arc<Account>>,
     seat: Arc<Seat>,
 }
 
@@ -63,9 +69,19 @@ impl Provider {
         self.seat.gauge.in_flight()
     }
 
-    /// True when a slot is free right now.
-    pub fn has_free_slot(&self) -> bool {
-        self.seat.slots.has_free()
+    /// True when it has a slot free right now, and its account room for such a request.
+    pub fn has_room(&self, demand: impl FnOnce() -> Demand, now: Instant) -> bool {
+        self.seat.slots.has_free() && self.refusal(demand, now).is_none()
+    }
+
+    /// Why its account has no room for such a request.
+    pub fn refusal(&self, demand: impl FnOnce() -> Demand, now: Instant) -> Option<Box<Refusal>> {
+        self.account.get().and_then(|account| account.refusal(&demand(), now))
+    }
+
+    /// Its account, if that has limits.
+    pub fn account(&self) -> Option<&Arc<Account>> {
+        self.account.get()
     }
 
     /// Its seat on the board.

@@ -111,12 +111,12 @@ impl Proxy {
         draining: CancellationToken,
         budget: Budget,
     ) -> Self {
+        let means = Arc::new(Means::new(Arc::clone(generation.fleet.clock()), Arc::clone(&metrics)));
         let generation = ArcSwap::from_pointee(generation);
         let catalogue = Catalogue::new(requests.clone(), draining.clone());
         let entropy = Entropy::default();
         let clock = Clock::System;
         let (spend, refusers) = (Arc::default(), Refusers::default());
-        let means = Arc::new(Means::new(crate::limits::Clock::system(), Arc::clone(&metrics)));
         Self {
             generation,
             queue,
@@ -136,12 +136,10 @@ impl Proxy {
 
     /// The same for a simulation, with its own random bits and clock.
     pub fn simulated(self, entropy: Entropy, clock: Clock) -> Self {
-        let calendar = match clock {
-            Clock::System => crate::limits::Clock::system(),
-            Clock::Simulated { began, epoch_ms } => crate::limits::Clock::at(began, Moment::of_unix_ms(epoch_ms)),
-        };
-        let means = Arc::new(Means::new(calendar, Arc::clone(&self.metrics)));
-        Self { entropy, clock, means, ..self }
+        if let Clock::Simulated { began, epoch_ms } = clock {
+            self.means.clock().set(began, Moment::of_unix_ms(epoch_ms));
+        }
+        Self { entropy, clock, ..self }
     }
 
     /// The generation that new requests begin with.

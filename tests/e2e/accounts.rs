@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use harness::{Mock, Proxy, Reply, eventually};
 use serde_json::{Value, json};
 
+mod granted;
 mod said;
 
 /// The decisions of a record, once there are so many: what each candidate had left, requests and tokens in permille.

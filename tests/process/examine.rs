@@ -170,9 +170,11 @@ fn all_built_in_strategies_keep_the_contract() {
 #[test]
 fn the_worked_examples_do_what_their_fixtures_say() {
     let examples = [
+        ("budgets", "a_day.json: 4 decisions"),
         ("night_shift", "shift.json: 105 decisions"),
         ("office_hours", "a_day.json: 4 decisions"),
         ("tenants", "gold.json: 103 decisions"),
+        ("tokens_per_minute", "minute.json: 202 decisions"),
     ];
     for (name, played) in examples {
         let example = workspace().join("strategies/examples").join(name);

@@ -111,6 +111,9 @@ fn state_of(fleet: &Fleet, provider: &Provider) -> Value {
     if let Some(said) = levels::said(provider, now) {
         fields["said"] = said;
     }
+    if let Some(account) = levels::account(provider, now) {
+        fields["account"] = account;
+    }
     let cooldown = health.ejected_until().and_then(|until| until.checked_duration_since(now));
     if let Some(wait) = cooldown.max(throttled).filter(|wait| !wait.is_zero()) {
         fields["out_for_seconds"] = json!(wait.as_secs_f64());

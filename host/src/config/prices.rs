@@ -135,7 +135,7 @@ impl Config {
             tokens || limits.tokens_per_request.is_some() || !limits.budgets.is_empty()
         };
         prices
-            || self.providers.iter().any(|provider| provider.reports_cost)
+            || self.providers.iter().any(|provider| provider.reports_cost || counts(&provider.limits))
             || self.routes.iter().any(|route| counts(&route.limits))
     }
 }

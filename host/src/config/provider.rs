@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+mod account;
 mod base_url;
 
 use super::check::{Given, timeouts};
 use super::example::MINIMAL;
+use super::limits::limits;
 use super::network::{self, Choice};
 use super::node::Node;
 use super::prices::price;
@@ -17,7 +19,8 @@ use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text, Zero};
 use super::schema::{PROVIDER, PROVIDER_CHECK, TIMEOUTS};
 use super::secret::{SecretKeys, secret_or_file};
-use super::{HealthCheck, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
+use super::{HealthCheck, Limits, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
+use account::{Granted, granted, share};
 use base_url::{base_url, is_azure};
 
 /// Longer names do not fit a log line or a table.
@@ -68,16 +71,20 @@ pub(super) fn providers(reader: &mut Reader<'_>, top: &Section<'_>, around: &Aro
         return Vec::new();
     }
     let mut names: HashMap<String, Place> = HashMap::new();
-    let mut providers = Vec::new();
+    let (mut providers, mut places) = (Vec::new(), Vec::new());
     let number = items.len();
     for (index, (at, node)) in items.into_iter().enumerate() {
         let Ok(section) = reader.mapping(Some(node), at, Some(PROVIDER)) else { continue };
         let name = name(reader, &section, index, &mut names);
+        let Granted { account, limits, at } = granted(reader, &section);
         let rest = provider(reader, &section, around);
         if let (Some(name), Some(provider)) = (name, rest) {
-            providers.push(Provider { name, ..provider });
+            let account = account.unwrap_or_else(|| name.clone());
+            providers.push(Provider { name, account, limits, ..provider });
+            places.push(at);
         }
     }
+    share(reader, &mut providers, &places);
     if providers.len() == number && providers.iter().all(|provider| provider.fallback_only) {
         reader.findings.warn(&at, "all are `fallback_only`, so there is no primary provider");
     }
@@ -123,6 +130,8 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
         fallback_only,
         billed_failures: reader.boolean(section, "billed_failures", false),
         max_concurrent,
+        account: String::new(),
+        limits: Limits::default(),
         model_map,
         wildcards,
         models,

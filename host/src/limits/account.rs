@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::lease::Lease;
 use super::meter::{Meter, Unit};
 use super::reservation::{Charge, Cost, Way};
-use super::terms::Terms;
+use super::terms::{Mode, Terms};
 use super::{Moment, Refusal, Until};
 
 /// Whose limits they are. Its text is the one under which counters are kept, such as `c/7f3k2m9q`.
@@ -197,6 +197,16 @@ impl Account {
             // It was taken, so it is above 0.
             parallel.held.fetch_sub(1, AcqRel);
         }
+    }
+
+    /// Why a cost would be refused at present; `None` when it would be taken.
+    pub fn lacks(&self, cost: &Cost, now: Moment) -> Option<Refusal> {
+        let way = match self.terms().map(Terms::mode) {
+            None | Some(Mode::Leased) => Way::Leased,
+            Some(Mode::Local | Mode::Closed) => Way::Apart,
+            Some(Mode::Open) => Way::Free,
+        };
+        self.refusal(cost, now, way)
     }
 
     /// Why it refuses a cost: of several reasons the one that lasts longest.

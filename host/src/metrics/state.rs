@@ -50,12 +50,12 @@ pub struct ProviderState<'a> {
 }
 
 /// What is left of one limit on a provider.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Level {
     /// Who says so: `provider`, or `config` for a limit of the operator's.
     pub source: &'static str,
-    /// Which limit it is, such as `requests`.
-    pub limit: &'static str,
+    /// Which limit it is, such as `requests`, `rpm` or `usd per day`.
+    pub limit: String,
     /// The limit; none where a provider does not name it.
     pub most: Option<f64>,
     /// What is left of it.
@@ -153,7 +153,7 @@ impl Scraped<'_> {
         let remaining = measured("pointsman_provider_limit_remaining", "What is left of the limits on a provider.");
         for provider in &self.providers {
             for level in &provider.levels {
-                let labels = [provider.name, level.source, level.limit];
+                let labels = [provider.name, level.source, level.limit.as_str()];
                 remaining.with_label_values(&labels).set(level.remaining);
                 if let Some(limit) = level.most {
                     most.with_label_values(&labels).set(limit);

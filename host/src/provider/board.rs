@@ -5,6 +5,7 @@
 //! nothing is forgotten and nothing counted twice. A provider that is removed and added again while it still has
 //! requests in flight gets its old seat, or it would be given more than its limit.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 
 use url::Url;
 
+use super::account::Line;
 use super::ejection::{Health, Mark, Trail};
 use super::gauge::{GaugeRef, Gauges};
 use super::homes::Homes;
@@ -21,16 +23,37 @@ use super::last_error::LastError;
 use super::listing::Listing;
 use super::remainder::Remainders;
 use crate::config::{self, ProviderKind, Way};
+use crate::limits::Clock;
+use crate::limits::estimate::Estimates;
 use crate::slots::Slots;
 
 /// The seats of all providers, and their health as one immutable [`Snapshot`] behind one `ArcSwap`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Board {
     snapshot: ArcSwap<Snapshot>,
     /// The seats by identity. Its lock serialises writers of the snapshot; readers never take it.
     seats: Mutex<Seats>,
     /// The table of stored things.
     pub(super) homes: Homes,
+    /// The time by which limits are kept.
+    pub(super) clock: Arc<Clock>,
+    /// What requests to accounts are likely to take.
+    pub(super) estimates: Arc<Estimates>,
+    /// Those who wait for each account, by its name.
+    lines: Mutex<HashMap<String, Weak<Line>>>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            snapshot: ArcSwap::default(),
+            seats: Mutex::default(),
+            homes: Homes::default(),
+            clock: Arc::new(Clock::system()),
+            estimates: Arc::default(),
+            lines: Mutex::default(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -142,6 +165,18 @@ impl Board {
     /// The health of all at this moment.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    /// Those who wait for an account.
+    pub fn line_for(&self, account: &str) -> Arc<Line> {
+        let mut lines = self.lines.lock();
+        lines.retain(|_, line| line.strong_count() > 0);
+        if let Some(line) = lines.get(account).and_then(Weak::upgrade) {
+            return line;
+        }
+        let line = Arc::default();
+        lines.insert(account.to_owned(), Arc::downgrade(&line));
+        line
     }
 
     /// The seat of a provider. A new provider is admitted and has no limit; it gets the number of one that is gone, if

@@ -1,13 +1,15 @@
 //! All providers of one configuration: their health, which of them may be asked now, and the results of their attempts.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::Guard;
 use http::HeaderValue;
 use tokio::time::Instant;
 
+use super::account::Account;
 use super::board::{Board, Snapshot};
 use super::bounds::Bounds;
 use super::client::{self, Clients};
@@ -16,6 +18,7 @@ use super::gauge::GaugeRef;
 use super::masking::Masks;
 use super::{Provider, homes};
 use crate::config;
+use crate::limits::{Book, Clock, Owner};
 use crate::metrics::Metrics;
 use crate::routing::Report;
 
@@ -105,6 +108,7 @@ impl Fleet {
                 client: draft.counted_by(&counted.connections),
                 masks: Masks::of(provider),
                 metrics: counted,
+                account: OnceLock::new(),
                 seat: board.seat_of(provider),
             }));
         }
@@ -128,6 +132,29 @@ impl Fleet {
     /// Closes connections to providers that nobody has needed for a while; to be called every second or so.
     pub fn close_idle_connections(&self) {
         self.clients.sweep();
+    }
+
+    /// Gives the providers their accounts, whose counters are in this book; those of accounts that are gone are forgotten.
+    /// Called once.
+    pub fn grant(&self, book: &Book) {
+        let mut accounts: HashMap<&str, Arc<Account>> = HashMap::new();
+        for provider in self.providers.iter().filter(|provider| !provider.config.limits.is_empty()) {
+            let config::Provider { account: name, limits, .. } = &provider.config;
+            let account = accounts.entry(name).or_insert_with(|| {
+                let granted = book.account(Owner::Account(name.as_str().into()), limits);
+                let Board { clock, estimates, .. } = &*self.board;
+                Arc::new(Account::new(granted, self.board.line_for(name), Arc::clone(clock), Arc::clone(estimates)))
+            });
+            provider.seat.gauge.limit();
+            // It was not set before.
+            let _ = provider.account.set(Arc::clone(account));
+        }
+        book.retain(|owner| !matches!(owner, Owner::Account(name) if !accounts.contains_key(&**name)));
+    }
+
+    /// The time by which limits are kept.
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.board.clock
     }
 
     /// Puts the limits of this configuration in force. Called once, when requests begin to use it.

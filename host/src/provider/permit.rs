@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::account::Withdrawal;
 use super::board::Seat;
 use super::bounds::Bounds;
 use super::dialect::remaining;
@@ -47,6 +48,8 @@ pub struct Permit {
     tokens: (u32, u32),
     /// The cost of the answer.
     cost: Option<Nano>,
+    /// What it has taken of the provider's account, if that has limits.
+    withdrawal: Option<Box<Withdrawal>>,
     reported: bool,
 }
 
@@ -102,7 +105,26 @@ impl Permit {
             streams: false,
             tokens: (0, 0),
             cost: None,
+            withdrawal: None,
             reported: false,
+        }
+    }
+
+    /// Settles what was taken of the provider's account, when the attempt ends.
+    pub(super) fn paid_by(mut self, withdrawal: Option<Box<Withdrawal>>) -> Self {
+        self.withdrawal = withdrawal;
+        self
+    }
+
+    /// True when the tokens of the answer count, so that its text is to be counted where it does not name them.
+    pub fn counts_tokens(&self) -> bool {
+        self.withdrawal.is_some()
+    }
+
+    /// Notes how many bytes of text the answer has brought.
+    pub fn brought(&mut self, text: u64) {
+        if let Some(withdrawal) = &mut self.withdrawal {
+            withdrawal.brought(text);
         }
     }
 
@@ -174,6 +196,9 @@ impl Permit {
     pub fn used(&mut self, usage: Option<&Usage>, cost: Option<Nano>) {
         self.tokens = usage.map(Usage::tokens).unwrap_or_default();
         self.cost = cost;
+        if let Some(withdrawal) = &mut self.withdrawal {
+            withdrawal.used(usage);
+        }
     }
 
     /// Reports the outcome and frees the slot.
@@ -201,6 +226,9 @@ impl Permit {
         self.provider.metrics.attempt(report.kind, report.total);
         if self.streams {
             self.provider.metrics.first_token.observe(report.first_byte.as_secs_f64());
+        }
+        if let Some(withdrawal) = self.withdrawal.take() {
+            withdrawal.settle(outcome, self.provider.config.billed_failures, now);
         }
         let attempt = Attempt {
             outcome,

@@ -18,6 +18,7 @@ mod refusal;
 mod unlabelled;
 
 use super::endpoint::{Class, Endpoint};
+use super::limits::delivered::Delivered;
 use super::respond;
 use super::stream::protocol::Protocol;
 use super::stream::reader::Reader;
@@ -213,7 +214,7 @@ pub async fn attempt(mut permit: Permit, plan: Plan<'_>) -> Attempted {
         Nature::Bytes => Box::pin(pass(answer, &mut permit, deadline)).await,
     };
     match opened {
-        Ok(opened) => succeed(opened, permit, (model, prices)),
+        Ok(opened) => succeed(opened, permit, protocol, (model, prices)),
         Err(error) => fail(permit, error),
     }
 }
@@ -255,7 +256,12 @@ struct Opened {
     rest: Option<(AnswerBody, Kind, Instant)>,
 }
 
-fn succeed(opened: Opened, mut permit: Permit, (model, (prices, target)): (&str, Pricing<'_>)) -> Attempted {
+fn succeed(
+    opened: Opened,
+    mut permit: Permit,
+    protocol: Protocol,
+    (model, (prices, target)): (&str, Pricing<'_>),
+) -> Attempted {
     let Opened { status, headers, held, rest } = opened;
     let (content, usage) = match rest {
         Some((source, kind, deadline)) => {
@@ -267,6 +273,11 @@ fn succeed(opened: Opened, mut permit: Permit, (model, (prices, target)): (&str,
             let at = (permit.provider().config.name.as_str(), model);
             let cost = usage.as_ref().and_then(|usage| prices.cost_at(at, target, usage));
             permit.used(usage.as_ref(), cost);
+            if permit.counts_tokens() && usage.is_none() {
+                let mut text = Delivered::new(protocol);
+                text.feed(&whole);
+                permit.brought(text.bytes);
+            }
             permit.report(Outcome::Succeeded);
             (Content::Whole(whole), usage.map(Box::new))
         }

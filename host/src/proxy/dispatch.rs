@@ -7,15 +7,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::FutureExt as _;
-use futures_util::future::select_all;
 use http::{HeaderMap, Method};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep};
 
 mod course;
 mod decide;
 mod fallback;
 mod hedge;
+mod room;
 
 use super::approach::Agenda;
 use super::attempt::asking::{Refusers, Unasking};
@@ -32,8 +31,8 @@ use super::stored;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use super::telling::Telling;
+use crate::provider::Permit;
 use crate::provider::client::Call;
-use crate::provider::{Permit, Unavailable};
 use crate::routing::eligible::EligibleSet;
 use crate::routing::{Observer, Route, Routes, Tier};
 use course::Course;
@@ -145,7 +144,10 @@ impl Dispatcher<'_> {
             // Boxed, because it is rare, and as large as the course that it repeats.
             answered = Box::pin(self.fall_back(answered, &mut course, story)).await?;
         }
-        let Some(answered) = answered else { return course.end(&self.generation.fleet) };
+        let Some(answered) = answered else {
+            let limited = self.limited(&course, Instant::now()).filter(|_| course.failed.is_empty());
+            return limited.map_or_else(|| course.end(&self.generation.fleet), Err);
+        };
         if let Some(provider) = story.provider() {
             stored::learn(job, &answered, &provider.config.name, &self.generation.fleet);
         }
@@ -182,6 +184,10 @@ impl Dispatcher<'_> {
                 Ok(Round::Failed) => {}
                 // It waited for a slot for a retry, so the client is told how the attempts failed.
                 Err(_) if course.retrying => return Ok(None),
+                // Other models may have room, where the route names any.
+                Err(ProxyError::ProvidersLimited(_)) if !course.route.fallbacks.on_failure.is_empty() => {
+                    return Ok(None);
+                }
                 Err(error) => return Err(error),
             }
             now = Instant::now();
@@ -278,63 +284,6 @@ impl Dispatcher<'_> {
             }
         }
         Ok(Round::Failed)
-    }
-
-    /// The next provider of the order that has a slot. Those that were ejected meanwhile are dropped from `pending`;
-    /// `None` when none is left.
-    ///
-    /// # Errors
-    ///
-    /// [`ProxyError::QueueTimeout`] when no slot comes free before the request's deadline.
-    async fn next_permit(
-        &self,
-        pending: &mut Vec<u32>,
-        tier: Tier,
-        course: &Course<'_>,
-        mut now: Instant,
-    ) -> Result<Option<(u32, Permit)>, ProxyError> {
-        let (job, fleet) = (course.job, &self.generation.fleet);
-        let at = |index: u32| {
-            let target = course.route.target(index);
-            (target.provider, tier, target.key(course.model))
-        };
-        let timed_out = || ProxyError::QueueTimeout(self.generation.queue_timeout);
-        let mut place = 0;
-        while place < pending.len() {
-            let index = pending[place];
-            match fleet.try_permit(at(index), now) {
-                Ok(permit) => return Ok(Some((index, permit))),
-                Err(Unavailable::Out) => {
-                    pending.remove(place);
-                    continue;
-                }
-                Err(Unavailable::Saturated) => {}
-            }
-            // Prefer this one for a moment, but only while another one has a slot.
-            let another_is_free = pending[place + 1..].iter().any(|&other| fleet.provider(at(other).0).has_free_slot());
-            if !another_is_free {
-                break;
-            }
-            let wait = self.generation.slot_wait.min(job.deadline.saturating_duration_since(Instant::now()));
-            match timeout(wait, fleet.permit(at(index))).await {
-                Ok(Some(permit)) => return Ok(Some((index, permit))),
-                Ok(None) => {
-                    pending.remove(place);
-                }
-                Err(_elapsed) => place += 1,
-            }
-            now = Instant::now();
-        }
-        while !pending.is_empty() {
-            let waits = pending.iter().map(|&index| fleet.permit(at(index)).boxed());
-            let (permit, position, _others) =
-                timeout_at(job.deadline, select_all(waits)).await.map_err(|_elapsed| timed_out())?;
-            let index = pending.remove(position);
-            if let Some(permit) = permit {
-                return Ok(Some((index, permit)));
-            }
-        }
-        Ok(None)
     }
 
     /// Makes an attempt at the target of this index.

@@ -100,6 +100,7 @@ impl Generation {
             Some(admin) if second_listener => Operators::SecondListener(admin.api_key.clone()),
             _ => Operators::Clients,
         };
+        fleet.grant(&book);
         Self {
             number,
             since: SystemTime::now(),

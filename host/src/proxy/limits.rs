@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use http::HeaderMap;
 use tokio::time::Instant;
 
-mod delivered;
+pub mod delivered;
+mod exhausted;
 mod levels;
 mod refusal;
 mod taken;
@@ -26,6 +27,7 @@ use crate::limits::{Account, Book, Clock, Cost, Moment, Owner, Refusal, Reservat
 use crate::metrics::Metrics;
 use crate::routing::eligible::EligibleSet;
 use crate::routing::{ModelKey, Route};
+pub use exhausted::{Exhausted, Lack};
 pub use levels::Levels;
 pub use refusal::Limited;
 pub use taken::{End, Taken};
@@ -33,7 +35,7 @@ pub use taken::{End, Taken};
 /// What all requests share to know whether they have the means.
 #[derive(Debug)]
 pub struct Means {
-    clock: Clock,
+    clock: Arc<Clock>,
     estimates: Estimates,
     metrics: Arc<Metrics>,
     /// Where replicas share limits.
@@ -45,7 +47,7 @@ type Owners<'a> = [Option<&'a Arc<Account>>; MOST];
 
 impl Means {
     /// By this clock.
-    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(clock: Arc<Clock>, metrics: Arc<Metrics>) -> Self {
         Self { clock, estimates: Estimates::default(), metrics, engine: OnceLock::new() }
     }
 

@@ -18,7 +18,7 @@ mod frame;
 use super::approach::Refusal;
 use super::encoding::DECODED;
 use super::endpoint::is_messages;
-use super::limits::Limited;
+use super::limits::{Exhausted, Lack, Limited};
 use super::request::BodyError;
 use super::stream::protocol::Protocol;
 use crate::provider::words::Words;
@@ -115,6 +115,8 @@ pub enum ProxyError {
         /// The strategy's reason, in its words.
         reason: Option<String>,
     },
+    /// No provider's account has room for it.
+    ProvidersLimited(Box<Exhausted>),
     /// Every provider limits our rate.
     AllThrottled {
         /// The shortest wait.
@@ -183,6 +185,8 @@ impl ProxyError {
         let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
         let is_final = matches!(self, Self::Upgrade | Self::Approach(_));
         let is_final = is_final || matches!(&self, Self::Limited(limited) if limited.retry_after().is_none());
+        let is_final = is_final
+            || matches!(&self, Self::ProvidersLimited(exhausted) if !matches!(exhausted.lack(), Lack::Rate(_)));
         let levels = if let Self::Limited(limited) = &self { Some(limited.levels) } else { None };
         let is_encoded = matches!(self, Self::Encoded);
         let closes = matches!(self, Self::Draining | Self::TooLarge(_) | Self::CutOff | Self::TooSlow | Self::Crowded);

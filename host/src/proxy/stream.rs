@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
+mod counted;
 pub mod early;
 pub mod events;
 mod kind;
@@ -29,8 +30,8 @@ use crate::provider::client::AnswerBody;
 use crate::proxy::naming::Naming;
 use crate::proxy::respond;
 use crate::proxy::telling::Telling;
-use crate::proxy::usage::UsageScanner;
 use crate::routing::{FailureKind, Outcome, Phase};
+use counted::Counted;
 pub use kind::{Flow, Kind, Raw};
 use pieces::Pieces;
 
@@ -45,7 +46,7 @@ pub struct Relay {
     /// `None` when nothing more is to be read.
     source: Option<Pieces>,
     kind: Kind,
-    usage: UsageScanner,
+    usage: Counted,
     /// The time by which the next event or byte must have come. The timer is set anew only when it goes off, not with
     /// each event.
     due: Instant,
@@ -93,7 +94,7 @@ impl Relay {
         ways: Ways,
     ) -> Self {
         let Ways { closer, keep_alive, naming } = ways;
-        let mut usage = UsageScanner::default();
+        let mut usage = Counted::of(&permit, &kind);
         let (is_over, alive) = match &mut kind {
             Kind::Events(flow) => {
                 held.iter().for_each(|piece| usage.feed(piece));
@@ -178,6 +179,7 @@ impl Relay {
             self.story.ended(outcome, Instant::now());
             self.story.used(self.usage.found());
             permit.used(self.story.usage.as_ref(), self.story.cost);
+            self.usage.tell(&mut permit);
             permit.report(outcome);
         }
     }
@@ -189,6 +191,7 @@ impl Relay {
         self.story.ended(Outcome::Interrupted, Instant::now());
         self.story.used(self.usage.found());
         permit.used(self.story.usage.as_ref(), self.story.cost);
+        self.usage.tell(&mut permit);
         permit.report_because(Outcome::Interrupted, &reason);
         (name, reason)
     }

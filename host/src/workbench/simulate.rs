@@ -13,6 +13,7 @@ mod actor;
 pub(super) mod dice;
 mod drive;
 mod page;
+mod reading;
 mod report;
 mod scenario;
 mod tally;

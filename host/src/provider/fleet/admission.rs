@@ -7,19 +7,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Fleet, Place};
+use crate::limits::Refusal;
 use crate::provider::Provider;
+use crate::provider::account::{Demand, Withdrawal};
 use crate::provider::board::Seat;
 use crate::provider::ejection::{Admission, Health};
 use crate::provider::permit::Permit;
+use crate::provider::remainder::ALL_LEFT;
 use crate::routing::eligible::EligibleSet;
 use crate::routing::{Candidate, ModelKey, Route, Tier};
 use crate::slots::Slot;
 
 /// A provider could not be taken now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// All its slots are taken.
     Saturated,
+    /// Its account is used up.
+    Limited(Box<Refusal>),
     /// It was ejected or throttled meanwhile, or another request is its trial.
     Out,
 }
@@ -77,11 +82,13 @@ impl Fleet {
         candidates
     }
 
-    /// Tells a candidate what is left of its provider's limits; false when the provider has said that nothing is, so
-    /// that it is kept for the last resort.
+    /// Tells a candidate what is left of its provider's limits, those that the provider has told and those of its account;
+    /// false when the provider has said that nothing is, so that it is kept for the last resort.
     fn measure(&self, candidate: &mut Candidate, tier: Tier, target: u32, model: ModelKey, now: Instant) -> bool {
-        let [requests, tokens] = self.provider(target).remainders().left(model, now);
-        (candidate.requests_left, candidate.tokens_left) = (requests, tokens);
+        let provider = self.provider(target);
+        let [requests, tokens] = provider.remainders().left(model, now);
+        let own = provider.account().map_or(ALL_LEFT, |account| account.left(now));
+        (candidate.requests_left, candidate.tokens_left) = (requests.min(own[0]), tokens.min(own[1]));
         tier == Tier::LastResort || requests > 0 && tokens > 0
     }
 
@@ -97,7 +104,8 @@ impl Fleet {
         eligible.targets().iter().map(wait).reduce(|shortest, wait| Some(shortest?.min(wait?))).flatten()
     }
 
-    /// Takes a slot of a provider if one is free, for an attempt for `model` that begins `now`.
+    /// Takes a slot of a provider if one is free, and what the attempt is likely to cost from its account, for an attempt
+    /// for `model` that begins `now`.
     ///
     /// # Errors
     ///
@@ -105,16 +113,31 @@ impl Fleet {
     pub fn try_permit(
         self: &Arc<Self>,
         (index, tier, model): (u32, Tier, ModelKey),
+        demand: impl FnOnce() -> Demand,
         now: Instant,
     ) -> Result<Permit, Unavailable> {
-        let slot = self.provider(index).seat.slots.try_take().ok_or(Unavailable::Saturated)?;
-        self.start((index, tier, model), slot, now).ok_or(Unavailable::Out)
+        let provider = self.provider(index);
+        let slot = provider.seat.slots.try_take().ok_or(Unavailable::Saturated)?;
+        let taken = provider.account().map(|account| account.try_take(demand(), now));
+        let withdrawal = taken.transpose().map_err(Unavailable::Limited)?;
+        self.start((index, tier, model), slot, withdrawal, now).ok_or(Unavailable::Out)
     }
 
-    /// Waits for a slot of a provider, first come first served; `None` when the provider is out by then.
-    pub async fn permit(self: &Arc<Self>, (index, tier, model): (u32, Tier, ModelKey)) -> Option<Permit> {
-        let slot = self.provider(index).seat.slots.take().await;
-        self.start((index, tier, model), slot, Instant::now())
+    /// Waits for a slot of a provider and then for room in its account, both first come first served; `None` when the
+    /// provider is out by then, or its account never has room for this.
+    pub async fn permit(
+        self: &Arc<Self>,
+        (index, tier, model): (u32, Tier, ModelKey),
+        demand: impl FnOnce() -> Demand,
+    ) -> Option<Permit> {
+        let provider = self.provider(index);
+        let slot = provider.seat.slots.take().await;
+        let withdrawal = match provider.account() {
+            // Boxed: few providers have limits.
+            Some(account) => Some(Box::pin(account.take(demand())).await.ok()?),
+            None => None,
+        };
+        self.start((index, tier, model), slot, withdrawal, Instant::now())
     }
 
     /// Looks again at the health of a provider whose slot was just taken, as it may have changed during the wait.
@@ -122,6 +145,7 @@ impl Fleet {
         self: &Arc<Self>,
         (index, tier, model): (u32, Tier, ModelKey),
         slot: Slot,
+        withdrawal: Option<Box<Withdrawal>>,
         now: Instant,
     ) -> Option<Permit> {
         let provider = self.provider(index);
@@ -145,6 +169,7 @@ impl Fleet {
                 Tier::LastResort => {}
             }
         }
-        Some(Permit::new(Arc::clone(self), Arc::clone(provider), model, slot, trial, now))
+        let permit = Permit::new(Arc::clone(self), Arc::clone(provider), model, slot, trial, now);
+        Some(permit.paid_by(withdrawal))
     }
 }

@@ -101,7 +101,8 @@ impl Dispatcher<'_> {
         let permit = pending.iter().find_map(|&index| {
             let target = course.route.target(index);
             let place = (target.provider, tier, target.key(course.model));
-            Some((index, self.generation.fleet.try_permit(place, now).ok()?))
+            let demand = || self.demand(index, course);
+            Some((index, self.generation.fleet.try_permit(place, demand, now).ok()?))
         });
         let Some((index, mut permit)) = permit else {
             hedging.give_back();

@@ -15,12 +15,14 @@ const MESSAGES: [&str; 3] = ["\"text\"", "\"thinking\"", "\"partial_json\""];
 
 /// The bytes of text that have passed.
 #[derive(Debug)]
-pub(super) struct Delivered {
+pub struct Delivered {
     protocol: Protocol,
+    /// So many.
     pub bytes: u64,
 }
 
 impl Delivered {
+    /// Of an answer of this endpoint.
     pub fn new(protocol: Protocol) -> Self {
         Self { protocol, bytes: 0 }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{INVALID_REQUEST, PROVIDER, PROXY, ProxyError, Tried, retry_after_seconds};
+use super::{INVALID_REQUEST, Lack, PROVIDER, PROXY, ProxyError, Tried, retry_after_seconds};
 use crate::provider::words::Words;
 use crate::proxy::encoding::DECODED;
 
@@ -271,6 +271,15 @@ impl ProxyError {
                     "excluded_by_strategy",
                     format!("The strategy {strategy} excludes every provider that could serve this request{reason}."),
                 )
+            }
+            Self::ProvidersLimited(exhausted) => {
+                let (status, code, retry_after) = match exhausted.lack() {
+                    Lack::Rate(wait) => (StatusCode::TOO_MANY_REQUESTS, "all_providers_limited", Some(wait)),
+                    Lack::Budget(renewed) => (StatusCode::SERVICE_UNAVAILABLE, "provider_budget_exceeded", renewed),
+                    Lack::TooLarge => (StatusCode::TOO_MANY_REQUESTS, "request_too_large_for_limit", None),
+                    Lack::Unpriced => (StatusCode::SERVICE_UNAVAILABLE, "unpriced_model", None),
+                };
+                Face { retry_after, ..face(status, PROXY, code, exhausted.sentence()) }
             }
             Self::AllThrottled { wait, tried } => {
                 let told = if tried.is_empty() { String::new() } else { format!(" {}.", list(&tried)) };

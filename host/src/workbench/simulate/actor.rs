@@ -66,8 +66,8 @@ pub struct Actor {
 
 #[derive(Debug)]
 struct Memory {
-    /// The number of requests that the rate limit still allows, and the time of that count.
-    allowance: f64,
+    /// The numbers of requests and of tokens that its limits still allow, and the time of that count.
+    allowance: [f64; 2],
     at: Instant,
     /// The sessions in its cache, the latest last.
     remembered: VecDeque<u32>,
@@ -77,7 +77,7 @@ impl Actor {
     /// Starts to simulate the provider.
     pub fn new(behaviour: Behaviour, dice: Dice) -> Self {
         let began = Instant::now();
-        let state = Memory { allowance: f64::INFINITY, at: began, remembered: VecDeque::new() };
+        let state = Memory { allowance: [f64::INFINITY; 2], at: began, remembered: VecDeque::new() };
         let slots = behaviour.slots.map(|slots| Arc::new(Semaphore::new(slots as usize)));
         Self { behaviour, began, slots, dice, state: Mutex::new(state), said: AtomicU64::new(0) }
     }
@@ -88,21 +88,60 @@ impl Actor {
         self.behaviour.events.iter().find(|event| event.from <= now && now < event.until).copied()
     }
 
-    /// `None` if the rate limit allows one more request, otherwise the wait until it does.
-    fn limited(&self) -> Option<Duration> {
-        let per_second = self.behaviour.requests_per_minute? / 60.0;
+    /// Its limits of requests and of tokens: how much comes back in a second, and how much it accumulates.
+    fn limits(&self) -> [Option<(f64, f64)>; 2] {
+        let Behaviour { requests_per_minute, tokens_per_minute, .. } = self.behaviour;
         // A provider accumulates unused requests up to a limit, but at least one.
-        let most = (per_second * 6.0).max(1.0);
+        let requests = requests_per_minute.map(|rate| (rate / 60.0, (rate / 10.0).max(1.0)));
+        [requests, tokens_per_minute.map(|rate| (rate / 60.0, rate))]
+    }
+
+    /// `None` if its limits allow one more request with so many tokens, otherwise the wait until they do.
+    fn limited(&self, tokens: f64) -> Option<Duration> {
+        let limits = self.limits();
         let mut state = self.state.lock();
         let now = Instant::now();
-        let gained = (now - state.at).as_secs_f64() * per_second;
-        state.allowance = (state.allowance + gained).min(most);
+        let passed = (now - state.at).as_secs_f64();
         state.at = now;
-        if state.allowance >= 1.0 {
-            state.allowance -= 1.0;
-            return None;
+        let mut wait: f64 = 0.0;
+        // Nobody asks for more than there can be.
+        let wanted = [1.0, limits[1].map_or(tokens, |(_, most)| tokens.min(most))];
+        for ((left, wanted), limit) in state.allowance.iter_mut().zip(wanted).zip(limits) {
+            let Some((per_second, most)) = limit else { continue };
+            *left = (*left + passed * per_second).min(most);
+            wait = wait.max((wanted - *left) / per_second);
         }
-        Some(Duration::from_secs_f64((1.0 - state.allowance) / per_second))
+        if wait > 0.0 {
+            return Some(Duration::from_secs_f64(wait));
+        }
+        for (left, wanted) in state.allowance.iter_mut().zip(wanted) {
+            *left -= wanted;
+        }
+        None
+    }
+
+    /// What is left of its limits, in the headers of OpenAI.
+    fn told(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if !self.behaviour.tells_limits {
+            return headers;
+        }
+        let left = self.state.lock().allowance;
+        for ((unit, left), limit) in ["requests", "tokens"].into_iter().zip(left).zip(self.limits()) {
+            let Some((per_second, most)) = limit else { continue };
+            let reset = (most - left).max(0.0) / per_second;
+            for (what, value) in [
+                ("limit", format!("{most:.0}")),
+                ("remaining", format!("{:.0}", left.max(0.0).floor())),
+                ("reset", format!("{:.0}ms", reset * 1000.0)),
+            ] {
+                let name = http::HeaderName::try_from(format!("x-ratelimit-{what}-{unit}"));
+                if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        headers
     }
 
     /// The factor for the time to the first token of this session; the session is then in the cache.
@@ -136,8 +175,10 @@ impl Player for Actor {
             let takes = self.behaviour.check.map_or(SOON, Duration::from_secs_f64);
             return after(takes, StatusCode::OK, HeaderMap::new());
         }
-        if let Some(wait) = self.limited() {
-            let mut headers = HeaderMap::new();
+        let Some(drawn) = Drawn::read(call.headers) else { return soon(StatusCode::BAD_REQUEST, HeaderMap::new()) };
+        let call_tokens = u32::try_from(call.body.len() / 4).unwrap_or(u32::MAX);
+        if let Some(wait) = self.limited(f64::from(call_tokens) + f64::from(drawn.output_tokens)) {
+            let mut headers = self.told();
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
             return soon(StatusCode::TOO_MANY_REQUESTS, headers);
         }
@@ -145,7 +186,6 @@ impl Player for Actor {
         if self.dice.happens(errors) {
             return soon(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
         }
-        let Some(drawn) = Drawn::read(call.headers) else { return soon(StatusCode::BAD_REQUEST, HeaderMap::new()) };
         let slow = event.map_or(1.0, |event| event.slow);
         let first = self.behaviour.first_token;
         let first = self.dice.spread(first.median, first.p95) * slow * self.reads(drawn.session);
@@ -159,14 +199,13 @@ impl Player for Actor {
         let from = self.said.fetch_add(count, Relaxed);
         let choices = from..from + count;
         let tells_usage = memmem::find(&call.body, b"include_usage").is_some();
-        let call_tokens = u32::try_from(call.body.len() / 4).unwrap_or(u32::MAX);
+        let mut headers = self.told();
         async move {
             let slot = match slots {
                 // The semaphore is never closed.
                 Some(slots) => slots.acquire_owned().await.ok(),
                 None => None,
             };
-            let mut headers = HeaderMap::new();
             let content_type = if streaming { "text/event-stream" } else { "application/json" };
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             let tokens = (call_tokens, drawn.output_tokens);

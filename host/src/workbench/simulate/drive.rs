@@ -14,7 +14,9 @@ use tokio_util::task::TaskTracker;
 
 use super::actor::{Actor, DRAWN, Drawn};
 use super::dice::Dice;
+use super::reading::pass;
 use super::scenario::{MAX_REQUESTS, Scenario, ScenarioError, Script, Traffic};
+use super::tally::used::Used;
 use super::tally::{Known, Report, Sample, micros, report};
 use super::watched::Watched;
 use crate::clients::Keys;
@@ -182,6 +184,7 @@ async fn drive(
         is_priced: prices(config, provider),
         attempts: attempts(provider),
         hedges: provider.metrics.hedges.get(),
+        account: provider.account().map(|account| Used::of(&provider.config.account, account)),
     };
     let providers: Vec<Known> = fleet.providers().iter().map(known).collect();
     let duration = if requests.is_some() { last.max(0.001) } else { script.duration };
@@ -325,27 +328,20 @@ impl World {
         if let Some(run) = order.run.take() {
             return self.by_approach(order, *run, story, queue).await;
         }
-        let Answered { status, content, outcome, .. } = match self.proxy.dispatch(generation, &order, story).await {
-            Ok(answered) => answered,
-            Err(error) => return failed(error, queue),
-        };
+        let Answered { status, content, outcome, usage, .. } =
+            match self.proxy.dispatch(generation, &order, story).await {
+                Ok(answered) => answered,
+                Err(error) => return failed(error, queue),
+            };
         let first = Instant::now();
         let provider = story.provider().map(|provider| provider.index);
         let whole = match content {
-            Content::Whole(_) => outcome == Outcome::Succeeded,
-            Content::Passing(mut passing) => loop {
-                match passing.source.chunk().await {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) => {
-                        passing.permit.report(Outcome::Interrupted);
-                        break false;
-                    }
-                    None => {
-                        passing.permit.report(Outcome::Succeeded);
-                        break true;
-                    }
-                }
-            },
+            Content::Whole(_) => {
+                story.ended(outcome, first);
+                story.used(usage.map(|usage| *usage));
+                outcome == Outcome::Succeeded
+            }
+            Content::Passing(passing) => pass(*passing, story).await,
         };
         let Some(index) = provider.filter(|_| whole) else {
             return Ended { status: status.as_u16(), provider: None, first, queue, cost: 0.0 };

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::scenario::Scenario;
+use super::tally::used::Used;
 use super::tally::{Decided, Report, Spread};
 
 /// Columns of a terminal.
@@ -36,11 +37,37 @@ pub fn table(scenario: &Scenario, reports: &[Report]) -> String {
     }
     text.push_str(&grid(&rows));
     text.push_str("\nshare of the answers, and the 95th percentile of ms to the first token");
+    text.push_str(&accounts(reports));
     for report in reports.iter().filter(|report| !report.errors.is_empty()) {
         let errors: Vec<String> = report.errors.iter().map(|(status, count)| format!("{count} x {status}")).collect();
         let _ = write!(text, "\nerrors with {}: {}", report.strategy, errors.join(", "));
     }
     text
+}
+
+/// The table of what was used of the accounts of providers; empty when none has limits.
+fn accounts(reports: &[Report]) -> String {
+    let head = ["strategy", "provider", "limit", "of", "left", "had no room", "waited", "ms"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for report in reports {
+        for provider in &report.providers {
+            let Some(Used { refused, waited, mean_wait_ms, limits, .. }) = &provider.account else { continue };
+            for (place, limit) in limits.iter().enumerate() {
+                let number = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+                let mut row = vec![shown(&report.strategy), provider.name.clone(), limit.name.clone()];
+                row.extend([number(limit.limit), number(limit.left)]);
+                if place == 0 {
+                    row.extend([refused.to_string(), waited.to_string(), millis(*mean_wait_ms)]);
+                }
+                rows.push(row);
+            }
+        }
+    }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    let note = "limits of accounts at the end; attempts that found no room there, those that waited for it, and how long on average";
+    format!("\n{}\n{}", grid(&rows), filled(note))
 }
 
 /// A sentence for each strategy that did not always decide, because its figures are then partly those of the default

@@ -93,6 +93,11 @@ pub struct Behaviour {
     pub slots: Option<u32>,
     /// The rate limit, beyond which it answers 429; it accumulates up to a tenth of a minute of unused requests.
     pub requests_per_minute: Option<f64>,
+    /// The limit of tokens, of requests and answers, beyond which it answers 429; it accumulates up to a minute of unused
+    /// tokens.
+    pub tokens_per_minute: Option<f64>,
+    /// True when its answers say what is left of its limits, in the headers of OpenAI.
+    pub tells_limits: bool,
     /// The share of requests that it answers with 500, 0 to 1.
     pub errors: f64,
     /// Seconds until it answers an active check; `None` means at once.

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub mod used;
+
+use used::Used;
+
 /// The number of pieces of the timeline.
 const PIECES: usize = 120;
 
@@ -109,6 +113,9 @@ pub struct ProviderReport {
     pub cost: f64,
     /// Milliseconds from the arrival to the first token of what it answered.
     pub first_token_ms: Spread,
+    /// What was used of its account, if that has limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<Used>,
 }
 
 /// The course of the simulation, in pieces of equal length.
@@ -155,6 +162,8 @@ pub struct Known {
     pub attempts: BTreeMap<&'static str, u64>,
     /// Of them, those beside another that was slow.
     pub hedges: u64,
+    /// What was used of its account, if that has limits.
+    pub account: Option<Used>,
 }
 
 /// Sums up the samples.
@@ -185,6 +194,7 @@ pub fn report(
             attempts: known.attempts.clone(),
             cost: cost(known.is_priced, &mut own.iter()),
             first_token_ms: Spread::of(own.iter().map(|sample| sample.first_us).collect()),
+            account: known.account.clone(),
         }
     };
     let failovers: usize = samples.iter().map(|sample| usize::from(sample.attempts.saturating_sub(1))).sum();

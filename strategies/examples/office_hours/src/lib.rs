@@ -1,8 +1,8 @@
 //! Uses expensive targets in office hours, as long as the budget of the day lasts, and cheap ones otherwise.
 //!
 //! An example of time, of labels, and of learning from outcomes. What was spent is what the host reports of answers that
-//! tell their tokens, of this process, since its start: a brake and no account. A budget that holds is a matter for the
-//! host's limits, once it has them.
+//! tell their tokens, of this process, since its start: a brake and no account. A budget that holds is the host's,
+//! `providers[].budget`.
 
 use pointsman_guest::{Candidate, Candidates, Decision, Outcome, Request, Setup, Strategy};
 use serde::Deserialize;

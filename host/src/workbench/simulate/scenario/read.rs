@@ -20,7 +20,18 @@ const BURST: Schema = Schema { path: "`traffic.bursts[]`", keys: &["from", "unti
 const SPREAD: Schema = Schema { path: "a spread", keys: &["median", "p95"] };
 const BEHAVIOUR: Schema = Schema {
     path: "`providers.NAME`",
-    keys: &["first_token", "tokens_per_second", "slots", "requests_per_minute", "errors", "check", "cache", "events"],
+    keys: &[
+        "first_token",
+        "tokens_per_second",
+        "slots",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "tells_limits",
+        "errors",
+        "check",
+        "cache",
+        "events",
+    ],
 };
 const CACHE: Schema = Schema { path: "`providers.NAME.cache`", keys: &["sessions", "factor"] };
 const EVENT: Schema = Schema { path: "`providers.NAME.events[]`", keys: &["from", "until", "down", "slow", "errors"] };
@@ -239,6 +250,9 @@ impl Reading<'_> {
         let slots = self.optional(section, "slots", |reader| reader.0.count(section, "slots"));
         let requests_per_minute = self
             .optional(section, "requests_per_minute", |reader| reader.positive(section, "requests_per_minute", 1e9));
+        let tokens_per_minute =
+            self.optional(section, "tokens_per_minute", |reader| reader.positive(section, "tokens_per_minute", 1e12));
+        let tells_limits = self.0.boolean(section, "tells_limits", false);
         let errors = self.optional(section, "errors", |reader| reader.share(section, "errors"));
         let check = self.optional(section, "check", |reader| reader.time(section, "check", 1e6));
         let cache = self.optional(section, "cache", |reader| {
@@ -260,6 +274,8 @@ impl Reading<'_> {
             tokens_per_second: tokens_per_second?,
             slots: slots?,
             requests_per_minute: requests_per_minute?,
+            tokens_per_minute: tokens_per_minute?,
+            tells_limits,
             errors: errors?.unwrap_or(0.0),
             check: check?,
             cache: cache?,
