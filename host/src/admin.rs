@@ -3,13 +3,14 @@
 
 mod health;
 mod history;
+mod keys;
 mod levels;
 mod limits;
 mod shadow;
 mod spend;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use axum::extract::{Request, State};
@@ -39,27 +40,60 @@ pub struct Path {
     pub path: &'static str,
     /// True when everybody who reaches a listener may request it, as load balancers do.
     pub is_open: bool,
+    /// True when it is served by the listener for operators alone: whoever asks there has a key that is nobody else's.
+    apart: bool,
     handler: fn() -> MethodRouter<Arc<Operations>>,
 }
 
+/// A path that every listener serves.
+const fn path_of(path: &'static str, is_open: bool, handler: fn() -> MethodRouter<Arc<Operations>>) -> Path {
+    Path { path, is_open, apart: false, handler }
+}
+
+/// A path that the listener for operators alone serves.
+const fn apart(path: &'static str, handler: fn() -> MethodRouter<Arc<Operations>>) -> Path {
+    Path { path, is_open: false, apart: true, handler }
+}
+
 /// All paths for operators; every other path is for clients.
-pub const PATHS: [Path; 6] = [
-    Path { path: "/metrics", is_open: false, handler: || any(metrics) },
-    Path { path: "/admin/reload", is_open: false, handler: || any(reload) },
-    Path { path: "/admin/shadow", is_open: false, handler: || any(shadow) },
-    Path { path: "/admin/spend", is_open: false, handler: || any(spend) },
-    Path { path: "/health", is_open: true, handler: || any(health) },
-    Path { path: "/ready", is_open: true, handler: || any(ready) },
+pub const PATHS: [Path; 10] = [
+    path_of("/metrics", false, || any(metrics)),
+    path_of("/admin/reload", false, || any(reload)),
+    path_of("/admin/shadow", false, || any(shadow)),
+    path_of("/admin/spend", false, || any(spend)),
+    apart("/admin/keys", || any(keys::all)),
+    apart("/admin/keys/{id}", || any(keys::one)),
+    apart("/admin/keys/{id}/{action}", || any(keys::act)),
+    path_of("/admin/openapi.json", false, || any(openapi)),
+    path_of("/health", true, || any(health)),
+    path_of("/ready", true, || any(ready)),
 ];
 
-/// The entry of a path, if it is for operators.
+/// The description of these paths in OpenAPI 3.1, put together from its parts.
+pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
+    let parts = [include_str!("admin/openapi/operators.json"), include_str!("admin/openapi/spend.json")];
+    let mut parts = parts.iter().map(|part| serde_json::from_str::<Value>(part).unwrap_or_default());
+    let mut document = parts.next().unwrap_or_default();
+    for mut part in parts {
+        for place in ["/paths", "/components/schemas"] {
+            let more = part.pointer_mut(place).and_then(Value::as_object_mut).map(std::mem::take);
+            if let Some(known) = document.pointer_mut(place).and_then(Value::as_object_mut) {
+                known.extend(more.unwrap_or_default());
+            }
+        }
+    }
+    document.to_string()
+});
+
+/// The entry of a path, if it is for operators and the listener for clients serves it.
 pub fn path(asked: &str) -> Option<&'static Path> {
-    PATHS.iter().find(|path| path.path == asked)
+    PATHS.iter().find(|path| path.path == asked && !path.apart)
 }
 
 /// The handlers of these paths; a listener of their own also answers requests for unknown paths.
 pub fn router(operations: Arc<Operations>, of_its_own: bool) -> Router {
-    let router = PATHS.iter().fold(Router::new(), |router, path| router.route(path.path, (path.handler)()));
+    let served = PATHS.iter().filter(|path| of_its_own || !path.apart);
+    let router = served.fold(Router::new(), |router, path| router.route(path.path, (path.handler)()));
     let router = if of_its_own { router.fallback(unknown).layer(Extension(SecondListener)) } else { router };
     router.with_state(operations)
 }
@@ -199,6 +233,11 @@ async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> 
 async fn spend(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let spend = operations.proxy.spend();
     operations.shown(&request, || spend::answer(spend, request.uri().query(), request.headers()))
+}
+
+/// `GET /admin/openapi.json`: what can be asked here.
+async fn openapi(State(operations): State<Arc<Operations>>, request: Request) -> Response {
+    operations.shown(&request, || ([(http::header::CONTENT_TYPE, "application/json")], OPENAPI.as_str()))
 }
 
 /// `POST /admin/reload`: reads the configuration again and reports the outcome.

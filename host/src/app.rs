@@ -20,7 +20,7 @@ mod sites;
 mod watch;
 
 use crate::admin::{self, Operations, ReloadRequest};
-use crate::clients::Keys;
+use crate::clients::{Keys, Store};
 use crate::config::Config;
 use crate::listener::exposure::{Door, warn_if_open};
 use crate::listener::socket::{Address, Socket};
@@ -47,6 +47,9 @@ const RELOADS: usize = 16;
 /// The interval at which unused connections to providers are looked for.
 const BETWEEN_SWEEPS: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// The interval at which the store of keys is asked whether others have changed any.
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A server that is bound but not yet running.
 pub struct App {
     listener: Socket,
@@ -67,6 +70,8 @@ pub struct Options {
     pub logs: telemetry::Handle,
     /// The messages to the service manager.
     pub notifier: Notifier,
+    /// The store of keys made at run time, in place of the one that the configuration names.
+    pub key_store: Option<Arc<dyn Store>>,
 }
 
 impl App {
@@ -107,6 +112,11 @@ impl App {
         let clients = Arc::new(Keys::new(&config, book));
         let proxy = Proxy::new((generation, clients), queue, metrics, requests.clone(), draining.clone(), budget);
         let proxy = Arc::new(proxy);
+        if let Some(store) = options.key_store
+            && let Err(error) = proxy.clients().keep_in(store).await
+        {
+            tracing::warn!("the keys made at run time cannot be read yet: {error}");
+        }
         let (listener, address) = bind(&config.server.host, config.server.port, "server").await?;
         let mut exposed = vec![(Door::Clients, address.clone())];
         let operators = match &config.server.admin {
@@ -236,6 +246,7 @@ impl App {
         notifier.ready(&format!("listening on {listening_at}"));
         drop(generation);
         tasks.spawn(close_idle_connections(proxy.clone(), draining.clone()));
+        tasks.spawn(follow_keys(proxy.clone(), draining.clone()));
         tasks.spawn(reloader.run(reloads));
         shutdown.await;
         notifier.stopping();
@@ -269,6 +280,24 @@ impl App {
 async fn close_idle_connections(proxy: Arc<Proxy>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(BETWEEN_SWEEPS)).await.is_some() {
         proxy.generation().fleet.close_idle_connections();
+    }
+}
+
+/// Takes over what others change in the store of keys. Without a store there is nothing to do.
+async fn follow_keys(proxy: Arc<Proxy>, stop: CancellationToken) {
+    let mut is_out = false;
+    while stop.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_some() {
+        match proxy.clients().follow().await {
+            Err(error) if !is_out => {
+                is_out = true;
+                tracing::warn!("the store of keys does not answer ({error}): those that are known go on");
+            }
+            Ok(()) if is_out => {
+                is_out = false;
+                tracing::info!("the store of keys answers again");
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 

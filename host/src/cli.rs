@@ -6,6 +6,7 @@
 
 mod approach;
 mod import;
+mod key;
 mod prices;
 mod probe;
 mod project;
@@ -60,6 +61,9 @@ enum Command {
     /// Show which prices apply, and turn files of prices into YAML.
     #[command(subcommand)]
     Prices(prices::Command),
+    /// Make, check and manage keys of clients: new, hash, check, list, create, block, unblock, rotate, delete.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
     Probe(probe::Probe),
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Demo(DemoPort { port }) => run_demo(port),
         Command::Import(command) => import::run(&command),
         Command::Prices(command) => prices::run(&command),
+        Command::Key(command) => key::run(&command),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
         Command::Approach(command) => approach::run(&command),
@@ -172,7 +177,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
         // Set up before anything slow, so that no signal is missed.
         let (mut signals, others) = (Signals::new()?, Others::new()?);
         let notifier = Notifier::to(environment("NOTIFY_SOCKET").as_deref());
-        let options = app::Options { source: Some(source), logs, notifier };
+        let options = app::Options { source: Some(source), logs, notifier, key_store: None };
         let bound = tokio::select! {
             biased;
             // A component may take a minute to compile. Nothing has started yet that needs a clean end.

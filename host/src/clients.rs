@@ -20,7 +20,7 @@ pub use keys::Keys;
 pub use make::{NewKey, NoRandomness, new_key};
 pub use record::{Accepted, Record};
 pub use shown::shown;
-pub use store::{Store, StoreError, Stored};
+pub use store::{Rows, Store, StoreError, Stored};
 pub use table::Known;
 
 /// One client, as a key makes it known.

@@ -39,6 +39,7 @@ mod retries;
 mod rotation;
 mod routes;
 mod rules;
+mod run_time_keys;
 mod runs;
 mod settings;
 mod shadow;

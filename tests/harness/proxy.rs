@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::Method;
 use pointsman::admin::{Failure, ReloadRequest, Reloaded};
+use pointsman::clients::Store;
 use pointsman::listener::Settings;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -27,6 +28,7 @@ pub struct ProxyBuilder {
     config: Value,
     folder: TempDir,
     environment: HashMap<String, String>,
+    key_store: Option<Arc<dyn Store>>,
 }
 
 /// A running app.
@@ -64,6 +66,12 @@ impl ProxyBuilder {
     /// Sets a variable for the configuration.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Keeps keys made at run time there.
+    pub fn key_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.key_store = Some(store);
         self
     }
 
@@ -129,7 +137,8 @@ impl ProxyBuilder {
             pointsman::config::load(&path, &lookup, pointsman::strategy::builtins())
         });
         let config = source()?;
-        let options = pointsman::app::Options { source: Some(source), ..Default::default() };
+        let options =
+            pointsman::app::Options { source: Some(source), key_store: self.key_store.clone(), ..Default::default() };
         within("binding the app", pointsman::app::App::bind_with(config, options)).await
     }
 }
@@ -149,7 +158,7 @@ impl Proxy {
             "server": {"host": "127.0.0.1", "port": 0, "watch": false, "hosts": ["x", "proxy"]},
         });
         let folder = TempDir::new().expect("a temporary folder");
-        ProxyBuilder { config, folder, environment: HashMap::new() }
+        ProxyBuilder { config, folder, environment: HashMap::new(), key_store: None }
     }
 
     /// The app before `mocks`, in this order, with the defaults of [`Proxy::builder`].

@@ -28,6 +28,10 @@ async fn a_litellm_file_is_imported_and_serves_groups_aliases_patterns_and_fallb
     assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
     assert!(stderr.contains("variables that the server needs: KEY_A, KEY_B, MASTER"), "{stderr}");
 
+    let made = std::fs::read_to_string(path("proxy_config.yaml")).expect("it was written");
+    assert!(made.contains("port: 9090"), "{made}");
+    write(folder.path().join("proxy_config.yaml").as_path(), &made.replace("port: 9090", "port: 0"));
+
     let mut serve = Process::command(&["serve", "--config", &path("proxy_config.yaml"), "--port", "0"]);
     serve.env("KEY_A", KEY).env("KEY_B", KEY).env("MASTER", "sk-master");
     let process = Process::start(serve);

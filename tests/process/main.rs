@@ -9,6 +9,7 @@ mod configured;
 mod connections;
 mod examine;
 mod import;
+mod keys;
 mod log;
 mod network;
 mod operation;

@@ -18,7 +18,7 @@ fn key(of: &str) -> String {
 
 /// All keys of the configurations below.
 fn keys() -> Vec<String> {
-    ["a", "b", "header", "client", "other-client", "admin", "wrong"].map(key).to_vec()
+    ["a", "b", "header", "client", "other-client", "by-text", "expired", "bounded", "admin", "wrong"].map(key).to_vec()
 }
 
 /// Says what the model of the request names, with the keys of provider `name` wherever there is room for one.
@@ -76,6 +76,11 @@ fn config(a: &Mock, b: &Mock, more: Value) -> String {
         "providers": [provider(a, "a"), provider(b, "b")],
         "routing": {"strategy": "failover", "health_check": {"interval": 0.2, "cooldown": 0.01}},
         "server": {"api_keys": [key("client"), key("other-client")]},
+        "clients": {"header": "x-client-key", "keys": [
+            {"name": "by-text", "key": key("by-text")},
+            {"name": "expired", "key": key("expired"), "expires": "2020-01-01"},
+            {"name": "bounded", "key": key("bounded"), "models": ["success"]},
+        ]},
     });
     for (name, value) in more.as_object().cloned().unwrap_or_default() {
         config[name] = value;
@@ -142,7 +147,7 @@ async fn no_key_is_in_any_answer_or_log_at_any_level() {
             ("/nowhere", "GET"),
             ("/admin/reload", "POST"),
         ] {
-            for key in [key("client"), key("wrong")] {
+            for key in ["client", "by-text", "expired", "bounded", "wrong"].map(key) {
                 said.push((path, ask(&process, method, path, &key, "").await));
             }
         }
@@ -155,6 +160,10 @@ async fn no_key_is_in_any_answer_or_log_at_any_level() {
         }
         for body in ["{\"model\": 1}", "{\"model\": ", "[]", "{\"model\": \"m\", \"optillm_approach\": \"z3\"}"] {
             said.push((body, ask(&process, "POST", "/v1/chat/completions", &key("other-client"), body).await));
+        }
+        for client in ["expired", "bounded"] {
+            let body = json!({"model": "m", "messages": []}).to_string();
+            said.push(("refused", ask(&process, "POST", "/v1/chat/completions", &key(client), &body).await));
         }
         said.push(("/metrics", ask(&process, "GET", "/metrics", &key("client"), "").await));
         assert!(said.iter().all(|(_, answer)| answer.starts_with("HTTP/1.1 ")), "{said:?}");

@@ -1,11 +1,12 @@
 //! `pointsman import`: translates configurations of other proxies.
 //!
 //! [`litellm`] goes from file to file. A `deployment` is an entry of the other's list, `groups` makes routes of them,
-//! `fallbacks` and `settings` add the rest, `output` writes the result, and `report` reports what became of each key.
+//! `fallbacks` and `settings` add the rest, `keys` those of clients, `output` writes the result, and `report` reports what became of each key.
 
 mod deployment;
 mod fallbacks;
 mod groups;
+mod keys;
 mod litellm;
 mod output;
 mod report;
@@ -36,14 +37,17 @@ pub(super) struct File {
     /// LiteLLM's config.yaml.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// LiteLLM's table of keys, `LiteLLM_VerificationToken`, as CSV with headings: clients keep their keys.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
     /// Write to this file, which must not exist yet, instead of stdout.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) fn run(command: &Command) -> ExitCode {
-    let Command::Litellm(File { file, output }) = command;
-    let imported = match litellm::import(file) {
+    let Command::Litellm(File { file, keys, output }) = command;
+    let imported = match litellm::import(file, keys.as_deref()) {
         Ok(imported) => imported,
         Err(problem) => return wrong(&problem),
     };

@@ -9,6 +9,9 @@ use super::Record;
 /// What a store answers, sooner or later.
 pub type Stored<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
 
+/// Records in JSON, by id, and the number of changes that they include.
+pub type Rows = (Vec<(String, Vec<u8>)>, u64);
+
 /// The store does not answer as it should.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -17,7 +20,7 @@ pub struct StoreError(pub String);
 /// A place for records. Whatever is put is there for every reader when the call returns, and after a restart.
 pub trait Store: Send + Sync + fmt::Debug {
     /// All records in JSON, by id, and the number of changes that they include.
-    fn load(&self) -> Stored<'_, (Vec<(String, Vec<u8>)>, u64)>;
+    fn load(&self) -> Stored<'_, Rows>;
 
     /// Puts a record in place of the one with its id, and counts a change; returns the new number of changes.
     fn put<'s>(&'s self, id: &'s str, record: Vec<u8>) -> Stored<'s, u64>;

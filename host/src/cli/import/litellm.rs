@@ -9,6 +9,7 @@ use serde_yaml::{Mapping, Value};
 use super::deployment;
 use super::fallbacks;
 use super::groups::{self, collect};
+use super::keys;
 use super::output::{ProviderOut, RouteOut, TimeoutsOut, figure, providers, write};
 use super::report::{About, Keys, Report, Status, items, plain};
 use super::settings;
@@ -26,12 +27,12 @@ pub(super) struct Imported {
     pub variables: BTreeSet<String>,
 }
 
-/// Translates the file at `path`; the error is a text for its user.
-pub(super) fn import(path: &Path) -> Result<Imported, String> {
+/// Translates the file at `path`, and the table of keys if there is one; the error is a text for its user.
+pub(super) fn import(path: &Path, keys: Option<&Path>) -> Result<Imported, String> {
     let mut report = Report::default();
     let mut root = load(path)?;
     include(&mut root, path, &mut report)?;
-    translate(&root, path, report)
+    translate(&root, (path, keys), report)
 }
 
 fn load(path: &Path) -> Result<Value, String> {
@@ -72,7 +73,7 @@ fn include(root: &mut Value, path: &Path, report: &mut Report) -> Result<(), Str
     Ok(())
 }
 
-fn translate(root: &Value, path: &Path, mut report: Report) -> Result<Imported, String> {
+fn translate(root: &Value, (path, table): (&Path, Option<&Path>), mut report: Report) -> Result<Imported, String> {
     let shown = path.display();
     let Some(mut top) = Keys::of("", Some(root)).filter(|_| !root.is_null()) else {
         return Err(format!("{shown}: is not a LiteLLM configuration: it must be a mapping with the key `model_list`"));
@@ -99,7 +100,10 @@ fn translate(root: &Value, path: &Path, mut report: Report) -> Result<Imported, 
         }
         collect(&mut groups, name, deployments);
     }
-    let settings = settings::read(top, &mut report);
+    let mut settings = settings::read(top, &mut report);
+    if let Some(table) = table {
+        keys::read(table, settings.clients(), &mut report)?;
+    }
     let (mut routes, endpoints) = groups::routes(groups, settings.shuffled, &mut report);
     if routes.is_empty() {
         let lines: Vec<String> =

@@ -33,6 +33,17 @@ pub(super) struct Settings<'v> {
     pub sections: Vec<(&'static str, Mapping)>,
 }
 
+impl Settings<'_> {
+    /// The section `clients`, which is the last one.
+    pub fn clients(&mut self) -> &mut Mapping {
+        if self.sections.last().is_none_or(|(name, _)| *name != "clients") {
+            self.sections.push(("clients", Mapping::new()));
+        }
+        let at = self.sections.len() - 1;
+        &mut self.sections[at].1
+    }
+}
+
 /// Reads all settings; `top` has the remaining keys at top level.
 pub(super) fn read<'v>(mut top: Keys<'v>, report: &mut Report) -> Settings<'v> {
     let mut section = |name: &str, report: &mut Report| {
@@ -56,6 +67,8 @@ pub(super) fn read<'v>(mut top: Keys<'v>, report: &mut Report) -> Settings<'v> {
     let monitoring = monitoring(&mut router, &mut litellm, tracked, report);
     let queue = count(&mut general, "global_max_parallel_requests", "queue", "max_concurrent", 1.0, report);
     let server = server(&mut general, report);
+    let clients = clients(&mut general, report);
+    let state = state(&mut router, report);
     router.rest(report, &About::File, |key| known::of(ROUTER, key));
     litellm.rest(report, &About::File, |key| known::of(LITELLM, key));
     general.rest(report, &About::File, |key| known::of(GENERAL, key));
@@ -66,6 +79,8 @@ pub(super) fn read<'v>(mut top: Keys<'v>, report: &mut Report) -> Settings<'v> {
         ("queue", queue),
         ("monitoring", monitoring),
         ("server", server),
+        ("state", state),
+        ("clients", clients),
     ];
     let sections = sections.into_iter().filter(|(_, section)| !section.is_empty()).collect();
     Settings { shuffled, by_price, aliases, fallbacks, max_fallbacks, stream_timeout, sections }
@@ -311,10 +326,61 @@ fn server(general: &mut Keys<'_>, report: &mut Report) -> Mapping {
         if !text.starts_with("${") {
             report.secrets.push(key.clone());
         }
-        let note = "a key of clients in server.api_keys; it administers nothing here, and keys from LiteLLM's database are not \
-                    known";
-        report.say(&about, key, Status::Approximate, note);
-        section.insert("api_keys".into(), Value::Sequence(vec![text.into()]));
+        let note = "a key of clients in server.api_keys, and the operators' key in server.admin; `--keys` brings the keys of \
+                    LiteLLM's database";
+        report.say(&about, key, Status::Exact, note);
+        section.insert("api_keys".into(), Value::Sequence(vec![text.as_str().into()]));
+        let admin: Mapping = [("port".into(), 9090.into()), ("api_key".into(), text.into())].into_iter().collect();
+        section.insert("admin".into(), admin.into());
+    }
+    section
+}
+
+fn clients(general: &mut Keys<'_>, report: &mut Report) -> Mapping {
+    let Some(value) = general.take("litellm_key_header_name") else { return Mapping::new() };
+    let name = plain(value).to_ascii_lowercase();
+    let about = About::Section("clients");
+    report.say(&about, general.path("litellm_key_header_name"), Status::Exact, "clients.header");
+    // These are always read.
+    if matches!(name.as_str(), "authorization" | "x-api-key" | "api-key") {
+        return Mapping::new();
+    }
+    [("header".into(), name.into())].into_iter().collect()
+}
+
+/// The engine that replicas share.
+fn state(router: &mut Keys<'_>, report: &mut Report) -> Mapping {
+    let mut section = Mapping::new();
+    let names = ["redis_url", "redis_host", "redis_port", "redis_password"];
+    let [url, host, port, password] = names.map(|name| router.take(name).map(text));
+    let about = About::Section("state");
+    let given: Vec<&str> = names
+        .into_iter()
+        .zip([&url, &host, &port, &password])
+        .filter_map(|(name, value)| value.as_ref().map(|_| name))
+        .collect();
+    let is_whole = |text: &str| !text.contains("${");
+    let place = match (url, host) {
+        (Some(url), _) => Some(url),
+        (None, Some(host)) => Some(format!("redis://{host}:{}", port.unwrap_or_else(|| "6379".to_owned()))),
+        (None, None) => None,
+    };
+    let Some(place) = place.filter(|place| is_whole(place)) else {
+        for name in given {
+            let note = "set state.url to the address of Redis or Valkey, which the file does not say";
+            report.say(&About::File, router.path(name), Status::Manual, note);
+        }
+        return section;
+    };
+    for name in given {
+        report.say(&about, router.path(name), Status::Exact, "state, by which replicas share limits");
+    }
+    section.insert("url".into(), place.into());
+    if let Some(password) = password {
+        if is_whole(&password) {
+            report.secrets.push(router.path("redis_password"));
+        }
+        section.insert("password".into(), password.into());
     }
     section
 }

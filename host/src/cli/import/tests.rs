@@ -44,7 +44,8 @@ fn each_file_becomes_exactly_this() {
     let cases = cases();
     assert!(cases.len() > 8, "the cases are gone");
     for file in &cases {
-        match import(file) {
+        let table = file.with_extension("csv");
+        match import(file, table.exists().then_some(table.as_path())) {
             Ok(imported) => {
                 compare(&file.with_extension("out"), &imported.yaml);
                 compare(&file.with_extension("report"), &printed(&imported));
@@ -61,7 +62,7 @@ fn each_file_becomes_exactly_this() {
 
 #[test]
 fn what_is_written_loads_with_the_variables_that_it_names() {
-    for imported in cases().iter().filter_map(|file| import(file).ok()) {
+    for imported in cases().iter().filter_map(|file| import(file, None).ok()) {
         let config = loads(&imported);
         assert!(!config.routes.is_empty());
     }
@@ -91,7 +92,7 @@ fn keys(value: &Value, path: &str, depth: usize, all: &mut Vec<String>) {
 #[test]
 fn every_key_is_in_the_report() {
     for file in cases() {
-        let Ok(imported) = import(&file) else { continue };
+        let Ok(imported) = import(&file, None) else { continue };
         let mut all = Vec::new();
         keys(&serde_yaml::from_str(&fs::read_to_string(&file).unwrap()).unwrap(), "", 2, &mut all);
         for key in all {

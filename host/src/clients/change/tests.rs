@@ -22,10 +22,7 @@ struct Memory {
 }
 
 impl Memory {
-    fn answer<T: Send>(&self, act: impl FnOnce(&mut (BTreeMap<String, Vec<u8>>, u64)) -> T) -> Stored<'_, T>
-    where
-        T: 'static,
-    {
+    fn answer<T: Send + 'static>(&self, act: impl FnOnce(&mut (BTreeMap<String, Vec<u8>>, u64)) -> T) -> Stored<'_, T> {
         let out = self.is_out.load(Relaxed);
         let answer = if out { Err(StoreError("out of reach".to_owned())) } else { Ok(act(&mut self.rows.lock())) };
         Box::pin(ready(answer))

@@ -5,10 +5,10 @@ use crate::cli::import::report::Status;
 /// Keys with the same verdict. A key that ends in `*` stands for all keys with that prefix.
 pub(super) type Table = &'static [(&'static [&'static str], Status, &'static str)];
 
-const STATE: &str = "Pointsman's replicas share no state yet";
-const BUDGET: &str = "Pointsman has no budgets yet, so this one is not enforced";
-const LIMIT: &str = "Pointsman has no limits for clients yet, so this one is not enforced";
-const CLIENTS: &str = "Pointsman's clients are the keys in server.api_keys; there are none in a database yet";
+const STATE: &str = "replicas share limits by `state`; answers are not cached";
+const BUDGET: &str = "set `budget` of the routes, or of the keys and groups under `clients`: this one is not enforced";
+const LIMIT: &str = "set `limits` of the keys and groups under `clients`: this one is not enforced";
+const CLIENTS: &str = "clients are the keys under `clients`; `--keys` brings those of LiteLLM's database";
 const CALLBACK: &str = "metrics for Prometheus are at /metrics; there is no other export yet";
 const FIDELITY: &str = "requests reach the provider byte for byte";
 const NONE: &str = "Pointsman has no such feature";
@@ -126,7 +126,7 @@ pub(super) const LITELLM: Table = &[
     (
         &["cache", "cache_params", "enable_caching*", "caching*"],
         Status::Manual,
-        "answers are not cached, and replicas share no state yet",
+        "answers are not cached; replicas share limits by `state`",
     ),
     (
         &[
@@ -245,9 +245,8 @@ pub(super) const GENERAL: Table = &[
             "use_x_forwarded_for",
         ],
         Status::Unsupported,
-        "clients send a key of server.api_keys in Authorization, x-api-key or api-key",
+        "clients send a key of `clients` in Authorization, x-api-key, api-key or clients.header",
     ),
-    (&["litellm_key_header_name"], Status::Manual, "keys are read only from Authorization, x-api-key and api-key"),
     (&["max_parallel_requests"], Status::Manual, LIMIT),
     (
         &["key_management_*", "use_azure_key_vault", "use_google_kms", "secret_manager*"],

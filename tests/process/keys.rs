@@ -1,0 +1,100 @@
+//! `pointsman key`: keys are made, hashed and checked, and none is printed but by the command that makes it.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use harness::{Mock, Process, Reply, chat_request};
+use http::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{NAME, folder_with, run, write};
+
+/// Runs a command that reads a key; gives its exit code and all that it says.
+fn with_input(mut command: Command, input: &str) -> (Option<i32>, String) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test]
+async fn a_new_key_opens_a_server_that_knows_its_hash_alone() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let new = ["key", "new", "--name", "search-prod", "--models", "m,gpt-4o*", "--rpm", "600", "--budget", "50/day"];
+    let (code, out, err) = run(Process::command(&new));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let key = out.lines().map(str::trim).find(|line| line.starts_with("pm-")).expect("the key is printed").to_owned();
+    let yaml = out.split("clients:").nth(1).expect("what to write");
+    let folder = folder_with(NAME, &a, &format!("clients:{yaml}"));
+    let config = folder.path().join(NAME);
+    let process = Process::serve(&config);
+    let ask = async |key: &str| {
+        let call = process.call(Method::POST, "/v1/chat/completions").await.json(&chat_request());
+        call.header("authorization", &format!("Bearer {key}")).answer().await.status
+    };
+    assert_eq!(ask(&key).await, 200);
+    assert_eq!(ask(&format!("{}x", &key[..key.len() - 1])).await, 401);
+
+    let config = config.to_str().expect("text");
+    let check = ["key", "check", "--config", config];
+    let (code, said) = with_input(Process::command(&check), &format!("{key}\n"));
+    assert!(code == Some(0) && said.contains("client: search-prod") && !said.contains(&key), "{said}");
+    let (code, said) = with_input(Process::command(&check), "sk-other");
+    assert!(code == Some(1) && said.contains("none in") && !said.contains("sk-other"), "{said}");
+    let damaged = key.replace(&key[16..18], if &key[16..18] == "aa" { "bb" } else { "aa" });
+    let (code, said) = with_input(Process::command(&check), &damaged);
+    assert!(code == Some(1) && said.contains("checksum is wrong") && !said.contains(&damaged), "{said}");
+    let (code, hash) = with_input(Process::command(&["key", "hash"]), &key);
+    assert!(code == Some(0) && out.contains(hash.trim()), "{hash}");
+    // A key that was given as an argument is not repeated.
+    let (code, said) = with_input(Process::command(&["key", "hash", &key]), "");
+    assert!(code == Some(2) && !said.contains(&key), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_new_key_is_told() {
+    for (arguments, said) in [
+        (vec!["--name", ""], "`name` must not be empty"),
+        (vec!["--name", "x", "--expires", "tomorrow"], "`expires`"),
+        (vec!["--name", "x", "--budget", "50"], "50/day"),
+        (vec!["--name", "x", "--models", "a*b*"], "one `*`"),
+    ] {
+        let (code, out, err) = run(Process::command(&[vec!["key", "new"], arguments].concat()));
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+        assert!(err.contains(said), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_running_server_is_asked_with_the_operators_key() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let config = folder.path().join(NAME);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a free port").port();
+    let admin = format!(
+        "server: {{admin: {{port: {port}, api_key: admin-key}}}}\nclients: {{keys: [{{name: of-file, key: k}}]}}\n"
+    );
+    write(&config, &super::config_for(&a, &admin));
+    let process = Process::serve(&config);
+    process.address().await;
+    let config = config.to_str().expect("text");
+    let (code, out, err) = run(Process::command(&["key", "list", "--config", config]));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("of-file") && out.contains(NAME), "{out}");
+    let url = format!("http://127.0.0.1:{port}");
+    let mut command = Process::command(&["key", "list", "--url", &url, "--json"]);
+    command.env("POINTSMAN_ADMIN_KEY", "admin-key");
+    let (code, out, err) = run(command);
+    assert_eq!(code, Some(0), "{err}");
+    let listed: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(listed["data"][0]["name"], "of-file");
+    let (code, _, err) = run(Process::command(&["key", "list", "--url", &url, "--admin-key", "wrong-key"]));
+    assert!(code == Some(1) && err.contains("401") && !err.contains("wrong-key"), "{err}");
+    let (code, _, err) = run(Process::command(&["key", "block", "of-file", "--config", config]));
+    assert!(code == Some(1) && err.contains(&format!("{NAME}:")), "{err}");
+    let (code, _, err) = run(Process::command(&["key", "create", "--config", config, "--name", "new"]));
+    assert!(code == Some(1) && err.contains("clients.store"), "{err}");
+}
