@@ -29,6 +29,7 @@ use crate::metrics::{self, state::ProviderState};
 use crate::proxy::generation::{Operators, shows};
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
+use crate::state::Engines;
 
 use crate::telemetry;
 use health::{health, state_word};
@@ -104,6 +105,7 @@ pub struct Operations {
     status: Arc<Status>,
     traffic: Arc<Traffic>,
     reloads: mpsc::Sender<ReloadRequest>,
+    engines: Arc<Engines>,
     /// True when the server still serves but is about to drain.
     leaving: AtomicBool,
 }
@@ -156,8 +158,13 @@ impl ReloadRequest {
 
 impl Operations {
     /// The operations on `proxy`; requests for reloads go to `reloads`.
-    pub fn new(proxy: Arc<Proxy>, traffic: Arc<Traffic>, reloads: mpsc::Sender<ReloadRequest>) -> Self {
-        Self { proxy, status: Arc::default(), traffic, reloads, leaving: AtomicBool::new(false) }
+    pub fn new(
+        proxy: Arc<Proxy>,
+        traffic: Arc<Traffic>,
+        reloads: mpsc::Sender<ReloadRequest>,
+        engines: Arc<Engines>,
+    ) -> Self {
+        Self { proxy, status: Arc::default(), traffic, reloads, engines, leaving: AtomicBool::new(false) }
     }
 
     /// Makes the server say that it is not ready, although it goes on serving.
@@ -212,6 +219,8 @@ async fn ready(State(operations): State<Arc<Operations>>, method: Method, header
     let proxy = &operations.proxy;
     if operations.is_leaving() {
         reads(proxy, &method, &headers, StatusCode::SERVICE_UNAVAILABLE, json!({"status": "draining"}))
+    } else if !operations.engines.are_ready() {
+        reads(proxy, &method, &headers, StatusCode::SERVICE_UNAVAILABLE, json!({"status": "without state"}))
     } else {
         reads(proxy, &method, &headers, StatusCode::OK, json!({"status": "ready"}))
     }
@@ -286,6 +295,17 @@ impl Operations {
             providers: providers.collect(),
             limits: limits::states(&self.proxy),
             log_lines_dropped: telemetry::dropped_lines(),
+            state_file_fails: self.engines.file_fails(),
+            state: self.engines.valkey().map(|valkey| {
+                let counts = valkey.counts();
+                metrics::state::Shared {
+                    up: valkey.facts().up,
+                    replicas: valkey.replicas(),
+                    rounds: counts.rounds,
+                    failures: counts.failures,
+                    late: counts.late,
+                }
+            }),
             strategy: generation.routes.everything().strategy().name(),
             strategies: generation.routes.all().iter().rev().map(|route| route.strategy().health()).collect(),
         })

@@ -14,6 +14,7 @@ mod advice;
 mod assemble;
 mod contents;
 mod doors;
+mod engines;
 mod load;
 mod reload;
 mod sites;
@@ -31,6 +32,7 @@ use crate::provider::client;
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, intake::budget::Budget, visitors::Bound};
 use crate::queue::Queue;
+use crate::state::Engines;
 use crate::{drain, listener, memory, telemetry};
 pub use advice::advice;
 pub use assemble::strategies;
@@ -48,7 +50,7 @@ const RELOADS: usize = 16;
 const BETWEEN_SWEEPS: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The interval at which the store of keys is asked whether others have changed any.
-const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_secs(1);
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// A server that is bound but not yet running.
 pub struct App {
@@ -56,6 +58,7 @@ pub struct App {
     address: Address,
     operators: Option<(Socket, Address)>,
     operations: Arc<Operations>,
+    engines: Arc<Engines>,
     reloader: Reloader,
     requests: TaskTracker,
     reloads: mpsc::Receiver<ReloadRequest>,
@@ -105,13 +108,19 @@ impl App {
         let doors = Doors::new(&config, tls);
         let (requests, draining) = (TaskTracker::new(), CancellationToken::new());
         let book = Arc::default();
-        let generation =
-            Generation::new(1, &config, (fleet, routes, approaches), Arc::clone(&book), config.server.admin.is_some());
+        let mut begun = engines::begin(&config, fleet.clock(), Arc::clone(&book)).await?;
+        let second = config.server.admin.is_some();
+        let generation = Generation::new(1, &config, (fleet, routes, approaches), book, second);
         let queue = Queue::new(&config.queue);
         let budget = Budget::new(config.server.max_buffered_bytes.unwrap_or_else(memory::quarter));
-        let clients = Arc::new(Keys::new(&config, book));
+        let clients = Arc::new(Keys::new(&config, Arc::clone(&begun.book)));
         let proxy = Proxy::new((generation, clients), queue, metrics, requests.clone(), draining.clone(), budget);
         let proxy = Arc::new(proxy);
+        if let Some(valkey) = begun.engines.valkey() {
+            proxy.means().share(valkey.clone());
+        }
+        begun.keep(&config, &proxy, proxy.clients()).await?;
+        let engines = begun.engines;
         if let Some(store) = options.key_store
             && let Err(error) = proxy.clients().keep_in(store).await
         {
@@ -131,7 +140,8 @@ impl App {
             warn_if_open(*door, address, keeps_out(*door, &config));
         }
         let (reload, reloads) = mpsc::channel(RELOADS);
-        let operations = Arc::new(Operations::new(proxy.clone(), doors.traffic.clone(), reload));
+        let operations = Operations::new(proxy.clone(), doors.traffic.clone(), reload, Arc::clone(&engines));
+        let operations = Arc::new(operations);
         let again = config.clone();
         let reloader = Reloader {
             proxy,
@@ -150,7 +160,7 @@ impl App {
             tasks: TaskTracker::new(),
             draining,
         };
-        Ok(Self { listener, address, operators, operations, reloader, requests, reloads })
+        Ok(Self { listener, address, operators, operations, engines, reloader, requests, reloads })
     }
 
     /// The settings of the listener for clients, swapped by a reload.
@@ -190,7 +200,7 @@ impl App {
     ///
     /// None at present; the type leaves room for listeners that fail.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, address, operators, operations, mut reloader, requests, reloads } = self;
+        let Self { listener, address, operators, operations, engines, mut reloader, requests, reloads } = self;
         let proxy = reloader.proxy.clone();
         let recorders: Vec<_> = reloader.live.iter().map(|live| Arc::clone(live.strategy.recorder())).collect();
         let (draining, tasks) = (reloader.draining.clone(), reloader.tasks.clone());
@@ -247,6 +257,7 @@ impl App {
         drop(generation);
         tasks.spawn(close_idle_connections(proxy.clone(), draining.clone()));
         tasks.spawn(follow_keys(proxy.clone(), draining.clone()));
+        tasks.spawn(engines::exchange(proxy.clone(), Arc::clone(&engines), draining.clone()));
         tasks.spawn(reloader.run(reloads));
         shutdown.await;
         notifier.stopping();
@@ -270,6 +281,7 @@ impl App {
         let end = move || {
             recorders.iter().for_each(|recorder| drop(recorder.record_to(None)));
             runs.iter().for_each(|recorder| recorder.finish());
+            engines.finish();
         };
         let _ = tokio::task::spawn_blocking(end).await;
         Ok(())

@@ -26,6 +26,7 @@ pub mod listing;
 pub mod masking;
 pub mod permit;
 pub mod remainder;
+mod shared;
 pub mod summary;
 pub mod words;
 

@@ -19,6 +19,7 @@ mod ejection;
 mod endings;
 mod endings_of_streams;
 mod faults;
+mod fleet;
 mod headers;
 mod held_answers;
 mod limits;

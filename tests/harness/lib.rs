@@ -6,6 +6,7 @@
 
 mod client;
 mod component;
+mod engine;
 mod eventually;
 mod key_store;
 mod mock;
@@ -19,6 +20,7 @@ mod tools;
 
 pub use client::{Answer, Call, Session, Streaming};
 pub use component::{asker, build_component, clerk, misbehave, target, workspace};
+pub use engine::Engine;
 pub use eventually::{PATIENCE, eventually, within};
 pub use key_store::KeyStore;
 pub use mock::reply::{Gate, Reply, Script};

@@ -33,6 +33,9 @@ pub(super) async fn health(State(operations): State<Arc<Operations>>, method: Me
         "queue": {"in_flight": proxy.queue().in_flight(), "waiting": proxy.queue().waiting()},
         "providers": providers,
     });
+    if let Some(state) = operations.engines.shown() {
+        body["state"] = state;
+    }
     if generation.routes.are_named() {
         let named = generation.routes.all().iter().filter(|route| route.is_named());
         body["routes"] = named.map(|route| state_of_route(route)).collect();

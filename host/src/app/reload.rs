@@ -259,6 +259,8 @@ fn needs_restart(before: &Config, after: &Config) -> Vec<String> {
         ("server.host and server.port", address(before) != address(after)),
         ("server.max_buffered_bytes", before.server.max_buffered_bytes != after.server.max_buffered_bytes),
         ("server.admin", admin(before) != admin(after)),
+        ("clients.store", before.clients.store != after.clients.store),
+        ("state", before.state != after.state),
         ("monitoring.log_format", before.monitoring.log_format != after.monitoring.log_format),
     ];
     let changed = changes.iter().filter(|(_, changed)| *changed);

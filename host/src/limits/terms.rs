@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -17,6 +18,9 @@ use super::{Cost, Owner};
 pub trait Engine: fmt::Debug + Send + Sync {
     /// The terms of the leases from it.
     fn terms(&self) -> &Arc<Terms>;
+
+    /// The longest time that a request waits for it.
+    fn patience(&self) -> Duration;
 
     /// Asks for what a request of this cost lacks of the limits of `owner`, and waits for the answer: no longer than it
     /// was told to. Then the request takes its reservation again.

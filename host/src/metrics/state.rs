@@ -28,10 +28,29 @@ pub struct Scraped<'a> {
     pub limits: Vec<LimitState>,
     /// The number of log lines that were dropped because stderr was not read in time.
     pub log_lines_dropped: u64,
+    /// True while the file of limits and spend cannot be written; none without one.
+    pub state_file_fails: Option<bool>,
+    /// The engine that replicas share, if there is one.
+    pub state: Option<Shared>,
     /// The strategy's name.
     pub strategy: &'a str,
     /// The health of every route's strategy; that of the catch-all route comes first.
     pub strategies: Vec<StrategyHealth>,
+}
+
+/// The engine that replicas share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// True when it answers.
+    pub up: bool,
+    /// The replicas that were last seen.
+    pub replicas: u64,
+    /// Questions for more of limits, and to tell what was used.
+    pub rounds: u64,
+    /// Questions that failed.
+    pub failures: u64,
+    /// Requests that did not wait for an answer any longer.
+    pub late: u64,
 }
 
 /// One provider at the time of a scrape.
@@ -181,10 +200,34 @@ impl Scraped<'_> {
             most.with_label_values(&labels).set(limit.most);
             remaining.with_label_values(&labels).set(limit.remaining);
         }
+        self.gather_state(&register);
         super::process::gather(&register);
         self.gather_strategy(&register);
         self.gather_shadows(&register);
         registry.gather()
+    }
+
+    fn gather_state(&self, register: &dyn Fn(Box<dyn Collector>)) {
+        let gauge = |name: &str, help: &str, value: u64| {
+            let gauge = sound(IntGauge::new(name, help));
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            register(Box::new(gauge));
+        };
+        let counter = |name: &str, help: &str, value: u64| {
+            let counter = sound(IntCounter::new(name, help));
+            counter.inc_by(value);
+            register(Box::new(counter));
+        };
+        if let Some(fails) = self.state_file_fails {
+            let help = "1 while limits, spend and keys cannot be written to the file.";
+            gauge("pointsman_state_file_failing", help, fails.into());
+        }
+        let Some(state) = self.state else { return };
+        gauge("pointsman_state_up", "1 when the engine that replicas share answers.", state.up.into());
+        gauge("pointsman_state_replicas", "The replicas that share limits, as last seen.", state.replicas);
+        counter("pointsman_state_rounds_total", "Questions to the engine about limits.", state.rounds);
+        counter("pointsman_state_failures_total", "Questions that it did not answer, or not in time.", state.failures);
+        counter("pointsman_state_late_total", "Requests that did not wait for its answer any longer.", state.late);
     }
 
     fn gather_shadows(&self, register: &dyn Fn(Box<dyn Collector>)) {

@@ -340,6 +340,12 @@ impl Health {
         })
     }
 
+    /// Another replica has met a rate limit, with the same key.
+    pub fn limited_elsewhere(&self, scope: Scope, wait: Duration, now: Instant) -> Option<Self> {
+        let throttles = self.throttles.limited(scope, Some(wait), now)?;
+        Some(Self { throttles, reason: Some("another replica has met its rate limit".into()), ..self.clone() })
+    }
+
     /// A rate limit was met. A provider that limits our rate works; one that was out has still to prove itself.
     fn limited(&self, attempt: &Attempt<'_>, now: Instant) -> Option<Self> {
         let scope = if attempt.limits_account { Scope::Account } else { Scope::Model(attempt.model) };

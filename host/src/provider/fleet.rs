@@ -243,7 +243,12 @@ impl Fleet {
     }
 
     /// Applies one transition, if it changes anything. True when a warning in the log gives the reason.
-    fn update(&self, provider: &Provider, now: Instant, transition: impl Fn(&Health) -> Option<Health>) -> bool {
+    pub(super) fn update(
+        &self,
+        provider: &Provider,
+        now: Instant,
+        transition: impl Fn(&Health) -> Option<Health>,
+    ) -> bool {
         let changed = self.board.update(&provider.seat, transition);
         changed.is_some_and(|(before, after)| {
             if after.epoch() != before.epoch() {

@@ -195,13 +195,14 @@ impl Means {
         mut refusal: Box<Refusal>,
     ) -> Result<Reservation, Box<Refusal>> {
         let Some(engine) = self.engine.get() else { return Err(refusal) };
+        let until = Instant::now() + engine.patience();
         // Each owner is asked for once, and once more where others were faster.
         for _ in 0..2 * MOST {
             if engine.ask(&refusal.owner, cost).await == Asked::Late {
                 return Reservation::take_late(owners, cost, self.moment(Instant::now()));
             }
             match Reservation::take(owners, cost, self.moment(Instant::now())) {
-                Err(again) if again.until == Until::Ask => refusal = again,
+                Err(again) if again.until == Until::Ask && Instant::now() < until => refusal = again,
                 reserved => return reserved,
             }
         }

@@ -16,6 +16,11 @@ impl ModelKey {
         self.0
     }
 
+    /// The key with this hash.
+    pub fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The key of a pair of keys.
     pub fn with(self, other: Self) -> Self {
         Self(self.0.rotate_left(23) ^ other.0.wrapping_mul(0x0100_0000_01B3))

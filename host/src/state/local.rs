@@ -3,6 +3,8 @@
 //! Whatever is wrong with a file at the start is an error, and the file stays as it is: what it holds is money, and a new
 //! file in its place would forget it.
 
+pub mod keys;
+
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 mod breaker;
 mod driver;
 mod failure;
+pub mod keys;
 mod pulse;
 mod script;
 mod wire;
@@ -25,6 +26,9 @@ use crate::config::State;
 use crate::limits::terms::{Asked, Engine, Mode, Terms};
 use crate::limits::{Book, Clock, Cost, Owner};
 use driver::Driver;
+use keys::Records;
+pub use pulse::Throttle;
+use wire::Wire;
 
 /// A start waits so long for the engine before it goes on without.
 const FIRST: Duration = Duration::from_secs(1);
@@ -49,6 +53,11 @@ struct Shared {
     waiting: Mutex<Vec<Waiting>>,
     wake: Notify,
     facts: Mutex<Facts>,
+    /// The connection, while there is one.
+    wire: Mutex<Option<Wire>>,
+    /// The limits of providers that this replica has met, and those that any has.
+    met: Mutex<Vec<Throttle>>,
+    heard: Mutex<Vec<Throttle>>,
     rounds: AtomicU64,
     failures: AtomicU64,
     late: AtomicU64,
@@ -88,6 +97,7 @@ pub struct Counts {
 pub struct Valkey {
     terms: Arc<Terms>,
     shared: Arc<Shared>,
+    records: Arc<Records>,
     timeout: Duration,
     required: bool,
     end: CancellationToken,
@@ -121,7 +131,8 @@ impl Valkey {
             tracing::warn!("state: the engine has not answered yet; limits are kept without it until it does");
         }
         let thread = Mutex::new(Some(thread));
-        Ok(Self { terms, shared, timeout: state.timeout, required: state.required, end, thread })
+        let records = Arc::new(Records::new(Arc::clone(&shared), &state.prefix));
+        Ok(Self { terms, shared, records, timeout: state.timeout, required: state.required, end, thread })
     }
 
     /// How it is.
@@ -137,6 +148,17 @@ impl Valkey {
             failures: shared.failures.load(Relaxed),
             late: shared.late.load(Relaxed),
         }
+    }
+
+    /// Tells the others which limits of providers this replica has met, and says which any of them has.
+    pub fn exchange(&self, met: Vec<Throttle>) -> Vec<Throttle> {
+        *self.shared.met.lock() = met;
+        self.shared.heard.lock().clone()
+    }
+
+    /// The keys made at run time.
+    pub fn records(&self) -> &Arc<Records> {
+        &self.records
     }
 
     /// The number of replicas, as last seen.
@@ -168,6 +190,10 @@ impl Drop for Valkey {
 impl Engine for Valkey {
     fn terms(&self) -> &Arc<Terms> {
         &self.terms
+    }
+
+    fn patience(&self) -> Duration {
+        self.timeout
     }
 
     fn ask<'a>(&'a self, owner: &Owner, cost: Cost) -> Pin<Box<dyn Future<Output = Asked> + Send + 'a>> {

@@ -60,6 +60,11 @@ impl Throttles {
         self.0.iter().filter_map(|throttle| left(throttle, now)).max()
     }
 
+    /// Each limit in force, with the time for which it lasts.
+    pub fn each(&self, now: Instant) -> impl Iterator<Item = (Scope, Duration)> {
+        self.0.iter().filter_map(move |throttle| Some((throttle.scope, left(throttle, now)?)))
+    }
+
     /// True when a request for `model` would try out a limit whose end is a guess.
     pub fn wants_trial(&self, model: ModelKey, now: Instant) -> bool {
         self.about(model).any(|throttle| throttle.is_guess && throttle.until <= now)

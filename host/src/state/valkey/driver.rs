@@ -200,6 +200,7 @@ impl Driver {
             Event::Landed(landing) => self.landed(landing),
             Event::Connected(Ok(wire)) => {
                 self.connecting = false;
+                *self.shared.wire.lock() = Some(wire.clone());
                 self.wire = Some(wire);
                 self.beat_now();
             }
@@ -213,6 +214,7 @@ impl Driver {
                 match answer.and_then(|value| pulse::read(&value).ok_or(Failure::Nonsense)) {
                     Ok(seen) => {
                         self.terms.set_replicas(seen.replicas);
+                        *self.shared.heard.lock() = seen.throttles;
                         self.pulse.seen(&self.clock, seen.now, took);
                         self.reached();
                     }
@@ -255,6 +257,7 @@ impl Driver {
         let now = Instant::now();
         if failure.loses_connection() {
             self.wire = None;
+            *self.shared.wire.lock() = None;
         }
         let opens = self.breaker.failed(now);
         if self.breaker.is_open() {
@@ -327,9 +330,10 @@ impl Driver {
         let Some(mut wire) = self.wire.clone().filter(|_| !self.pulsing) else { return };
         self.pulsing = true;
         let (pulse, bound) = (Arc::clone(&self.pulse), self.state.timeout);
+        let throttles = self.shared.met.lock().clone();
         self.flights.push(Box::pin(async move {
             let began = Instant::now();
-            let answer = flat(timeout(bound, pulse.ask(&mut wire)).await);
+            let answer = flat(timeout(bound, pulse.ask(&mut wire, &throttles)).await);
             Event::Pulsed(answer, began.elapsed())
         }));
     }

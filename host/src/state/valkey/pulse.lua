@@ -1,10 +1,26 @@
--- A replica says that it is there, and learns how many are.
+-- A replica says that it is there, and which limits of providers it has met; it learns how many replicas are there, and what
+-- they have met.
 --
--- KEYS: all replicas by the time at which they count as gone, and this one's own key. ARGV: its id.
+-- KEYS: all replicas by the time at which they count as gone, this one's own key, and the limits of providers by the time at
+-- which they end. ARGV: its id; then for each limit its name and for how long it lasts, in us.
 local clock = redis.call('TIME')
 local now = (clock[1] - 1735689600) * 1000000 + clock[2]
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + 15000000), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now))
 redis.call('PEXPIRE', KEYS[1], 60000)
 redis.call('SET', KEYS[2], '1', 'PX', 15000)
-return {now, redis.call('ZCARD', KEYS[1])}
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now))
+for i = 2, #ARGV, 2 do
+  local ends = now + tonumber(ARGV[i + 1])
+  local known = redis.call('ZSCORE', KEYS[3], ARGV[i])
+  -- The longest holds.
+  if not known or tonumber(known) < ends then redis.call('ZADD', KEYS[3], string.format('%.0f', ends), ARGV[i]) end
+end
+redis.call('PEXPIRE', KEYS[3], 3600000)
+local answer = {now, redis.call('ZCARD', KEYS[1])}
+local limits = redis.call('ZREVRANGE', KEYS[3], 0, 999, 'WITHSCORES')
+for i = 1, #limits, 2 do
+  table.insert(answer, limits[i])
+  table.insert(answer, string.format('%.0f', tonumber(limits[i + 1]) - now))
+end
+return answer

@@ -1,4 +1,4 @@
-//! What a replica says of itself to the others, and learns of them: twice a second, in one question.
+//! What a replica says of itself to the others, and learns of them: a few times a second, in one question.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -11,23 +11,31 @@ use super::wire::{Script, Wire};
 use crate::limits::{Clock, Moment};
 
 /// Between two.
-pub const INTERVAL: Duration = Duration::from_millis(500);
+pub const INTERVAL: Duration = Duration::from_millis(300);
 
 /// The clock is set by the engine's this often.
 const CLOCK: Duration = Duration::from_secs(60);
+
+/// The most limits of providers that are told at once.
+const MOST: usize = 500;
+
+/// A limit of a provider by a name that all replicas know it by, and the time for which it lasts.
+pub type Throttle = (String, Duration);
 
 /// One replica's part.
 #[derive(Debug)]
 pub struct Pulse {
     script: Script,
     keys: Vec<String>,
-    arguments: Vec<String>,
+    replica: String,
     set: Mutex<Option<Instant>>,
 }
 
 /// What was learnt.
 #[derive(Debug, PartialEq)]
 pub struct Seen {
+    /// The limits of providers that any replica has met, with the time for which they last.
+    pub throttles: Vec<Throttle>,
     /// The engine's time.
     pub now: Moment,
     /// The replicas that are there, with this one.
@@ -40,8 +48,8 @@ impl Pulse {
         let fleet = format!("{prefix}:{{fleet}}");
         Self {
             script: Script::new(include_str!("pulse.lua")),
-            keys: vec![format!("{fleet}:replicas"), format!("{fleet}:r:{replica}")],
-            arguments: vec![replica.to_owned()],
+            keys: vec![format!("{fleet}:replicas"), format!("{fleet}:r:{replica}"), format!("{fleet}:throttled")],
+            replica: replica.to_owned(),
             set: Mutex::default(),
         }
     }
@@ -51,8 +59,12 @@ impl Pulse {
     /// # Errors
     ///
     /// What the client says.
-    pub async fn ask(&self, wire: &mut Wire) -> RedisResult<Value> {
-        wire.run(&self.script, &self.keys, &self.arguments).await
+    pub async fn ask(&self, wire: &mut Wire, throttles: &[Throttle]) -> RedisResult<Value> {
+        let mut arguments = vec![self.replica.clone()];
+        for (name, lasts) in throttles.iter().take(MOST) {
+            arguments.extend([name.clone(), lasts.as_micros().to_string()]);
+        }
+        wire.run(&self.script, &self.keys, &arguments).await
     }
 
     /// Says that this replica ends.
@@ -61,8 +73,8 @@ impl Pulse {
     ///
     /// What the client says.
     pub async fn leave(&self, wire: &mut Wire) -> RedisResult<()> {
-        let [all, own] = self.keys.as_slice() else { return Ok(()) };
-        wire.ask(redis::cmd("ZREM").arg(all).arg(&self.arguments)).await?;
+        let [all, own, _] = self.keys.as_slice() else { return Ok(()) };
+        wire.ask(redis::cmd("ZREM").arg(all).arg(&self.replica)).await?;
         wire.ask(redis::cmd("DEL").arg(own)).await?;
         Ok(())
     }
@@ -80,8 +92,16 @@ impl Pulse {
 
 /// Reads an answer.
 pub fn read(value: &Value) -> Option<Seen> {
-    let (us, replicas): (u64, u64) = redis::from_redis_value_ref(value).ok()?;
-    Some(Seen { now: Moment(us.saturating_mul(1000)), replicas })
+    let Value::Array(parts) = value else { return None };
+    let number = |value: &Value| redis::from_redis_value_ref::<u64>(value).ok();
+    let (now, rest) = parts.split_first()?;
+    let (replicas, rest) = rest.split_first()?;
+    let throttle = |pair: &[Value]| {
+        let [name, lasts] = pair else { return None };
+        Some((redis::from_redis_value_ref(name).ok()?, Duration::from_micros(number(lasts)?)))
+    };
+    let throttles = rest.chunks(2).map(throttle).collect::<Option<_>>()?;
+    Some(Seen { now: Moment(number(now)?.saturating_mul(1000)), replicas: number(replicas)?, throttles })
 }
 
 /// An id that no other replica has.

@@ -1,6 +1,7 @@
 //! The engine against a real server: many replicas in one process, without the proxy around them.
 
 mod server;
+mod storm;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::config::Limits;
+use crate::config::{Limits, StateServers};
 use crate::limits::lease::tests::{ONE, rpm, total, tpm};
 use crate::limits::{Account, Charge, Reservation, Until};
 use server::Server;
@@ -302,4 +303,121 @@ async fn replicas_whose_clocks_differ_count_in_the_same_window() {
     let keys: HashSet<&str> = keys.lines().collect();
     assert_eq!(keys.len(), 1, "{keys:?}");
     assert_eq!(server.ask(&["HGET", keys.iter().next().unwrap(), "spent"]), "2000");
+}
+
+fn at(port: u16, tls: bool) -> crate::config::StateServer {
+    let place = crate::config::StatePlace::Tcp("127.0.0.1".to_owned(), port);
+    crate::config::StateServer { place, tls, database: 0 }
+}
+
+/// Lets requests of many owners in, each up to its limit.
+async fn fill_many(state: &State) -> Arc<Valkey> {
+    let (terms, book, clock) = (Arc::new(Terms::default()), Arc::new(Book::default()), Arc::new(Clock::system()));
+    book.share(Arc::clone(&terms));
+    let engine = Arc::new(Valkey::start(state, terms, Arc::clone(&book), Arc::clone(&clock)).await.unwrap());
+    let up = Arc::clone(&engine);
+    eventually("it is reached", move || up.facts().up).await;
+    for n in 0..20 {
+        let mut limits = rpm(10);
+        limits.budgets = total(1_000_000).budgets;
+        let account = book.account(Owner::Client(format!("client-{n}").into()), &limits);
+        let one = Replica { engine: Arc::clone(&engine), account, clock: Arc::clone(&clock) };
+        let admitted = burst(&[Arc::new(one)], 20, Duration::ZERO, nano(1000)).await;
+        assert_eq!(admitted, 10, "client {n}: {:?}", engine.counts());
+    }
+    assert_eq!(engine.counts().failures, 0);
+    engine
+}
+
+#[tokio::test]
+async fn a_cluster_has_the_limits_of_one_owner_at_one_place() {
+    let ports = [server::free_port(), server::free_port(), server::free_port()];
+    let nodes = ports.map(|port| Server::start(&["--port", &port.to_string(), "--cluster-enabled", "yes"]));
+    let mut create = std::process::Command::new("redis-cli");
+    create.args(["--cluster", "create"]).args(ports.map(|port| format!("127.0.0.1:{port}"))).arg("--cluster-yes");
+    let created = create.output().unwrap();
+    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
+    let agree = || nodes.iter().all(|node| node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    eventually("the servers agree", agree).await;
+    let mut state = nodes[0].state();
+    state.servers = StateServers::Cluster(vec![at(ports[0], false), at(ports[1], false)]);
+    state.timeout = Duration::from_millis(500);
+    let engine = fill_many(&state).await;
+    tokio::task::spawn_blocking(move || engine.finish()).await.unwrap();
+    let keys: usize = nodes.iter().map(|node| node.ask(&["DBSIZE"]).parse::<usize>().unwrap()).sum();
+    assert!(keys >= 60, "{keys}");
+    assert!(nodes.iter().all(|node| node.ask(&["DBSIZE"]) != "0"), "they are spread");
+}
+
+#[tokio::test]
+async fn sentinels_name_the_server() {
+    let (port, watch) = (server::free_port(), server::free_port());
+    let master = Server::start(&["--port", &port.to_string()]);
+    let file = master.folder().join("sentinel.conf");
+    std::fs::write(&file, format!("sentinel monitor mymaster 127.0.0.1 {port} 1\n")).unwrap();
+    let _sentinel = Server::start(&[file.to_str().unwrap(), "--port", &watch.to_string(), "--sentinel"]);
+    let mut state = master.state();
+    state.servers = StateServers::Sentinel { name: "mymaster".to_owned(), servers: vec![at(watch, false)] };
+    state.timeout = Duration::from_millis(500);
+    fill_many(&state).await;
+}
+
+#[tokio::test]
+async fn tls_wants_the_right_authority_and_shows_a_certificate() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    // A certificate whose issuer has its own name would pass as self-signed.
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let ca = authority.self_signed(&ca_key).unwrap();
+    std::fs::write(path("ca.pem"), ca.pem()).unwrap();
+    let issuer = rcgen::Issuer::new(authority, ca_key);
+    for name in ["server", "client"] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(path(&format!("{name}.pem")), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+        std::fs::write(path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+    let port = server::free_port();
+    let file = |name: &str| path(name).to_str().unwrap().to_owned();
+    let (ca, cert, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
+    let options =
+        ["--tls-port", &port.to_string(), "--tls-ca-cert-file", &ca, "--tls-cert-file", &cert, "--tls-key-file", &key];
+    let server = Server::start(&options);
+    let mut state = server.state();
+    state.servers = StateServers::One(at(port, true));
+    state.timeout = Duration::from_millis(500);
+    state.tls.ca = Some(path("ca.pem"));
+    (state.tls.cert, state.tls.key) = (Some(path("client.pem")), Some(path("client.key")));
+    fill_many(&state).await;
+    // Without its authority it is not trusted.
+    state.tls.ca = Some(path("client.pem"));
+    let distrusted = Replica::start(&state, &rpm(10)).await;
+    assert!(!distrusted.engine.facts().up);
+}
+
+#[tokio::test]
+async fn keys_made_on_one_replica_are_read_by_another_and_outlive_an_emptied_engine() {
+    use crate::clients::Store as _;
+    let server = Server::start(&[]);
+    let all = replicas(&server, &rpm(60), 2).await;
+    let [one, two] = [&all[0].engine, &all[1].engine].map(|engine| Arc::clone(engine.records()));
+    assert_eq!(one.changes().await.unwrap(), 0);
+    assert_eq!(one.put("a", b"1".to_vec()).await.unwrap(), 1);
+    assert_eq!(one.put("b", b"2".to_vec()).await.unwrap(), 2);
+    assert_eq!(one.remove("b").await.unwrap(), 3);
+    assert_eq!(two.changes().await.unwrap(), 3);
+    assert_eq!(two.load().await.unwrap(), (vec![("a".to_owned(), b"1".to_vec())], 3));
+    server.ask(&["FLUSHALL"]);
+    let (rows, changes) = two.load().await.unwrap();
+    assert_eq!(rows, [("a".to_owned(), b"1".to_vec())]);
+    assert!(changes > 3, "others read it anew");
+    assert_eq!(one.load().await.unwrap().0.len(), 1);
+    server.signal("STOP");
+    eventually("it is out of reach", || !all[0].engine.facts().up).await;
+    assert_eq!(one.changes().await.unwrap_err().0, "the engine is out of reach");
+    server.signal("CONT");
 }

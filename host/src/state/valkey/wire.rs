@@ -1,5 +1,6 @@
 //! The connection to the engine: one server, a cluster, or the present master that sentinels name.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +40,12 @@ pub enum Wire {
     One(MultiplexedConnection),
     /// To all of a cluster.
     Cluster(ClusterConnection),
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
 }
 
 impl Wire {
@@ -110,7 +117,12 @@ impl Wire {
     /// # Errors
     ///
     /// As [`Wire::ask`].
-    pub async fn run(&mut self, script: &Script, keys: &[String], arguments: &[String]) -> RedisResult<Value> {
+    pub async fn run<A: redis::ToRedisArgs>(
+        &mut self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[A],
+    ) -> RedisResult<Value> {
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
             command.arg(script).arg(keys.len()).arg(keys).arg(arguments);

@@ -63,6 +63,10 @@ impl Server {
         State { password: Some(Secret::new(password)), ..self.state() }
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A command and its answer, by the server's own client.
     pub fn ask(&self, command: &[&str]) -> String {
         let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(command).output();
@@ -87,9 +91,22 @@ impl Server {
     }
 }
 
+/// A port that is free, and so is the one ten thousand above it, where a cluster's servers talk.
+pub fn free_port() -> u16 {
+    loop {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port < 55_000 && std::net::TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            return port;
+        }
+    }
+}
+
 fn spawn(folder: &Path, options: &[String]) -> Child {
     let mut command = Command::new(binary());
-    command.args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no"]).args(options);
+    // A later option wins, and a sentinel wants its file first.
+    let (first, rest) = options.split_at(options.iter().take_while(|option| !option.starts_with("--")).count());
+    command.args(first).args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "no"]).args(rest);
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn();
     child.expect("redis-server is missing: apt-get install redis-server, or put valkey's server under that name")
