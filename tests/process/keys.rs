@@ -23,7 +23,7 @@ fn with_input(mut command: Command, input: &str) -> (Option<i32>, String) {
 #[tokio::test]
 async fn a_new_key_opens_a_server_that_knows_its_hash_alone() {
     let a = Mock::start("a", Reply::chat("a")).await;
-    let new = ["key", "new", "--name", "search-prod", "--models", "m,gpt-4o*", "--rpm", "600", "--budget", "50/day"];
+    let new = ["key", "new", "--name", "search-prod", "--models", "m,gpt-4o*", "--rpm", "600"];
     let (code, out, err) = run(Process::command(&new));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let key = out.lines().map(str::trim).find(|line| line.starts_with("pm-")).expect("the key is printed").to_owned();
@@ -32,7 +32,9 @@ async fn a_new_key_opens_a_server_that_knows_its_hash_alone() {
     let config = folder.path().join(NAME);
     let process = Process::serve(&config);
     let ask = async |key: &str| {
-        let call = process.call(Method::POST, "/v1/chat/completions").await.json(&chat_request());
+        let mut body = chat_request();
+        body["model"] = "m".into();
+        let call = process.call(Method::POST, "/v1/chat/completions").await.json(&body);
         call.header("authorization", &format!("Bearer {key}")).answer().await.status
     };
     assert_eq!(ask(&key).await, 200);
