@@ -407,3 +407,36 @@ fn a_provider_that_is_down_is_out_after_three_requests_and_back_within_two_secon
     assert!((91..=93).any(|piece| answered("lazy", piece) > 0), "{:?}", report.timeline.answered["lazy"]);
     assert!((61..90).all(|piece| answered("lazy", piece) == 0), "{:?}", report.timeline.answered["lazy"]);
 }
+
+/// Two providers, of which `a` is this, before 4 requests a second.
+fn beside(proxy: &str, behaviour: &str) -> Report {
+    let behaves = "first_token: {median: 0.2, p95: 0.4}, tokens_per_second: 100";
+    let text = format!(
+        "name: limits\nduration: 300\ntraffic: {{rate: 4}}\n\
+         proxy: {{providers: [{{name: a, {proxy}}}, {{name: b}}], queue: {{timeout: 2}}}}\n\
+         providers:\n  a: {{{behaves}{behaviour}}}\n  b: {{{behaves}}}\n"
+    );
+    played(&written(&text).expect("a scenario"), "failover")
+}
+
+#[test]
+fn a_rate_of_an_account_holds_by_the_virtual_clock() {
+    let report = beside("limits: {rpm: 60}", "");
+    // A minute's worth at once, and then one a second.
+    let of_a = report.providers[0].answered;
+    assert!((340..=361).contains(&of_a), "{of_a}");
+    assert_eq!(report.answered, report.requests);
+}
+
+#[test]
+fn a_played_provider_enforces_its_tokens_and_is_spared_where_it_tells_what_is_left() {
+    let throttled = |report: &Report| report.providers[0].attempts.get("throttled").copied().unwrap_or_default();
+    let silent = beside("weight: 1", ", tokens_per_minute: 60000");
+    let telling = beside("weight: 1", ", tokens_per_minute: 60000, tells_limits: true");
+    assert!(throttled(&silent) > 5, "{:?}", silent.providers[0]);
+    assert!(throttled(&telling) <= throttled(&silent), "{:?}", telling.providers[0]);
+    for report in [&silent, &telling] {
+        assert_eq!(report.answered, report.requests);
+        assert!(report.providers[0].answered < report.requests * 3 / 4);
+    }
+}
