@@ -5,6 +5,7 @@
 mod anthropic;
 mod install;
 mod langchain;
+mod means;
 mod node;
 mod streams;
 

@@ -106,6 +106,33 @@ def rate_limit_error():
     assert 60 <= int(error.response.headers["retry-after"]) <= 600
 
 
+def budget_is_spent():
+    """A budget that the first request spends: nobody asks again before its window ends."""
+    ask()
+    error = raises(openai.RateLimitError)
+    assert (error.type, error.code) == ("insufficient_quota", "budget_exceeded"), error.body
+    assert error.response.headers["x-should-retry"] == "false"
+
+
+def rate_is_waited_for():
+    """The SDK waits as the answer says, and asks again."""
+    raw = client.chat.completions.with_raw_response.create(model="gpt-4", messages=MESSAGES)
+    assert raw.headers["x-ratelimit-limit-requests"] == "60"
+    assert raw.headers["x-ratelimit-remaining-requests"] == "59"
+    for _ in range(59):
+        ask()
+    refused = raises(openai.RateLimitError, lambda: client.with_options(max_retries=0).chat.completions.create(model="gpt-4", messages=MESSAGES))
+    assert (refused.code, refused.param) == ("rate_limit_exceeded", "requests"), refused.body
+    assert refused.response.headers["retry-after"] == "1"
+    ask()
+
+
+def model_not_allowed():
+    error = raises(openai.PermissionDeniedError, lambda: client.chat.completions.create(model="o3", messages=MESSAGES))
+    assert error.code == "model_not_allowed", error.body
+    assert [model.id for model in client.models.list()] == ["gpt-4"]
+
+
 def internal_server_error():
     error = raises(openai.InternalServerError)
     assert isinstance(error, openai.APIStatusError) and error.status_code == 502

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::*;
-use harness::{Gate, Script, chat_request, stream_request};
+use harness::{Gate, Script, chat_request, spawn, stream_request};
 
 async fn mock(name: &str) -> Mock {
     Mock::start(name, Reply::chat(&format!("from {name}"))).await
@@ -112,8 +112,8 @@ async fn a_spent_budget_stops_its_provider_until_it_is_renewed() {
     let refused = proxy.chat().await;
     assert_eq!((refused.status, refused.code().as_str()), (503, "provider_budget_exceeded"), "{}", refused.text());
     let message = refused.message();
-    let expected =
-        " a: The budget of the account 'a' is used up: 3 dollars per day, of which 1 dollars are left. It is renewed";
+    let expected = " a: The budget of the account 'a' does not cover this request: 3 dollars per day. The request may cost 3 \
+                    dollars, and 1 dollars are left. It is renewed";
     assert!(message.contains(expected), "{message}");
     assert_eq!(refused.header("x-should-retry"), "false");
     let wait: u64 = refused.header("retry-after").parse().expect("seconds");
@@ -221,7 +221,7 @@ async fn the_sum_of_what_is_settled_is_the_sum_of_what_providers_say() {
     let mut streamed = stream_request();
     streamed["stream_options"] = json!({"include_usage": true});
     let bodies = [chat_request(), streamed];
-    let calls: Vec<_> = (0..120).map(|number| tokio::spawn(proxy.chat_call(&bodies[number % 2]).answer())).collect();
+    let calls: Vec<_> = (0..120).map(|number| spawn(proxy.chat_call(&bodies[number % 2]).answer())).collect();
     let mut served = 0;
     for call in calls {
         served += usize::from(call.await.expect("answered").status == 200);

@@ -16,6 +16,8 @@ use crate::valgrind::{self, instructions};
 pub enum Traffic {
     /// Chat requests of 1 KB, one after the other on one connection.
     Requests,
+    /// The same by a client that is known by its key, under four limits, where answers have a price.
+    Limited,
     /// One stream, each event sent when the client has the one before.
     Events,
 }
@@ -33,7 +35,7 @@ pub fn run(
     times: u32,
 ) -> anyhow::Result<u64> {
     let mut provider = Provider::start()?;
-    std::fs::write(config, configuration(provider.address()))?;
+    std::fs::write(config, configuration(provider.address(), traffic))?;
     let mut command = valgrind::command(pointsman, out);
     command.args(["serve", "--port", "0", "--config"]).arg(config);
     command.env("POINTSMAN_CACHE", cache).env("TOKIO_WORKER_THREADS", "1");
@@ -43,7 +45,7 @@ pub fn run(
         client.ask()?;
     }
     match traffic {
-        Traffic::Requests => (0..times).try_for_each(|_| client.ask())?,
+        Traffic::Requests | Traffic::Limited => (0..times).try_for_each(|_| client.ask())?,
         Traffic::Events => client.follow(&mut provider, times)?,
     }
     drop(client);
@@ -53,16 +55,29 @@ pub fn run(
 
 /// Two providers at one address. No checks and no look at the files, which come by the clock; metrics and the log are
 /// on, of which only errors are written.
-fn configuration(provider: SocketAddr) -> String {
+fn configuration(provider: SocketAddr, traffic: Traffic) -> String {
+    let clients = match traffic {
+        Traffic::Requests | Traffic::Events => "",
+        Traffic::Limited => LIMITED,
+    };
     let listed = [("a", 2), ("b", 1)]
         .map(|(name, weight)| {
             format!("  - {{name: {name}, base_url: 'http://{provider}/v1', api_key: sk-{name}, weight: {weight}}}\n")
         })
         .concat();
     format!(
-        "server: {{watch: false}}\nrouting: {{strategy: weighted, health_check: {{enabled: false}}}}\nmonitoring: {{log_level: ERROR}}\nproviders:\n{listed}"
+        "server: {{watch: false}}\nrouting: {{strategy: weighted, health_check: {{enabled: false}}}}\nmonitoring: {{log_level: ERROR}}\n{clients}providers:\n{listed}"
     )
 }
+
+/// Limits that are never reached. The key is the one that the client shows.
+const LIMITED: &str = "\
+clients:
+  groups: [{name: group, limits: {tpm: 1000000000}}]
+  keys:
+    - {name: client, group: group, key: sk-guard, limits: {rpm: 1000000000, tpm: 1000000000}, budget: {usd: 1000000, per: day}}
+prices: {models: {gpt-4o-mini: {input: 0.15, output: 0.6}}}
+";
 
 /// The proxy; killed when dropped before its end.
 struct Process(Child);

@@ -96,7 +96,11 @@ impl Limited {
                 "The limit {whose} is reached: {amount}. The request may take {asked}, and {remaining} are left. {again}"
             ),
             Unit::Money => {
-                format!("The budget {whose} is used up: {amount}, of which {} are left. {again}", dollars(*remaining))
+                let state = if *remaining == 0 { "is used up" } else { "does not cover this request" };
+                let (may_cost, left) = (dollars(*asked), dollars(*remaining));
+                format!(
+                    "The budget {whose} {state}: {amount}. The request may cost {may_cost}, and {left} are left. {again}"
+                )
             }
         }
     }
@@ -164,12 +168,14 @@ mod tests {
         let end = Until::End(Moment(86_400_000_000_000));
         assert_eq!(
             limited(Owner::Group("search".into()), Unit::Money, "day", end).sentence(),
-            "The budget of the group 'search' is used up: 0.0000015 dollars per day, of which 0.00000002 dollars are left. \
+            "The budget of the group 'search' does not cover this request: 0.0000015 dollars per day. The request may cost \
+             0.0000005 dollars, and 0.00000002 dollars are left. \
              It is renewed at 2025-01-02T00:00:00Z."
         );
         assert_eq!(
             limited(route(), Unit::Money, "30d", wait).sentence(),
-            "The budget of the route 'chat' is used up: 0.0000015 dollars per 30d, of which 0.00000002 dollars are left. \
+            "The budget of the route 'chat' does not cover this request: 0.0000015 dollars per 30d. The request may cost \
+             0.0000005 dollars, and 0.00000002 dollars are left. \
              There is enough of it again at 2025-01-01T00:00:01Z."
         );
         assert_eq!(
