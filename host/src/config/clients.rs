@@ -107,7 +107,7 @@ pub(super) fn clients(reader: &mut Reader<'_>, top: &Section<'_>) -> Clients {
     let groups = groups(reader, &section);
     let header = header(reader, &section);
     let keys = keys(reader, &section, &groups);
-    let store = store(reader, &section);
+    let store = store(reader, &section, top.get("state").is_some());
     Clients { unknown, header, groups, keys, store }
 }
 
@@ -242,12 +242,16 @@ fn header(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<HeaderName> 
     None
 }
 
-/// The place for keys made at run time.
-fn store(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<KeyStore> {
+/// The place for keys made at run time. `engine` is true where the configuration has a `state`.
+fn store(reader: &mut Reader<'_>, section: &Section<'_>, engine: bool) -> Option<KeyStore> {
     let (_, node) = section.get("store")?;
     if node.describe() != "a mapping" {
         let found = reader.text(section, "store").ok()??;
         if found.text == "engine" {
+            if !engine {
+                let help = "such as `state: {url: redis://127.0.0.1:6379/0}`; on one machine a file does: `store: {path: state/keys.redb}`";
+                reader.findings.problem(&found.at, "is the engine of `state`, which is not set", Some(help.to_owned()));
+            }
             return Some(KeyStore::Engine);
         }
         let help = "such as {path: state/keys.redb}; `engine` is the one under `state`".to_owned();

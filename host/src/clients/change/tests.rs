@@ -56,7 +56,7 @@ impl Store for Memory {
 }
 
 const CONFIG: &str = "providers: [{name: a, base_url: 'http://a/v1', api_key: k}]\n\
-    clients:\n  groups: [{name: team, limits: {rpm: 5}}]\n  keys: [{name: file, key: sk-file}]\n  store: engine\n";
+    clients:\n  groups: [{name: team, limits: {rpm: 5}}]\n  keys: [{name: file, key: sk-file}]\n  store: engine\nstate: {url: redis://127.0.0.1:6379/0}\n";
 
 fn config(text: &str) -> Config {
     parse(text, Path::new("x.yaml"), &|_| None, &["round_robin"]).unwrap()

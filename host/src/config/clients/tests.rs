@@ -34,7 +34,7 @@ fn unknown_callers_are_refused_as_soon_as_there_is_a_key_or_a_place_for_some() {
     for (text, refused) in [
         ("  groups: [{name: g}]\n", false),
         ("  keys: [{name: a, key: k}]\n", true),
-        ("  store: engine\n", true),
+        ("  store: engine\nstate: {url: redis://127.0.0.1:6379/0}\n", true),
         ("  store: {path: keys.redb}\n", true),
         ("  unknown: allow\n  keys: [{name: a, key: k}]\n", false),
         ("  unknown: refuse\n", true),
