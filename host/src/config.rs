@@ -156,7 +156,7 @@ pub struct Config {
     pub declared: Vec<StrategyChoice>,
     /// The approaches that clients may use.
     pub approaches: Approaches,
-    /// What tokens cost.
+    /// The prices of tokens.
     pub prices: Prices,
     /// Active checks and ejection.
     pub health_check: HealthCheck,
@@ -176,7 +176,7 @@ pub struct Config {
     pub server: Server,
     /// The engine that replicas share.
     pub state: Option<State>,
-    /// Who may ask.
+    /// The clients that may ask.
     pub clients: Clients,
     /// Settings that are legal but deserve a line in the log at start, one sentence each.
     pub warnings: Vec<String>,
@@ -212,7 +212,7 @@ pub struct Provider {
     pub max_concurrent: Option<u32>,
     /// The account at its vendor, by a name of the operator's choice; that of the provider where the file names none.
     pub account: String,
-    /// What all providers of the account together may use.
+    /// The limits of all providers of the account together.
     pub limits: Limits,
     /// Maps the client's name of a model to the provider's; exact names. [`Provider::model_for`] looks at both maps.
     pub model_map: HashMap<String, String>,
@@ -462,7 +462,7 @@ pub struct Monitoring {
 /// When providers are asked for the usage of a stream on behalf of a client that does not say whether it wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamUsage {
-    /// Where a limit, a budget or a price needs it.
+    /// Only where a limit, a budget or a price needs it.
     Auto,
     /// Always.
     Always,

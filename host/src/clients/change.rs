@@ -38,7 +38,7 @@ pub enum ChangeError {
     /// Another client has the key.
     #[error("The client `{0}` has this key already: give each client a key of its own")]
     SameKey(String),
-    /// What is said about the key is wrong.
+    /// A wrong statement about the key.
     #[error("{}", .0.join("; "))]
     Invalid(Vec<String>),
     /// The store does not take it.

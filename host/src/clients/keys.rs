@@ -20,7 +20,7 @@ pub struct Keys {
     table: ArcSwap<Table>,
     /// The counters of limits, which outlive every table.
     book: Arc<Book>,
-    /// What the table is made of.
+    /// The parts of the table.
     parts: Mutex<Parts>,
     /// True while the store may hold keys that are not known here.
     is_behind: AtomicBool,
@@ -46,7 +46,7 @@ struct Configured {
     entries: Vec<Entry>,
     /// The accounts of groups; of one without limits there is none.
     groups: HashMap<String, Option<Arc<Account>>>,
-    /// Where each key stands in the file, by name.
+    /// The place of each key in the file, by name.
     places: HashMap<String, String>,
     /// The setting that is missing to make keys at run time.
     missing: &'static str,
@@ -78,7 +78,7 @@ impl Keys {
         self.table.store(Arc::new(parts.table()));
     }
 
-    /// Who asks, by the keys that a request shows.
+    /// The client, by the keys that a request shows.
     pub fn identify(&self, headers: &HeaderMap) -> Known {
         let known = self.table.load().identify(headers);
         match known {

@@ -98,7 +98,7 @@ impl Table {
         }
     }
 
-    /// Who asks, by the keys that a request shows. Of several, the first that is accepted counts.
+    /// The client, by the keys that a request shows. Of several, the first that is accepted counts.
     pub fn identify(&self, headers: &HeaderMap) -> Known {
         let mut known = Known::Nobody;
         for key in shown(headers, self.header.as_ref()) {

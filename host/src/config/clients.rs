@@ -25,7 +25,7 @@ pub use terms::terms;
 /// `clients`, without the keys in `server.api_keys`.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
-    /// What happens to a caller without a known key; `None` follows from whether there are keys.
+    /// The treatment of a caller without a known key; `None` follows from whether there are keys.
     pub unknown: Option<Unknown>,
     /// One more header in which clients may send their key.
     pub header: Option<HeaderName>,
@@ -61,7 +61,7 @@ pub enum Unknown {
 pub struct ClientGroup {
     /// Unique among groups.
     pub name: String,
-    /// What all of them together may use.
+    /// The limits of all of them together.
     pub limits: Limits,
     /// The line of the file on which it begins.
     pub line: usize,
@@ -80,7 +80,7 @@ pub struct ClientKey {
     pub models: Vec<String>,
     /// The moment from which the key is not accepted any more.
     pub expires: Option<Expiry>,
-    /// What it may use.
+    /// Its limits.
     pub limits: Limits,
     /// The model to ask for in place of any other once a budget is spent; `None` is to refuse.
     pub when_exhausted: Option<String>,

@@ -56,7 +56,7 @@ pub struct Generation {
     pub attributes: Vec<Attribute>,
     /// The side whose name of the model stands in answers.
     pub model_names: ModelNames,
-    /// What tokens cost.
+    /// The prices of tokens.
     pub prices: Arc<Prices>,
     /// True when the usage of every stream is needed.
     pub asks_for_usage: bool,
