@@ -129,9 +129,9 @@ pub(super) fn keep_secret(reader: &mut Reader<'_>, top: &Section<'_>, header: Op
 
 /// The headers that strategies or providers are shown.
 pub(super) struct Shown<'c> {
-    /// Of `routing.attributes`.
+    /// The headers of `routing.attributes`.
     pub attributes: Vec<&'c HeaderName>,
-    /// Of `routing.affinity`.
+    /// The header of `routing.affinity`.
     pub affinity: Option<&'c HeaderName>,
     /// `server.forward_headers`.
     pub forwarded: &'c [HeaderName],

@@ -47,9 +47,9 @@ impl Limits {
 pub struct Rate {
     /// The key of the file, such as `rpm`.
     pub name: &'static str,
-    /// What is counted.
+    /// The unit that is counted.
     pub counts: Counts,
-    /// How many of them; at least 1.
+    /// The number of units; at least 1.
     pub amount: u64,
     /// The time.
     pub window: Duration,

@@ -24,7 +24,7 @@ pub struct Prices {
     pub models: Vec<ModelPrice>,
     /// Those of the file, if one is named.
     pub file: Option<PriceFile>,
-    /// What becomes of a request without a known price while a budget counts money.
+    /// The treatment of a request without a known price while a budget counts money.
     pub unpriced: Unpriced,
 }
 
@@ -42,7 +42,7 @@ pub struct PriceFile {
 /// One price of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilePrice {
-    /// Who sells it, as the file calls them; empty if the file does not say.
+    /// The vendor, as the file calls it; empty if the file does not say.
     pub vendor: String,
     /// The vendor's name for the model.
     pub model: String,
@@ -54,7 +54,7 @@ pub struct FilePrice {
     pub tiers: Vec<PriceTier>,
 }
 
-/// What becomes of a request without a known price while a budget counts money.
+/// The treatment of a request without a known price while a budget counts money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unpriced {
     /// It is refused.
@@ -89,25 +89,25 @@ pub struct PriceTier {
 /// Dollars for a million tokens, of each sort that has a rate of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
-    /// Of a prompt.
+    /// The rate of a prompt.
     pub input: Option<f64>,
-    /// Of a prompt, read from a cache; as `input` without it.
+    /// The rate of a prompt that is read from a cache; as `input` without it.
     pub cached: Option<f64>,
-    /// Of a prompt, written to a cache; as `input` without it.
+    /// The rate of a prompt that is written to a cache; as `input` without it.
     pub cache_write: Option<f64>,
-    /// Of a prompt, written to a cache for an hour; as `cache_write` without it.
+    /// The rate of a prompt that is written to a cache for an hour; as `cache_write` without it.
     pub cache_write_1h: Option<f64>,
-    /// Of an answer.
+    /// The rate of an answer.
     pub output: Option<f64>,
-    /// Of reasoning; as `output` without it.
+    /// The rate of reasoning; as `output` without it.
     pub reasoning: Option<f64>,
-    /// Of audio in a prompt; as `input` without it.
+    /// The rate of audio in a prompt; as `input` without it.
     pub audio_in: Option<f64>,
-    /// Of audio in an answer; as `output` without it.
+    /// The rate of audio in an answer; as `output` without it.
     pub audio_out: Option<f64>,
-    /// Of pictures in a prompt; as `input` without it.
+    /// The rate of pictures in a prompt; as `input` without it.
     pub image_in: Option<f64>,
-    /// Of pictures in an answer; as `output` without it.
+    /// The rate of pictures in an answer; as `output` without it.
     pub image: Option<f64>,
 }
 

@@ -225,7 +225,7 @@ pub struct Prices {
     providers: HashMap<String, OfProvider>,
     models: Table,
     file: Shelf,
-    /// What becomes of a request without a known price while a budget counts money.
+    /// The treatment of a request without a known price while a budget counts money.
     pub unpriced: Unpriced,
     are_set: bool,
     /// The models without a price that were warned about, each with its provider. Bounded.
