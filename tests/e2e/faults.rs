@@ -320,7 +320,9 @@ async fn a_strategy_that_is_slow_on_average_is_said_in_health_and_metrics() {
         let health = stage.proxy.get("/health").await.json();
         let (slow, mean) = (health["strategy"]["slow"] == true, health["strategy"]["mean_call_ms"].as_f64());
         let metric = stage.proxy.metric(r#"pointsman_strategy_slow{strategy="fixture"}"#).await;
-        assert_eq!((slow, metric > 0.0), (mean > Some(1.0), slow), "{health}");
+        // One that is slow counts as quick again only well below the limit.
+        let fits = if slow { mean > Some(0.7) } else { mean <= Some(1.0) };
+        assert!(fits && (metric > 0.0) == slow, "{health}");
         seen.push(mean);
         if slow {
             return;
