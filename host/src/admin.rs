@@ -1,5 +1,5 @@
 //! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload`,
-//! `/admin/shadow` and `/admin/spend`.
+//! `/admin/shadow`, `/admin/spend` and `/admin/stories`.
 
 mod health;
 mod history;
@@ -8,6 +8,7 @@ mod levels;
 mod limits;
 mod shadow;
 mod spend;
+mod stories;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
@@ -57,11 +58,13 @@ const fn apart(path: &'static str, handler: fn() -> MethodRouter<Arc<Operations>
 }
 
 /// All paths for operators; every other path is for clients.
-pub const PATHS: [Path; 10] = [
+pub const PATHS: [Path; 12] = [
     path_of("/metrics", false, || any(metrics)),
     path_of("/admin/reload", false, || any(reload)),
     path_of("/admin/shadow", false, || any(shadow)),
     path_of("/admin/spend", false, || any(spend)),
+    path_of("/admin/stories", false, || any(stories::all)),
+    path_of("/admin/stories/{id}", false, || any(stories::one)),
     apart("/admin/keys", || any(keys::all)),
     apart("/admin/keys/{id}", || any(keys::one)),
     apart("/admin/keys/{id}/{action}", || any(keys::act)),
@@ -72,7 +75,11 @@ pub const PATHS: [Path; 10] = [
 
 /// The description of these paths in OpenAPI 3.1, put together from its parts.
 pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
-    let parts = [include_str!("admin/openapi/operators.json"), include_str!("admin/openapi/spend.json")];
+    let parts = [
+        include_str!("admin/openapi/operators.json"),
+        include_str!("admin/openapi/spend.json"),
+        include_str!("admin/openapi/stories.json"),
+    ];
     let mut parts = parts.iter().map(|part| serde_json::from_str::<Value>(part).unwrap_or_default());
     let mut document = parts.next().unwrap_or_default();
     for mut part in parts {
@@ -88,7 +95,11 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
 
 /// The entry of a path, if it is for operators and the listener for clients serves it.
 pub fn path(asked: &str) -> Option<&'static Path> {
-    PATHS.iter().find(|path| path.path == asked && !path.apart)
+    let fits = |path: &&Path| match path.path.split_once("{id}") {
+        Some((before, "")) => asked.strip_prefix(before).is_some_and(|id| !id.is_empty() && !id.contains('/')),
+        Some(_) | None => path.path == asked,
+    };
+    PATHS.iter().filter(|path| !path.apart).find(fits)
 }
 
 /// The handlers of these paths; a listener of their own also answers requests for unknown paths.
@@ -295,6 +306,7 @@ impl Operations {
             providers: providers.collect(),
             limits: limits::states(&self.proxy),
             log_lines_dropped: telemetry::dropped_lines(),
+            stories_lost: self.proxy.ledger().lost(),
             state_file_fails: self.engines.file_fails(),
             state: self.engines.valkey().map(|valkey| {
                 let counts = valkey.counts();

@@ -15,6 +15,7 @@ mod assemble;
 mod contents;
 mod doors;
 mod engines;
+mod ledger;
 mod load;
 mod reload;
 mod sites;
@@ -38,6 +39,7 @@ pub use advice::advice;
 pub use assemble::strategies;
 use assemble::{Assembly, assemble};
 use doors::Doors;
+use ledger::Kept;
 pub use load::{check_descriptors, load_tls};
 pub use reload::Source;
 use reload::{Reloader, keeps_out};
@@ -62,6 +64,7 @@ pub struct App {
     reloader: Reloader,
     requests: TaskTracker,
     reloads: mpsc::Receiver<ReloadRequest>,
+    kept: Kept,
 }
 
 /// The options that a server is started with beside its configuration.
@@ -114,8 +117,9 @@ impl App {
         let queue = Queue::new(&config.queue);
         let budget = Budget::new(config.server.max_buffered_bytes.unwrap_or_else(memory::quarter));
         let clients = Arc::new(Keys::new(&config, Arc::clone(&begun.book)));
+        let kept = Kept::open(&config)?;
         let proxy = Proxy::new((generation, clients), queue, metrics, requests.clone(), draining.clone(), budget);
-        let proxy = Arc::new(proxy);
+        let proxy = Arc::new(proxy.keeping(Arc::clone(&kept.ledger)));
         if let Some(valkey) = begun.engines.valkey() {
             proxy.means().share(valkey.clone());
         }
@@ -160,7 +164,7 @@ impl App {
             tasks: TaskTracker::new(),
             draining,
         };
-        Ok(Self { listener, address, operators, operations, engines, reloader, requests, reloads })
+        Ok(Self { listener, address, operators, operations, engines, reloader, requests, reloads, kept })
     }
 
     /// The settings of the listener for clients, swapped by a reload.
@@ -200,7 +204,7 @@ impl App {
     ///
     /// None at present; the type leaves room for listeners that fail.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, address, operators, operations, engines, mut reloader, requests, reloads } = self;
+        let Self { listener, address, operators, operations, engines, mut reloader, requests, reloads, kept } = self;
         let proxy = reloader.proxy.clone();
         let recorders: Vec<_> = reloader.live.iter().map(|live| Arc::clone(live.strategy.recorder())).collect();
         let (draining, tasks) = (reloader.draining.clone(), reloader.tasks.clone());
@@ -256,6 +260,9 @@ impl App {
         notifier.ready(&format!("listening on {listening_at}"));
         drop(generation);
         tasks.spawn(close_idle_connections(proxy.clone(), draining.clone()));
+        tasks.spawn(ledger::settle(Arc::clone(proxy.ledger()), draining.clone()));
+        let (writing, written) = (TaskTracker::new(), CancellationToken::new());
+        kept.start(&writing, written.clone());
         tasks.spawn(follow_keys(proxy.clone(), draining.clone()));
         tasks.spawn(engines::exchange(proxy.clone(), Arc::clone(&engines), draining.clone()));
         tasks.spawn(reloader.run(reloads));
@@ -276,6 +283,11 @@ impl App {
         drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;
         tasks.close();
         tasks.wait().await;
+        // Now the story of every request is over.
+        proxy.ledger().settle();
+        written.cancel();
+        writing.close();
+        writing.wait().await;
         // The rest of the records must reach the disk. This cannot fail, since no file is opened.
         let runs = proxy.generation().approaches.recorder.get().cloned();
         let end = move || {

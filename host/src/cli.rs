@@ -14,6 +14,7 @@ mod report;
 mod signals;
 mod simulate;
 mod strategy;
+mod why;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -64,6 +65,8 @@ enum Command {
     /// Make, check and manage keys of clients: new, hash, check, list, create, block, unblock, rotate, delete.
     #[command(subcommand)]
     Key(key::Command),
+    /// Tell the course of one request: who was offered, what the strategy decided, what was tried, how it ended.
+    Why(why::Why),
     /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
     Probe(probe::Probe),
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => import::run(&command),
         Command::Prices(command) => prices::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Why(arguments) => why::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
         Command::Approach(command) => approach::run(&command),
@@ -317,6 +321,7 @@ fn start_logs_for_demo() {
         explain: false,
         usage: config::StreamUsage::Auto,
         record: None,
+        ledger: config::Ledger::default(),
     };
     let overrides = telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: None };
     telemetry::start(&monitoring, overrides);

@@ -14,6 +14,7 @@ mod find;
 mod interpolate;
 mod json;
 mod key;
+mod ledger;
 mod limits;
 mod litellm;
 mod network;
@@ -29,6 +30,7 @@ mod state;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod units;
 mod vendor;
 mod visitors;
 mod wildcard;
@@ -52,11 +54,13 @@ pub use clients::{
 };
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
+pub use ledger::{Ledger, LedgerFolder};
 pub use limits::{Budget, Counts, Limits, Period, Rate};
 pub use prices::{FilePrice, ModelPrice, PriceFile, PriceTier, Prices, Rates, Unpriced};
 pub use problem::{LoadError, Problem};
 pub use route::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, Target, TargetTier};
 pub use state::{OnOutage, State, StatePlace, StateServer, StateServers, StateTls};
+pub use units::span;
 pub use wildcard::Wildcard;
 pub use written::{Change, Written};
 
@@ -457,6 +461,8 @@ pub struct Monitoring {
     pub usage: StreamUsage,
     /// The record of decisions, if one is kept.
     pub record: Option<Record>,
+    /// The stories of requests that are kept.
+    pub ledger: Ledger,
 }
 
 /// When providers are asked for the usage of a stream on behalf of a client that does not say whether it wants it.

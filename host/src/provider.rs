@@ -38,7 +38,7 @@ use board::Seat;
 pub use board::Snapshot;
 use bounds::Bounds;
 use client::Client;
-pub use fleet::{Fleet, Unavailable};
+pub use fleet::{Absence, Fleet, Unavailable};
 use masking::Masks;
 pub use permit::{Excuse, Permit};
 

@@ -30,6 +30,7 @@ pub mod intake;
 pub mod limits;
 pub mod models;
 pub mod naming;
+mod parts;
 mod passing;
 mod permitted;
 mod reading;
@@ -50,6 +51,7 @@ use crate::config::ModelNames;
 use crate::limits::{Moment, Spend};
 use crate::listener::{Closer, Peer};
 use crate::metrics::Metrics;
+use crate::observe::Ledger;
 use crate::queue::Queue;
 use attempt::Answered;
 use attempt::asking::Refusers;
@@ -99,6 +101,8 @@ pub struct Proxy {
     clients: Arc<Keys>,
     /// What is shared to keep limits.
     means: Arc<Means>,
+    /// The stories that are kept.
+    ledger: Arc<Ledger>,
 }
 
 impl Proxy {
@@ -131,7 +135,13 @@ impl Proxy {
             refusers,
             clients,
             means,
+            ledger: Ledger::new(0, None),
         }
+    }
+
+    /// The same, which keeps the stories of its requests.
+    pub fn keeping(self, ledger: Arc<Ledger>) -> Self {
+        Self { ledger, ..self }
     }
 
     /// The same for a simulation, with its own random bits and clock.
@@ -140,56 +150,6 @@ impl Proxy {
             self.means.clock().set(began, Moment::of_unix_ms(epoch_ms));
         }
         Self { entropy, clock, ..self }
-    }
-
-    /// The generation that new requests begin with.
-    pub fn generation(&self) -> Arc<Generation> {
-        self.generation.load_full()
-    }
-
-    /// Puts the next generation in force for requests that begin from now on.
-    pub fn succeed(&self, next: Generation) {
-        self.generation.store(Arc::new(next));
-    }
-
-    /// What is shared to keep limits.
-    pub fn means(&self) -> &Arc<Means> {
-        &self.means
-    }
-
-    /// The global queue.
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    /// The keys of clients.
-    pub fn clients(&self) -> &Arc<Keys> {
-        &self.clients
-    }
-
-    /// The metrics of the proxy.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
-    }
-
-    /// What has been spent.
-    pub fn spend(&self) -> &Arc<Spend> {
-        &self.spend
-    }
-
-    /// True when the server is going down.
-    pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
-    }
-
-    /// The id of a request: the client's if it is sane, else a new one.
-    pub fn request_id(&self, headers: &HeaderMap) -> String {
-        let sane = |id: &&str| {
-            (1..=128).contains(&id.len())
-                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
-        };
-        let client = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
-        client.map_or_else(|| self.entropy.request_id(), str::to_owned)
     }
 }
 
@@ -202,7 +162,8 @@ pub async fn handle(
 ) -> Response<Reply> {
     let id = proxy.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut story = Telling::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
+    let story = Telling::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
+    let mut story = story.kept_in(&proxy.ledger);
     if let Some(address) = peer.0 {
         story.came_from(address.ip());
     }
@@ -268,6 +229,7 @@ pub async fn handle(
         Ok(Answer::Own(response)) => response,
         Ok(Answer::Provider(answered, ways)) => return pass_on(answered, story, ways, closes),
         Err(error) => {
+            story.sentence = Some(error.sentence());
             let mut response = error.into_response(form, story.id.as_str(), story.attempts.len());
             name_attempts(response.headers_mut(), &story);
             response

@@ -22,6 +22,7 @@ mod faults;
 mod fleet;
 mod headers;
 mod held_answers;
+mod ledger;
 mod limits;
 mod means;
 mod metrics;

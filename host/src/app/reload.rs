@@ -182,6 +182,7 @@ impl Reloader {
         let number = next.number;
         self.proxy.clients().configure(&config);
         self.proxy.succeed(next);
+        self.proxy.ledger().resize(config.monitoring.ledger.stories);
         self.start_checks(&fleet, &config);
         let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
         self.proxy.metrics().keep(&names);
@@ -255,12 +256,17 @@ pub fn keeps_out(door: Door, config: &Config) -> bool {
 fn needs_restart(before: &Config, after: &Config) -> Vec<String> {
     let address = |config: &Config| (config.server.host.clone(), config.server.port);
     let admin = |config: &Config| config.server.admin.as_ref().map(|admin| (admin.host.clone(), admin.port));
+    let folder = |config: &Config| {
+        let folder = config.monitoring.ledger.folder.as_ref();
+        folder.map(|folder| (folder.path.clone(), folder.keep, folder.max_bytes))
+    };
     let changes = [
         ("server.host and server.port", address(before) != address(after)),
         ("server.max_buffered_bytes", before.server.max_buffered_bytes != after.server.max_buffered_bytes),
         ("server.admin", admin(before) != admin(after)),
         ("clients.store", before.clients.store != after.clients.store),
         ("state", before.state != after.state),
+        ("monitoring.ledger.path, keep and max_bytes", folder(before) != folder(after)),
         ("monitoring.log_format", before.monitoring.log_format != after.monitoring.log_format),
     ];
     let changed = changes.iter().filter(|(_, changed)| *changed);

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+pub(super) use remote::Server;
+
 use super::report::say_json;
 use super::{ConfigFile, load, say, say_error, wrong};
 use crate::clients::{Keys, new_key};
@@ -128,23 +130,29 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Rotate(Rotate { one, overlap }) => one.act("rotate", Some(json!({"overlap": overlap}))),
         Command::Delete(one) => one.delete(),
     };
-    match outcome {
-        Ok(code) => code,
-        Err(Wrong::Usage(text)) => wrong(&text),
-        Err(Wrong::Failed(text)) => {
-            say_error(&text);
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|wrong| wrong.exit())
 }
 
 /// The reason why a command does nothing.
 #[derive(Debug)]
-enum Wrong {
+pub(super) enum Wrong {
     /// Its arguments are to blame.
     Usage(String),
     /// The server refuses, or does not answer.
     Failed(String),
+}
+
+impl Wrong {
+    /// Prints it; the exit code that it has.
+    pub(super) fn exit(&self) -> ExitCode {
+        match self {
+            Self::Usage(text) => wrong(text),
+            Self::Failed(text) => {
+                say_error(text);
+                ExitCode::FAILURE
+            }
+        }
+    }
 }
 
 impl Terms {

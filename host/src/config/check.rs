@@ -9,6 +9,7 @@ use super::approach::approaches;
 use super::attribute::{self, attributes};
 use super::clients::{Shown, clients, keep_secret};
 use super::interpolate::Env;
+use super::ledger::ledger;
 use super::litellm;
 use super::network::network;
 use super::node::Node;
@@ -233,6 +234,7 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Moni
         explain: reader.boolean(&section, "explain", false),
         usage: reader.one_of(&section, "usage", &usages, false).unwrap_or(StreamUsage::Auto),
         record: record(reader, &section, folder, "such as decisions.ndjson"),
+        ledger: ledger(reader, &section, folder),
     }
 }
 

@@ -139,8 +139,11 @@ pub(super) const MONITORING: Schema = Schema {
         "usage",
         "record",
         "record_max_bytes",
+        "ledger",
     ],
 };
+pub(super) const LEDGER: Schema =
+    Schema { path: "`monitoring.ledger`", keys: &["path", "keep", "max_bytes", "stories"] };
 pub(super) const SERVER: Schema = Schema {
     path: "`server`",
     keys: &[
@@ -258,6 +261,7 @@ pub(super) const ALL: &[Schema] = &[
     TIMEOUTS,
     QUEUE,
     MONITORING,
+    LEDGER,
     SERVER,
     TLS,
     CORS,

@@ -28,6 +28,8 @@ pub struct Scraped<'a> {
     pub limits: Vec<LimitState>,
     /// The number of log lines that were dropped because stderr was not read in time.
     pub log_lines_dropped: u64,
+    /// Stories that are missing from the ledger, or from what listens to it.
+    pub stories_lost: u64,
     /// True while the file of limits and spend cannot be written; none without one.
     pub state_file_fails: Option<bool>,
     /// The engine that replicas share, if there is one.
@@ -151,6 +153,12 @@ impl Scraped<'_> {
         ));
         dropped.inc_by(self.log_lines_dropped);
         register(Box::new(dropped));
+        let lost = sound(IntCounter::new(
+            "pointsman_stories_lost_total",
+            "Stories of requests that came faster than they could be kept or passed on.",
+        ));
+        lost.inc_by(self.stories_lost);
+        register(Box::new(lost));
 
         let in_flight = gauges("pointsman_provider_in_flight", "Requests that a provider works on.", &["provider"]);
         let slots = gauges(

@@ -14,20 +14,23 @@ pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
         return count_tokens(story, metrics);
     }
     metrics.request_took(story.endpoint, duration);
-    let outcome = match story.attempts.last() {
+    match story.attempts.last() {
         Some(last) if story.approach.is_none() => {
             last.provider.metrics.request(story.endpoint, last.kind);
             count_tokens(story, metrics);
-            last.kind.name()
         }
-        Some(_) | None => {
-            let outcome = story.error.unwrap_or_else(|| by_status(story).name());
-            metrics.answered_alone(story.endpoint, outcome);
-            outcome
-        }
-    };
+        Some(_) | None => metrics.answered_alone(story.endpoint, outcome(story)),
+    }
     if let Some(client) = &story.client {
-        metrics.clients.request(&client.name, outcome);
+        metrics.clients.request(&client.name, outcome(story));
+    }
+}
+
+/// The outcome of a request: that of its last attempt, or the code of the proxy's own error.
+pub fn outcome(story: &Story) -> &'static str {
+    match story.attempts.last() {
+        Some(last) if story.approach.is_none() => last.kind.name(),
+        Some(_) | None => story.error.unwrap_or_else(|| by_status(story).name()),
     }
 }
 

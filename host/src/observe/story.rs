@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use crate::clients::Client;
 use crate::limits::Nano;
 pub use crate::limits::Usage;
-use crate::provider::Provider;
-use crate::routing::{Outcome, OutcomeKind, Route, Target};
+use crate::provider::{Absence, Provider};
+use crate::routing::eligible::EligibleSet;
+use crate::routing::{Candidate, Decision, Outcome, OutcomeKind, Route, Target, Tier};
 
 /// One request, from its head to the end of its answer.
 #[derive(Debug)]
@@ -39,16 +40,26 @@ pub struct Story {
     pub client: Option<Arc<Client>>,
     /// The route that it took, if it got that far.
     pub route: Option<Arc<Route>>,
+    /// The tiers that were offered to the strategy, and those that had nobody to offer.
+    pub offers: Vec<Offer>,
+    /// The targets that were passed over for want of room, each with the number of attempts before.
+    pub passed_over: Vec<(usize, u32, Full)>,
     /// All attempts; the answer comes from the last one.
     pub attempts: Vec<Attempt>,
     /// The status of the answer; `None` if the client left before the answer's head was made.
     pub status: Option<u16>,
     /// The code of the proxy's own error.
     pub error: Option<&'static str>,
+    /// The sentence of that error, as the client gets it.
+    pub sentence: Option<String>,
+    /// The number of the configuration that it began with; 0 if it was refused before.
+    pub generation: u64,
     /// The time spent waiting for others: the client with its body, the queue, slots, providers.
     pub waited: Duration,
     /// The part of it spent in the queue.
     pub queued: Option<Duration>,
+    /// The part of it spent on slots and accounts of providers.
+    pub slots: Duration,
     /// The time until the head of the answer.
     pub first_byte: Option<Duration>,
     /// The part of it that the proxy itself took.
@@ -65,6 +76,58 @@ pub struct Story {
     pub approach: Option<Approached>,
     /// For a question of an approach: whose it is.
     pub inner: Option<Inner>,
+    /// The time until its end, once that has come.
+    pub took: Duration,
+}
+
+/// A tier of the route's targets, and what the strategy made of it.
+#[derive(Debug)]
+pub struct Offer {
+    /// The tier.
+    pub tier: Tier,
+    /// The route whose targets they are; a fallback to another model may be on another one.
+    pub route: Arc<Route>,
+    /// Those of its targets that serve the model.
+    pub eligible: Arc<EligibleSet>,
+    /// The moment of the offer.
+    pub at: Instant,
+    /// The candidates as the strategy saw them; the first of them if they are many.
+    pub candidates: Vec<Candidate>,
+    /// The number of all of them.
+    pub offered: usize,
+    /// The decision, and the time that it took; `None` if nobody was asked.
+    pub decision: Option<(Decision, Duration)>,
+    /// The targets of the tier that were no candidates, the first of them if they are many.
+    pub absent: Vec<(u32, Absence)>,
+    /// True for those that have said that they do not serve this, and are tried last.
+    pub is_last: bool,
+}
+
+impl Offer {
+    /// The most candidates, and the most absent targets, of which it keeps the facts.
+    pub const KEPT: usize = 32;
+}
+
+/// The reason why a target was passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// All slots of its provider were taken.
+    Slots,
+    /// Its provider's account had no room.
+    Account,
+    /// It was ejected or throttled since the decision, or another request was its trial.
+    Out,
+}
+
+impl Full {
+    /// The reason in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Slots => "all its slots were taken",
+            Self::Account => "its account had no room",
+            Self::Out => "it had been ejected or throttled meanwhile",
+        }
+    }
 }
 
 /// The part of approaches in a request.
@@ -98,8 +161,14 @@ pub struct Attempt {
     pub target: u32,
     /// False if it is known that nothing of the request has reached the provider.
     pub sent: bool,
+    /// True if it began beside the one before it, because that was slow.
+    pub is_hedge: bool,
     /// Its outcome; cancelled until it is known.
     pub kind: OutcomeKind,
+    /// The provider's status, if it is what decided.
+    pub status: Option<u16>,
+    /// The reason of a failure, with the provider's own words.
+    pub reason: Option<String>,
     /// Its start.
     pub began: Instant,
     /// Its duration, once it has ended.
@@ -121,11 +190,16 @@ impl Story {
             address: None,
             client: None,
             route: None,
+            offers: Vec::new(),
+            passed_over: Vec::new(),
             attempts: Vec::new(),
             status: None,
             error: None,
+            sentence: None,
+            generation: 0,
             waited: Duration::ZERO,
             queued: None,
+            slots: Duration::ZERO,
             first_byte: None,
             overhead: None,
             usage: None,
@@ -134,6 +208,7 @@ impl Story {
             decision: None,
             approach: None,
             inner: None,
+            took: Duration::ZERO,
         }
     }
 
@@ -171,18 +246,19 @@ impl Story {
         if !self.attempts.is_empty() {
             provider.metrics.failovers.inc();
         }
-        self.begin(provider, target, began)
+        self.begin(provider, target, began, false)
     }
 
     /// Notes that a second attempt began beside the latest one, as [`Story::attempted`] does.
     pub fn hedged(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
         provider.metrics.hedges.inc();
-        self.begin(provider, target, began)
+        self.begin(provider, target, began, true)
     }
 
-    fn begin(&mut self, provider: Arc<Provider>, target: u32, began: Instant) -> usize {
+    fn begin(&mut self, provider: Arc<Provider>, target: u32, began: Instant, is_hedge: bool) -> usize {
         let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
-        self.attempts.push(Attempt { provider, target, sent: true, kind, began, took });
+        let (status, reason) = (None, None);
+        self.attempts.push(Attempt { provider, target, sent: true, is_hedge, kind, status, reason, began, took });
         self.attempts.len() - 1
     }
 
@@ -190,7 +266,23 @@ impl Story {
     pub fn attempt_ended(&mut self, at: usize, outcome: Outcome, now: Instant) {
         if let Some(attempt) = self.attempts.get_mut(at) {
             attempt.kind = outcome.kind();
+            attempt.status = outcome.status();
             attempt.took = now - attempt.began;
+        }
+    }
+
+    /// Notes why the attempt with this index failed.
+    pub fn failed_because(&mut self, at: usize, reason: &str) {
+        if let Some(attempt) = self.attempts.get_mut(at) {
+            attempt.reason = Some(reason.to_owned());
+        }
+    }
+
+    /// Notes that a target was passed over before the next attempt.
+    pub fn passed_over(&mut self, target: u32, why: Full) {
+        let pass = (self.attempts.len(), target, why);
+        if self.passed_over.len() < Offer::KEPT && !self.passed_over.contains(&pass) {
+            self.passed_over.push(pass);
         }
     }
 

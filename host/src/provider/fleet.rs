@@ -24,7 +24,7 @@ use crate::routing::Report;
 
 mod admission;
 
-pub use admission::Unavailable;
+pub use admission::{Absence, Unavailable};
 
 /// All providers of one configuration.
 pub struct Fleet {

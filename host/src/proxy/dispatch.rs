@@ -225,18 +225,20 @@ impl Dispatcher<'_> {
             let mut candidates = fleet.offer(tier, course.among(), course.model, &course.tried, now);
             course.leave_out(&mut candidates);
             if candidates.is_empty() {
+                self.note_nobody(tier, course, story, now);
                 continue;
             }
             course.any_healthy |= tier != Tier::LastResort;
             let (mut pending, decided) = self.ordered(tier, candidates, course, story, now);
             now = decided;
             loop {
-                let permit = self.next_permit(&mut pending, tier, course, now).await;
+                let permit = self.next_permit(&mut pending, tier, course, story, now).await;
                 let began = match &permit {
                     Ok(Some((_, permit))) => permit.began(),
                     Ok(None) | Err(_) => Instant::now(),
                 };
                 story.waited(began - now);
+                story.slots += began - now;
                 now = began;
                 let Some((index, mut permit)) = permit? else { break };
                 pending.retain(|&other| other != index);

@@ -13,7 +13,6 @@ use super::stream::early::Early;
 use super::whole::Whole;
 
 /// The body of an answer.
-#[expect(clippy::large_enum_variant, reason = "one that is whole is moved twice, which costs less than a box")]
 pub enum Reply {
     /// An answer of the proxy's own.
     Own(Full<Bytes>),

@@ -66,6 +66,7 @@ impl Proxy {
             headers.remove(header);
         }
         story.asked_for(body.model(), body.streaming());
+        story.generation = generation.number;
         story.reckons_by(Reckoning::of(generation, &self.spend));
         permitted::check(story.client.as_deref(), (&method, &endpoint), body.model())?;
         let found = destination(&generation.routes, &method, &endpoint, &body);

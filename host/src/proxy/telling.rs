@@ -20,7 +20,7 @@ use crate::limits::spend::Key;
 use crate::limits::{Moment, Nano, Prices, Spend, Usage};
 use crate::metrics::Metrics;
 use crate::observe::story::Inner;
-use crate::observe::{self, Story};
+use crate::observe::{self, Ledger, Story};
 use crate::queue::QueuePermit;
 use crate::routing::OutcomeKind;
 
@@ -64,14 +64,34 @@ impl Bill {
     }
 }
 
+/// The story, until it is given away.
+#[derive(Debug)]
+struct Told(Option<Box<Story>>);
+
+impl Deref for Told {
+    type Target = Story;
+
+    fn deref(&self) -> &Story {
+        self.0.as_deref().expect("it is given away at the end alone")
+    }
+}
+
+impl DerefMut for Told {
+    fn deref_mut(&mut self) -> &mut Story {
+        self.0.as_deref_mut().expect("it is given away at the end alone")
+    }
+}
+
 /// One request under way.
 #[derive(Debug)]
 pub struct Telling {
-    story: Story,
+    story: Told,
     queue: Option<QueuePermit>,
     /// What it has taken from limits; nothing if it is under none.
     taken: Option<Box<Taken>>,
     metrics: Arc<Metrics>,
+    /// Keeps the story, if any ledger does.
+    ledger: Option<Arc<Ledger>>,
     /// The means to tell what it costs, once its configuration is known.
     reckoning: Option<Reckoning>,
     /// Counted by a drain.
@@ -88,13 +108,20 @@ impl Telling {
         in_flight: TaskTrackerToken,
     ) -> Self {
         Self {
-            story: Story::new(id, method, path, LABELS.len() - 1),
+            story: Told(Some(Box::new(Story::new(id, method, path, LABELS.len() - 1)))),
+            ledger: None,
             queue: None,
             taken: None,
             metrics,
             reckoning: None,
             _in_flight: in_flight,
         }
+    }
+
+    /// Has the story kept in a ledger when it is over.
+    pub fn kept_in(mut self, ledger: &Arc<Ledger>) -> Self {
+        self.ledger = Some(Arc::clone(ledger));
+        self
     }
 
     /// Keeps the slot of the queue until the request is over.
@@ -253,5 +280,9 @@ impl Drop for Telling {
         self.settle();
         observe::count::count(&self.story, duration, &self.metrics);
         observe::log::write(&self.story, duration);
+        if let (Some(ledger), Some(mut story)) = (&self.ledger, self.story.0.take()) {
+            story.took = duration;
+            ledger.take(story);
+        }
     }
 }

@@ -231,6 +231,27 @@ impl Outcome {
         }
     }
 
+    /// The provider's status, where it is what decided; not of a success.
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Outcome::Rejected(status)
+            | Outcome::ContextWindow(status)
+            | Outcome::ContentPolicy(status)
+            | Outcome::Unauthorized(status)
+            | Outcome::Declined(status)
+            | Outcome::Failed(
+                FailureKind::Status(status) | FailureKind::Redirect(status) | FailureKind::ErrorAnswer(status),
+            ) => Some(status),
+            Outcome::NotFound => Some(404),
+            Outcome::Succeeded
+            | Outcome::Throttled { .. }
+            | Outcome::Failed(_)
+            | Outcome::TimedOut { .. }
+            | Outcome::Interrupted
+            | Outcome::Cancelled => None,
+        }
+    }
+
     /// The outcome without its particulars.
     pub fn kind(self) -> OutcomeKind {
         match self {

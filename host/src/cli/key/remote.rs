@@ -89,28 +89,48 @@ impl Server {
     }
 
     fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Wrong> {
-        let (url, key) = self.place()?;
-        let failed = |error: anyhow::Error| Wrong::Failed(format!("pointsman key: {error:#}"));
+        self.exchange("pointsman key", self.place()?, method, path, body)
+    }
+
+    /// True when JSON is to be printed.
+    pub(in crate::cli) fn wants_json(&self) -> bool {
+        self.json
+    }
+
+    /// What a running server answers to a request that changes nothing; `command` is who asks.
+    pub(in crate::cli) fn read(&self, command: &str, path: &str) -> Result<Value, Wrong> {
+        self.exchange(command, self.reading_place()?, Method::GET, path, None)
+    }
+
+    fn exchange(
+        &self,
+        command: &str,
+        (url, key): (String, Option<String>),
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Wrong> {
+        let failed = |error: anyhow::Error| Wrong::Failed(format!("{command}: {error:#}"));
         let uri: Uri = format!("{}{path}", url.trim_end_matches('/'))
             .parse()
-            .map_err(|_| Wrong::Usage(format!("pointsman key: {url} is not a URL")))?;
+            .map_err(|_| Wrong::Usage(format!("{command}: {url} is not a URL")))?;
         if uri.scheme_str() != Some("http") {
-            let text = "pointsman key: the listener for operators speaks plain HTTP: the URL must begin with http://";
-            return Err(Wrong::Usage(text.to_owned()));
+            let text =
+                format!("{command}: the listener for operators speaks plain HTTP: the URL must begin with http://");
+            return Err(Wrong::Usage(text));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(error.into()))?;
         let answer =
             runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(&uri, method, key, body)).await });
         runtime.shutdown_background();
-        let answer =
-            answer.map_err(|_elapsed| Wrong::Failed(format!("pointsman key: {url} did not answer in time")))?;
+        let answer = answer.map_err(|_elapsed| Wrong::Failed(format!("{command}: {url} did not answer in time")))?;
         let (status, answer) = answer.with_context(|| format!("{url} does not answer")).map_err(failed)?;
         if status.is_success() {
             return Ok(answer);
         }
         let said = answer["error"]["message"].as_str().unwrap_or("without a reason");
-        Err(Wrong::Failed(format!("pointsman key: {url} answered {status}: {said}")))
+        Err(Wrong::Failed(format!("{command}: {url} answered {status}: {said}")))
     }
 
     /// The URL and the key to send.
@@ -126,14 +146,33 @@ impl Server {
             let text = "pointsman key: the configuration has no `server.admin`, by which keys are made at run time";
             return Err(Wrong::Usage(text.to_owned()));
         };
-        let host = match admin.host.as_str() {
-            "0.0.0.0" => "127.0.0.1".to_owned(),
-            "::" => "[::1]".to_owned(),
-            host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
-            host => host.to_owned(),
-        };
         let key = given.or_else(|| admin.api_key.as_ref().map(|key| key.reveal().to_owned()));
-        Ok((format!("http://{host}:{}", admin.port), key))
+        Ok((format!("http://{}:{}", dialled(&admin.host), admin.port), key))
+    }
+
+    /// The same for what may be read by clients where there is no listener for operators.
+    fn reading_place(&self) -> Result<(String, Option<String>), Wrong> {
+        if self.url.is_some() {
+            return self.place();
+        }
+        let problems = |problems| Wrong::Usage(format!("{problems}\nor name the server with --url"));
+        let config = load(self.config.as_deref()).map_err(problems)?;
+        if config.server.admin.is_some() {
+            return self.place();
+        }
+        let given = self.admin_key.clone().or_else(|| environment(ADMIN_KEY));
+        let key = given.or_else(|| config.server.api_keys.first().map(|key| key.reveal().to_owned()));
+        Ok((format!("http://{}:{}", dialled(&config.server.host), config.server.port), key))
+    }
+}
+
+/// The host by which a listener on this host is reached from this machine.
+fn dialled(host: &str) -> String {
+    match host {
+        "0.0.0.0" => "127.0.0.1".to_owned(),
+        "::" => "[::1]".to_owned(),
+        host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
+        host => host.to_owned(),
     }
 }
 

@@ -108,6 +108,22 @@ impl Reader<'_> {
         None
     }
 
+    /// The number with a unit under `key`, if `read` understands it; `wanted` describes what that is.
+    pub fn measured<T>(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        wanted: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let (at, found) = self.scalar(section, key, wanted).ok()??;
+        let value = read(&found.text).filter(|_| matches!(found.meaning, Meaning::Number | Meaning::Text));
+        if value.is_none() {
+            self.not(&at, wanted, &found.shown, None);
+        }
+        value
+    }
+
     /// The duration under `key`, in seconds.
     pub fn seconds(&mut self, section: &Section<'_>, key: &str, zero: Zero) -> Option<Duration> {
         let wanted = match zero {

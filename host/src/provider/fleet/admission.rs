@@ -29,7 +29,72 @@ pub enum Unavailable {
     Out,
 }
 
+/// The reason why a target is no candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Its provider is ejected.
+    Ejected {
+        /// The end of the ejection.
+        until: Instant,
+        /// The reason.
+        reason: Option<Arc<str>>,
+    },
+    /// Its provider limits our rate.
+    Throttled {
+        /// The end of the wait.
+        until: Instant,
+        /// The reason.
+        reason: Option<Arc<str>>,
+    },
+    /// Its provider has yet to prove itself, and another request is its trial.
+    OnTrial,
+    /// Its provider has said that nothing is left of a limit, or its account has nothing left.
+    NothingLeft,
+    /// It was tried before in this request.
+    Tried,
+    /// The strategy has excluded it before in this request.
+    Excluded,
+}
+
 impl Fleet {
+    /// The targets of `tier` that are not among its `candidates`, and why; of many the first. `passed` are those that were
+    /// tried, and those that the strategy has excluded.
+    pub fn absent(
+        &self,
+        tier: Tier,
+        (route, eligible): (&Route, &EligibleSet),
+        model: ModelKey,
+        (tried, excluded): (&[u32], &[u32]),
+        candidates: &[Candidate],
+        now: Instant,
+    ) -> Vec<(u32, Absence)> {
+        const KEPT: usize = 32;
+        let snapshot = self.snapshot();
+        let is_candidate = |index: u32| candidates.binary_search_by_key(&index, |candidate| candidate.target).is_ok();
+        let others = eligible.in_tier(tier).iter().copied().filter(|&index| !is_candidate(index));
+        let why = |index: u32| {
+            if tried.contains(&index) {
+                return Absence::Tried;
+            }
+            if excluded.contains(&index) {
+                return Absence::Excluded;
+            }
+            let target = route.target(index);
+            let provider = self.provider(target.provider);
+            let health = snapshot.of(&provider.seat);
+            let reason = health.reason().map(Arc::from);
+            if let Some(wait) = health.throttles().wait(target.key(model), now) {
+                return Absence::Throttled { until: now + wait, reason };
+            }
+            match health.admission(target.key(model), provider.config.health_check.enabled, now) {
+                Admission::Closed => Absence::Ejected { until: health.ejected_until().unwrap_or(now), reason },
+                Admission::OneAtATime => Absence::OnTrial,
+                Admission::Free => Absence::NothingLeft,
+            }
+        };
+        others.take(KEPT).map(|index| (index, why(index))).collect()
+    }
+
     /// True when the health of a provider lets it be offered to a request for `model` in `tier`.
     fn is_offered(&self, tier: Tier, health: &Health, provider: &Provider, model: ModelKey, now: Instant) -> bool {
         match tier {

@@ -183,10 +183,12 @@ impl Asking {
         let id = format!("{}/{}", self.id, label.number);
         let path = format!("/v1/{}", job.endpoint.path);
         let token = self.proxy.requests.token();
-        let mut story = Telling::new(id, Method::POST, path, Arc::clone(&self.proxy.metrics), token);
+        let story = Telling::new(id, Method::POST, path, Arc::clone(&self.proxy.metrics), token);
+        let mut story = story.kept_in(self.proxy.ledger());
         story.belongs_to(label.approach, label.step);
         let spend = &self.proxy.spend;
         story.reckons_by(Reckoning { bill: Some(Arc::clone(&self.bill)), ..Reckoning::of(&self.generation, spend) });
+        story.generation = self.generation.number;
         story.client.clone_from(&self.client);
         story.endpoint = job.endpoint.label();
         story.asked_for(job.body.model(), job.body.streaming());

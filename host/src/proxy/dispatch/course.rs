@@ -186,6 +186,7 @@ impl<'a> Course<'a> {
             self.route.unserved.note(index, self.wanted(), outcome, now);
         }
         story.attempt_ended(at, outcome, now);
+        story.failed_because(at, &reason);
         if !sent {
             story.unsent(at);
         }

@@ -1,9 +1,14 @@
 //! The order in which the candidates of a tier are tried: one call of the route's strategy.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::course::Course;
 use super::{Dispatcher, Job};
+use crate::observe::Offer;
+use crate::provider::Absence;
 use crate::proxy::endpoint::Class;
 use crate::proxy::telling::Telling;
 use crate::routing::{Candidate, Decision, Facts, Origin, Route, Tier};
@@ -19,22 +24,26 @@ impl Dispatcher<'_> {
         story: &mut Telling,
         now: Instant,
     ) -> (Vec<u32>, Instant) {
+        let absent = self.absent(tier, &candidates, course, now);
         let unserved = &course.route.unserved;
         // Requests for stored things ask no strategy, and must not move its rotation on.
         let stored = course.job.endpoint.class == Class::Stored;
         let seq = if stored { 0 } else { course.eligible.next_seq(tier) };
         if unserved.is_empty() || !course.may_be_unserved() {
-            return self.decide((tier, seq), &candidates, course, story, now);
+            return self.decide((tier, seq), candidates, absent, course, story, now);
         }
         let refused = unserved.by(course.wanted(), now);
         let (last, first): (Vec<Candidate>, Vec<Candidate>) =
             candidates.iter().partition(|candidate| refused.contains(&candidate.target));
         if first.is_empty() || last.is_empty() {
-            return self.decide((tier, seq), &candidates, course, story, now);
+            return self.decide((tier, seq), candidates, absent, course, story, now);
         }
         // These are decided first, so that the explanation is about those that are tried first.
-        let (last, now) = self.decide((tier, seq), &last, course, story, now);
-        let (mut order, decided) = self.decide((tier, seq), &first, course, story, now);
+        let (last, now) = self.decide((tier, seq), last, Vec::new(), course, story, now);
+        if let Some(offer) = story.offers.last_mut() {
+            offer.is_last = true;
+        }
+        let (mut order, decided) = self.decide((tier, seq), first, absent, course, story, now);
         order.extend(last);
         (order, decided)
     }
@@ -43,7 +52,8 @@ impl Dispatcher<'_> {
     fn decide(
         &self,
         (tier, seq): (Tier, u32),
-        candidates: &[Candidate],
+        candidates: Vec<Candidate>,
+        absent: Vec<(u32, Absence)>,
         course: &mut Course<'_>,
         story: &mut Telling,
         now: Instant,
@@ -51,7 +61,10 @@ impl Dispatcher<'_> {
         let Job { endpoint, body, affinity, attributes, .. } = course.job;
         if endpoint.class == Class::Stored {
             // It must be the same provider each time, or a thing stored today is not found tomorrow.
-            return (Decision::default_order(candidates, Origin::Abstained).order, now);
+            let decision = Decision::default_order(&candidates, Origin::Abstained);
+            let order = decision.order.clone();
+            story.offers.push(offer(course, tier, now, candidates, Some((decision, Duration::ZERO)), absent));
+            return (order, now);
         }
         let strategy = course.route.strategy();
         let attributes: Vec<(&str, &str)> =
@@ -75,7 +88,7 @@ impl Dispatcher<'_> {
             attributes: &attributes,
             prompt: &prompt,
         };
-        let decision = strategy.decide(&facts, candidates);
+        let decision = strategy.decide(&facts, &candidates);
         let decided = Instant::now();
         strategy.took(decided - now);
         if self.generation.explain {
@@ -92,10 +105,51 @@ impl Dispatcher<'_> {
             if let Origin::Strategy { reason } = decision.origin {
                 course.excluded_because = reason;
             }
-            course.excluded.extend(decision.excluded);
+            course.excluded.extend_from_slice(&decision.excluded);
         }
-        (decision.order, decided)
+        let order = decision.order.clone();
+        story.offers.push(offer(course, tier, now, candidates, Some((decision, decided - now)), absent));
+        (order, decided)
     }
+
+    /// Those of a tier that are no candidates, and why.
+    fn absent(&self, tier: Tier, candidates: &[Candidate], course: &Course<'_>, now: Instant) -> Vec<(u32, Absence)> {
+        if candidates.len() == course.eligible.in_tier(tier).len() {
+            return Vec::new();
+        }
+        let passed = (&course.tried[..], &course.excluded[..]);
+        self.generation.fleet.absent(tier, course.among(), course.model, passed, candidates, now)
+    }
+
+    /// Notes a tier that has nobody to offer, unless all were offered before.
+    pub(super) fn note_nobody(&self, tier: Tier, course: &Course<'_>, story: &mut Telling, now: Instant) {
+        let absent = self.absent(tier, &[], course, now);
+        if absent.iter().any(|(_, why)| !matches!(why, Absence::Tried | Absence::Excluded)) {
+            story.offers.push(offer(course, tier, now, Vec::new(), None, absent));
+        }
+    }
+}
+
+/// The note of an offer; of many candidates the first.
+fn offer(
+    course: &Course<'_>,
+    tier: Tier,
+    at: Instant,
+    mut candidates: Vec<Candidate>,
+    mut decision: Option<(Decision, Duration)>,
+    absent: Vec<(u32, Absence)>,
+) -> Offer {
+    let offered = candidates.len();
+    if offered > Offer::KEPT {
+        candidates = candidates[..Offer::KEPT].to_vec();
+        if let Some((Decision { order, reasons, excluded, .. }, _)) = &mut decision {
+            for indices in [order, reasons, excluded] {
+                *indices = indices[..indices.len().min(Offer::KEPT)].to_vec();
+            }
+        }
+    }
+    let (route, eligible) = (Arc::clone(&course.route), Arc::clone(&course.eligible));
+    Offer { tier, route, eligible, at, candidates, offered, decision, absent, is_last: false }
 }
 
 /// The explanation of a decision.

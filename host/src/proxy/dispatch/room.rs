@@ -9,12 +9,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::course::Course;
 use super::{Dispatcher, Job};
 use crate::limits::{Refusal, Until};
+use crate::observe::Full;
 use crate::provider::account::{Demand, Tariff};
 use crate::provider::{Permit, Unavailable};
 use crate::proxy::endpoint::Class;
 use crate::proxy::limits::Exhausted;
 use crate::proxy::respond::ProxyError;
 use crate::proxy::stream::protocol::Protocol;
+use crate::proxy::telling::Telling;
 use crate::routing::Tier;
 
 impl Dispatcher<'_> {
@@ -30,6 +32,7 @@ impl Dispatcher<'_> {
         pending: &mut Vec<u32>,
         tier: Tier,
         course: &Course<'_>,
+        story: &mut Telling,
         mut now: Instant,
     ) -> Result<Option<(u32, Permit)>, ProxyError> {
         let (job, fleet) = (course.job, &self.generation.fleet);
@@ -45,15 +48,23 @@ impl Dispatcher<'_> {
             let is_long = match fleet.try_permit(at(index), demand(index), now) {
                 Ok(permit) => return Ok(Some((index, permit))),
                 Err(Unavailable::Out) => {
+                    story.passed_over(index, Full::Out);
                     pending.remove(place);
                     continue;
                 }
-                Err(Unavailable::Saturated) => false,
+                Err(Unavailable::Saturated) => {
+                    story.passed_over(index, Full::Slots);
+                    false
+                }
                 Err(Unavailable::Limited(refusal)) if refusal.until == Until::Never => {
+                    story.passed_over(index, Full::Account);
                     pending.remove(place);
                     continue;
                 }
-                Err(Unavailable::Limited(refusal)) => !self.ends_by(&refusal, now + wait, now),
+                Err(Unavailable::Limited(refusal)) => {
+                    story.passed_over(index, Full::Account);
+                    !self.ends_by(&refusal, now + wait, now)
+                }
             };
             // Prefer this one for a moment, but only while another one has a slot.
             let has_room = |&other: &u32| fleet.provider(at(other).0).has_room(demand(other), now);
