@@ -146,8 +146,9 @@ impl Archive {
             Origin::Faulted => "faulted",
         });
         let reason = match decision.map(|decision| decision.origin) {
-            Some(Origin::Strategy { reason }) => route.strategy().reason(reason),
-            Some(Origin::Abstained | Origin::Refused | Origin::Faulted) | None => None,
+            // 0 is no reason.
+            Some(Origin::Strategy { reason }) if reason > 0 => route.strategy().reason(reason),
+            Some(Origin::Strategy { .. } | Origin::Abstained | Origin::Refused | Origin::Faulted) | None => None,
         };
         Offer {
             tier: self.name(offer.tier.name()),
