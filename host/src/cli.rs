@@ -11,6 +11,7 @@ mod prices;
 mod probe;
 mod project;
 mod report;
+mod scenario;
 mod signals;
 mod simulate;
 mod strategy;
@@ -54,6 +55,9 @@ enum Command {
     Check(ConfigFile),
     /// Simulate a scenario with one strategy or several, on a virtual clock and without providers.
     Simulate(simulate::Simulate),
+    /// Make a scenario of the traffic that a ledger holds.
+    #[command(subcommand)]
+    Scenario(scenario::Command),
     /// Try the proxy without an account or a network: with embedded providers, one slow, one that fails now and then.
     Demo(DemoPort),
     /// Translate the configuration of another proxy.
@@ -125,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => run_serve(&serve),
         Command::Check(file) => run_check(&file),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Scenario(command) => scenario::run(&command),
         Command::Demo(DemoPort { port }) => run_demo(port),
         Command::Import(command) => import::run(&command),
         Command::Prices(command) => prices::run(&command),

@@ -47,8 +47,8 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
     (
         "workbench",
         &[
-            "routing", "limits", "clients", "wasm", "strategy", "approach", "provider", "proxy", "listener", "queue",
-            "metrics", "html",
+            "routing", "limits", "clients", "wasm", "strategy", "approach", "provider", "observe", "proxy", "listener",
+            "queue", "metrics", "html",
         ],
     ),
     (

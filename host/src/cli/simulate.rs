@@ -12,7 +12,9 @@ use super::strategy::read_config;
 use super::{say, say_error, use_cache, wrong};
 use crate::config::environment;
 use crate::wasm::LoadError;
-use crate::workbench::simulate::{Scenario, ScenarioError, SimulationError, page, simulate, table, warnings};
+use crate::workbench::simulate::{
+    Scenario, ScenarioError, SimulationError, as_recorded, page, simulate, table, warnings,
+};
 
 #[derive(Debug, Args)]
 pub struct Simulate {
@@ -66,6 +68,13 @@ pub fn run(arguments: &Simulate) -> ExitCode {
             Err(error) => return wrong(&complaint(&scenario, strategy, &error)),
         }
     }
+    let names = reports.first().map(|report| report.providers.iter().map(|provider| provider.name.clone()).collect());
+    match as_recorded(&scenario.script, &names.unwrap_or_else(Vec::new)) {
+        // What happened stands before what would have happened.
+        Ok(Some(recorded)) => reports.insert(0, recorded),
+        Ok(None) => {}
+        Err(error) => return wrong(&format!("{}: its ledger cannot be read: {error}", scenario.file.display())),
+    }
     if let Some(file) = &arguments.html
         && let Err(error) = std::fs::write(file, page(&scenario, &reports))
     {
@@ -95,7 +104,7 @@ fn complaint(scenario: &Scenario, strategy: &str, error: &SimulationError) -> St
         SimulationError::Strategy { error: reason, .. } => {
             format!("--strategy {strategy}: {error}\n  help: {}", reason.remedy())
         }
-        SimulationError::Setup(_) | SimulationError::Runtime(_) => error.to_string(),
+        SimulationError::Ledger { .. } | SimulationError::Setup(_) | SimulationError::Runtime(_) => error.to_string(),
     }
 }
 

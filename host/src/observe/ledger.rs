@@ -18,6 +18,7 @@ mod archive;
 pub mod filter;
 pub mod folder;
 pub mod record;
+mod time;
 
 use super::Story;
 use archive::Archive;

@@ -76,6 +76,8 @@ pub struct Story {
     pub approach: Option<Approached>,
     /// For a question of an approach: whose it is.
     pub inner: Option<Inner>,
+    /// Equal for requests that belong together; 0 when nothing is known.
+    pub affinity: u64,
     /// The time until its end, once that has come.
     pub took: Duration,
 }
@@ -171,6 +173,8 @@ pub struct Attempt {
     pub reason: Option<String>,
     /// Its start.
     pub began: Instant,
+    /// The time until there was something to answer with: all of a whole answer, the first content of a stream.
+    pub first: Option<Duration>,
     /// Its duration, once it has ended.
     pub took: Duration,
 }
@@ -208,6 +212,7 @@ impl Story {
             decision: None,
             approach: None,
             inner: None,
+            affinity: 0,
             took: Duration::ZERO,
         }
     }
@@ -257,8 +262,19 @@ impl Story {
 
     fn begin(&mut self, provider: Arc<Provider>, target: u32, began: Instant, is_hedge: bool) -> usize {
         let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
-        let (status, reason) = (None, None);
-        self.attempts.push(Attempt { provider, target, sent: true, is_hedge, kind, status, reason, began, took });
+        let (status, reason, first) = (None, None, None);
+        self.attempts.push(Attempt {
+            provider,
+            target,
+            sent: true,
+            is_hedge,
+            kind,
+            status,
+            reason,
+            began,
+            first,
+            took,
+        });
         self.attempts.len() - 1
     }
 
@@ -298,8 +314,11 @@ impl Story {
         self.attempt_ended(self.attempts.len().wrapping_sub(1), outcome, now);
     }
 
-    /// Moves the attempt with this index behind the others, because the answer comes from it.
-    pub fn won(&mut self, at: usize) {
+    /// Moves the attempt with this index behind the others, because the answer comes from it since `now`.
+    pub fn won(&mut self, at: usize, now: Instant) {
+        if let Some(attempt) = self.attempts.get_mut(at) {
+            attempt.first = Some(now - attempt.began);
+        }
         if at + 1 == self.attempts.len() {
             return;
         }

@@ -132,6 +132,7 @@ impl Dispatcher<'_> {
     /// [`ProxyError`]: nothing could be answered with.
     pub async fn dispatch(self, job: &Job, story: &mut Telling) -> Result<Answered, ProxyError> {
         let (route, eligible) = self.destination(job);
+        story.affinity = job.affinity;
         story.routed(&route);
         let falls_back = job.endpoint.class == Class::Generate && route.falls_back();
         let mut course = Course::new(job, route, eligible);
@@ -269,7 +270,7 @@ impl Dispatcher<'_> {
                 story.waited(now - began);
                 let failure = match attempted {
                     Attempted::Answered(answered) => {
-                        story.won(at);
+                        story.won(at, now);
                         return Ok(Round::Answered(answered));
                     }
                     Attempted::Failed(failure) => failure,

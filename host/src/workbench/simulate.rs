@@ -5,13 +5,16 @@
 //! [`provider::client`](crate::provider::client) are simulated, and the requests are random. So a simulation is right
 //! about the proxy; only its model of the providers can be wrong.
 //!
-//! `scenario` is the user's file, `actor` simulates a provider, `drive` generates requests, `watched` counts the
+//! `scenario` is the user's file, `actor` simulates a provider, `arrivals` generates requests, `drive` follows them, `fit` makes a
+//! scenario of a ledger, `watched` counts the
 //! strategy's own decisions, `tally` sums up, `report` and `page` present the result. All random numbers follow from
 //! the seed: the same scenario gives the same bytes. The clock's step is a millisecond.
 
 mod actor;
+mod arrivals;
 pub(super) mod dice;
 mod drive;
+mod fit;
 mod page;
 mod reading;
 mod report;
@@ -21,7 +24,8 @@ mod tally;
 mod tests;
 mod watched;
 
-pub use drive::{SimulationError, simulate};
+pub use drive::{SimulationError, simulate, simulate_into};
+pub use fit::{Fitted, as_recorded, write};
 pub use page::page;
 pub use report::{table, warnings};
 pub use scenario::{Scenario, ScenarioError};

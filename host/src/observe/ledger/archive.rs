@@ -1,6 +1,7 @@
 //! From a story to its record: what the request held is let go of, and names that come again are kept once.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const STRATEGY_AGE: Duration = Duration::from_secs(1);
 pub struct Archive {
     names: HashSet<Text>,
     strategies: HashMap<String, (Strategy, Instant)>,
+    /// Mixes what tells which requests belong together, so that nobody can try out texts of prompts on it.
+    salt: RandomState,
 }
 
 impl Archive {
@@ -41,6 +44,10 @@ impl Archive {
         let name = Text::from(text);
         self.names.insert(Arc::clone(&name));
         name
+    }
+
+    fn session(&self, affinity: u64) -> Option<u32> {
+        (affinity != 0).then(|| self.salt.hash_one(affinity) as u32)
     }
 
     /// The record of a story; `now` is one moment by both clocks.
@@ -60,6 +67,7 @@ impl Archive {
             model: self.name(&story.model),
             instead: story.instead.as_deref().map(|model| self.name(model)),
             provider_model: mapped.map(|model| self.name(&model)),
+            session: self.session(story.affinity),
             stream: story.streaming,
             route: story.route.as_ref().map(|route| self.name(&route.name)),
             strategy: story.route.as_ref().map(|route| self.name(route.strategy().name())),
@@ -104,6 +112,7 @@ impl Archive {
             provider: self.name(provider),
             target: target.map(|name| self.name(name)),
             at_ms: Millis::of(attempt.began.saturating_duration_since(story.began)),
+            first_ms: attempt.first.map(Millis::of),
             took_ms: Millis::of(attempt.took),
             outcome: self.name(attempt.kind.name()),
             status: attempt.status,

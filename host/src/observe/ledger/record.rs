@@ -4,115 +4,15 @@
 //! It holds no prompts, no answers and no keys. In JSON an absent field is one that is not known or does not apply;
 //! times in milliseconds are numbers with up to three decimals.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+pub use super::time::{Millis, Time};
 
 /// A text that many records share.
 pub type Text = Arc<str>;
-
-/// A moment, in microseconds since 1970; in JSON as RFC 3339 has it, in UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time(pub i64);
-
-impl Time {
-    /// The moment of a timestamp.
-    pub fn of(timestamp: Timestamp) -> Self {
-        Self(timestamp.as_microsecond())
-    }
-
-    /// The moment now.
-    pub fn now() -> Self {
-        Self::of(Timestamp::now())
-    }
-
-    /// So much later.
-    pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
-    }
-
-    /// So much earlier.
-    pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
-    }
-
-    /// The time since an earlier moment.
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
-    }
-}
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Timestamp::from_microsecond(self.0) {
-            Ok(timestamp) => write!(f, "{timestamp:.6}"),
-            Err(_) => write!(f, "{} us", self.0),
-        }
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map(Self::of).map_err(D::Error::custom)
-    }
-}
-
-/// A span of time, in microseconds; in JSON a number of milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Millis(pub u64);
-
-impl Millis {
-    /// That of a duration.
-    pub fn of(duration: Duration) -> Self {
-        Self(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
-    }
-
-    /// The time from one moment to a later one.
-    pub fn from_gap(earlier: Time, later: Time) -> Self {
-        Self::of(later.since(earlier))
-    }
-
-    /// As a number of milliseconds.
-    pub fn get(self) -> f64 {
-        self.0 as f64 / 1000.0
-    }
-
-    /// As a duration.
-    pub fn duration(self) -> Duration {
-        Duration::from_micros(self.0)
-    }
-
-    /// True when it is nothing.
-    pub fn is_zero(&self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl Serialize for Millis {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.get())
-    }
-}
-
-impl<'de> Deserialize<'de> for Millis {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let millis = f64::deserialize(deserializer)?;
-        Duration::try_from_secs_f64(millis / 1000.0).map_err(D::Error::custom)?;
-        Ok(Self((millis * 1000.0).round() as u64))
-    }
-}
 
 /// One request, from its head to the end of its answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,6 +43,9 @@ pub struct Record {
     /// The model that the last provider was asked for, as it calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_model: Option<Text>,
+    /// Equal for requests that belong together, as `routing.affinity` has it; a number that means nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u32>,
     /// True when a stream was requested.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stream: bool,
@@ -342,6 +245,9 @@ pub struct Attempt {
     pub target: Option<Text>,
     /// Its start, from the beginning of the request.
     pub at_ms: Millis,
+    /// The time until there was something to answer with: all of a whole answer, the first content of a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ms: Option<Millis>,
     /// Its duration.
     pub took_ms: Millis,
     /// Its outcome.

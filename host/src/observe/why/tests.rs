@@ -22,6 +22,7 @@ fn attempt(provider: &str, at: u64, took: u64, outcome: &str) -> Attempt {
         provider: provider.into(),
         target: None,
         at_ms: Millis(at),
+        first_ms: None,
         took_ms: Millis(took),
         outcome: outcome.into(),
         status: None,

@@ -166,7 +166,9 @@ impl Player for Actor {
         if event.is_some_and(|event| event.down) {
             return async {
                 sleep(SOON).await;
-                Err(AttemptError::failed(FailureKind::Refused))
+                let mut refused = AttemptError::failed(FailureKind::Refused);
+                refused.sent = false;
+                Err(refused)
             }
             .boxed();
         }
@@ -187,9 +189,11 @@ impl Player for Actor {
             return soon(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
         }
         let slow = event.map_or(1.0, |event| event.slow);
-        let first = self.behaviour.first_token;
+        let of_model = self.behaviour.models.get(call.model);
+        let first = of_model.map_or(self.behaviour.first_token, |model| model.first_token);
+        let speed = of_model.map_or(self.behaviour.tokens_per_second, |model| model.tokens_per_second);
         let first = self.dice.spread(first.median, first.p95) * slow * self.reads(drawn.session);
-        let rest = f64::from(drawn.output_tokens) / self.behaviour.tokens_per_second * slow;
+        let rest = f64::from(drawn.output_tokens) / speed * slow;
         let [first, rest] = [first, rest].map(|seconds| Duration::from_secs_f64(seconds.min(1e7)));
         let slots = self.slots.clone();
         // Approaches ask for several choices, and not for a stream where their client reads one.

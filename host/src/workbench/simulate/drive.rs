@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::actor::{Actor, DRAWN, Drawn};
+use super::arrivals::{Asked, Coming, Played, recorded};
 use super::dice::Dice;
 use super::reading::pass;
-use super::scenario::{MAX_REQUESTS, Scenario, ScenarioError, Script, Traffic};
+use super::scenario::{MAX_REQUESTS, Scenario, ScenarioError, Script};
 use super::tally::used::Used;
 use super::tally::{Known, Report, Sample, micros, report};
 use super::watched::Watched;
@@ -23,6 +24,7 @@ use crate::clients::Keys;
 use crate::config::{Config, Env};
 use crate::listener::Closer;
 use crate::metrics::Metrics;
+use crate::observe::Ledger;
 use crate::provider::client::{Clients, Player, SetupError};
 use crate::provider::{Fleet, Provider, checks, facts};
 use crate::proxy::Proxy;
@@ -63,6 +65,14 @@ pub enum SimulationError {
         /// The reason.
         error: LoadError,
     },
+    /// The ledger whose requests are to be played.
+    #[error("the ledger {path} cannot be read: {error}")]
+    Ledger {
+        /// Where it is.
+        path: String,
+        /// The reason.
+        error: std::io::Error,
+    },
     /// The system does not allow it.
     #[error("the simulation cannot be set up here")]
     Setup(#[from] SetupError),
@@ -83,6 +93,21 @@ pub fn simulate(
     strategy: &str,
     requests: Option<u64>,
     env: &Env<'_>,
+) -> Result<Report, SimulationError> {
+    simulate_into(scenario, strategy, requests, env, None)
+}
+
+/// The same, whose stories are kept in a ledger: as many as it lets wait until the end.
+///
+/// # Errors
+///
+/// As [`simulate`].
+pub fn simulate_into(
+    scenario: &Scenario,
+    strategy: &str,
+    requests: Option<u64>,
+    env: &Env<'_>,
+    ledger: Option<&Arc<Ledger>>,
 ) -> Result<Report, SimulationError> {
     let config = scenario.config(strategy, env, crate::strategy::builtins())?;
     // The strategies of the routes, and of everything else.
@@ -106,8 +131,18 @@ pub fn simulate(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // Outside the runtime the clock is the real one.
     let began = Instant::now();
-    let report = runtime.block_on(drive(&scenario.script, (&config, &approaches), deciding, strategy, requests))?;
+    let recorded = recorded(&scenario.script).map_err(|(path, error)| SimulationError::Ledger { path, error })?;
+    let plan = Plan { strategy, requests, recorded, ledger };
+    let report = runtime.block_on(drive(&scenario.script, (&config, &approaches), deciding, plan))?;
     Ok(Report { took: began.elapsed(), ..report })
+}
+
+/// What a simulation is to do beside its scenario.
+struct Plan<'a> {
+    strategy: &'a str,
+    requests: Option<u64>,
+    recorded: Option<Played>,
+    ledger: Option<&'a Arc<Ledger>>,
 }
 
 /// The state that all requests share.
@@ -126,8 +161,7 @@ async fn drive(
     script: &Script,
     (config, approaches): (&Config, &Arc<Approaches>),
     deciding: Vec<Arc<Watched>>,
-    strategy: &str,
-    requests: Option<u64>,
+    Plan { strategy, requests, recorded, ledger }: Plan<'_>,
 ) -> Result<Report, SimulationError> {
     let began = Instant::now();
     let mut players: HashMap<String, Arc<dyn Player>> = HashMap::new();
@@ -149,7 +183,11 @@ async fn drive(
     let generation = Generation::new(1, config, (Arc::clone(&fleet), routes, Arc::clone(approaches)), book, false);
     let proxy = Proxy::new((generation, clients), queue, Arc::clone(&metrics), TaskTracker::new(), draining, budget);
     let clock = Clock::Simulated { began, epoch_ms: EPOCH_MS };
-    let proxy = Arc::new(proxy.simulated(Entropy::seeded(script.seed), clock));
+    let proxy = proxy.simulated(Entropy::seeded(script.seed), clock);
+    let proxy = Arc::new(match ledger {
+        Some(ledger) => proxy.keeping(Arc::clone(ledger)),
+        None => proxy,
+    });
     let world = Arc::new(World {
         generation: proxy.generation(),
         proxy,
@@ -160,21 +198,22 @@ async fn drive(
         samples: Mutex::default(),
     });
     let most = requests.map_or(MAX_REQUESTS, |requests| (requests as f64).min(MAX_REQUESTS)) as usize;
-    let mut arrivals = Arrivals { traffic: &script.traffic, dice: Dice::new(script.seed, 1), at: 0.0 };
-    let dice = Dice::new(script.seed, 2);
+    let mut requests_to_come = Coming::of(script, recorded);
     let mut last: f64 = 0.0;
     for _ in 0..most {
-        let at = arrivals.next();
+        let Some((at, asked)) = requests_to_come.next() else { break };
         if requests.is_none() && at > script.duration {
             break;
         }
         last = at;
         sleep_until(began + Duration::from_secs_f64(at)).await;
-        let request = Arc::clone(&world).request(Asked::draw(&script.traffic, &dice));
+        let request = Arc::clone(&world).request(asked);
         world.requests.spawn(request);
     }
     world.requests.close();
     world.requests.wait().await;
+    // Now, as the clock of the stories ends with the runtime.
+    world.proxy.ledger().settle();
     stop.cancel();
     checks.close();
     checks.wait().await;
@@ -204,51 +243,6 @@ fn prices(config: &Config, provider: &Provider) -> bool {
 fn attempts(provider: &Provider) -> BTreeMap<&'static str, u64> {
     let counts = OutcomeKind::ALL.into_iter().map(OutcomeKind::name).zip(provider.metrics.attempts());
     counts.filter(|(_, count)| *count > 0).collect()
-}
-
-/// The arrival of requests: a Poisson process whose rate changes at the ends of bursts.
-struct Arrivals<'a> {
-    traffic: &'a Traffic,
-    dice: Dice,
-    at: f64,
-}
-
-impl Arrivals<'_> {
-    fn next(&mut self) -> f64 {
-        loop {
-            let burst = self.traffic.bursts.iter().find(|burst| burst.from <= self.at && self.at < burst.until);
-            let rate = burst.map_or(self.traffic.rate, |burst| burst.rate);
-            let ends = self.traffic.bursts.iter().flat_map(|burst| [burst.from, burst.until]);
-            let until = ends.filter(|end| *end > self.at).fold(f64::INFINITY, f64::min);
-            let next = self.at + self.dice.pause(rate);
-            if next < until {
-                self.at = next;
-                return next;
-            }
-            // A request that would come later is drawn again, because a Poisson process has no memory.
-            self.at = until;
-        }
-    }
-}
-
-/// The random values of a request.
-struct Asked {
-    model: String,
-    input_tokens: f64,
-    drawn: Drawn,
-}
-
-impl Asked {
-    fn draw(traffic: &Traffic, dice: &Dice) -> Self {
-        let tokens = |spread: super::scenario::Spread| dice.spread(spread.median, spread.p95).round().max(1.0);
-        let input_tokens = tokens(traffic.input_tokens).min(1e6);
-        let drawn = Drawn {
-            output_tokens: tokens(traffic.output_tokens).min(1e6) as u32,
-            session: traffic.sessions.map_or(0, |sessions| dice.below(sessions) + 1),
-            streaming: dice.happens(traffic.streaming),
-        };
-        Self { model: traffic.model.clone(), input_tokens, drawn }
-    }
 }
 
 /// The end of a request, as the client sees it.
@@ -286,8 +280,10 @@ impl World {
     async fn request(self: Arc<Self>, asked: Asked) {
         let arrived = Instant::now();
         let token = self.requests.token();
-        let mut story = Telling::new(String::new(), Method::POST, String::new(), Arc::clone(&self.metrics), token);
+        let story = Telling::new(String::new(), Method::POST, String::new(), Arc::clone(&self.metrics), token);
+        let mut story = story.kept_in(self.proxy.ledger());
         let ended = self.follow(&asked, arrived, &mut story).await;
+        story.status = Some(ended.status);
         let now = Instant::now();
         let sample = Sample {
             at_ms: u32::try_from((arrived - self.began).as_millis()).unwrap_or(u32::MAX),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::config::{self, Config, Env, Findings, LoadError, Node, Place, Problem};
+use crate::observe::ledger::Time;
 
 mod read;
 
@@ -46,6 +47,8 @@ pub struct Script {
 /// The requests that come.
 #[derive(Clone, Debug)]
 pub struct Traffic {
+    /// The ledger whose requests are played as they came; `None` is to draw them.
+    pub recorded: Option<Recorded>,
     /// Requests per second.
     pub rate: f64,
     /// Times with another rate.
@@ -60,6 +63,17 @@ pub struct Traffic {
     pub output_tokens: Spread,
     /// The number of sessions that the requests belong to; `None` means no sessions.
     pub sessions: Option<u32>,
+}
+
+/// Requests as they came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The folder of a ledger, or one of its files.
+    pub ledger: PathBuf,
+    /// The beginning of the first request.
+    pub since: Time,
+    /// The beginning of the last one.
+    pub until: Time,
 }
 
 /// A period with another rate.
@@ -89,6 +103,8 @@ pub struct Behaviour {
     pub first_token: Spread,
     /// Tokens per second after the first token.
     pub tokens_per_second: f64,
+    /// The times of those of its models that take other times, by the names that it has for them.
+    pub models: BTreeMap<String, ModelBehaviour>,
     /// The number of requests that it works on at once; others wait at the provider.
     pub slots: Option<u32>,
     /// The rate limit, beyond which it answers 429; it accumulates up to a tenth of a minute of unused requests.
@@ -106,6 +122,32 @@ pub struct Behaviour {
     pub cache: Option<Cache>,
     /// Times with another behaviour.
     pub events: Vec<Event>,
+}
+
+impl Behaviour {
+    /// One that answers at once, and has no limits.
+    pub const NONE: Self = Self {
+        first_token: Spread { median: 0.001, p95: 0.001 },
+        tokens_per_second: 1e6,
+        models: BTreeMap::new(),
+        slots: None,
+        requests_per_minute: None,
+        tokens_per_minute: None,
+        tells_limits: false,
+        errors: 0.0,
+        check: None,
+        cache: None,
+        events: Vec::new(),
+    };
+}
+
+/// The times of one model of a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelBehaviour {
+    /// Seconds from the request to the first token.
+    pub first_token: Spread,
+    /// Tokens per second after the first token.
+    pub tokens_per_second: f64,
 }
 
 /// A cache of the beginnings of conversations, which a provider need not process again.

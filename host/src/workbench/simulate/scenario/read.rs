@@ -7,6 +7,8 @@ use super::{Behaviour, Burst, Cache, DEFAULT, Event, MAX_REQUESTS, Script, Sprea
 use crate::config::{self, Env, Findings, Node, NodeKind, Place, Reader, Schema, Section, nearest};
 use crate::strategy::builtins;
 
+mod fitted;
+
 /// The longest time, ten weeks; a longer one is a mistake in the unit.
 const MAX_DURATION: f64 = 6_048_000.0;
 
@@ -14,7 +16,7 @@ const SCENARIO: Schema =
     Schema { path: "a scenario", keys: &["name", "description", "seed", "duration", "traffic", "proxy", "providers"] };
 const TRAFFIC: Schema = Schema {
     path: "`traffic`",
-    keys: &["rate", "bursts", "model", "streaming", "input_tokens", "output_tokens", "sessions"],
+    keys: &["recorded", "rate", "bursts", "model", "streaming", "input_tokens", "output_tokens", "sessions"],
 };
 const BURST: Schema = Schema { path: "`traffic.bursts[]`", keys: &["from", "until", "rate"] };
 const SPREAD: Schema = Schema { path: "a spread", keys: &["median", "p95"] };
@@ -23,6 +25,7 @@ const BEHAVIOUR: Schema = Schema {
     keys: &[
         "first_token",
         "tokens_per_second",
+        "models",
         "slots",
         "requests_per_minute",
         "tokens_per_minute",
@@ -67,7 +70,7 @@ pub(super) fn read(root: Option<&Node>, file: &Path, env: &Env<'_>, findings: &m
         None => Some(1),
     };
     let duration = reader.required(&top, "duration", |reader| reader.time(&top, "duration", MAX_DURATION));
-    let traffic = reader.traffic(&top);
+    let traffic = reader.traffic(&top, file.parent().unwrap_or(Path::new("")));
     let mut behaviours = BTreeMap::new();
     let providers = reader.0.section(&top, "providers", None);
     for (at, name, node) in providers.entries() {
@@ -79,7 +82,7 @@ pub(super) fn read(root: Option<&Node>, file: &Path, env: &Env<'_>, findings: &m
     if let (Some(traffic), Some(duration)) = (&traffic, duration) {
         let bursts = traffic.bursts.iter().map(|burst| (burst.until - burst.from) * burst.rate).sum::<f64>();
         let requests = duration * traffic.rate + bursts;
-        if requests > MAX_REQUESTS {
+        if traffic.recorded.is_none() && requests > MAX_REQUESTS {
             let message = format!("makes {requests:.0} requests, more than {MAX_REQUESTS}");
             reader.0.findings.problem(&top.place("duration"), message, None);
         }
@@ -188,13 +191,19 @@ impl Reading<'_> {
     }
 
     /// `None` when a problem was reported.
-    fn traffic(&mut self, top: &Section<'_>) -> Option<Traffic> {
+    fn traffic(&mut self, top: &Section<'_>, folder: &Path) -> Option<Traffic> {
         if top.get("traffic").is_none() {
             self.missing(top, "traffic", "give the number of requests per second: {rate: 5}");
             return None;
         }
         let section = self.0.section(top, "traffic", Some(TRAFFIC));
-        let rate = self.required(&section, "rate", |reader| reader.positive(&section, "rate", 1e6));
+        let recorded = self.optional(&section, "recorded", |reader| reader.recorded(&section, folder));
+        let rate = match section.get("recorded") {
+            Some(_) => self
+                .optional(&section, "rate", |reader| reader.positive(&section, "rate", 1e6))
+                .map(|rate| rate.unwrap_or(1.0)),
+            None => self.required(&section, "rate", |reader| reader.positive(&section, "rate", 1e6)),
+        };
         let mut bursts = Some(Vec::new());
         for (at, node) in self.0.list(&section, "bursts") {
             let burst = self.0.mapping(Some(node), at, Some(BURST)).ok().and_then(|section| {
@@ -219,6 +228,7 @@ impl Reading<'_> {
         let output_tokens = tokens("output_tokens", Spread { median: 200.0, p95: 800.0 });
         let sessions = self.optional(&section, "sessions", |reader| reader.0.count(&section, "sessions"));
         Some(Traffic {
+            recorded: recorded?,
             rate: rate?,
             bursts: bursts?,
             model: model?,
@@ -247,6 +257,7 @@ impl Reading<'_> {
         let first_token = self.required(section, "first_token", |reader| reader.spread(section, "first_token", true));
         let tokens_per_second =
             self.required(section, "tokens_per_second", |reader| reader.positive(section, "tokens_per_second", 1e9));
+        let models = self.models(section);
         let slots = self.optional(section, "slots", |reader| reader.0.count(section, "slots"));
         let requests_per_minute = self
             .optional(section, "requests_per_minute", |reader| reader.positive(section, "requests_per_minute", 1e9));
@@ -272,6 +283,7 @@ impl Reading<'_> {
         Some(Behaviour {
             first_token: first_token?,
             tokens_per_second: tokens_per_second?,
+            models: models?,
             slots: slots?,
             requests_per_minute: requests_per_minute?,
             tokens_per_minute: tokens_per_minute?,
