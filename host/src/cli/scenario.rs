@@ -77,5 +77,25 @@ fn from_ledger(arguments: &FromLedger) -> Result<String, String> {
 
 fn read(file: &Path) -> Result<serde_yaml::Value, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
-    serde_yaml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
+    let mut config: serde_yaml::Value =
+        serde_yaml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    // What is beside the configuration is not beside the scenario.
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let anchor = |path: &mut serde_yaml::Value| {
+        if let Some(found) = path.as_str().and_then(|path| absolute(folder.join(path)).ok()) {
+            *path = found.display().to_string().into();
+        }
+    };
+    if let Some(file) = config.get_mut("prices").and_then(|prices| prices.get_mut("file")) {
+        anchor(file);
+    }
+    if let Some(strategies) = config.get_mut("strategies").and_then(serde_yaml::Value::as_mapping_mut) {
+        strategies.values_mut().filter_map(|strategy| strategy.get_mut("path")).for_each(anchor);
+    }
+    if let Some(strategy) = config.get_mut("routing").and_then(|routing| routing.get_mut("strategy"))
+        && strategy.as_str().is_some_and(|strategy| strategy.ends_with(".wasm"))
+    {
+        anchor(strategy);
+    }
+    Ok(config)
 }

@@ -108,12 +108,15 @@ impl Archive {
         let route = story.offers.iter().rev().find(|offer| offer.at <= attempt.began).map(|offer| &offer.route);
         let target = route.and_then(|route| route.targets().get(attempt.target as usize));
         let target = target.map(|target| target.name.as_str()).filter(|name| name != provider);
+        // One that was given up with its request ended with it.
+        let until_the_end = story.took.saturating_sub(attempt.began.saturating_duration_since(story.began));
+        let took = if attempt.took.is_zero() { until_the_end } else { attempt.took };
         Attempt {
             provider: self.name(provider),
             target: target.map(|name| self.name(name)),
             at_ms: Millis::of(attempt.began.saturating_duration_since(story.began)),
             first_ms: attempt.first.map(Millis::of),
-            took_ms: Millis::of(attempt.took),
+            took_ms: Millis::of(took),
             outcome: self.name(attempt.kind.name()),
             status: attempt.status,
             reason: attempt.reason.as_deref().map(Text::from),

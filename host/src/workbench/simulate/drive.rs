@@ -22,6 +22,7 @@ use super::tally::{Known, Report, Sample, micros, report};
 use super::watched::Watched;
 use crate::clients::Keys;
 use crate::config::{Config, Env};
+use crate::limits::Nano;
 use crate::listener::Closer;
 use crate::metrics::Metrics;
 use crate::observe::Ledger;
@@ -230,13 +231,14 @@ async fn drive(
     Ok(report(strategy, script.seed, duration, &providers, Watched::decided_by(&deciding), &samples))
 }
 
-/// True when the price of everything that the provider serves is known.
+/// True when the price of everything that the provider serves is known, or models have prices.
 fn prices(config: &Config, provider: &Provider) -> bool {
     let targets = config.routes.iter().flat_map(|route| &route.targets);
     let mut prices = targets.filter(|target| target.provider == provider.index as usize).map(|target| target.price);
     match prices.next() {
-        Some(first) => first.is_some() && prices.all(|price| price.is_some()),
-        None => provider.config.price.is_some(),
+        Some(first) if first.is_some() && prices.all(|price| price.is_some()) => true,
+        None if provider.config.price.is_some() => true,
+        Some(_) | None => !config.prices.models.is_empty() || config.prices.file.is_some(),
     }
 }
 
@@ -342,10 +344,11 @@ impl World {
         let Some(index) = provider.filter(|_| whole) else {
             return Ended { status: status.as_u16(), provider: None, first, queue, cost: 0.0 };
         };
-        let price = story.target().and_then(|target| target.price);
-        let cost = price.map_or(0.0, |(input, output)| {
-            (input * asked.input_tokens + output * f64::from(asked.drawn.output_tokens)) / 1e6
-        });
+        let cost = match story.target().and_then(|target| target.price) {
+            Some((input, output)) => (input * asked.input_tokens + output * f64::from(asked.drawn.output_tokens)) / 1e6,
+            // By `prices`, as the proxy reckons it.
+            None => story.cost.map_or(0.0, Nano::dollars),
+        };
         Ended { status: status.as_u16(), provider: u16::try_from(index).ok(), first, queue, cost }
     }
 

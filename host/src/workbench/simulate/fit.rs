@@ -180,6 +180,10 @@ impl Fitted {
         if records.iter().any(|record| record.approach.is_some()) {
             doubts.push("approaches are played as the questions that they asked, whatever comes of them".into());
         }
+        let gone = played.iter().filter(|record| &*record.outcome == "cancelled").count();
+        if gone > 0 {
+            doubts.push(format!("{gone} clients left before their answers ended; in the model they wait"));
+        }
         let streams = played.iter().filter(|record| record.stream).count();
         Some(Self {
             began,

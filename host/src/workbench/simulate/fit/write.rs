@@ -7,9 +7,10 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::scenario::{Behaviour, Event, Spread};
 use super::{Fitted, Seen};
+use crate::observe::ledger::Time;
 
 /// The sections of a configuration that matter to a simulation.
-const KEPT: [&str; 6] = ["providers", "routing", "routes", "strategies", "timeouts", "queue"];
+const KEPT: [&str; 7] = ["providers", "routing", "routes", "strategies", "timeouts", "queue", "prices"];
 /// The keys of a provider that matter to a simulation; the others name places and keys.
 const KEPT_OF_PROVIDERS: [&str; 17] = [
     "name",
@@ -44,7 +45,7 @@ pub fn write(fitted: &Fitted, config: Option<&Value>, ledger: Option<&Path>) -> 
     }
     let mut top = Mapping::new();
     let mut put = |key: &str, value: Value| drop(top.insert(key.into(), value));
-    put("name", format!("Traffic from {began} to {ended}").into());
+    put("name", format!("Traffic from {} to {} UTC", minute(began), minute(ended)).into());
     put("description", text.into());
     put("duration", (ended.since(began).as_secs() + 1).into());
     put("traffic", traffic(fitted, ledger));
@@ -53,6 +54,11 @@ pub fn write(fitted: &Fitted, config: Option<&Value>, ledger: Option<&Path>) -> 
     let unknown = unknown.1.iter().map(|name| (name.as_str(), behaviour(&usual(fitted))));
     put("providers", map(providers.chain(unknown)));
     serde_yaml::to_string(&Value::Mapping(top)).unwrap_or_default()
+}
+
+/// A moment for people, without its seconds.
+fn minute(time: Time) -> String {
+    time.to_string().chars().take(16).collect::<String>().replace('T', " ")
 }
 
 /// A doubt about each provider of the configuration that was never asked, and their names.
@@ -159,10 +165,12 @@ fn proxy(fitted: &Fitted, config: Option<&Value>) -> Value {
         || fitted.providers.keys().map(|name| map([("name", name.as_str().into())])).collect(),
         |providers| providers.iter().map(kept).collect(),
     );
+    let has_prices = proxy.contains_key("prices");
     for provider in &mut providers {
         let name = provider.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let price = fitted.providers.get(&name).and_then(|Seen { price, .. }| *price);
         if let (Some((input, output)), Some(provider)) = (price, provider.as_mapping_mut())
+            && !has_prices
             && !provider.contains_key("price")
         {
             provider.insert("price".into(), map([("input", number(input)), ("output", number(output))]));
