@@ -212,15 +212,16 @@ impl Operations {
                     Err(ProxyError::WrongKey)
                 }
             }
-            Operators::Clients if matches!(self.proxy.clients().identify(request.headers()), Known::Client(_)) => {
-                Ok(())
-            }
-            Operators::Clients if self.proxy.clients().refuse_unknown() => Err(ProxyError::WrongKey),
-            Operators::Clients => {
-                let peer = request.extensions().get::<Peer>();
-                let near = peer.is_some_and(|peer| peer.is_loopback());
-                if near { Ok(()) } else { Err(ProxyError::NotFromHere) }
-            }
+            Operators::Clients => match self.proxy.clients().identify(request.headers()) {
+                Known::Client(client) if client.is_operator() => Ok(()),
+                Known::Client(_) if self.proxy.clients().refuse_unknown() => Err(ProxyError::NotForClients),
+                _ if self.proxy.clients().refuse_unknown() => Err(ProxyError::WrongKey),
+                _ => {
+                    let peer = request.extensions().get::<Peer>();
+                    let near = peer.is_some_and(|peer| peer.is_loopback());
+                    if near { Ok(()) } else { Err(ProxyError::NotFromHere) }
+                }
+            },
         }
     }
 }
@@ -288,6 +289,7 @@ impl Operations {
         let (fleet, queue) = (&generation.fleet, self.proxy.queue());
         let snapshot = fleet.snapshot();
         let now = Instant::now();
+        self.proxy.metrics().keep_clients(|named| self.proxy.clients().gone(named));
         let providers = fleet.providers().iter().map(|provider| ProviderState {
             name: &provider.config.name,
             state: state_word(snapshot.of(provider.seat()), now),

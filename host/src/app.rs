@@ -104,7 +104,7 @@ impl App {
         let metrics = Arc::new(Metrics::new(&proxy::endpoint::LABELS));
         let (fleet, routes) = assembly.put_together(&metrics, None);
         fleet.take_over(None);
-        let Assembly { config, contents, advice, tls, live, approaches, .. } = assembly;
+        let Assembly { mut config, contents, advice, tls, live, approaches, .. } = assembly;
         for warning in config.warnings.iter().chain(&advice) {
             tracing::warn!("{warning}");
         }
@@ -146,11 +146,15 @@ impl App {
         let (reload, reloads) = mpsc::channel(RELOADS);
         let operations = Operations::new(proxy.clone(), doors.traffic.clone(), reload, Arc::clone(&engines));
         let operations = Arc::new(operations);
-        let again = config.clone();
+        let source = options.source.unwrap_or_else(|| {
+            let again = config.clone();
+            Arc::new(move || Ok(again.clone()))
+        });
+        config.clients.let_go_of_keys();
         let reloader = Reloader {
             proxy,
             live,
-            source: options.source.unwrap_or_else(|| Arc::new(move || Ok(again.clone()))),
+            source,
             config,
             contents,
             wanted: Vec::new(),

@@ -71,8 +71,8 @@ pub(crate) use read::{Reader, Section};
 pub(crate) use schema::Schema;
 pub(crate) use wildcard::fits;
 
-/// A file beyond this is not a configuration.
-const MAX_FILE: u64 = 1 << 20;
+/// A file beyond this is not a configuration: a hundred thousand keys of clients have 10 to 20 MiB.
+const MAX_FILE: u64 = 32 << 20;
 
 /// Reads and checks a file. `builtins` are the names of the strategies inside the binary.
 ///
@@ -89,7 +89,7 @@ pub fn load(file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, Loa
         Err(error) => return fail(0, format!("cannot be read: {error}"), None),
     };
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
-        return fail(0, "is larger than 1 MiB, too large for a configuration".to_owned(), None);
+        return fail(0, "is larger than 32 MiB, too large for a configuration".to_owned(), None);
     }
     match str::from_utf8(&bytes) {
         Ok(text) => parse(text, file, env, builtins),

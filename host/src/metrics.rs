@@ -254,6 +254,16 @@ impl Metrics {
         made
     }
 
+    /// Drops the series of clients that `gone` finds to be gone: keys come and go while a server runs.
+    pub fn keep_clients(&self, gone: impl FnOnce(Vec<String>) -> Vec<String>) {
+        let mut named = self.clients.named();
+        named.extend(self.money.clients());
+        for client in gone(named) {
+            self.clients.forget(&client);
+            self.money.forget_client(&client);
+        }
+    }
+
     /// Drops the series of providers that are not among `names`; otherwise every reload could add series forever.
     pub fn keep(&self, names: &[&str]) {
         let mut known = self.providers.lock();

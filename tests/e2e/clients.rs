@@ -86,6 +86,36 @@ async fn api_keys_are_clients_too_and_unknown_callers_may_be_let_in() {
 }
 
 #[tokio::test]
+async fn keys_of_clients_do_not_open_the_paths_of_operators() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let keys = json!([{"name": "search", "key": SEARCH}]);
+    let operated = |proxy: &Proxy, key: &str| {
+        let of = |method, path: &str| proxy.call(method, path).header("x-api-key", key);
+        [
+            of(http::Method::GET, "/metrics"),
+            of(http::Method::POST, "/admin/reload"),
+            of(http::Method::GET, "/admin/spend"),
+        ]
+    };
+    let proxy = start(&a, json!({"keys": &keys})).await;
+    for call in operated(&proxy, SEARCH) {
+        assert_eq!(refused(&call.answer().await), (403, "operators_only".to_owned()));
+    }
+    for call in operated(&proxy, "sk-other") {
+        assert_eq!(refused(&call.answer().await), (401, "invalid_api_key".to_owned()));
+    }
+    // One of `server.api_keys` goes on to open them.
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"clients": {"keys": &keys}}));
+    let both = builder.set(json!({"server": {"api_keys": [BATCH]}})).start().await;
+    for call in operated(&both, BATCH) {
+        assert_eq!(call.answer().await.status, 200);
+    }
+    for call in operated(&both, SEARCH) {
+        assert_eq!(call.answer().await.status, 403);
+    }
+}
+
+#[tokio::test]
 async fn an_expired_key_is_told_so_and_neither_name_nor_key_is_repeated() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let keys = json!([

@@ -10,9 +10,15 @@ const ADMIN: &str = "admin-zq7-s3cr3t";
 const FILE: &str = "sk-file-zq7-s3cr3t";
 
 async fn start(mock: &Mock, store: Option<&Arc<KeyStore>>) -> Proxy {
-    let clients = json!({"groups": [{"name": "team"}], "keys": [{"name": "file", "key": FILE, "models": ["m"]}]});
+    let file = json!({
+        "name": "file", "key": FILE, "models": ["m"], "limits": {"rpm": 600, "parallel": 5}, "notify": 0.8,
+        "budget": {"usd": 2.5, "per": "week", "time_zone": "Europe/Berlin"},
+    });
+    let clients = json!({"groups": [{"name": "team"}], "keys": [file]});
+    let prices = json!({"models": {"*": {"input": 1, "output": 1}}});
     let server = json!({"admin": {"port": 0, "api_key": ADMIN}});
-    let builder = Proxy::builder().provider(mock, json!({})).set(json!({"clients": clients, "server": server}));
+    let builder =
+        Proxy::builder().provider(mock, json!({})).set(json!({"clients": clients, "server": server, "prices": prices}));
     match store {
         Some(store) => builder.key_store(Arc::clone(store) as Arc<dyn pointsman::clients::Store>).start().await,
         None => builder.start().await,
@@ -64,9 +70,16 @@ async fn a_key_is_made_used_blocked_rotated_and_removed() {
     assert!(![&key, &newer, &newest].iter().any(|key| shown.contains(key.as_str())), "{shown}");
     let names: Vec<&Value> = listed["data"].as_array().unwrap().iter().map(|key| &key["name"]).collect();
     assert_eq!(names, ["file", "new"]);
+    let of_file = &listed["data"][0];
+    assert_eq!((&of_file["limits"], &of_file["notify"]), (&json!({"rpm": 600, "parallel": 5}), &json!(0.8)));
+    assert_eq!(of_file["budget"], json!([{"usd": 2.5, "per": "week", "time_zone": "Europe/Berlin"}]));
+    let series =
+        async || operate(&proxy, Method::GET, "/metrics", Value::Null).await.text().matches("client=\"new\"").count();
+    assert!(series().await > 0);
     assert_eq!(operate(&proxy, Method::DELETE, &format!("/admin/keys/{id}"), Value::Null).await.status, 200);
     assert_eq!(chat(&proxy, &newest).await, 401);
     assert_eq!(operate(&proxy, Method::GET, &format!("/admin/keys/{id}"), Value::Null).await.status, 404);
+    assert_eq!(series().await, 0, "what was counted of a client that is gone is gone");
 }
 
 #[tokio::test]
@@ -81,8 +94,10 @@ async fn another_replica_learns_of_a_key_and_of_its_end() {
     store.is_out(true);
     eventually("a new key is not refused for good", async || chat(&there, "sk-new").await == 503).await;
     assert_eq!((chat(&there, FILE).await, chat(&here, FILE).await), (403, 403), "keys that are known count");
-    let answer = operate(&here, Method::POST, "/admin/keys", json!({"name": "other"})).await;
-    assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
+    for (method, body) in [(Method::POST, json!({"name": "other"})), (Method::GET, Value::Null)] {
+        let answer = operate(&here, method, "/admin/keys", body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
+    }
     store.is_out(false);
     eventually("and is refused again", async || chat(&there, "sk-new").await == 401).await;
 }

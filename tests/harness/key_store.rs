@@ -40,6 +40,10 @@ impl Store for KeyStore {
         self.answer(|(rows, changes)| (rows.clone().into_iter().collect(), *changes))
     }
 
+    fn get<'s>(&'s self, id: &'s str) -> Stored<'s, Option<Vec<u8>>> {
+        self.answer(|(rows, _)| rows.get(id).cloned())
+    }
+
     fn put<'s>(&'s self, id: &'s str, record: Vec<u8>) -> Stored<'s, u64> {
         self.answer(|(rows, changes)| {
             rows.insert(id.to_owned(), record);

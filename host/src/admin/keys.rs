@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::{Operations, named, own};
+use super::{Operations, limits, named, own};
 use crate::clients::{ChangeError, Client, Keys, MAX_OVERLAP, Record};
 use crate::config::{Digest, Expiry};
 use crate::listener::Peer;
@@ -32,7 +32,7 @@ pub(super) async fn all(State(operations): State<Arc<Operations>>, request: Requ
     let keys = operations.proxy.clients();
     let answer = match (operations.admits(&request), request.method()) {
         (Err(error), _) => own(error),
-        (Ok(()), &Method::GET | &Method::HEAD) => list(keys, request.uri().query().unwrap_or_default()),
+        (Ok(()), &Method::GET | &Method::HEAD) => list(keys, request.uri().query().unwrap_or_default()).await,
         (Ok(()), &Method::POST) => create(&operations, request).await,
         (Ok(()), _) => own(ProxyError::WrongMethod("GET, HEAD, POST")),
     };
@@ -49,7 +49,7 @@ pub(super) async fn one(
     let keys = operations.proxy.clients();
     let answer = match (operations.admits(&request), request.method()) {
         (Err(error), _) => own(error),
-        (Ok(()), &Method::GET | &Method::HEAD) => show(keys, &key),
+        (Ok(()), &Method::GET | &Method::HEAD) => show(keys, &key).await,
         (Ok(()), &Method::PATCH) => change(&operations, &key, request).await,
         (Ok(()), &Method::DELETE) => {
             let by = operator(&operations, &request);
@@ -96,8 +96,11 @@ pub(super) async fn act(
     named(answer, id)
 }
 
-fn list(keys: &Keys, query: &str) -> Response {
-    let records = keys.records();
+async fn list(keys: &Keys, query: &str) -> Response {
+    let records = match keys.records().await {
+        Ok(records) => records,
+        Err(error) => return refused(&ChangeError::Unread(error)),
+    };
     match query {
         "" => {
             let configured = keys.configured();
@@ -116,12 +119,12 @@ fn list(keys: &Keys, query: &str) -> Response {
     }
 }
 
-fn show(keys: &Keys, id: &str) -> Response {
-    match keys.found(id) {
+async fn show(keys: &Keys, id: &str) -> Response {
+    match keys.found(id).await {
         Ok(record) => Json(of_record(&record)).into_response(),
         Err(ChangeError::OfFile { .. }) => {
             let configured = keys.configured();
-            let found = configured.iter().find(|(client, ..)| client.name == id);
+            let found = configured.iter().find(|(client, ..)| *client.name == *id);
             found.map_or_else(
                 || refused(&ChangeError::Unknown(String::new())),
                 |(client, place, expires)| Json(of_file(client, place, *expires)).into_response(),
@@ -242,13 +245,22 @@ fn of_record(record: &Record) -> Value {
 
 fn of_file(client: &Client, place: &str, expires: Option<Expiry>) -> Value {
     let mut body = json!({
-        "object": "key", "id": client.id, "source": "file", "place": place, "name": client.name, "blocked": client.blocked,
+        "object": "key", "id": client.id(), "source": "file", "place": place, "name": &*client.name, "blocked": client.blocked,
     });
-    if let Some(group) = &client.group {
-        body["group"] = group.as_str().into();
+    if let Some(group) = client.group() {
+        body["group"] = group.into();
     }
-    if let Some(models) = &client.models {
+    if let Some(models) = client.models() {
         body["models"] = models.to_vec().into();
+    }
+    if let (Some(account), Value::Object(members)) = (&client.account, &mut body) {
+        members.extend(limits::written(account));
+    }
+    if let Some(model) = client.when_exhausted() {
+        body["when_exhausted"] = model.into();
+    }
+    if let Some(share) = client.notify() {
+        body["notify"] = share.into();
     }
     if let Some(expires) = expires {
         body["expires"] = expires.to_string().into();
@@ -276,7 +288,7 @@ fn refused(error: &ChangeError) -> Response {
         ChangeError::Taken(_) => (StatusCode::CONFLICT, "name_taken"),
         ChangeError::SameKey(_) => (StatusCode::CONFLICT, "key_exists"),
         ChangeError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_key"),
-        ChangeError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+        ChangeError::Store(_) | ChangeError::Unread(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         ChangeError::NoRandomness(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_randomness"),
     };
     let kind = if status.is_server_error() { "proxy_error" } else { "invalid_request_error" };

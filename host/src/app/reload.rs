@@ -168,7 +168,7 @@ impl Reloader {
         let before = Before { fleet: &generation.fleet, routes: &generation.routes, live: &self.live, approaches };
         let (fleet, routes) = prepared.put_together(self.proxy.metrics(), Some(&before));
         let before = generation;
-        let Assembly { config, tls, live, approaches, contents, advice, .. } = prepared;
+        let Assembly { mut config, tls, live, approaches, contents, advice, .. } = prepared;
         let mut warnings = config.warnings.clone();
         warnings.extend(advice);
         warnings.extend(needs_restart(&self.config, &config));
@@ -181,6 +181,7 @@ impl Reloader {
         let next = Generation::new(before.number + 1, &config, made, book, self.second_listener);
         let number = next.number;
         self.proxy.clients().configure(&config);
+        config.clients.let_go_of_keys();
         self.proxy.succeed(next);
         self.proxy.ledger().resize(config.monitoring.ledger.stories);
         self.start_checks(&fleet, &config);

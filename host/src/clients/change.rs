@@ -44,6 +44,9 @@ pub enum ChangeError {
     /// The store does not take it.
     #[error("The store does not answer ({0}), and nothing was changed")]
     Store(#[from] StoreError),
+    /// The store does not tell which keys there are.
+    #[error("The store does not answer ({0})")]
+    Unread(#[source] StoreError),
     /// No key can be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -72,7 +75,7 @@ impl Keys {
         let record = Record { id: made.id, hashes, created: now, changed: now, blocked: false, terms };
         self.check(&record)?;
         let seen = store.put(&record.id, written(&record)?).await?;
-        self.changed(record.clone(), seen);
+        self.changed(&record, seen);
         Ok((record, text))
     }
 
@@ -100,7 +103,7 @@ impl Keys {
     ///
     /// [`ChangeError`].
     pub async fn rotate(&self, id: &str, overlap: Duration) -> Result<(Record, Secret), ChangeError> {
-        let id = self.found(id)?.id;
+        let id = self.to_change(id).await?.id;
         let made = new_key(Some(&id))?;
         let end = now().saturating_add(i64::try_from(overlap.min(MAX_OVERLAP).as_secs()).unwrap_or(i64::MAX));
         let hash = made.digest.written();
@@ -123,7 +126,7 @@ impl Keys {
     pub async fn remove(&self, id: &str) -> Result<Record, ChangeError> {
         let store = self.store().map_err(ChangeError::NoStore)?;
         let _turn = self.turn.lock().await;
-        let record = self.found(id)?;
+        let record = self.to_change(id).await?;
         let seen = store.remove(&record.id).await?;
         self.removed(&record.id, seen);
         Ok(record)
@@ -133,31 +136,40 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::Unknown`], [`ChangeError::OfFile`].
-    pub fn found(&self, id: &str) -> Result<Record, ChangeError> {
-        self.record(id).ok_or_else(|| match self.place(id) {
-            Some(place) => ChangeError::OfFile { name: id.to_owned(), place },
-            None => ChangeError::Unknown(shortened(id)),
+    /// [`ChangeError::Unknown`], [`ChangeError::OfFile`], [`ChangeError::Store`].
+    pub async fn found(&self, id: &str) -> Result<Record, ChangeError> {
+        if self.made(id).is_none()
+            && let Some(place) = self.place(id)
+        {
+            return Err(ChangeError::OfFile { name: id.to_owned(), place });
+        }
+        self.record(id).await.map_err(ChangeError::Unread)?.ok_or_else(|| ChangeError::Unknown(shortened(id)))
+    }
+
+    /// As [`Keys::found`], for a change that cannot be made without the record.
+    async fn to_change(&self, id: &str) -> Result<Record, ChangeError> {
+        self.found(id).await.map_err(|error| match error {
+            ChangeError::Unread(error) => ChangeError::Store(error),
+            error => error,
         })
     }
 
     async fn with(&self, id: &str, change: impl FnOnce(&mut Record)) -> Result<Record, ChangeError> {
         let _turn = self.turn.lock().await;
-        let mut record = self.found(id)?;
+        let mut record = self.to_change(id).await?;
         let store = self.store().map_err(ChangeError::NoStore)?;
         change(&mut record);
         record.changed = now();
         self.check(&record)?;
         let seen = store.put(&record.id, written(&record)?).await?;
-        self.changed(record.clone(), seen);
+        self.changed(&record, seen);
         Ok(record)
     }
 
     fn check(&self, record: &Record) -> Result<(), ChangeError> {
         let terms = Value::Object(record.terms.clone());
         let key = key_terms(&terms, |group| self.is_group(group)).map_err(ChangeError::Invalid)?;
-        let other = self.record(&key.name).is_some_and(|other| other.id != record.id);
-        if other || self.place(&key.name).is_some() {
+        if self.is_taken(&key.name, &record.id) {
             return Err(ChangeError::Taken(key.name));
         }
         Ok(())

@@ -1,6 +1,9 @@
 //! The one table of all keys, which outlives reloads.
+//!
+//! The table is all that is kept in memory. What operators say of a key that was made at run time stays in the store,
+//! and is read when they ask for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -9,8 +12,8 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 
 use super::store::{Store, StoreError};
-use super::table::{Entry, Table};
-use super::{Client, Known, Record};
+use super::table::{Entry, Table, Terms};
+use super::{Client, Grant, Known, Origin, Record};
 use crate::config::{ClientGroup, ClientKey, Config, Digest, Expiry, Limits, digest_of, key_terms};
 use crate::limits::{Account, Book, Owner};
 
@@ -20,7 +23,7 @@ pub struct Keys {
     table: ArcSwap<Table>,
     /// The counters of limits, which outlive every table.
     book: Arc<Book>,
-    /// The parts of the table.
+    /// What a change of the table needs to know; held while one is made.
     parts: Mutex<Parts>,
     /// True while the store may hold keys that are not known here.
     is_behind: AtomicBool,
@@ -30,52 +33,58 @@ pub struct Keys {
 
 #[derive(Debug, Default)]
 struct Parts {
-    configured: Configured,
-    /// Keys made at run time, by id.
-    made: BTreeMap<String, Made>,
-    store: Option<Arc<dyn Store>>,
-    /// The number of changes of the store that are known here.
-    seen: u64,
-}
-
-/// What the configuration says about clients.
-#[derive(Debug, Default)]
-struct Configured {
-    refuses_unknown: bool,
-    header: Option<http::HeaderName>,
-    entries: Vec<Entry>,
     /// The accounts of groups; of one without limits there is none.
-    groups: HashMap<String, Option<Arc<Account>>>,
-    /// The place of each key in the file, by name.
-    places: HashMap<String, String>,
+    groups: Groups,
+    /// The name of the configuration's file.
+    file: String,
     /// The setting that is missing to make keys at run time.
     missing: &'static str,
+    store: Option<Arc<dyn Store>>,
+    /// The number of changes of the store that are known here; `None` when all of it has to be read again.
+    seen: Option<u64>,
 }
 
-/// A key made at run time.
-#[derive(Clone, Debug)]
-struct Made {
-    record: Record,
-    client: Arc<Client>,
-    expires: Option<Expiry>,
-}
+type Groups = HashMap<String, Option<Arc<Account>>>;
+
+/// What keys grant, by what the configuration says of it.
+type Grants = HashMap<(Option<String>, Vec<String>, Option<String>, Option<u64>), Option<Arc<Grant>>>;
 
 impl Keys {
     /// The keys of a configuration. Their limits are counted in `book`.
     pub fn new(config: &Config, book: Arc<Book>) -> Self {
-        let parts = Parts { configured: Configured::of(config, &book), ..Parts::default() };
-        let table = ArcSwap::from_pointee(parts.table());
+        let parts = Parts::of(config, &book);
+        let table = Table::of(terms(config), configured(config, &parts.groups, &book));
         let (is_behind, turn) = (AtomicBool::new(false), tokio::sync::Mutex::default());
-        Self { table, book, parts: Mutex::new(parts), is_behind, turn }
+        Self { table: ArcSwap::from_pointee(table), book, parts: Mutex::new(parts), is_behind, turn }
     }
 
     /// Takes over what another configuration says about clients, for requests that begin from now on.
     pub fn configure(&self, config: &Config) {
         let mut parts = self.parts.lock();
-        parts.configured = Configured::of(config, &self.book);
-        let records: Vec<Record> = parts.made.values().map(|made| made.record.clone()).collect();
-        parts.made = self.made(records, &parts.configured);
-        self.table.store(Arc::new(parts.table()));
+        let store = parts.store.take();
+        // A key that was both in the file and in the store may be in the store alone now: all is read again.
+        *parts = Parts { store, ..Parts::of(config, &self.book) };
+        let mut entries = configured(config, &parts.groups, &self.book);
+        let before = self.table.load();
+        let made = before.entries().iter().filter(|entry| entry.is_made());
+        let mut same = HashMap::new();
+        entries.extend(made.map(|entry| {
+            // A group may have other limits now.
+            let grant = entry.client.grant.as_ref().map(|grant| {
+                let account = grant.group.as_ref().and_then(|group| parts.groups.get(&**group).cloned().flatten());
+                let new = || Arc::new(Grant { group_account: account, ..Grant::clone(grant) });
+                Arc::clone(same.entry(Arc::as_ptr(grant)).or_insert_with(new))
+            });
+            Entry { client: Arc::new(Client { grant, ..Client::clone(&entry.client) }), ..entry.clone() }
+        }));
+        let limited = |entry: &Entry| entry.client.account.as_ref().map(|account| account.owner().clone());
+        let owners: HashSet<Owner> = entries.iter().filter_map(limited).collect();
+        self.book.retain(|owner| match owner {
+            Owner::Client(_) => owners.contains(owner),
+            Owner::Group(name) => parts.groups.get(&**name).is_some_and(Option::is_some),
+            Owner::Route(_) | Owner::Account(_) => true,
+        });
+        self.table.store(Arc::new(Table::of(terms(config), entries)));
     }
 
     /// The client, by the keys that a request shows.
@@ -89,58 +98,101 @@ impl Keys {
 
     /// True when a caller must show a known key.
     pub fn refuse_unknown(&self) -> bool {
-        self.table.load().refuses_unknown
+        self.table.load().terms.refuses_unknown
     }
 
-    /// Every key, as `(name, id, digests, client, expiry)` says it: first those of the file.
-    pub fn digests(&self) -> Vec<(String, Digest)> {
-        let table = self.table.load();
-        table.entries().iter().map(|entry| (entry.client.name.clone(), entry.digest)).collect()
-    }
-
-    /// The clients of the configuration, each with its place in the file and its expiry.
+    /// The clients of the configuration in its order, each with its place there and its expiry.
     pub fn configured(&self) -> Vec<(Arc<Client>, String, Option<Expiry>)> {
-        let parts = self.parts.lock();
-        let place = |name: &str| parts.configured.places.get(name).cloned().unwrap_or_default();
-        let all = parts.configured.entries.iter();
-        all.map(|entry| {
-            let expires = (entry.until != i64::MAX).then_some(Expiry(entry.until));
-            (Arc::clone(&entry.client), place(&entry.client.name), expires)
-        })
-        .collect()
+        let file = self.parts.lock().file.clone();
+        let table = self.table.load();
+        let entries = table.entries().iter();
+        let mut all: Vec<_> = entries.filter_map(|entry| Some((place_of(&entry.client)?, entry))).collect();
+        all.sort_by_key(|(place, _)| *place);
+        let shown = |(place, entry): ((bool, u32), &Entry)| {
+            (Arc::clone(&entry.client), shown_place(&file, place), entry.expires())
+        };
+        all.into_iter().map(shown).collect()
     }
 
-    /// The records of all keys made at run time.
-    pub fn records(&self) -> Vec<Record> {
-        self.parts.lock().made.values().map(|made| made.record.clone()).collect()
+    /// The records of all keys made at run time, by id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store does not answer.
+    pub async fn records(&self) -> Result<Vec<Record>, StoreError> {
+        let Ok(store) = self.store() else { return Ok(Vec::new()) };
+        let mut records: Vec<Record> = store.load().await?.0.into_iter().filter_map(read).collect();
+        records.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(records)
     }
 
     /// The record of a key made at run time, by its id or its name.
-    pub fn record(&self, id: &str) -> Option<Record> {
-        let parts = self.parts.lock();
-        let by_name = || parts.made.values().find(|made| made.record.name() == id);
-        parts.made.get(id).or_else(by_name).map(|made| made.record.clone())
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store does not answer.
+    pub async fn record(&self, id: &str) -> Result<Option<Record>, StoreError> {
+        let Ok(store) = self.store() else { return Ok(None) };
+        // One that another replica has made may not be known here yet.
+        let id = self.made(id).map_or_else(|| id.to_owned(), |client| client.id().to_owned());
+        Ok(store.get(&id).await?.and_then(|row| read((id, row))))
     }
 
-    /// The place in the file of the key with this name.
+    /// The client with this name.
+    pub fn named(&self, name: &str) -> Option<Arc<Client>> {
+        let table = self.table.load();
+        table.entries().iter().map(|entry| &entry.client).find(|client| *client.name == *name).cloned()
+    }
+
+    /// The client of a key made at run time, by the key's id or the client's name.
+    pub(super) fn made(&self, id: &str) -> Option<Arc<Client>> {
+        let table = self.table.load();
+        let mut made = table.entries().iter().filter(|entry| entry.is_made()).map(|entry| &entry.client);
+        let by_id = made.clone().find(|client| client.id() == id);
+        by_id.or_else(|| made.find(|client| *client.name == *id)).cloned()
+    }
+
+    /// The place in the configuration of the key with this name.
     pub fn place(&self, name: &str) -> Option<String> {
-        self.parts.lock().configured.places.get(name).cloned()
+        let table = self.table.load();
+        let named = table.entries().iter().map(|entry| &entry.client).filter(|client| *client.name == *name);
+        let place = named.filter_map(|client| place_of(client)).next()?;
+        Some(shown_place(&self.parts.lock().file, place))
+    }
+
+    /// True when another key than the one with this id has the name.
+    pub(super) fn is_taken(&self, name: &str, id: &str) -> bool {
+        let table = self.table.load();
+        table.entries().iter().any(|entry| *entry.client.name == *name && entry.client.id() != id)
+    }
+
+    /// Those of these names that no client has any more.
+    pub fn gone(&self, names: Vec<String>) -> Vec<String> {
+        let table = self.table.load();
+        let mut gone: HashSet<&str> = names.iter().map(String::as_str).collect();
+        for entry in table.entries() {
+            if gone.is_empty() {
+                break;
+            }
+            gone.remove(&*entry.client.name);
+        }
+        gone.into_iter().map(str::to_owned).collect()
     }
 
     /// True for a group of the configuration.
     pub fn is_group(&self, name: &str) -> bool {
-        self.parts.lock().configured.groups.contains_key(name)
+        self.parts.lock().groups.contains_key(name)
     }
 
     /// The name of the client whose key has this digest.
     pub fn owner_of(&self, digest: &Digest) -> Option<String> {
-        self.table.load().find(digest).map(|entry| entry.client.name.clone())
+        self.table.load().find(digest).map(|entry| entry.client.name.to_string())
     }
 
     /// The store, or the setting that is missing to have one.
     pub(super) fn store(&self) -> Result<Arc<dyn Store>, &'static str> {
         let parts = self.parts.lock();
-        parts.store.clone().ok_or(parts.configured.missing)
+        parts.store.clone().ok_or(parts.missing)
     }
 
     /// Keeps keys made at run time in this store from now on, and reads those that it holds.
@@ -169,137 +221,153 @@ impl Keys {
     async fn read(&self, all: bool) -> Result<(), StoreError> {
         let Ok(store) = self.store() else { return Ok(()) };
         let _turn = self.turn.lock().await;
-        if !all && store.changes().await? == self.parts.lock().seen {
+        let seen = self.parts.lock().seen;
+        if !all && seen.is_some() && Some(store.changes().await?) == seen {
             return Ok(());
         }
         let (rows, seen) = store.load().await?;
-        let read = |(id, text): (String, Vec<u8>)| match serde_json::from_slice::<Record>(&text) {
-            Ok(record) if record.id == id => Some(record),
-            Ok(_) | Err(_) => {
-                tracing::error!(key = id, "the record of the key {id} in the store cannot be read, and is left alone");
-                None
-            }
-        };
-        let records = rows.into_iter().filter_map(read).collect();
         let mut parts = self.parts.lock();
-        parts.made = self.made(records, &parts.configured);
-        parts.seen = seen;
-        self.table.store(Arc::new(parts.table()));
+        let mut grants = Grants::new();
+        let before = self.table.load();
+        let of_file = before.entries().iter().filter(|entry| !entry.is_made()).cloned();
+        let made = rows.into_iter().filter_map(read).flat_map(|record| self.entries(&record, &parts, &mut grants));
+        let table = Table::of(before.terms.clone(), of_file.chain(made).collect());
+        parts.seen = Some(seen);
+        self.table.store(Arc::new(table));
         self.is_behind.store(false, Relaxed);
         Ok(())
     }
 
-    fn made(&self, records: Vec<Record>, configured: &Configured) -> BTreeMap<String, Made> {
-        let made = |record: Record| {
-            let made = self.one(record, configured).inspect_err(|(id, wrong)| {
-                tracing::error!(key = id, "the key {id} cannot be used: {}", wrong.join("; "));
-            });
-            made.ok().map(|made| (made.record.id.clone(), made))
-        };
-        records.into_iter().filter_map(made).collect()
-    }
-
-    fn one(&self, record: Record, configured: &Configured) -> Result<Made, (String, Vec<String>)> {
+    /// The entries of a key made at run time, one for each text that is accepted.
+    fn entries(&self, record: &Record, parts: &Parts, grants: &mut Grants) -> Vec<Entry> {
+        let id = record.id.as_str();
         let terms = serde_json::Value::Object(record.terms.clone());
         // A group may have gone from the file; its clients stay, without its limits.
-        let key = key_terms(&terms, |_| true).map_err(|wrong| (record.id.clone(), wrong))?;
-        let owner = Owner::Client(record.id.as_str().into());
-        let account = (!key.limits.is_empty()).then(|| self.book.account(owner, &key.limits));
-        let group_account = key.group.as_ref().and_then(|group| configured.groups.get(group).cloned().flatten());
-        let client =
-            Client { id: record.id.clone(), blocked: record.blocked, account, group_account, ..Client::of(&key) };
-        Ok(Made { record, client: Arc::new(client), expires: key.expires })
+        let key = match key_terms(&terms, |_| true) {
+            Ok(key) => key,
+            Err(wrong) => {
+                tracing::error!(key = id, "the key {id} cannot be used: {}", wrong.join("; "));
+                return Vec::new();
+            }
+        };
+        let account = (!key.limits.is_empty()).then(|| self.book.account(Owner::Client(id.into()), &key.limits));
+        let client = Arc::new(Client {
+            name: key.name.as_str().into(),
+            origin: Origin::Store(id.into()),
+            grant: grant(&key, &parts.groups, grants),
+            account,
+            blocked: record.blocked,
+        });
+        let entry = |(digest, until): (Digest, Option<i64>)| {
+            let expires = key.expires.into_iter().chain(until.map(Expiry)).min();
+            Entry::new(digest, expires, Arc::clone(&client))
+        };
+        let accepted = record.hashes.iter();
+        accepted.filter_map(|accepted| Some((Digest::parse(&accepted.hash)?, accepted.until))).map(entry).collect()
     }
 
     /// Takes over a change that the store has.
-    pub(super) fn changed(&self, record: Record, seen: u64) {
-        let mut parts = self.parts.lock();
-        match self.one(record, &parts.configured) {
-            Ok(made) => drop(parts.made.insert(made.record.id.clone(), made)),
-            Err((id, wrong)) => tracing::error!(key = id, "the key {id} cannot be used: {}", wrong.join("; ")),
-        }
-        self.conclude(&mut parts, seen);
+    pub(super) fn changed(&self, record: &Record, seen: u64) {
+        self.replace(&record.id, Some(record), seen);
     }
 
     /// Forgets a key that the store does not have any more.
     pub(super) fn removed(&self, id: &str, seen: u64) {
-        let mut parts = self.parts.lock();
-        parts.made.remove(id);
+        self.replace(id, None, seen);
         self.book.forget(&Owner::Client(id.into()));
-        self.conclude(&mut parts, seen);
     }
 
-    fn conclude(&self, parts: &mut Parts, seen: u64) {
+    fn replace(&self, id: &str, by: Option<&Record>, seen: u64) {
+        let mut parts = self.parts.lock();
+        let before = self.table.load();
+        let others = before.entries().iter().filter(|entry| !(entry.is_made() && entry.client.id() == id)).cloned();
+        let new = by.map(|record| self.entries(record, &parts, &mut Grants::new())).unwrap_or_default();
+        self.table.store(Arc::new(Table::of(before.terms.clone(), others.chain(new).collect())));
         // With changes of others in between, all is read again.
-        if seen == parts.seen + 1 {
-            parts.seen = seen;
+        if parts.seen.is_some_and(|known| seen == known + 1) {
+            parts.seen = Some(seen);
         }
-        self.table.store(Arc::new(parts.table()));
     }
+}
+
+/// The record in a row of the store.
+fn read((id, text): (String, Vec<u8>)) -> Option<Record> {
+    match serde_json::from_slice::<Record>(&text) {
+        Ok(record) if record.id == id => Some(record),
+        Ok(_) | Err(_) => {
+            tracing::error!(key = id, "the record of the key {id} in the store cannot be read, and is left alone");
+            None
+        }
+    }
+}
+
+fn terms(config: &Config) -> Terms {
+    Terms { refuses_unknown: config.refuses_unknown(), header: config.clients.header.clone() }
 }
 
 impl Parts {
-    /// The table: first the keys of the file, whose limits hold whatever else is there.
-    fn table(&self) -> Table {
-        let mut table = Table::new(self.configured.refuses_unknown, self.configured.header.clone());
-        self.configured.entries.iter().for_each(|entry| table.add(entry.clone()));
-        for made in self.made.values() {
-            for accepted in &made.record.hashes {
-                let Some(digest) = Digest::parse(&accepted.hash) else { continue };
-                let until = accepted.until.map(Expiry);
-                let expires = made.expires.into_iter().chain(until).min();
-                table.add(Entry::new(digest, expires, Arc::clone(&made.client)));
-            }
-        }
-        table.settle();
-        table
-    }
-}
-
-impl Configured {
-    /// A key that is in `clients.keys` as well as in `server.api_keys` is the former's, so that its limits hold.
     fn of(config: &Config, book: &Book) -> Self {
-        let account = |owner: Owner, limits: &Limits| (!limits.is_empty()).then(|| book.account(owner, limits));
         let of_group = |ClientGroup { name, limits, .. }: &ClientGroup| {
-            (name.clone(), account(Owner::Group(name.as_str().into()), limits))
+            (name.clone(), account(book, Owner::Group(name.as_str().into()), limits))
         };
-        let groups: HashMap<_, _> = config.clients.groups.iter().map(of_group).collect();
-        let mut entries = Vec::with_capacity(config.clients.keys.len() + config.server.api_keys.len());
-        let mut places = HashMap::new();
-        let file = config.file.file_name().unwrap_or_default().to_string_lossy();
-        for key in &config.clients.keys {
-            let own = account(Owner::Client(key.name.as_str().into()), &key.limits);
-            let group = key.group.as_ref().and_then(|group| groups.get(group).cloned().flatten());
-            let client = Client { account: own, group_account: group, ..Client::of(key) };
-            places.insert(key.name.clone(), format!("{file}:{}", key.line));
-            entries.push(Entry::new(key.digest, key.expires, Arc::new(client)));
-        }
-        for (number, key) in (1..).zip(&config.server.api_keys) {
-            let name = format!("key-{number}");
-            let client = Client { id: name.clone(), name: name.clone(), ..Client::default() };
-            places.insert(name, format!("{file}: server.api_keys[{}]", number - 1));
-            entries.push(Entry::new(digest_of(key.reveal().as_bytes()), None, Arc::new(client)));
-        }
         let missing = match config.clients.store {
             None => "clients.store",
             Some(_) => "a store that can be opened (clients.store)",
         };
-        let (refuses_unknown, header) = (config.refuses_unknown(), config.clients.header.clone());
-        Self { refuses_unknown, header, entries, groups, places, missing }
+        let file = config.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { groups: config.clients.groups.iter().map(of_group).collect(), file, missing, ..Self::default() }
     }
 }
 
-impl Client {
-    /// The client of a key, without its accounts.
-    fn of(key: &ClientKey) -> Self {
-        Self {
-            name: key.name.clone(),
-            id: key.name.clone(),
-            group: key.group.clone(),
-            models: (!key.models.is_empty()).then(|| key.models.as_slice().into()),
-            when_exhausted: key.when_exhausted.clone(),
-            notify: key.notify,
-            ..Self::default()
-        }
+fn account(book: &Book, owner: Owner, limits: &Limits) -> Option<Arc<Account>> {
+    (!limits.is_empty()).then(|| book.account(owner, limits))
+}
+
+/// The keys of the configuration. One that is in `clients.keys` as well as in `server.api_keys` is the former's, so that
+/// its limits hold.
+fn configured(config: &Config, groups: &Groups, book: &Book) -> Vec<Entry> {
+    let mut grants = Grants::new();
+    let mut entries = Vec::with_capacity(config.clients.keys.len() + config.server.api_keys.len());
+    for key in &config.clients.keys {
+        let client = Client {
+            name: key.name.as_str().into(),
+            origin: Origin::File { at: u32::try_from(key.line).unwrap_or(0), of_server: false },
+            grant: grant(key, groups, &mut grants),
+            account: account(book, Owner::Client(key.name.as_str().into()), &key.limits),
+            blocked: false,
+        };
+        entries.push(Entry::new(key.digest, key.expires, Arc::new(client)));
+    }
+    for (number, key) in (0..).zip(&config.server.api_keys) {
+        let name = format!("key-{}", number + 1).into();
+        let client = Client { name, origin: Origin::File { at: number, of_server: true }, ..Client::default() };
+        entries.push(Entry::new(digest_of(key.reveal().as_bytes()), None, Arc::new(client)));
+    }
+    entries
+}
+
+/// What a key grants; the same for keys of which the same is said.
+fn grant(key: &ClientKey, groups: &Groups, grants: &mut Grants) -> Option<Arc<Grant>> {
+    let account = || key.group.as_ref().and_then(|group| groups.get(group).cloned().flatten());
+    let notify = key.notify.map(f64::to_bits);
+    let said = (key.group.clone(), key.models.clone(), key.when_exhausted.clone(), notify);
+    grants.entry(said).or_insert_with(|| Grant::of(key, account()).map(Arc::new)).clone()
+}
+
+/// The place of a client in the configuration, such that those of `clients.keys` come first.
+fn place_of(client: &Client) -> Option<(bool, u32)> {
+    match client.origin {
+        Origin::File { at, of_server } => Some((of_server, at)),
+        Origin::Store(_) => None,
     }
 }
+
+fn shown_place(file: &str, place: (bool, u32)) -> String {
+    match place {
+        (true, index) => format!("{file}: server.api_keys[{index}]"),
+        (false, line) => format!("{file}:{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

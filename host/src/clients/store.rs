@@ -22,6 +22,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// All records in JSON, by id, and the number of changes that they include.
     fn load(&self) -> Stored<'_, Rows>;
 
+    /// The record with this id, if there is one.
+    fn get<'s>(&'s self, id: &'s str) -> Stored<'s, Option<Vec<u8>>>;
+
     /// Puts a record in place of the one with its id, and counts a change; returns the new number of changes.
     fn put<'s>(&'s self, id: &'s str, record: Vec<u8>) -> Stored<'s, u64>;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::address::listening_host;
 use super::approach::approaches;
 use super::attribute::{self, attributes};
-use super::clients::{Shown, clients, keep_secret};
+use super::clients::{Shown, advise, clients, keep_secret};
 use super::interpolate::Env;
 use super::ledger::ledger;
 use super::litellm;
@@ -103,6 +103,7 @@ pub(super) fn check(
         affinity: affinity.header.as_ref(),
         forwarded: &server.forward_headers,
     };
+    advise(&mut reader, &top, &clients, server.admin.is_some());
     keep_secret(&mut reader, &top, clients.header.as_ref(), &shown);
     (!providers.is_empty()).then_some(())?;
     let Strategies { chosen: strategy, shadows, declared } = strategy?;

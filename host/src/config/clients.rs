@@ -17,6 +17,7 @@ use super::problem::{Place, Reported, quoted};
 use super::provider::{RESERVED_HEADERS, illegal_name, models, required};
 use super::read::{Reader, Section};
 use super::schema::{CLIENT_GROUP, CLIENT_KEY, CLIENT_STORE, CLIENTS};
+use super::wildcard::fits;
 
 pub use expiry::Expiry;
 pub use key::{BASE32, BASE62, Digest, ID_LENGTH, KeyForm, SECRET_LENGTH, compose, digest_of, form_of};
@@ -38,6 +39,14 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// Forgets the keys once they are in the table of all keys: there may be a hundred thousand.
+    pub fn let_go_of_keys(&mut self) {
+        if !self.keys.is_empty() {
+            self.unknown.get_or_insert(Unknown::Refuse);
+            self.keys = Vec::new();
+        }
+    }
+
     /// True when a caller must show a known key; `others` is true when there are keys besides those here.
     pub fn refuse_unknown(&self, others: bool) -> bool {
         match self.unknown {
@@ -109,6 +118,16 @@ pub(super) fn clients(reader: &mut Reader<'_>, top: &Section<'_>) -> Clients {
     let keys = keys(reader, &section, &groups);
     let store = store(reader, &section, top.get("state").is_some());
     Clients { unknown, header, groups, keys, store }
+}
+
+/// Warns of a store that nobody can put a key in.
+pub(super) fn advise(reader: &mut Reader<'_>, top: &Section<'_>, clients: &Clients, has_admin: bool) {
+    if clients.store.is_some() && !has_admin {
+        let section = reader.section(top, "clients", None);
+        let message = "keys are made at run time by the listener of operators alone, and `server.admin` is not set: only those \
+                       that are in the store already count";
+        reader.findings.warn(&section.place("store"), message);
+    }
 }
 
 /// Refuses to show the header that holds keys to strategies or providers.
@@ -191,6 +210,14 @@ fn describe(reader: &mut Reader<'_>, entry: &Section<'_>, is_group: impl Fn(&str
     let limits = limits(reader, entry);
     let when_exhausted = reader.text(entry, "when_exhausted").ok().flatten().map(|found| found.text);
     let when_exhausted = when_exhausted.filter(|model| model != "refuse");
+    if let Some(model) = &when_exhausted
+        && !allowed.is_empty()
+        && !allowed.iter().any(|pattern| fits(pattern, model))
+    {
+        let help = "add it to `models`, or name one of these".to_owned();
+        let message = format!("is {}, which the key may not use", quoted(model));
+        reader.findings.problem(&entry.place("when_exhausted"), message, Some(help));
+    }
     let wanted = "a share above 0 and up to 1, such as 0.8";
     let notify = reader.number_that(entry, "notify", wanted, |share| share > 0.0 && share <= 1.0);
     ClientKey {

@@ -355,9 +355,9 @@ fn a_file_that_is_not_there_is_a_problem() {
     let waits_for_nobody = load(&fifo, &|_| None, &BUILTINS).unwrap_err();
     assert!(waits_for_nobody.to_string().contains("a pipe"), "{waits_for_nobody}");
     let large = folder.path().join("large");
-    fs::write(&large, " ".repeat((1 << 20) + 1)).unwrap();
+    fs::write(&large, " ".repeat((32 << 20) + 1)).unwrap();
     let large = load(&large, &|_| None, &BUILTINS).unwrap_err();
-    assert!(large.to_string().contains("larger than 1 MiB"), "{large}");
+    assert!(large.to_string().contains("larger than 32 MiB"), "{large}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! They are compared by their resolved values.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher as _;
 
 use super::Secret;
 use super::interpolate::{Env, interpolate};
@@ -17,9 +19,16 @@ const SECRET: [&str; 8] = ["api_key", "api_keys", "config", "hash", "headers", "
 /// Keys whose values appear in the log only, and not in `/health`, which everybody may read.
 const PRIVATE: [&str; 3] = ["base_url", "proxy", "path"];
 
+/// The most clients whose keys are listed one by one; of more, only the number that has changed is told.
+const LISTED: usize = 1000;
+
 /// All keys of a file with their values.
 #[derive(Clone, Debug, Default)]
-pub struct Written(BTreeMap<String, Value>);
+pub struct Written {
+    values: BTreeMap<String, Value>,
+    /// Each of more than [`LISTED`] clients: a digest of its name, and one of all that is said of it; sorted.
+    crowd: Vec<(u64, u64)>,
+}
 
 #[derive(Clone, Debug)]
 struct Value {
@@ -64,7 +73,7 @@ impl Change {
 impl Written {
     /// The keys and values of a file; `findings` is used for its folder only.
     pub(super) fn of(root: Option<&Node>, env: &Env<'_>, findings: &Findings) -> Self {
-        let mut all = BTreeMap::new();
+        let mut all = Self::default();
         if let Some(root) = root {
             let value = |text: &str| {
                 let files = |path: &str| content(&findings.folder().join(path));
@@ -72,20 +81,25 @@ impl Written {
             };
             flatten(root, String::new(), Shown::Yes, &value, &mut all);
         }
-        Self(all)
+        all
     }
 
     /// The changes from `self` to `after`, sorted by key. A whole provider, route or strategy is one change.
     pub fn changes(&self, after: &Self) -> Vec<Change> {
         let mut changes: Vec<Change> = Vec::new();
-        let mut keys: Vec<&String> = self.0.keys().chain(after.0.keys()).collect();
+        let mut keys: Vec<&String> = self.values.keys().chain(after.values.keys()).collect();
         keys.sort();
         keys.dedup();
+        if !self.crowd.is_empty() || !after.crowd.is_empty() {
+            keys.retain(|key| !key.starts_with("clients.keys["));
+        }
         for key in keys {
-            let (old, new) = (self.0.get(key), after.0.get(key));
+            let (old, new) = (self.values.get(key), after.values.get(key));
             let whole = whole(key);
-            let lacks =
-                |side: &Self| !side.0.keys().any(|other| other.starts_with(whole) && self::whole(other) == whole);
+            let lacks = |side: &Self| {
+                let from = side.values.range(whole.to_owned()..).map(|(other, _)| other);
+                !from.take_while(|other| other.starts_with(whole)).any(|other| self::whole(other) == whole)
+            };
             let change = match (old, new) {
                 (Some(old), Some(new)) if old.stands_for == new.stands_for => continue,
                 (None, Some(_)) if whole != key && lacks(self) => Change::of(whole.to_owned(), "added"),
@@ -100,7 +114,27 @@ impl Written {
                 changes.push(change);
             }
         }
+        changes.extend(self.in_crowd(after));
         changes
+    }
+
+    /// The number of clients that have changed, where there are too many to list them.
+    fn in_crowd(&self, after: &Self) -> Option<Change> {
+        let (old, new) = (&self.crowd, &after.crowd);
+        if old == new {
+            return None;
+        }
+        let is_in = |side: &[(u64, u64)], name: u64| side.binary_search_by_key(&name, |(name, _)| *name).is_ok();
+        let lacking =
+            |one: &[(u64, u64)], other: &[(u64, u64)]| one.iter().filter(|(name, _)| !is_in(other, *name)).count();
+        let (added, removed) = (lacking(new, old), lacking(old, new));
+        let other = new.iter().filter(|said| old.binary_search(said).is_err()).count() - added;
+        let what = match (old.is_empty(), new.is_empty()) {
+            (true, _) => format!("{} keys now", new.len()),
+            (_, true) => format!("no longer {} keys", old.len()),
+            _ => format!("{added} added, {removed} removed, {other} changed"),
+        };
+        Some(Change::of("clients.keys".to_owned(), &what))
     }
 }
 
@@ -140,7 +174,7 @@ enum Shown {
     No,
 }
 
-fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> String, all: &mut BTreeMap<String, Value>) {
+fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> String, all: &mut Written) {
     match &node.kind {
         NodeKind::Map(entries) => {
             for (key, node) in entries {
@@ -152,6 +186,10 @@ fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> Stri
                 };
                 flatten(node, join(&path, &key.text), shown, value, all);
             }
+        }
+        NodeKind::List(items) if path == "clients.keys" && items.len() > LISTED => {
+            all.crowd = items.iter().map(|item| (hash(&name(item)), hash_of(item, value))).collect();
+            all.crowd.sort_unstable();
         }
         NodeKind::List(items) => {
             for (index, item) in items.iter().enumerate() {
@@ -165,8 +203,28 @@ fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> Stri
             let hidden = shown == Shown::No || scalar.text.contains('@') || stands_for.contains('@');
             let text = if scalar.plain && scalar.text.len() < 60 { scalar.text.clone() } else { quoted(&scalar.text) };
             let private = shown == Shown::Privately;
-            all.insert(path, Value { shown: (!hidden).then_some(text), private, stands_for: Secret::new(stands_for) });
+            all.values
+                .insert(path, Value { shown: (!hidden).then_some(text), private, stands_for: Secret::new(stands_for) });
         }
+    }
+}
+
+/// Something that tells one value from another.
+fn hash(value: &impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The same of a value with all that is in it.
+fn hash_of(node: &Node, value: &dyn Fn(&str) -> String) -> u64 {
+    match &node.kind {
+        NodeKind::Map(entries) => {
+            let inner: Vec<_> = entries.iter().map(|(key, node)| (&key.text, hash_of(node, value))).collect();
+            hash(&inner)
+        }
+        NodeKind::List(items) => hash(&items.iter().map(|item| hash_of(item, value)).collect::<Vec<_>>()),
+        NodeKind::Scalar(scalar) => hash(&value(&scalar.text)),
     }
 }
 
@@ -235,6 +293,25 @@ mod tests {
         let two = format!("{PROVIDERS}  - {{name: b, base_url: 'http://b/v1', api_key: k}}\n");
         assert_eq!(lines(PROVIDERS, &two), ["providers[b]: added"]);
         assert_eq!(lines(&two, PROVIDERS), ["providers[b]: removed"]);
+    }
+
+    #[test]
+    fn of_a_crowd_of_clients_the_number_that_has_changed_is_told() {
+        let file = |keys: &[(usize, &str)]| {
+            let of = |(number, models): &(usize, &str)| {
+                format!("    - {{name: c{number}, key: sk-never-shown-{number}, models: [{models}]}}\n")
+            };
+            format!("{PROVIDERS}clients:\n  keys:\n{}", keys.iter().map(of).collect::<String>())
+        };
+        let all: Vec<(usize, &str)> = (0..=LISTED).map(|number| (number, "a")).collect();
+        let mut other = all.clone();
+        (other[3].1, other[4].1) = ("b", "b");
+        other.drain(7..10);
+        other.extend([(9000, "a"), (9001, "a"), (9002, "a"), (9003, "a")]);
+        let (before, after) = (file(&all), file(&other));
+        assert_eq!(lines(&before, &after), ["clients.keys: 4 added, 3 removed, 2 changed"]);
+        assert_eq!(lines(&before, &before), [""; 0]);
+        assert_eq!(lines(PROVIDERS, &before), ["clients.keys: 1001 keys now"]);
     }
 
     #[test]

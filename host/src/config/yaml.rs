@@ -12,8 +12,10 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use super::node::{Key, Node, NodeKind, Scalar};
 use super::problem::{Findings, Place, Reported, join};
 
-/// The most values in a file once its aliases are resolved; a long text counts as several. A thousand routes with ten
-/// targets each fit.
+/// The most values that stand in a file; a hundred thousand keys of clients, each with models, limits and a budget, fit.
+const MAX_VALUES: usize = 2_000_000;
+
+/// The most values that its aliases stand for; a long text counts as several. A thousand routes with ten targets each fit.
 const MAX_COST: usize = 200_000;
 
 /// The most keys in one mapping, since each is compared with all others.
@@ -29,7 +31,7 @@ const MAX_LAYOUT: usize = 16 << 20;
 ///
 /// A syntax error ends the reading; duplicate keys and unknown tags are reported and skipped.
 pub(crate) fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Reported> {
-    let mut tree = Tree { findings, open: Vec::new(), anchors: HashMap::new(), root: None, cost: 0 };
+    let mut tree = Tree { findings, open: Vec::new(), anchors: HashMap::new(), root: None, values: 0, cost: 0 };
     let mut documents = 0;
     // If the last line has no line break, the parser counts one line too many.
     let last = 1 + text.matches(['\n', '\r']).count();
@@ -123,6 +125,9 @@ struct Tree<'a> {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     root: Option<Node>,
+    /// The values that were read so far.
+    values: usize,
+    /// Those that aliases have stood for so far.
     cost: usize,
 }
 
@@ -176,9 +181,12 @@ impl Tree<'_> {
 
     /// Adds a complete node to the tree: to a list, under the key that waits for it, or as a key itself.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Reported> {
-        self.cost = self.cost.saturating_add(1);
+        self.values = self.values.saturating_add(1);
         let at = Place { line: node.line, ..Place::file() };
-        if self.cost.max(node.cost) > MAX_COST {
+        if self.values > MAX_VALUES {
+            return Err(self.findings.problem(&at, format!("holds more than {MAX_VALUES} values"), None));
+        }
+        if self.cost > MAX_COST {
             return Err(self.findings.problem(
                 &at,
                 format!("holds more than {MAX_COST} values once its aliases are resolved"),

@@ -112,6 +112,11 @@ impl Account {
         self.parallel.as_ref().map(|parallel| (parallel.limit, parallel.held.load(Relaxed)))
     }
 
+    /// The tokens of one request.
+    pub fn tokens_per_request(&self) -> Option<u64> {
+        self.tokens_per_request
+    }
+
     pub(super) fn parallel_counter(&self) -> Option<&Arc<AtomicU32>> {
         self.parallel.as_ref().map(|parallel| &parallel.held)
     }

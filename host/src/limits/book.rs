@@ -14,6 +14,9 @@ use super::terms::Terms;
 use super::window::Calendar;
 use crate::config::{Budget, Counts, Limits, Period, Rate};
 
+/// The most counters of owners that are gone.
+const GONE: usize = 10_000;
+
 /// The time of a rolling budget of one day.
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -30,6 +33,8 @@ struct Pages {
     accounts: HashMap<Owner, Arc<Account>>,
     /// Values that were kept, of counters that nobody has asked for yet, by their key.
     kept: HashMap<String, Kept>,
+    /// Counters of owners that are gone, by their key: a reload that brings one back must not begin its budget anew.
+    gone: HashMap<String, Arc<Counter>>,
 }
 
 impl Book {
@@ -49,18 +54,20 @@ impl Book {
     pub fn account(&self, owner: Owner, limits: &Limits) -> Arc<Account> {
         let mut pages = self.pages.lock();
         let before = pages.accounts.get(&owner).cloned();
-        let counter = |unit: Unit, name: &str, rule: &Rule, kept: &mut HashMap<String, Kept>| {
+        let counter = |unit: Unit, name: &str, rule: &Rule, pages: &mut Pages| {
             let of_before = before.iter().flat_map(|account| account.meters());
             let mut same =
                 of_before.filter(|meter| meter.unit == unit && *meter.name == *name && meter.counter.suits(rule));
             let lease = || self.terms.get().map(|terms| Arc::new(Lease::new(Arc::clone(terms), owner.clone())));
             same.next().map_or_else(
                 || {
-                    let counter = Counter::of(rule);
-                    if let Some(kept) = kept.remove(&key(&owner, unit, name)) {
+                    let key = key(&owner, unit, name);
+                    let gone = pages.gone.remove(&key).filter(|counter| counter.suits(rule));
+                    let counter = gone.unwrap_or_else(|| Arc::new(Counter::of(rule)));
+                    if let Some(kept) = pages.kept.remove(&key) {
                         counter.restore(&kept);
                     }
-                    (Arc::new(counter), lease())
+                    (counter, lease())
                 },
                 |meter| (Arc::clone(&meter.counter), meter.lease.clone()),
             )
@@ -72,13 +79,13 @@ impl Book {
                 Counts::Tokens => Unit::Tokens,
             };
             let rule = Rule::Rate(Gcra::new(*amount, *window));
-            let (counter, lease) = counter(unit, name, &rule, &mut pages.kept);
+            let (counter, lease) = counter(unit, name, &rule, &mut pages);
             meters.push(Meter { unit, name: (*name).into(), rule, counter, lease });
         }
         for budget in &limits.budgets {
             let name = budget.period.name();
             let rule = rule(budget);
-            let (counter, lease) = counter(Unit::Money, &name, &rule, &mut pages.kept);
+            let (counter, lease) = counter(Unit::Money, &name, &rule, &mut pages);
             meters.push(Meter { unit: Unit::Money, name: name.as_ref().into(), rule, counter, lease });
         }
         let parallel = limits.parallel.map(|limit| {
@@ -96,9 +103,21 @@ impl Book {
         self.pages.lock().accounts.remove(owner);
     }
 
-    /// Forgets all owners but those that are to be kept.
+    /// Puts away all owners but those that are to be kept. One that comes back counts on where it was.
     pub fn retain(&self, keep: impl Fn(&Owner) -> bool) {
-        self.pages.lock().accounts.retain(|owner, _| keep(owner));
+        let mut pages = self.pages.lock();
+        let Pages { accounts, gone, .. } = &mut *pages;
+        accounts.retain(|owner, account| {
+            let stays = keep(owner);
+            if !stays {
+                if gone.len() >= GONE {
+                    gone.clear();
+                }
+                let counters = account.meters().iter();
+                gone.extend(counters.map(|meter| (key(owner, meter.unit, &meter.name), Arc::clone(&meter.counter))));
+            }
+            stays
+        });
     }
 
     /// Every account.
@@ -113,7 +132,10 @@ impl Book {
             let of = |meter: &Meter| Some((key(account.owner(), meter.unit, &meter.name), meter.counter.changed()?));
             account.meters().iter().filter_map(of).collect::<Vec<_>>()
         };
-        self.accounts().iter().flat_map(changed).collect()
+        // Requests in flight when their owner went settle all the same.
+        let pages = self.pages.lock();
+        let gone = pages.gone.iter().filter_map(|(key, counter)| Some((key.clone(), counter.changed()?)));
+        pages.accounts.values().flat_map(changed).chain(gone).collect()
     }
 
     /// Takes over values that were kept. Of a counter that has gone on since the larger value stays; one that nobody has
@@ -148,5 +170,33 @@ pub fn key(owner: &Owner, unit: Unit, name: &str) -> String {
     match unit {
         Unit::Money => format!("{owner}:usd:{name}"),
         Unit::Requests | Unit::Tokens | Unit::Parallel => format!("{owner}:{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+    use crate::limits::{Charge, Cost, Moment, Reservation};
+
+    #[test]
+    fn an_owner_that_comes_back_counts_on_and_a_request_in_flight_meanwhile_is_charged() {
+        let text = "providers: [{name: a, base_url: 'http://a/v1', api_key: k}]\n\
+                    clients: {groups: [{name: g, limits: {tpd: 1000}, budget: {usd: 1, per: total}}]}\n";
+        let config = parse(text, "x.yaml".as_ref(), &|_| None, &["round_robin"]).unwrap();
+        let limits = &config.clients.groups[0].limits;
+        let (book, owner, now) = (Book::default(), Owner::Group("g".into()), Moment(1_000_000_000));
+        let account = book.account(owner.clone(), limits);
+        let cost = Cost { requests: 1, tokens: 300, nano: 100_000_000, ..Cost::default() };
+        let in_flight = Reservation::take([Some(&account), None, None, None], cost, now).unwrap();
+        assert_eq!(book.changed().len(), 2);
+        book.retain(|_| false);
+        assert!(book.find(&owner).is_none());
+        in_flight.settle(Charge { tokens: 500, nano: 400_000_000 }, now);
+        let changed: Vec<String> = book.changed().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(changed.len(), 2, "{changed:?}");
+        let again = book.account(owner, limits);
+        let left: Vec<u64> = again.meters().iter().map(|meter| meter.remaining(now)).collect();
+        assert_eq!(left, [500, 600_000_000]);
     }
 }

@@ -55,6 +55,11 @@ impl Calendar {
         Self { period, zone, at, id: hasher.finish() }
     }
 
+    /// The windows, the zone in which they begin, and the time of day.
+    pub fn parts(&self) -> (Period, &TimeZone, Time) {
+        (self.period, &self.zone, self.at)
+    }
+
     /// A number that another calendar does not have.
     pub fn id(&self) -> u64 {
         self.id

@@ -1,7 +1,7 @@
 //! The requests of each client. Names of clients come from the configuration and from operators; should these make very
 //! many, the later ones count together.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use parking_lot::RwLock;
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -17,7 +17,8 @@ const OTHER: &str = "other";
 #[derive(Debug)]
 pub struct ClientMetrics {
     requests: IntCounterVec,
-    named: RwLock<HashSet<String>>,
+    /// The clients with series, and the outcomes of each.
+    named: RwLock<HashMap<String, Vec<&'static str>>>,
 }
 
 impl ClientMetrics {
@@ -31,20 +32,57 @@ impl ClientMetrics {
 
     /// Counts a request; `outcome` is from a fixed set.
     pub fn request(&self, client: &str, outcome: &'static str) {
-        self.with_label(client, |label| self.requests.with_label_values(&[label, outcome]).inc());
+        let label = if self.is_named(client, outcome) { client } else { OTHER };
+        self.requests.with_label_values(&[label, outcome]).inc();
     }
 
-    /// Calls `count` with the name under which a client is counted.
-    pub fn with_label<T>(&self, client: &str, count: impl FnOnce(&str) -> T) -> T {
-        if self.named.read().contains(client) {
-            return count(client);
+    /// True when a client has series, or may have.
+    fn is_named(&self, client: &str, outcome: &'static str) -> bool {
+        if self.named.read().get(client).is_some_and(|outcomes| outcomes.contains(&outcome)) {
+            return true;
         }
         let mut named = self.named.write();
-        if named.len() < MOST {
-            named.insert(client.to_owned());
+        if named.len() >= MOST && !named.contains_key(client) {
+            return false;
         }
-        let label = if named.contains(client) { client } else { OTHER };
-        drop(named);
-        count(label)
+        named.entry(client.to_owned()).or_default().push(outcome);
+        true
+    }
+
+    /// The names of the clients with series.
+    pub(super) fn named(&self) -> Vec<String> {
+        self.named.read().keys().cloned().collect()
+    }
+
+    /// Drops the series of a client.
+    pub(super) fn forget(&self, client: &str) {
+        for outcome in self.named.write().remove(client).into_iter().flatten() {
+            // An error means that there was no such series.
+            let _ = self.requests.remove_label_values(&[client, outcome]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::core::Collector as _;
+
+    use super::*;
+
+    #[test]
+    fn later_clients_count_together_until_others_are_gone() {
+        let metrics = ClientMetrics::new(&Registry::new());
+        let series = || metrics.requests.collect().iter().map(|family| family.get_metric().len()).sum::<usize>();
+        for number in 0..MOST + 5 {
+            metrics.request(&number.to_string(), "succeeded");
+            metrics.request(&number.to_string(), "succeeded");
+        }
+        metrics.request("7", "failed");
+        assert_eq!(metrics.requests.with_label_values(&[OTHER, "succeeded"]).get(), 10);
+        assert_eq!((series(), metrics.named().len()), (MOST + 2, MOST));
+        metrics.forget("7");
+        assert_eq!(series(), MOST);
+        metrics.request("1002", "succeeded");
+        assert_eq!(metrics.requests.with_label_values(&["1002", "succeeded"]).get(), 1);
     }
 }

@@ -73,6 +73,18 @@ impl MoneyMetrics {
         let _ = self.unpriced.remove_label_values(&[name]);
     }
 
+    /// The names of all clients that have series.
+    pub(super) fn clients(&self) -> Vec<String> {
+        self.known.lock().keys().filter(|name| !name.is_empty()).cloned().collect()
+    }
+
+    /// Drops the series of a client.
+    pub(super) fn forget_client(&self, client: &str) {
+        for route in self.known.lock().remove(client).into_iter().flatten() {
+            let _ = self.spent.remove_label_values(&[client, &route]);
+        }
+    }
+
     /// Counts what an answer cost.
     pub fn spent(&self, client: &str, route: &str, dollars: f64) {
         let labels = if self.has_room(client, route) { [client, route] } else { [OTHER, OTHER] };
@@ -107,5 +119,9 @@ mod tests {
         }
         assert_eq!(metrics.spent.with_label_values(&["7", "r"]).get(), 1.0);
         assert_eq!(metrics.spent.with_label_values(&[OTHER, OTHER]).get(), 5.0);
+        metrics.forget_client("7");
+        metrics.spent("late", "r", 2.0);
+        assert_eq!(metrics.spent.with_label_values(&["late", "r"]).get(), 2.0);
+        assert_eq!(metrics.spent.with_label_values(&["7", "r"]).get(), 0.0, "a new series");
     }
 }

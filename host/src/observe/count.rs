@@ -56,7 +56,7 @@ fn count_tokens(story: &Story, metrics: &Metrics) {
     }
     if let Some(cost) = story.cost {
         provider.money.cost.inc_by(cost.dollars());
-        let client = story.client.as_ref().map_or("", |client| client.name.as_str());
+        let client = story.client.as_ref().map_or("", |client| &*client.name);
         metrics.money.spent(client, story.route.as_ref().map_or("", |route| &route.name), cost.dollars());
     }
 }

@@ -28,7 +28,7 @@ pub fn write(story: &Story, duration: Duration) {
     let (number, plain) = cost(story);
     tracing::info!(
         request_id = story.id,
-        client = story.client.as_ref().map(|client| client.name.as_str()),
+        client = story.client.as_ref().map(|client| &*client.name),
         address = story.address.map(tracing::field::display),
         method = structured.then(|| method.as_str()),
         path = structured.then_some(path.as_str()),

@@ -47,8 +47,10 @@ pub struct Demand {
     pub model: u64,
     /// The tokens of the prompt, if each had four bytes.
     pub guess: u64,
-    /// The most tokens of the answer that the request names; 0 when it names none.
+    /// The most tokens of all answers together that the request names; 0 when it names none.
     pub most: u64,
+    /// The answers that it asks for; 0 is one, too.
+    pub choices: u64,
     /// True when the answer is text, whose length only the model knows.
     pub is_text: bool,
     /// The prices, where the account counts money.
@@ -159,9 +161,9 @@ impl Account {
     ///
     /// [`Refusal`] when nobody knows what it costs, although money counts.
     fn cost(&self, demand: &Demand) -> Result<Cost, Box<Refusal>> {
-        let Demand { model, guess, most, is_text, tariff } = demand;
+        let Demand { model, guess, most, choices, is_text, tariff } = demand;
         let prompt = self.estimates.prompt(*model, *guess);
-        let likely = if *is_text { self.estimates.answer(*model) } else { 0 };
+        let likely = if *is_text { self.estimates.answer(*model).saturating_mul(*choices.max(&1)) } else { 0 };
         let answer = if *most > 0 { likely.min(*most) } else { likely };
         // Half of the guess is surely there; the rest may be spaces.
         let named_tokens = if prompt > 0 || *most > 0 { prompt / 2 + most } else { 0 };
@@ -319,10 +321,10 @@ impl Withdrawal {
     /// Learns from a whole answer that says what it took.
     fn learn(&self) {
         let Some(usage) = self.usage else { return };
-        let (Demand { model, guess, is_text, .. }, estimates) = (&self.demand, &self.account.estimates);
+        let (Demand { model, guess, choices, is_text, .. }, estimates) = (&self.demand, &self.account.estimates);
         estimates.learn_prompt(*model, *guess, usage.prompt_tokens().unwrap_or(0));
         if let Some(answer) = usage.completion_tokens().filter(|_| *is_text) {
-            estimates.learn_answer(*model, answer);
+            estimates.learn_answer(*model, answer.div_ceil(*choices.max(&1)));
         }
     }
 

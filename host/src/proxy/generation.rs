@@ -75,7 +75,7 @@ pub struct Generation {
 pub enum Operators {
     /// Anybody who reaches the second listener and shows its key, if it has one.
     SecondListener(Option<Secret>),
-    /// Clients with a key, or if no keys are set, anybody on this machine.
+    /// Whoever shows a key of `server.api_keys`, or anybody on this machine if no key has to be shown.
     Clients,
 }
 

@@ -111,7 +111,7 @@ const ROUTE: usize = 2;
 
 /// The accounts of a client and of its group.
 fn of_client(client: Option<&Client>) -> [Option<&Arc<Account>>; 2] {
-    client.map_or([None, None], |client| [client.account.as_ref(), client.group_account.as_ref()])
+    client.map_or([None, None], |client| [client.account.as_ref(), client.group_account()])
 }
 
 /// The part of a client's request that is to be taken.
@@ -273,8 +273,10 @@ impl Taken {
         if wanted.share == Share::Request {
             return cost;
         }
-        let most = u64::from(wanted.body.max_tokens());
-        let likely = self.likely_answer();
+        // Of several answers each may be as long as one.
+        let choices = u64::from(wanted.body.choices());
+        let most = u64::from(wanted.body.max_tokens()).saturating_mul(choices);
+        let likely = self.likely_answer().saturating_mul(choices);
         let answer = if most > 0 { likely.min(most) } else { likely };
         // Half of the guess is surely there; the rest may be spaces.
         let named_tokens = if self.prompt() > 0 || most > 0 { self.prompt() / 2 + most } else { 0 };

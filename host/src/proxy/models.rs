@@ -87,7 +87,7 @@ impl Catalogue {
         let union = self.union(generation);
         let shown = |model: &&Model| client.is_none_or(|client| may_see(generation, client, &model.id));
         match wanted(path) {
-            None if client.is_none_or(|client| client.models.is_none()) => Some(json(union.text.clone())),
+            None if client.is_none_or(|client| client.models().is_none()) => Some(json(union.text.clone())),
             None => Some(json(as_json(union.models.iter().filter(shown)))),
             Some(id) => {
                 let found = union.models.iter().filter(shown).find(|model| model.id == id);

@@ -35,7 +35,7 @@ pub fn identify(keys: &Keys, headers: &HeaderMap, story: &mut Telling) -> Result
 ///
 /// [`ProxyError::ModelNotAllowed`], [`ProxyError::ModelsUnseen`].
 pub fn check(client: Option<&Client>, (method, endpoint): (&Method, &Endpoint), model: &str) -> Result<(), ProxyError> {
-    let Some(client) = client.filter(|client| client.models.is_some()) else { return Ok(()) };
+    let Some(client) = client.filter(|client| client.models().is_some()) else { return Ok(()) };
     let makes = method == Method::POST || method == Method::PUT || method == Method::PATCH;
     if makes && UNSEEN.iter().any(|path| is_below(&endpoint.path, path)) {
         return Err(ProxyError::ModelsUnseen);
@@ -69,10 +69,12 @@ fn is_below(path: &str, above: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clients::Grant;
 
     fn may(method: Method, path: &str, model: &str) -> bool {
-        let models: std::sync::Arc<[String]> = ["gpt-4o*".to_owned(), "small".to_owned()].into();
-        let client = Client { models: Some(models), ..Client::default() };
+        let models = ["gpt-4o*".to_owned(), "small".to_owned()].into();
+        let grant = Some(std::sync::Arc::new(Grant { models: Some(models), ..Grant::default() }));
+        let client = Client { grant, ..Client::default() };
         let endpoint = Endpoint::of(&method, path).unwrap();
         assert!(check(None, (&method, &endpoint), model).is_ok());
         check(Some(&client), (&method, &endpoint), model).is_ok()

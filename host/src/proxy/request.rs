@@ -64,6 +64,7 @@ pub struct RequestBody {
     options: Vec<(&'static str, Box<str>)>,
     prompt_tokens: u32,
     max_tokens: u32,
+    choices: u32,
 }
 
 impl RequestBody {
@@ -148,6 +149,7 @@ impl RequestBody {
             options,
             prompt_tokens,
             max_tokens: found.max_tokens,
+            choices: found.choices,
         })
     }
 
@@ -181,6 +183,7 @@ impl RequestBody {
             approach: None,
             options: Vec::new(),
             max_tokens: found.max_tokens,
+            choices: found.choices,
         })
     }
 
@@ -265,6 +268,7 @@ impl RequestBody {
             options: Vec::new(),
             prompt_tokens: 0,
             max_tokens: 0,
+            choices: 0,
         })
     }
 
@@ -288,6 +292,7 @@ impl RequestBody {
             options: Vec::new(),
             prompt_tokens: 0,
             max_tokens: 0,
+            choices: 0,
         }
     }
 
@@ -319,6 +324,11 @@ impl RequestBody {
     /// The most tokens that the client wants in the answer; 0 when it does not say.
     pub fn max_tokens(&self) -> u32 {
         self.max_tokens
+    }
+
+    /// The number of answers that the client wants, each of so many tokens: `n`, or `best_of`; at least 1.
+    pub fn choices(&self) -> u32 {
+        self.choices.max(1)
     }
 
     /// The text of the user's last message, cut after `limit` bytes; empty if there is none.

@@ -108,6 +108,8 @@ pub enum ProxyError {
     Draining,
     /// A route for operators, asked for from another machine without a key being set.
     NotFromHere,
+    /// A route for operators, asked for with the key of a client.
+    NotForClients,
     /// The strategy has excluded all targets that could serve the request.
     ExcludedByStrategy {
         /// Its name.

@@ -20,6 +20,7 @@ use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use super::telling::{Reckoning, Telling};
 use super::{Proxy, affinity, attributes, headers, models, permitted};
+use crate::clients::Client;
 use crate::queue::{NoSlot, QueuePermit};
 use crate::routing::Route;
 use crate::routing::eligible::EligibleSet;
@@ -127,7 +128,10 @@ impl Proxy {
         story: &mut Telling,
     ) -> Result<(Among, Option<String>), ProxyError> {
         let is_spent = matches!(&error, ProxyError::Limited(limited) if limited.is_spent());
-        let model = story.client.as_ref().and_then(|client| client.when_exhausted.clone());
+        // The configuration is checked for it; a model that the client may not use is never asked for on its behalf.
+        let instead =
+            |client: &Arc<Client>| client.when_exhausted().filter(|model| client.may_use(model)).map(str::to_owned);
+        let model = story.client.as_ref().and_then(instead);
         let model = model.filter(|_| is_spent && wanted.share == Share::Whole);
         let Some((model, route)) = model.and_then(|model| generation.routes.of(&model).map(|route| (model, route)))
         else {

@@ -132,19 +132,35 @@ impl Local {
     ///
     /// [`OpenError`] when they cannot be read.
     pub fn rows(&self, table: Table) -> Result<Vec<(String, Vec<u8>)>, OpenError> {
-        let database = self.database.lock();
-        let Some(database) = database.as_ref() else {
-            let error = io::Error::other("an earlier write has failed");
-            return Err(OpenError::Io(self.path.clone(), error));
-        };
-        let read = || -> Result<_, redb::Error> {
+        self.read(|database| {
             let transaction = database.begin_read()?;
             let table = transaction.open_table(table.definition())?;
             let rows =
                 table.iter()?.map(|row| row.map(|(key, value)| (key.value().to_owned(), value.value().to_vec())));
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        })
+    }
+
+    /// One row of a table, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when it cannot be read.
+    pub fn row(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, OpenError> {
+        self.read(|database| {
+            let transaction = database.begin_read()?;
+            let table = transaction.open_table(table.definition())?;
+            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, OpenError> {
+        let database = self.database.lock();
+        let Some(database) = database.as_ref() else {
+            let error = io::Error::other("an earlier write has failed");
+            return Err(OpenError::Io(self.path.clone(), error));
         };
-        read().map_err(|error| damaged(&self.path, error))
+        read(database).map_err(|error| damaged(&self.path, error))
     }
 
     /// Makes changes, all or none; they are on the disk when it returns. Waits for the disk.
@@ -310,6 +326,8 @@ mod tests {
         let store = Local::open(&path).unwrap();
         assert_eq!(store.rows(Table::Keys).unwrap(), [("b".to_owned(), b"4".to_vec())]);
         assert_eq!(store.rows(Table::Spend).unwrap(), [("a".to_owned(), b"3".to_vec())]);
+        assert_eq!(store.row(Table::Keys, "b").unwrap().as_deref(), Some(&b"4"[..]));
+        assert_eq!(store.row(Table::Keys, "a").unwrap(), None);
         assert!(store.rows(Table::Meters).unwrap().is_empty());
     }
 

@@ -140,7 +140,7 @@ async fn a_request_that_alone_exceeds_every_limit_is_not_retried() {
     let mut large = chat_request();
     large["messages"][0]["content"] = json!("word ".repeat(2000));
     let refused = proxy.chat_call(&large).answer().await;
-    assert_eq!((refused.status, refused.code().as_str()), (429, "request_too_large_for_limit"), "{}", refused.text());
+    assert_eq!((refused.status, refused.code().as_str()), (413, "request_too_large_for_limit"), "{}", refused.text());
     assert_eq!((refused.header("retry-after"), refused.header("x-should-retry")), ("", "false"));
     assert_eq!(proxy.chat().await.status, 200);
 }

@@ -1,6 +1,6 @@
 //! What a client gets when a limit does not allow its request, and what every answer says of its limits.
 
-use harness::{Call, Gate, Mock, Proxy, Reply, eventually, stream_request};
+use harness::{Call, Gate, Mock, Proxy, Reply, eventually, spawn, stream_request};
 use http::Method;
 use serde_json::json;
 
@@ -50,7 +50,13 @@ async fn a_request_that_names_more_tokens_than_the_limit_is_told_not_to_come_aga
     let proxy = Proxy::builder().provider(&a, json!({})).set(route(json!({"tpm": 100}))).start().await;
     let body = json!({"model": "m", "max_tokens": 738, "messages": [{"role": "user", "content": "hi"}]});
     let refused = proxy.post("/v1/chat/completions", &body).await;
-    assert_eq!((refused.status, refused.code().as_str()), (429, "request_too_large_for_limit"));
+    assert_eq!((refused.status, refused.code().as_str()), (413, "request_too_large_for_limit"));
+    assert_eq!(refused.json()["error"]["type"], "rate_limit_exceeded");
+    assert!(
+        refused
+            .message()
+            .starts_with("Request too large for the limit of the route 'all': 100 tokens per minute (tpm)")
+    );
     assert_eq!((refused.header("retry-after"), refused.header("x-should-retry")), ("", "false"));
     // The largest of the limits that it names counts.
     let body = json!({"model": "m", "max_tokens": 1, "max_completion_tokens": 738, "messages": []});
@@ -68,8 +74,29 @@ async fn a_request_has_a_limit_of_tokens_of_its_own() {
     let body = |most: u32| json!({"model": "m", "max_tokens": most, "messages": []});
     assert_eq!(proxy.post("/v1/chat/completions", &body(900)).await.status, 200);
     let refused = proxy.post("/v1/chat/completions", &body(1001)).await;
-    assert_eq!((refused.status, refused.code().as_str()), (429, "request_too_large_for_limit"));
+    assert_eq!((refused.status, refused.code().as_str()), (413, "request_too_large_for_limit"));
     assert!(refused.message().contains("tokens_per_request"), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn several_answers_may_each_be_as_long_as_one() {
+    let a = Mock::start("a", Reply::chat("a")).await;
+    let limits = route(json!({"tokens_per_request": 1000, "tpd": 100_000}));
+    let proxy = Proxy::builder().provider(&a, json!({})).set(limits).start().await;
+    let body = |answers: u32| json!({"model": "m", "max_tokens": 300, "n": answers, "messages": []});
+    assert_eq!(proxy.post("/v1/chat/completions", &body(3)).await.status, 200);
+    let refused = proxy.post("/v1/chat/completions", &body(4)).await;
+    assert_eq!((refused.status, refused.code().as_str()), (413, "request_too_large_for_limit"));
+    // What is guessed of an answer is guessed of each.
+    let gate = Gate::closed();
+    a.follow(Reply::chat("a").held_by(&gate));
+    let before = left(&proxy, "tpd").await;
+    let many = json!({"model": "m", "n": 8, "messages": []});
+    let waiting = spawn(proxy.chat_call(&many).answer());
+    eventually("it is sent", async || a.serving() == 1).await;
+    assert!(before - left(&proxy, "tpd").await > 3000.0);
+    gate.open();
+    assert_eq!(waiting.await.expect("answered").status, 200);
 }
 
 #[tokio::test]
@@ -146,6 +173,14 @@ async fn a_reload_keeps_the_counters_and_takes_new_amounts() {
     wait_for_left(&proxy, "rpd", 0.0).await;
     proxy.reload(route(json!({"rpm": 100}))).await.expect("sound");
     assert_eq!((proxy.chat().await.status, left(&proxy, "rpm").await), (200, 99.0));
+    // A route that goes and comes back counts on.
+    proxy.reload(route(json!({"rpd": 10}))).await.expect("sound");
+    assert_eq!((proxy.chat().await.status, left(&proxy, "rpd").await), (200, 9.0));
+    proxy.reload(json!({"routes": [{"name": "other", "models": ["*"]}]})).await.expect("sound");
+    assert_eq!(proxy.chat().await.status, 200);
+    assert_eq!(proxy.get("/metrics").await.text().matches("owner=\"r/all\"").count(), 0);
+    proxy.reload(route(json!({"rpd": 10}))).await.expect("sound");
+    assert!(left(&proxy, "rpd").await < 9.5);
 }
 
 #[tokio::test]

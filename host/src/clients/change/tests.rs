@@ -34,6 +34,10 @@ impl Store for Memory {
         self.answer(|(rows, changes)| (rows.clone().into_iter().collect(), *changes))
     }
 
+    fn get<'s>(&'s self, id: &'s str) -> Stored<'s, Option<Vec<u8>>> {
+        self.answer(|(rows, _)| rows.get(id).cloned())
+    }
+
     fn put<'s>(&'s self, id: &'s str, record: Vec<u8>) -> Stored<'s, u64> {
         self.answer(|(rows, changes)| {
             rows.insert(id.to_owned(), record);
@@ -77,7 +81,7 @@ fn says(keys: &Keys, key: &str) -> String {
     let mut headers = HeaderMap::new();
     headers.insert("x-api-key", HeaderValue::from_str(key).unwrap());
     match keys.identify(&headers) {
-        Known::Client(client) => client.name.clone(),
+        Known::Client(client) => client.name.to_string(),
         Known::Blocked(_) => "blocked".to_owned(),
         Known::Expired(_) => "expired".to_owned(),
         Known::Stranger | Known::Nobody => "unknown".to_owned(),
@@ -137,7 +141,7 @@ async fn a_key_of_the_file_is_not_changed_and_names_and_keys_are_there_once() {
     let patched = keys.change("x", &named(json!({"name": "y", "expires": null, "models": ["m"]}))).await.unwrap();
     assert_eq!(Value::from(patched.terms), json!({"name": "y", "models": ["m"]}));
     assert!(says(keys.change(&record.id, &named(json!({"models": []}))).await).contains("`models`"));
-    assert_eq!(keys.record("y").unwrap().terms["models"], json!(["m"]), "nothing was changed");
+    assert_eq!(keys.record("y").await.unwrap().unwrap().terms["models"], json!(["m"]), "nothing was changed");
 }
 
 #[tokio::test]

@@ -42,3 +42,21 @@ fn unknown_callers_are_refused_as_soon_as_there_is_a_key_or_a_place_for_some() {
         assert_eq!(load(text).unwrap().refuses_unknown(), refused, "{text}");
     }
 }
+
+#[test]
+fn a_store_that_nobody_can_put_a_key_in_is_warned_about() {
+    let warnings = |more: &str| load(&format!("  store: {{path: keys.redb}}\n{more}")).unwrap().warnings;
+    let [warning] = &warnings("")[..] else { panic!("{:?}", warnings("")) };
+    assert!(warning.contains("clients.store") && warning.contains("`server.admin` is not set"), "{warning}");
+    assert_eq!(warnings("server: {admin: {port: 9090}}\n"), [""; 0]);
+}
+
+#[test]
+fn the_model_for_a_spent_budget_is_one_that_the_key_may_use() {
+    let key = |models: &str| format!("  keys: [{{name: a, key: k, models: [{models}], when_exhausted: small}}]\n");
+    assert!(load(&key("gpt-4o, sm*")).is_ok());
+    let wrong = load(&key("gpt-4o")).unwrap_err().to_string();
+    assert!(wrong.contains("when_exhausted") && wrong.contains("may not use"), "{wrong}");
+    let refuse = key("gpt-4o").replace("small", "refuse");
+    assert!(load(&refuse).is_ok());
+}

@@ -22,7 +22,7 @@ fn account(limits: &str) -> (Arc<Account>, Arc<Prices>) {
 
 /// A prompt of so many bytes.
 fn prompt(bytes: u64) -> Demand {
-    Demand { model: 1 << 40, guess: bytes / 4, most: 0, is_text: true, tariff: None }
+    Demand { model: 1 << 40, guess: bytes / 4, is_text: true, ..Demand::default() }
 }
 
 fn priced(prices: &Arc<Prices>, bytes: u64) -> Demand {

@@ -135,7 +135,8 @@ impl Dispatcher<'_> {
         Demand {
             model: target.key(course.model).number(),
             guess: body.prompt_tokens().into(),
-            most: body.max_tokens().into(),
+            most: u64::from(body.max_tokens()).saturating_mul(body.choices().into()),
+            choices: body.choices().into(),
             is_text: Protocol::of(&endpoint.path) != Protocol::Other,
             tariff,
         }

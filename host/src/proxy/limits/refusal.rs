@@ -24,6 +24,7 @@ impl Limited {
     pub fn kind_and_code(&self) -> (&'static str, &'static str) {
         match (self.refusal.unit, self.refusal.until) {
             (_, Until::Closed) => ("proxy_error", "limits_unavailable"),
+            (Unit::Money, Until::Never) => ("insufficient_quota", "request_too_large_for_limit"),
             (_, Until::Never) => ("rate_limit_exceeded", "request_too_large_for_limit"),
             (Unit::Money, _) => ("insufficient_quota", "budget_exceeded"),
             _ => ("rate_limit_exceeded", "rate_limit_exceeded"),
@@ -36,12 +37,12 @@ impl Limited {
         of_client && self.refusal.unit == Unit::Money && matches!(self.refusal.until, Until::End(_) | Until::Wait(_))
     }
 
-    /// The status of the answer.
+    /// The status of the answer. What no wait makes fit is the request's fault, and no 429, which asks to be sent again.
     pub fn status(&self) -> StatusCode {
-        if self.refusal.until == Until::Closed {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else {
-            StatusCode::TOO_MANY_REQUESTS
+        match self.refusal.until {
+            Until::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            Until::Never => StatusCode::PAYLOAD_TOO_LARGE,
+            Until::Wait(_) | Until::End(_) | Until::Free | Until::Ask => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -84,10 +85,14 @@ impl Limited {
             Until::End(Moment(u64::MAX)) => "It is not renewed.".to_owned(),
             Until::End(end) => format!("It is renewed at {}.", time(*end)),
             Until::Never => {
-                return format!(
-                    "The request alone may take {asked} {}, more than the limit {whose}: {amount}.",
-                    unit.name()
-                );
+                let (asked, less) = match unit {
+                    Unit::Money => (dollars(*asked), ""),
+                    Unit::Tokens => {
+                        (format!("{asked} tokens"), " Ask for fewer tokens (max_tokens, n), or send a shorter prompt.")
+                    }
+                    Unit::Requests | Unit::Parallel => (format!("{asked} requests"), ""),
+                };
+                return format!("Request too large for the limit {whose}: {amount}, requested {asked}.{less}");
             }
         };
         match unit {
@@ -162,8 +167,8 @@ mod tests {
         );
         assert_eq!(
             limited(route(), Unit::Tokens, "tokens_per_request", Until::Never).sentence(),
-            "The request alone may take 500 tokens, more than the limit of the route 'chat': 1500 tokens per request \
-             (tokens_per_request)."
+            "Request too large for the limit of the route 'chat': 1500 tokens per request (tokens_per_request), requested 500 \
+             tokens. Ask for fewer tokens (max_tokens, n), or send a shorter prompt."
         );
         let end = Until::End(Moment(86_400_000_000_000));
         assert_eq!(

@@ -37,6 +37,8 @@ pub struct Taken {
     model: u64,
     /// The client and the model.
     answer: u64,
+    /// The number of answers that it asks for.
+    choices: u64,
     /// The tokens of the prompt, if each had four bytes.
     guess: u64,
     /// The tokens of the prompt, by what is known of the model.
@@ -69,7 +71,8 @@ impl Taken {
         let delivered =
             (generates && answers_with_text(endpoint)).then(|| Delivered::new(Protocol::of(&endpoint.path)));
         let (model, answer) = (model.number(), answer.number());
-        Self { means, reservation: None, more: None, share: *share, model, answer, guess, prompt, delivered }
+        let choices = body.choices().into();
+        Self { means, reservation: None, more: None, share: *share, model, answer, choices, guess, prompt, delivered }
     }
 
     pub(super) fn of(self, reservation: Reservation) -> Self {
@@ -81,7 +84,7 @@ impl Taken {
         self.prompt
     }
 
-    /// The estimated tokens of the answer.
+    /// The estimated tokens of one answer.
     pub(super) fn likely_answer(&self) -> u64 {
         if self.delivered.is_some() { self.means.estimates.answer(self.answer) } else { 0 }
     }
@@ -194,12 +197,12 @@ impl Taken {
 
     /// Tells once in each window that a client's budget is nearly used up.
     fn notice(&self, story: &Story, now: Moment) {
-        let Some((client, share)) = story.client.as_deref().and_then(|client| Some((client, client.notify?))) else {
+        let Some((client, share)) = story.client.as_deref().and_then(|client| Some((client, client.notify()?))) else {
             return;
         };
         let meters = client.account.iter().flat_map(|account| account.meters());
         for meter in meters.filter(|meter| meter.unit == Unit::Money && meter.notice(share, now)) {
-            let (name, per) = (client.name.as_str(), &*meter.name);
+            let (name, per) = (&*client.name, &*meter.name);
             tracing::warn!(client = name, "{:.0} % of the budget of {name} per {per} are used up", share * 100.0);
             self.means.metrics.limits.noticed(Owner::KINDS[0]);
         }
@@ -217,7 +220,7 @@ impl Taken {
         let Some((prompt, answer)) = story.usage.filter(|_| succeeded).map(|usage| usage.tokens()) else { return };
         self.means.estimates.learn_prompt(self.model, self.guess, prompt.into());
         if self.delivered.is_some() {
-            self.means.estimates.learn_answer(self.answer, answer.into());
+            self.means.estimates.learn_answer(self.answer, u64::from(answer).div_ceil(self.choices));
         }
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Found {
     pub(super) cuts: Vec<Edit>,
     /// The largest limit of the answer's tokens.
     pub(super) max_tokens: u32,
+    /// The answers that it asks for; 0 when it does not say.
+    pub(super) choices: u32,
     /// The long texts that are base64.
     pub(super) opaque: Opaque,
     /// See [`Scanner::escaped_letter`].
@@ -90,6 +92,8 @@ impl Found {
                 b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" => {
                     found.max_tokens = found.max_tokens.max(tokens::limit(value));
                 }
+                // A completion that is the best of several costs as much as all of them.
+                b"n" | b"best_of" => found.choices = found.choices.max(tokens::limit(value)),
                 b"store" if matches!(value, b"true" | b"false") => found.stores = Some(value == b"true"),
                 b"previous_response_id"
                 | b"input_file_id"

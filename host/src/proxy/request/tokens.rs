@@ -87,6 +87,21 @@ mod tests {
     }
 
     #[test]
+    fn several_answers_are_counted_and_nonsense_is_one() {
+        let choices = |body: &str| RequestBody::json(body.to_owned().into(), None, &Menu::default()).unwrap().choices();
+        let all = [
+            r#"{"n":4}"#,
+            r#"{"n":2,"best_of":5}"#,
+            "{}",
+            r#"{"n":0}"#,
+            r#"{"n":null}"#,
+            r#"{"n":"3"}"#,
+            r#"{"n":1.5}"#,
+        ];
+        assert_eq!(all.map(choices), [4, 5, 1, 1, 1, 1, 1]);
+    }
+
+    #[test]
     fn the_largest_limit_counts() {
         assert_eq!(tokens(r#"{"max_tokens":1,"max_completion_tokens":738,"max_output_tokens":5}"#).1, 738);
         for none in ["{}", r#"{"max_tokens":null}"#, r#"{"max_tokens":"7"}"#, r#"{"max_tokens":-1}"#] {

@@ -254,6 +254,14 @@ impl ProxyError {
                 "loopback_only",
                 "Without client keys or server.admin the proxy serves this path to its own machine only.".to_owned(),
             ),
+            Self::NotForClients => face(
+                StatusCode::FORBIDDEN,
+                INVALID_REQUEST,
+                "operators_only",
+                "Keys of clients do not open this path: it is for operators, at the listener of server.admin, or with a key of \
+                 server.api_keys."
+                    .to_owned(),
+            ),
             Self::Draining => Face {
                 retry_after: Some(Duration::from_secs(1)),
                 ..face(
@@ -276,7 +284,7 @@ impl ProxyError {
                 let (status, code, retry_after) = match exhausted.lack() {
                     Lack::Rate(wait) => (StatusCode::TOO_MANY_REQUESTS, "all_providers_limited", Some(wait)),
                     Lack::Budget(renewed) => (StatusCode::SERVICE_UNAVAILABLE, "provider_budget_exceeded", renewed),
-                    Lack::TooLarge => (StatusCode::TOO_MANY_REQUESTS, "request_too_large_for_limit", None),
+                    Lack::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large_for_limit", None),
                     Lack::Unpriced => (StatusCode::SERVICE_UNAVAILABLE, "unpriced_model", None),
                 };
                 Face { retry_after, ..face(status, PROXY, code, exhausted.sentence()) }

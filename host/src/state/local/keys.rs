@@ -39,6 +39,14 @@ impl Store for Records {
         })
     }
 
+    fn get<'s>(&'s self, id: &'s str) -> Stored<'s, Option<Vec<u8>>> {
+        let (file, id) = (Arc::clone(&self.file), id.to_owned());
+        Box::pin(async move {
+            let row = tokio::task::spawn_blocking(move || file.row(Table::Keys, &id)).await;
+            row.map_err(|error| StoreError(error.to_string()))?.map_err(|error| StoreError(error.to_string()))
+        })
+    }
+
     fn put<'s>(&'s self, id: &'s str, record: Vec<u8>) -> Stored<'s, u64> {
         Box::pin(self.change(id, Some(record)))
     }

@@ -63,6 +63,13 @@ impl Records {
         understood(flat(timeout(BOUND, wire.ask(&asked)).await))
     }
 
+    async fn one(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut wire = self.wire()?;
+        let mut asked = redis::cmd("HGET");
+        asked.arg(self.keys.first()).arg(id);
+        understood(flat(timeout(BOUND, wire.ask(&asked)).await))
+    }
+
     async fn read(&self) -> Result<(Vec<(String, Vec<u8>)>, u64), StoreError> {
         // The number first: what is changed meanwhile is read again.
         let mut changes = self.get::<Option<u64>>("GET", 1).await?.unwrap_or(0);
@@ -101,6 +108,10 @@ fn understood<T: FromRedisValue>(answer: Result<Value, Failure>) -> Result<T, St
 impl Store for Records {
     fn load(&self) -> Stored<'_, (Vec<(String, Vec<u8>)>, u64)> {
         Box::pin(self.read())
+    }
+
+    fn get<'s>(&'s self, id: &'s str) -> Stored<'s, Option<Vec<u8>>> {
+        Box::pin(self.one(id))
     }
 
     fn put<'s>(&'s self, id: &'s str, record: Vec<u8>) -> Stored<'s, u64> {
