@@ -124,6 +124,12 @@ impl Node {
         entries.iter().find(|(known, _)| known.text == key).map(|(_, node)| node)
     }
 
+    /// The value under a key, to be changed, if this is a mapping that has the key.
+    pub fn entry_of(&mut self, key: &str) -> Option<&mut Node> {
+        let NodeKind::Map(entries) = &mut self.kind else { return None };
+        entries.iter_mut().find(|(known, _)| known.text == key).map(|(_, node)| node)
+    }
+
     /// The value under a key, inserted as an empty one if missing; `None` if this is not a mapping.
     pub fn entry(&mut self, key: &str) -> Option<&mut Node> {
         if self.is_null() {

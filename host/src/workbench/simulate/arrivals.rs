@@ -46,7 +46,10 @@ impl<'a> Coming<'a> {
     pub fn next(&mut self) -> Option<(f64, Asked)> {
         match self {
             Self::Recorded(requests) => requests.next(),
-            Self::Drawn(arrivals, dice) => Some((arrivals.next(), Asked::draw(arrivals.traffic, dice))),
+            Self::Drawn(arrivals, dice) => {
+                let (at, client) = arrivals.next();
+                Some((at, Asked { client, ..Asked::draw(arrivals.traffic, dice) }))
+            }
         }
     }
 }
@@ -60,7 +63,8 @@ pub struct Arrivals<'a> {
 }
 
 impl Arrivals<'_> {
-    fn next(&mut self) -> f64 {
+    /// The time of the next one, and its client.
+    fn next(&mut self) -> (f64, Option<String>) {
         loop {
             let burst = self.traffic.bursts.iter().find(|burst| burst.from <= self.at && self.at < burst.until);
             let rate = burst.map_or(self.traffic.rate, |burst| burst.rate);
@@ -69,7 +73,8 @@ impl Arrivals<'_> {
             let next = self.at + self.dice.pause(rate);
             if next < until {
                 self.at = next;
-                return next;
+                let client = burst.and_then(|burst| burst.client.as_ref());
+                return (next, client.or(self.traffic.client.as_ref()).cloned());
             }
             // A request that would come later is drawn again, because a Poisson process has no memory.
             self.at = until;
@@ -80,6 +85,8 @@ impl Arrivals<'_> {
 /// The values of a request.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    /// The name of its client, if that is one in particular.
+    pub client: Option<String>,
     /// The model that it asks for.
     pub model: String,
     /// The tokens of its prompt.
@@ -97,6 +104,6 @@ impl Asked {
             session: traffic.sessions.map_or(0, |sessions| dice.below(sessions) + 1),
             streaming: dice.happens(traffic.streaming),
         };
-        Self { model: traffic.model.clone(), input_tokens, drawn }
+        Self { client: None, model: traffic.model.clone(), input_tokens, drawn }
     }
 }

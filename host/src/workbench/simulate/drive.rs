@@ -259,7 +259,7 @@ struct Ended {
 impl World {
     /// The body that a client would send.
     fn body(&self, asked: &Asked) -> Option<RequestBody> {
-        let Asked { model, input_tokens, drawn: Drawn { session, streaming, .. } } = asked;
+        let Asked { model, input_tokens, drawn: Drawn { session, streaming, .. }, .. } = asked;
         let conversation = match session {
             0 => format!("alone {}", self.alone.fetch_add(1, Relaxed)),
             session => session.to_string(),
@@ -284,6 +284,7 @@ impl World {
         let token = self.requests.token();
         let story = Telling::new(String::new(), Method::POST, String::new(), Arc::clone(&self.metrics), token);
         let mut story = story.kept_in(self.proxy.ledger());
+        story.client = asked.client.as_deref().and_then(|name| self.proxy.clients().named(name));
         let ended = self.follow(&asked, arrived, &mut story).await;
         story.status = Some(ended.status);
         let now = Instant::now();

@@ -53,6 +53,8 @@ pub struct Traffic {
     pub rate: f64,
     /// Times with another rate.
     pub bursts: Vec<Burst>,
+    /// The client that they come from, by its name under `proxy.clients.keys`; `None` is nobody in particular.
+    pub client: Option<String>,
     /// The requested model.
     pub model: String,
     /// The share of requests that want a stream, 0 to 1.
@@ -85,6 +87,8 @@ pub struct Burst {
     pub until: f64,
     /// Requests per second.
     pub rate: f64,
+    /// The client that the requests come from; `None` is that of the traffic.
+    pub client: Option<String>,
 }
 
 /// A log-normal distribution.

@@ -429,6 +429,34 @@ fn a_rate_of_an_account_holds_by_the_virtual_clock() {
 }
 
 #[test]
+fn the_limits_of_clients_hold_for_those_whom_the_traffic_names() {
+    let behaves = "{first_token: {median: 0.2, p95: 0.4}, tokens_per_second: 100}";
+    let text = |traffic: &str, proxy: &str| {
+        format!(
+            "name: clients\nduration: 300\ntraffic: {{{traffic}}}\n\
+             proxy:\n  providers: [{{name: a, price: {{input: 1, output: 1}}}}]\n  clients: {{keys: [{proxy}]}}\n\
+             providers: {{a: {behaves}}}\n"
+        )
+    };
+    let keys = "{name: search, limits: {rpm: 60}}, {name: batch, budget: {usd: 0.2, per: day}}";
+    let play = |traffic: &str| played(&written(&text(traffic, keys)).expect("a scenario"), "round_robin");
+    let search = play("rate: 4, client: search");
+    assert!((340..=361).contains(&search.answered), "{}", search.answered);
+    let batch = play("rate: 4, client: batch, input_tokens: {median: 400, p95: 800}");
+    let (cost, budget) = (batch.cost, 0.2);
+    assert!(cost > 0.9 * budget && cost <= budget * 1.02, "{cost}");
+    assert!(batch.answered < batch.requests);
+    let nobody = play("rate: 4");
+    assert_eq!(nobody.answered, nobody.requests);
+    let both = play("rate: 1, bursts: [{from: 100, until: 200, rate: 10, client: search}]");
+    // A burst of 1,000 requests, of which a minute's worth and one a second are let in.
+    let refused = both.requests - both.answered;
+    assert!((780..=900).contains(&refused), "{refused}");
+    let wrong = written(&text("rate: 4, client: serch", keys)).expect_err("no such client").to_string();
+    assert!(wrong.contains("traffic.client") && wrong.contains("did you mean `search`?"), "{wrong}");
+}
+
+#[test]
 fn a_played_provider_enforces_its_tokens_and_is_spared_where_it_tells_what_is_left() {
     let throttled = |report: &Report| report.providers[0].attempts.get("throttled").copied().unwrap_or_default();
     let silent = beside("weight: 1", ", tokens_per_minute: 60000");

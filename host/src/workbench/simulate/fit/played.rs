@@ -30,7 +30,8 @@ pub fn arrivals(recorded: &Recorded, traffic: &Traffic) -> io::Result<Played> {
             streaming: record.stream,
         };
         let input_tokens = tokens(record.prompt_tokens, traffic.input_tokens.median);
-        (record.time.since(since).as_secs_f64(), Asked { model: record.model.to_string(), input_tokens, drawn })
+        let (client, model) = (traffic.client.clone(), record.model.to_string());
+        (record.time.since(since).as_secs_f64(), Asked { client, model, input_tokens, drawn })
     };
     Ok(records.iter().map(asked).collect())
 }

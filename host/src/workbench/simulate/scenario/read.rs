@@ -16,9 +16,9 @@ const SCENARIO: Schema =
     Schema { path: "a scenario", keys: &["name", "description", "seed", "duration", "traffic", "proxy", "providers"] };
 const TRAFFIC: Schema = Schema {
     path: "`traffic`",
-    keys: &["recorded", "rate", "bursts", "model", "streaming", "input_tokens", "output_tokens", "sessions"],
+    keys: &["recorded", "rate", "bursts", "client", "model", "streaming", "input_tokens", "output_tokens", "sessions"],
 };
-const BURST: Schema = Schema { path: "`traffic.bursts[]`", keys: &["from", "until", "rate"] };
+const BURST: Schema = Schema { path: "`traffic.bursts[]`", keys: &["from", "until", "rate", "client"] };
 const SPREAD: Schema = Schema { path: "a spread", keys: &["median", "p95"] };
 const BEHAVIOUR: Schema = Schema {
     path: "`providers.NAME`",
@@ -209,14 +209,16 @@ impl Reading<'_> {
             let burst = self.0.mapping(Some(node), at, Some(BURST)).ok().and_then(|section| {
                 let period = self.period(&section);
                 let rate = self.required(&section, "rate", |reader| reader.positive(&section, "rate", 1e6));
+                let client = self.optional(&section, "client", |reader| reader.text(&section, "client"));
                 let (from, until) = period?;
-                Some(Burst { from, until, rate: rate? })
+                Some(Burst { from, until, rate: rate?, client: client? })
             });
             bursts = bursts.zip(burst).map(|(mut bursts, burst)| {
                 bursts.push(burst);
                 bursts
             });
         }
+        let client = self.optional(&section, "client", |reader| reader.text(&section, "client"));
         let model =
             if section.get("model").is_some() { self.text(&section, "model") } else { Some("gpt-4o-mini".into()) };
         let streaming = if section.get("streaming").is_some() { self.share(&section, "streaming") } else { Some(1.0) };
@@ -231,6 +233,7 @@ impl Reading<'_> {
             recorded: recorded?,
             rate: rate?,
             bursts: bursts?,
+            client: client?,
             model: model?,
             streaming: streaming?,
             input_tokens: input_tokens?,
@@ -304,6 +307,27 @@ impl Reading<'_> {
         Some(Event { from, until, down, slow: slow?.unwrap_or(1.0), errors: errors? })
     }
 
+    /// Checks that the clients of the traffic are some of the configuration.
+    fn clients(&mut self, top: &Section<'_>, config: &config::Config) {
+        let names: Vec<&str> = config.clients.keys.iter().map(|key| key.name.as_str()).collect();
+        let traffic = self.0.section(top, "traffic", None);
+        let bursts: Vec<_> = self.0.list(&traffic, "bursts");
+        let bursts = bursts.into_iter().filter_map(|(at, node)| self.0.mapping(Some(node), at, None).ok());
+        let sections: Vec<_> = bursts.collect();
+        for section in sections.iter().chain([&traffic]) {
+            let Some((at, node)) = section.get("client") else { continue };
+            let Some(name) = node.as_text().filter(|name| !names.contains(name)) else { continue };
+            let help = match nearest(name, &names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => {
+                    "name it under `proxy.clients.keys`: [{name: search, limits: {rpm: 60}}]".to_owned()
+                }
+                None => format!("those are: {}", names.join(", ")),
+            };
+            self.0.findings.problem(&at, "is not one of the clients under `proxy.clients.keys`", Some(help));
+        }
+    }
+
     /// The configuration under `proxy`, with missing values filled in; its providers must be those of the scenario.
     fn proxy(&mut self, top: &Section<'_>, behaviours: &Section<'_>, file: &Path, env: &Env<'_>) -> Option<Node> {
         let Some((at, node)) = top.get("proxy") else {
@@ -324,6 +348,18 @@ impl Reading<'_> {
                 }
             }
         }
+        // Nobody shows a key: who asks is said by the traffic.
+        if let Some(Node { kind: NodeKind::List(keys), .. }) =
+            proxy.entry_of("clients").and_then(|clients| clients.entry_of("keys"))
+        {
+            for (number, key) in keys.iter_mut().enumerate() {
+                if ["hash", "key", "key_file"].iter().all(|name| key.get(name).is_none())
+                    && let Some(missing) = key.entry("key")
+                {
+                    *missing = Node::text(format!("sk-simulated-{number}"));
+                }
+            }
+        }
         let mut judged = proxy.clone();
         choose(&mut judged, DEFAULT);
         let config = match config::within(&judged, "proxy", file, env, builtins()) {
@@ -333,6 +369,7 @@ impl Reading<'_> {
                 return None;
             }
         };
+        self.clients(top, &config);
         let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
         for (at, name, _) in behaviours.entries().filter(|(_, name, _)| !names.contains(name)) {
             let help = match nearest(name, &names) {
