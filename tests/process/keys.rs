@@ -100,3 +100,59 @@ async fn a_running_server_is_asked_with_the_operators_key() {
     let (code, _, err) = run(Process::command(&["key", "create", "--config", config, "--name", "new"]));
     assert!(code == Some(1) && err.contains("clients.store"), "{err}");
 }
+
+/// Speaks TLS before `mock` with a certificate of its own; gives the port, and the certificate in PEM.
+async fn behind_tls(mock: &Mock) -> (u16, String) {
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let settings = builder.expect("versions").with_no_client_auth();
+    let settings = settings.with_single_cert(vec![certificate.der().clone()], private).expect("they match");
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(settings));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    let (port, behind) = (listener.local_addr().expect("bound").port(), mock.address());
+    harness::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            harness::spawn(async move {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let mut inner = tokio::net::TcpStream::connect(behind).await.expect("the mock accepts");
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut inner).await);
+                }
+            });
+        }
+    });
+    (port, certificate.pem())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_behind_tls_is_asked_over_tls_and_must_be_trusted() {
+    let listed = serde_json::json!({"object": "list", "data": [{"name": "search", "id": "abc", "source": "store"}]});
+    let a = Mock::start("a", Reply::json(200, &listed)).await;
+    let (port, certificate) = behind_tls(&a).await;
+    let folder = TempDir::new().expect("a temporary folder");
+    let ca = folder.path().join("ca.pem");
+    write(&ca, &certificate);
+    let (url, ca) = (format!("https://127.0.0.1:{port}"), ca.to_str().expect("text").to_owned());
+    let ask = |more: &[&str]| {
+        let mut command = Process::command(&[&["key", "list", "--url", &url][..], more].concat());
+        command.env("POINTSMAN_ADMIN_KEY", "admin-key");
+        tokio::task::block_in_place(|| run(command))
+    };
+    let (code, out, err) = ask(&["--ca", &ca]);
+    assert!(code == Some(0) && out.contains("search"), "{out}{err}");
+    assert_eq!(a.only_request().header("authorization"), "Bearer admin-key");
+    // The system does not know it, and nothing is sent to whom nobody vouches for.
+    let (code, _, err) = ask(&[]);
+    assert!(code == Some(1) && err.contains("certificate"), "{err}");
+    let (code, _, err) = ask(&["--ca", "/no/such/file.pem"]);
+    assert!(code == Some(1) && err.contains("/no/such/file.pem"), "{err}");
+    assert_eq!(a.calls(), 1);
+    let plain = url.replace("https", "http");
+    let (code, _, err) = run(Process::command(&["key", "list", "--url", &plain, "--ca", &ca]));
+    assert!(code == Some(2) && err.contains("--ca is for"), "{err}");
+}

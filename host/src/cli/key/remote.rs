@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,12 +15,14 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::Wrong;
 use crate::cli::report::say_json;
 use crate::cli::{load, say};
-use crate::config::environment;
+use crate::config::{ProviderTls, environment};
+use crate::provider::client::trust;
 
 /// The most bytes of an answer that are read: a list of 100,000 keys.
 const MAX_ANSWER: usize = 64 << 20;
@@ -34,6 +37,9 @@ pub(in crate::cli) struct Server {
     /// The listener for operators [default: `server.admin` of the configuration].
     #[arg(long)]
     url: Option<String>,
+    /// Certificates to trust, in PEM, where the URL begins with https:// [default: those of the system].
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The operators' key [default: $POINTSMAN_ADMIN_KEY, else `server.admin.api_key` of the configuration].
     #[arg(long, value_name = "KEY")]
     admin_key: Option<String>,
@@ -63,7 +69,7 @@ impl Server {
             return Ok(ExitCode::SUCCESS);
         }
         let keys = answer["data"].as_array().cloned().unwrap_or_default();
-        let rows: Vec<[String; 5]> = keys.iter().map(row).collect();
+        let rows: Vec<[String; 6]> = keys.iter().map(row).collect();
         say(&table(&rows));
         Ok(ExitCode::SUCCESS)
     }
@@ -114,15 +120,24 @@ impl Server {
         let uri: Uri = format!("{}{path}", url.trim_end_matches('/'))
             .parse()
             .map_err(|_| Wrong::Usage(format!("{command}: {url} is not a URL")))?;
-        if uri.scheme_str() != Some("http") {
-            let text =
-                format!("{command}: the listener for operators speaks plain HTTP: the URL must begin with http://");
-            return Err(Wrong::Usage(text));
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(Wrong::Usage(format!("{command}: {url} must begin with http:// or https://")));
         }
+        let tls = match (uri.scheme_str(), &self.ca) {
+            (Some("https"), ca) => {
+                let wanted = ProviderTls { ca: ca.clone(), ..ProviderTls::default() };
+                let loaded = trust::load(&wanted).with_context(|| "TLS cannot be set up").map_err(failed)?;
+                Some(Arc::new(loaded))
+            }
+            (_, Some(_)) => {
+                return Err(Wrong::Usage(format!("{command}: --ca is for URLs that begin with https://")));
+            }
+            (_, None) => None,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(error.into()))?;
         let answer =
-            runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(&uri, method, key, body)).await });
+            runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&uri, tls, method, key, body)).await });
         runtime.shutdown_background();
         let answer = answer.map_err(|_elapsed| Wrong::Failed(format!("{command}: {url} did not answer in time")))?;
         let (status, answer) = answer.with_context(|| format!("{url} does not answer")).map_err(failed)?;
@@ -199,14 +214,34 @@ impl One {
     }
 }
 
-async fn exchange(
+/// Asks over TLS, if it is given.
+async fn ask(
     uri: &Uri,
+    tls: Option<Arc<rustls::ClientConfig>>,
     method: Method,
     key: Option<String>,
     body: Option<Value>,
 ) -> anyhow::Result<(http::StatusCode, Value)> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+    let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+    let stream = TcpStream::connect((host, port)).await?;
+    match tls {
+        None => exchange(stream, uri, method, key, body).await,
+        Some(tls) => {
+            let name = rustls::pki_types::ServerName::try_from(host.to_owned())?;
+            let stream = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await?;
+            exchange(stream, uri, method, key, body).await
+        }
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    uri: &Uri,
+    method: Method,
+    key: Option<String>,
+    body: Option<Value>,
+) -> anyhow::Result<(http::StatusCode, Value)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let body = body.map(|body| body.to_string()).unwrap_or_default();
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -230,23 +265,43 @@ async fn exchange(
 }
 
 /// One key in a line of the list.
-fn row(key: &Value) -> [String; 5] {
+fn row(key: &Value) -> [String; 6] {
     let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
     let state = if key["blocked"] == true { "blocked".to_owned() } else { text("expires") };
     let from = if key["source"] == "file" { text("place") } else { "store".to_owned() };
     let id = if key["source"] == "file" { String::new() } else { text("id") };
-    [text("name"), id, text("group"), state, from]
+    [text("name"), id, text("group"), limits(key), state, from]
+}
+
+/// The limits of a key, such as `rpm 600, 50 dollars/day`.
+fn limits(key: &Value) -> String {
+    let rates = key["limits"].as_object().into_iter().flatten().map(|(name, amount)| format!("{name} {amount}"));
+    let budgets = match &key["budget"] {
+        Value::Array(budgets) => budgets.as_slice(),
+        Value::Null => &[],
+        one => std::slice::from_ref(one),
+    };
+    let budget = |budget: &Value| {
+        let usd = budget["usd"].as_f64().unwrap_or_default();
+        format!("{usd} dollars/{}", budget["per"].as_str().unwrap_or_default())
+    };
+    rates.chain(budgets.iter().map(budget)).collect::<Vec<_>>().join(", ")
 }
 
 /// Rows below their headings.
-fn table(rows: &[[String; 5]]) -> String {
-    let heads = ["NAME", "ID", "GROUP", "EXPIRES", "FROM"].map(str::to_owned);
-    let all: Vec<&[String; 5]> = std::iter::once(&heads).chain(rows).collect();
+fn table(rows: &[[String; 6]]) -> String {
+    let heads = ["NAME", "ID", "GROUP", "LIMITS", "EXPIRES", "FROM"].map(str::to_owned);
+    let all: Vec<&[String; 6]> = std::iter::once(&heads).chain(rows).collect();
+    let mut widths = [0; 6];
+    for row in &all {
+        for (width, cell) in widths.iter_mut().zip(*row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
     let mut text = String::new();
     for row in &all {
         let mut line = String::new();
-        for (at, cell) in row.iter().enumerate() {
-            let width = all.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+        for (width, cell) in widths.iter().zip(*row) {
             // Writing to a String cannot fail.
             let _ = write!(line, "{cell:width$}  ");
         }
