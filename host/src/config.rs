@@ -66,6 +66,7 @@ pub use written::{Change, Written};
 
 pub(crate) use key::is_no_key;
 pub(crate) use node::{Node, NodeKind};
+pub(crate) use prices::file::{is_litellm_rate, litellm_rates};
 pub(crate) use problem::{Findings, Place, Reported, nearest};
 pub(crate) use read::{Reader, Section};
 pub(crate) use schema::Schema;

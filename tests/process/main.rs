@@ -11,6 +11,7 @@ mod examine;
 mod import;
 mod keys;
 mod log;
+mod made_keys;
 mod network;
 mod operation;
 mod prices;

@@ -1,13 +1,14 @@
 //! `pointsman import`: translates configurations of other proxies.
 //!
 //! [`litellm`] goes from file to file. A `deployment` is an entry of the other's list, `groups` makes routes of them,
-//! `fallbacks` and `settings` add the rest, `keys` those of clients, `output` writes the result, and `report` reports what became of each key.
+//! `fallbacks` and `settings` add the rest, `keys` those of clients, `money` budgets and rates, `output` writes the result, and `report` reports what became of each key.
 
 mod deployment;
 mod fallbacks;
 mod groups;
 mod keys;
 mod litellm;
+mod money;
 mod output;
 mod report;
 mod settings;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::{say, say_error, wrong};
+use keys::Tables;
 
 /// The proxies whose configurations can be read.
 #[derive(Debug, Subcommand)]
@@ -40,14 +42,17 @@ pub(super) struct File {
     /// LiteLLM's table of keys, `LiteLLM_VerificationToken`, as CSV with headings: clients keep their keys.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// LiteLLM's table of teams, `LiteLLM_TeamTable`, as CSV with headings: each becomes a group of clients.
+    #[arg(long, value_name = "FILE")]
+    teams: Option<PathBuf>,
     /// Write to this file, which must not exist yet, instead of stdout.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) fn run(command: &Command) -> ExitCode {
-    let Command::Litellm(File { file, keys, output }) = command;
-    let imported = match litellm::import(file, keys.as_deref()) {
+    let Command::Litellm(File { file, keys, teams, output }) = command;
+    let imported = match litellm::import(file, Tables { keys: keys.as_deref(), teams: teams.as_deref() }) {
         Ok(imported) => imported,
         Err(problem) => return wrong(&problem),
     };

@@ -5,9 +5,13 @@ mod known;
 
 use serde_yaml::{Mapping, Value};
 
+use super::money::Budget;
 use super::report::{About, Keys, Report, Status, items, number, plain, text};
 use super::vendor::{AZURE, Vendor, Whose, vendor, whose};
 use known::{INFO, PARAMS, known, signed};
+
+/// The note on `rpm` and `tpm`.
+const LIMIT: &str = "limits of a provider of its own, which is passed over while they are used up";
 
 /// The properties of a provider; deployments with equal endpoints share a provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +24,20 @@ pub(super) struct Endpoint {
     pub api_version: Option<String>,
     pub headers: Vec<(String, String)>,
     pub max_concurrent: Option<u32>,
+    /// What it may be asked for.
+    pub limits: Limits,
     /// The only entry that it belongs to, if a limit must not be shared.
     pub alone: Option<usize>,
     /// Seconds; only where the deployments of a group differ.
     pub request: Option<f64>,
+}
+
+/// What a deployment may be asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Limits {
+    pub rpm: Option<u64>,
+    pub tpm: Option<u64>,
+    pub budget: Option<Budget>,
 }
 
 /// One deployment of a model group.
@@ -38,6 +52,8 @@ pub(super) struct Deployment {
     pub order: Option<f64>,
     /// The prices of a million tokens, of requests and of answers.
     pub price: Option<(f64, f64)>,
+    /// All rates, where there are more than these two.
+    pub rates: Option<Mapping>,
     pub context: Option<u32>,
     pub labels: Vec<(String, String)>,
     /// Seconds.
@@ -107,6 +123,14 @@ impl<'e> Entry<'e> {
             self.noted(&params, "max_parallel_requests", count.is_some(), "max_concurrent of a provider of its own");
             count
         });
+        let rpm = self.figure(&mut params, "rpm", Status::Exact, LIMIT);
+        let tpm = self.figure(&mut params, "tpm", Status::Exact, LIMIT);
+        let limits = Limits {
+            rpm: self.amount(&params, "rpm", rpm),
+            tpm: self.amount(&params, "tpm", tpm),
+            budget: self.budget(&mut params),
+        };
+        let is_alone = max_concurrent.is_some() || limits != Limits::default();
         let endpoint = Endpoint {
             vendor: if vendor.is_azure() { AZURE } else { vendor.prefix },
             azure: vendor.is_azure(),
@@ -115,7 +139,8 @@ impl<'e> Entry<'e> {
             api_version: self.api_version(&mut params, credential, vendor),
             headers: self.headers(&mut params),
             max_concurrent,
-            alone: max_concurrent.map(|_| self.index),
+            limits,
+            alone: is_alone.then_some(self.index),
             request: None,
         };
         let organizations = params.take("organization").map(|value| {
@@ -127,19 +152,10 @@ impl<'e> Entry<'e> {
         let deployment = Deployment {
             model,
             weight: self.figure(&mut params, "weight", Status::Exact, "weight of the target"),
-            rpm: self.figure(
-                &mut params,
-                "rpm",
-                Status::Manual,
-                "Pointsman has no limits yet, so this one is not enforced",
-            ),
-            tpm: self.figure(
-                &mut params,
-                "tpm",
-                Status::Manual,
-                "Pointsman has no limits yet, so this one is not enforced",
-            ),
+            rpm,
+            tpm,
             order: self.figure(&mut params, "order", Status::Exact, "tier of the target"),
+            rates: self.rates(&mut params, &mut info),
             price: self.price(&mut params, &mut info),
             context: self.context(&mut info),
             labels,
@@ -253,6 +269,42 @@ impl<'e> Entry<'e> {
             if found.is_some() { (status, note) } else { (Status::Manual, "is not a legal number, and was left out") };
         self.report.say(self.about, keys.path(key), status, note);
         found
+    }
+
+    /// A number of requests or tokens as a limit.
+    fn amount(&mut self, params: &Keys<'_>, key: &str, figure: Option<f64>) -> Option<u64> {
+        let figure = figure?;
+        if figure < 1.0 {
+            let key = params.path(key);
+            if let Some(line) = self.report.lines.iter_mut().rfind(|line| line.key == key) {
+                (line.status, line.note) = (Status::Manual, "allows nothing, and was left out as a limit".to_owned());
+            }
+            return None;
+        }
+        Some(figure.min(1e10) as u64)
+    }
+
+    /// The budget of the deployment.
+    fn budget(&mut self, params: &mut Keys<'_>) -> Option<Budget> {
+        let most = params.take("max_budget");
+        let time = params.take("budget_duration").map(plain);
+        let Some(most) = most else {
+            if time.is_some() {
+                let note = "stands without a max_budget, and was left out";
+                self.report.say(self.about, params.path("budget_duration"), Status::Manual, note);
+            }
+            return None;
+        };
+        let found = Budget::of(number(most), time.as_deref());
+        let (status, note) = match &found {
+            Ok(_) => (Status::Exact, "budget of a provider of its own"),
+            Err(wrong) => (Status::Manual, *wrong),
+        };
+        self.report.say(self.about, params.path("max_budget"), status, note);
+        if time.is_some() {
+            self.report.say(self.about, params.path("budget_duration"), status, note);
+        }
+        found.ok()
     }
 
     fn noted(&mut self, keys: &Keys<'_>, key: &str, done: bool, note: &str) {

@@ -72,7 +72,7 @@ pub(super) fn routes(groups: Vec<Group>, shuffled: bool, report: &mut Report) ->
 }
 
 fn target(deployment: Deployment, endpoint: usize, weight: Option<f64>, fallback: bool) -> TargetOut {
-    let Deployment { model, price, context, labels, .. } = deployment;
+    let Deployment { model, price, rates, context, labels, .. } = deployment;
     TargetOut {
         endpoint,
         provider: String::new(),
@@ -80,6 +80,7 @@ fn target(deployment: Deployment, endpoint: usize, weight: Option<f64>, fallback
         amount: weight,
         weight: None,
         tier: fallback.then_some("fallback"),
+        rates,
         price: price.map(|(input, output)| Price { input: figure(input), output: figure(output) }),
         context,
         labels: (!labels.is_empty())

@@ -9,8 +9,9 @@ use serde_yaml::{Mapping, Value};
 use super::deployment;
 use super::fallbacks;
 use super::groups::{self, collect};
-use super::keys;
-use super::output::{ProviderOut, RouteOut, TimeoutsOut, figure, providers, write};
+use super::keys::{self, Tables};
+use super::money::Budget;
+use super::output::{ProviderOut, RouteOut, TargetOut, TimeoutsOut, figure, providers, write};
 use super::report::{About, Keys, Report, Status, items, plain};
 use super::settings;
 use crate::config;
@@ -27,12 +28,12 @@ pub(super) struct Imported {
     pub variables: BTreeSet<String>,
 }
 
-/// Translates the file at `path`, and the table of keys if there is one; the error is a text for its user.
-pub(super) fn import(path: &Path, keys: Option<&Path>) -> Result<Imported, String> {
+/// Translates the file at `path`, and the tables of keys and teams if there are any; the error is a text for its user.
+pub(super) fn import(path: &Path, tables: Tables<'_>) -> Result<Imported, String> {
     let mut report = Report::default();
     let mut root = load(path)?;
     include(&mut root, path, &mut report)?;
-    translate(&root, (path, keys), report)
+    translate(&root, (path, tables), report)
 }
 
 fn load(path: &Path) -> Result<Value, String> {
@@ -73,7 +74,7 @@ fn include(root: &mut Value, path: &Path, report: &mut Report) -> Result<(), Str
     Ok(())
 }
 
-fn translate(root: &Value, (path, table): (&Path, Option<&Path>), mut report: Report) -> Result<Imported, String> {
+fn translate(root: &Value, (path, tables): (&Path, Tables<'_>), mut report: Report) -> Result<Imported, String> {
     let shown = path.display();
     let Some(mut top) = Keys::of("", Some(root)).filter(|_| !root.is_null()) else {
         return Err(format!("{shown}: is not a LiteLLM configuration: it must be a mapping with the key `model_list`"));
@@ -101,8 +102,9 @@ fn translate(root: &Value, (path, table): (&Path, Option<&Path>), mut report: Re
         collect(&mut groups, name, deployments);
     }
     let mut settings = settings::read(top, &mut report);
-    if let Some(table) = table {
-        keys::read(table, settings.clients(), &mut report)?;
+    if tables.keys.is_some() || tables.teams.is_some() {
+        let zone = settings.zone.take();
+        keys::read(tables, zone.as_deref(), settings.clients(), &mut report)?;
     }
     let (mut routes, endpoints) = groups::routes(groups, settings.shuffled, &mut report);
     if routes.is_empty() {
@@ -112,17 +114,100 @@ fn translate(root: &Value, (path, table): (&Path, Option<&Path>), mut report: Re
     }
     aliases(&mut routes, settings.aliases, &mut report);
     fallbacks::apply(&mut routes, &settings.fallbacks, settings.max_fallbacks, &mut report);
-    let providers = providers(endpoints);
+    let mut providers = providers(endpoints);
+    grant(&mut providers, std::mem::take(&mut settings.budgets), &mut report);
     for route in &mut routes {
         finish(route, &providers, settings.stream_timeout);
         let priced = route.targets.iter().any(|target| target.price.is_some());
         route.strategy = (settings.by_price && priced).then_some("cheapest");
     }
+    price(&routes, &mut settings.sections, &mut report);
+    warn_of_budgets((&providers, &routes), &settings.sections, &mut report);
     let head = head(path, &report);
     let yaml = write(&head, &providers, &routes, &settings.sections, &report);
     let yaml = yaml.map_err(|error| format!("{shown}: cannot be written as YAML: {error}"))?;
     let variables = check(&yaml, path, &providers)?;
     Ok(Imported { yaml, report, variables })
+}
+
+/// Gives the providers of each vendor its budget, which they share.
+fn grant(providers: &mut [ProviderOut], budgets: Vec<(String, String, Budget)>, report: &mut Report) {
+    for (vendor, key, budget) in budgets {
+        let mut of_vendor: Vec<&mut ProviderOut> =
+            providers.iter_mut().filter(|provider| provider.vendor == vendor).collect();
+        let has_own = of_vendor.iter().any(|provider| provider.limits.is_some() || provider.budget.is_some());
+        let note = match of_vendor.as_mut_slice() {
+            [] => {
+                let note = "no provider of this vendor is left, so its budget was left out";
+                report.say(&About::File, key, Status::Manual, note);
+                continue;
+            }
+            [one] if one.budget.is_none() => {
+                one.budget = Some(budget.written(None));
+                format!("budget of the provider {}", one.name)
+            }
+            _ if has_own => {
+                let note = format!(
+                    "several providers of this vendor have limits of their own, so they cannot share a budget: give each its part \
+                     of {} dollars per {}",
+                    budget.usd, budget.per
+                );
+                report.say(&About::File, key, Status::Manual, note);
+                continue;
+            }
+            several => {
+                for (index, provider) in several.iter_mut().enumerate() {
+                    provider.account = Some(provider.vendor);
+                    provider.budget = (index == 0).then(|| budget.written(None));
+                }
+                format!("budget of the account {vendor}, which its providers share")
+            }
+        };
+        report.say(&About::File, key, Status::Exact, note);
+    }
+}
+
+/// Adds the section `prices` where targets have more rates than `price` can say.
+fn price(routes: &[RouteOut], sections: &mut Vec<(&'static str, Mapping)>, report: &mut Report) {
+    let mut by_provider = Mapping::new();
+    for route in routes {
+        for target in &route.targets {
+            let Some(rates) = &target.rates else { continue };
+            let model = target.model.clone().unwrap_or_else(|| route.group.clone());
+            let of_provider =
+                by_provider.entry(target.provider.as_str().into()).or_insert_with(|| Mapping::new().into());
+            let Some(of_provider) = of_provider.as_mapping_mut() else { continue };
+            match of_provider.get(&model) {
+                Some(known) if known.as_mapping() != Some(rates) => {
+                    let note = "has other rates in another group, and those count";
+                    let key = format!("rates of {model} at {}", target.provider);
+                    report.say(&About::Group(route.group.clone()), key, Status::Approximate, note);
+                }
+                Some(_) => {}
+                None => drop(of_provider.insert(model.into(), rates.clone().into())),
+            }
+        }
+    }
+    if !by_provider.is_empty() {
+        sections.push(("prices", [("providers".into(), by_provider.into())].into_iter().collect()));
+    }
+}
+
+/// Says that budgets need prices, which LiteLLM has and the file does not.
+fn warn_of_budgets(
+    (providers, routes): (&[ProviderOut], &[RouteOut]),
+    sections: &[(&'static str, Mapping)],
+    report: &mut Report,
+) {
+    let of_clients = sections.iter().filter(|(name, _)| *name == "clients").flat_map(|(_, clients)| clients.values());
+    let of_clients = of_clients.filter_map(Value::as_sequence).flatten().any(|one| one.get("budget").is_some());
+    let budgets = of_clients || providers.iter().any(|provider| provider.budget.is_some());
+    let is_unpriced = |target: &TargetOut| target.price.is_none() && target.rates.is_none();
+    if budgets && routes.iter().flat_map(|route| &route.targets).any(is_unpriced) {
+        let note = "a request under a budget is refused where the price of its model is not known: name LiteLLM's \
+                    model_prices_and_context_window.json under prices.file (docs/prices.md)";
+        report.say(&About::File, "prices", Status::Manual, note);
+    }
 }
 
 /// `credential_list`: the values of each by its name.

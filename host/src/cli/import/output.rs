@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_yaml::{Mapping, Number, Value};
 
-use super::deployment::Endpoint;
+use super::deployment::{Endpoint, Limits};
 use super::report::{About, Report, Status};
 
 /// The columns of a comment.
@@ -23,6 +23,15 @@ pub(super) struct ProviderOut {
     pub api_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Mapping>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Mapping>,
+    /// The vendor's prefix.
+    #[serde(skip)]
+    pub vendor: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Mapping>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +71,9 @@ pub(super) struct TargetOut {
     pub tier: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// All rates, for `prices`.
+    #[serde(skip)]
+    pub rates: Option<Mapping>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +133,10 @@ pub(super) fn providers(endpoints: Vec<Endpoint>) -> Vec<ProviderOut> {
         let free = std::iter::once(base.clone()).chain(counted).find(|name| !names.contains(name));
         let name = free.unwrap_or(base);
         names.push(name.clone());
+        let Limits { rpm, tpm, budget } = endpoint.limits;
+        let limits =
+            [("rpm", rpm), ("tpm", tpm)].into_iter().filter_map(|(key, amount)| Some((key.into(), amount?.into())));
+        let limits: Mapping = limits.collect();
         let headers = endpoint.headers.into_iter().map(|(name, value)| (name.into(), value.into()));
         let headers: Mapping = headers.collect();
         ProviderOut {
@@ -130,6 +146,10 @@ pub(super) fn providers(endpoints: Vec<Endpoint>) -> Vec<ProviderOut> {
             api_key: endpoint.api_key,
             api_version: endpoint.api_version,
             max_concurrent: endpoint.max_concurrent,
+            account: None,
+            limits: (!limits.is_empty()).then_some(limits),
+            budget: budget.map(|budget| budget.written(None)),
+            vendor,
             headers: (!headers.is_empty()).then_some(headers),
             timeouts: endpoint.request.map(|seconds| TimeoutsOut { request: Some(figure(seconds)), first_token: None }),
         }

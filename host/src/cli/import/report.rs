@@ -110,6 +110,16 @@ impl<'v> Keys<'v> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
+    /// The names of the keys that are left.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.left.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The value of a key, which stays.
+    pub fn look(&self, key: &str) -> Option<&'v Value> {
+        self.left.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
+    }
+
     /// Takes the value of a key; the caller reports it. A key without a value stays, to be reported at the end.
     pub fn take(&mut self, key: &str) -> Option<&'v Value> {
         let at = self.left.iter().position(|(known, value)| known == key && !value.is_null())?;

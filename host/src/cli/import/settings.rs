@@ -1,10 +1,12 @@
 //! `litellm_settings`, `router_settings` and `general_settings`: routing, timeouts, logging and access.
 
 mod known;
+mod money;
 
 use serde_yaml::{Mapping, Value};
 
 use super::fallbacks::{Given, Reason};
+use super::money::Budget;
 use super::output::figure;
 use super::report::{About, Keys, Report, Status, number, plain, text, truth};
 use known::{GENERAL, LITELLM, ROUTER, TOP};
@@ -29,6 +31,10 @@ pub(super) struct Settings<'v> {
     pub max_fallbacks: Option<u32>,
     /// The timeout for streams of routes without one, in seconds.
     pub stream_timeout: Option<f64>,
+    /// The budget of each vendor, with the key that says so.
+    pub budgets: Vec<(String, String, Budget)>,
+    /// The time zone in which days of budgets begin.
+    pub zone: Option<String>,
     /// The sections of the output, in order.
     pub sections: Vec<(&'static str, Mapping)>,
 }
@@ -69,6 +75,9 @@ pub(super) fn read<'v>(mut top: Keys<'v>, report: &mut Report) -> Settings<'v> {
     let server = server(&mut general, report);
     let clients = clients(&mut general, report);
     let state = state(&mut router, report);
+    let budgets = money::budgets(&mut router, &mut litellm, report);
+    let zone = money::zone(&mut litellm, report);
+    money::everybody(&mut litellm, report);
     router.rest(report, &About::File, |key| known::of(ROUTER, key));
     litellm.rest(report, &About::File, |key| known::of(LITELLM, key));
     general.rest(report, &About::File, |key| known::of(GENERAL, key));
@@ -83,7 +92,7 @@ pub(super) fn read<'v>(mut top: Keys<'v>, report: &mut Report) -> Settings<'v> {
         ("clients", clients),
     ];
     let sections = sections.into_iter().filter(|(_, section)| !section.is_empty()).collect();
-    Settings { shuffled, by_price, aliases, fallbacks, max_fallbacks, stream_timeout, sections }
+    Settings { shuffled, by_price, aliases, fallbacks, max_fallbacks, stream_timeout, budgets, zone, sections }
 }
 
 /// The strategy of all routes, whether it is LiteLLM's simple shuffle, and whether routes with prices use `cheapest`.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
+use super::keys::Tables;
 use super::litellm::{Imported, import, printed};
 use crate::config;
 
@@ -44,8 +45,10 @@ fn each_file_becomes_exactly_this() {
     let cases = cases();
     assert!(cases.len() > 8, "the cases are gone");
     for file in &cases {
-        let table = file.with_extension("csv");
-        match import(file, table.exists().then_some(table.as_path())) {
+        let [keys, teams] = ["csv", "teams.csv"].map(|extension| file.with_extension(extension));
+        let given = |table: &'_ Path| table.exists().then(|| table.to_owned());
+        let (keys, teams) = (given(&keys), given(&teams));
+        match import(file, Tables { keys: keys.as_deref(), teams: teams.as_deref() }) {
             Ok(imported) => {
                 compare(&file.with_extension("out"), &imported.yaml);
                 compare(&file.with_extension("report"), &printed(&imported));
@@ -62,7 +65,7 @@ fn each_file_becomes_exactly_this() {
 
 #[test]
 fn what_is_written_loads_with_the_variables_that_it_names() {
-    for imported in cases().iter().filter_map(|file| import(file, None).ok()) {
+    for imported in cases().iter().filter_map(|file| import(file, Tables::default()).ok()) {
         let config = loads(&imported);
         assert!(!config.routes.is_empty());
     }
@@ -92,7 +95,7 @@ fn keys(value: &Value, path: &str, depth: usize, all: &mut Vec<String>) {
 #[test]
 fn every_key_is_in_the_report() {
     for file in cases() {
-        let Ok(imported) = import(&file, None) else { continue };
+        let Ok(imported) = import(&file, Tables::default()) else { continue };
         let mut all = Vec::new();
         keys(&serde_yaml::from_str(&fs::read_to_string(&file).unwrap()).unwrap(), "", 2, &mut all);
         for key in all {

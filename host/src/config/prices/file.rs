@@ -106,8 +106,17 @@ fn is_set(rates: &Rates) -> bool {
     rates.set().next().is_some()
 }
 
-/// One model of LiteLLM's file. Its name may begin with that of its vendor.
-fn litellm(name: &str, entry: &Map<String, Value>) -> Option<FilePrice> {
+/// True for a key by which LiteLLM names a rate for each token.
+pub(crate) fn is_litellm_rate(key: &str) -> bool {
+    let plain = match thousands(key) {
+        Some(_) => key.rsplit_once("_above_").map_or(key, |(plain, _)| plain),
+        None => key,
+    };
+    LITELLM.iter().any(|(theirs, _)| *theirs == plain)
+}
+
+/// The rates of an entry of LiteLLM's, and those for longer prompts.
+pub(crate) fn litellm_rates(entry: &Map<String, Value>) -> Option<(Rates, Vec<PriceTier>)> {
     const PER_TOKEN: f64 = 1e6;
     let mut base = rates(entry, &LITELLM, "", PER_TOKEN);
     let mut tiers = Vec::new();
@@ -131,9 +140,12 @@ fn litellm(name: &str, entry: &Map<String, Value>) -> Option<FilePrice> {
         }
     }
     tiers.sort_by_key(|tier| tier.above);
-    if !is_set(&base) {
-        return None;
-    }
+    is_set(&base).then_some((base, tiers))
+}
+
+/// One model of LiteLLM's file. Its name may begin with that of its vendor.
+fn litellm(name: &str, entry: &Map<String, Value>) -> Option<FilePrice> {
+    let (base, tiers) = litellm_rates(entry)?;
     let vendor = entry.get("litellm_provider").and_then(Value::as_str).unwrap_or_default();
     let model = name.strip_prefix(vendor).and_then(|rest| rest.strip_prefix('/')).filter(|_| !vendor.is_empty());
     Some(FilePrice {

@@ -4,9 +4,13 @@ use http::HeaderName;
 use serde_yaml::{Mapping, Value};
 
 use super::Entry;
+use crate::cli::import::money;
 use crate::cli::import::report::{Keys, Status, items, number, plain, text};
 use crate::cli::import::vendor::Vendor;
-use crate::config::is_no_key;
+use crate::config::{is_litellm_rate, is_no_key, litellm_rates};
+
+/// The rates that are the price of a target, too.
+const PLAIN: [&str; 2] = ["input_cost_per_token", "output_cost_per_token"];
 
 /// Words that are commonly used as the key of a server that needs none.
 const NO_KEYS: [&str; 9] =
@@ -137,6 +141,40 @@ impl Entry<'_> {
             self.report.say(self.about, params.path(name), status, note);
         }
         headers
+    }
+
+    /// All rates of a million tokens, where there are others than those of requests and answers. The deployment's figures take
+    /// precedence over the model's.
+    pub(super) fn rates<'v>(&mut self, params: &mut Keys<'v>, info: &mut Keys<'v>) -> Option<Mapping> {
+        let mut all = serde_json::Map::new();
+        let mut others = 0;
+        for keys in [params, info] {
+            for name in keys.names().filter(|name| is_litellm_rate(name)).map(str::to_owned).collect::<Vec<_>>() {
+                let is_plain = PLAIN.contains(&name.as_str());
+                // Those are reported with the price of the target.
+                let value = if is_plain { keys.look(&name) } else { keys.take(&name) };
+                let rate = value.and_then(number).filter(|rate| *rate >= 0.0);
+                if !is_plain {
+                    let (status, note) = match rate {
+                        Some(_) => (Status::Exact, "a rate in prices, of a million tokens"),
+                        None => (Status::Manual, "is not a legal number, and was left out"),
+                    };
+                    self.report.say(self.about, keys.path(&name), status, note);
+                    others += usize::from(rate.is_some());
+                }
+                if let Some(rate) = rate {
+                    all.entry(name).or_insert(rate.into());
+                }
+            }
+        }
+        if PLAIN.iter().any(|name| all.contains_key(*name)) {
+            // As for the price of the target.
+            for name in PLAIN {
+                all.entry(name).or_insert(0.into());
+            }
+        }
+        let (rates, tiers) = litellm_rates(&all).filter(|_| others > 0)?;
+        Some(money::written(&rates, &tiers))
     }
 
     /// The price of a million tokens. The deployment's figures take precedence over the model's.

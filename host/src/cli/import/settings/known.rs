@@ -6,7 +6,9 @@ use crate::cli::import::report::Status;
 pub(super) type Table = &'static [(&'static [&'static str], Status, &'static str)];
 
 const STATE: &str = "replicas share limits by `state`; answers are not cached";
-const BUDGET: &str = "set `budget` of the routes, or of the keys and groups under `clients`: this one is not enforced";
+const BUDGET: &str =
+    "set `budget` of the keys and groups under `clients`, of routes or of providers: this one is not enforced";
+const TAGS: &str = "there is no budget of a tag: give the keys that send it a group with a budget, or its deployments a route with one";
 const LIMIT: &str = "set `limits` of the keys and groups under `clients`: this one is not enforced";
 const CLIENTS: &str = "clients are the keys under `clients`; `--keys` brings those of LiteLLM's database";
 const CALLBACK: &str = "metrics for Prometheus are at /metrics; there is no other export yet";
@@ -48,7 +50,8 @@ pub(super) const TOP: Table = &[
 
 pub(super) const ROUTER: Table = &[
     (&["redis_*", "cache_kwargs"], Status::Manual, STATE),
-    (&["provider_budget_config", "deployment_budget_config", "tag_budget_config"], Status::Manual, BUDGET),
+    (&["deployment_budget_config"], Status::Manual, "set `budget` of its provider: this one is not enforced"),
+    (&["tag_budget_config"], Status::Manual, TAGS),
     (
         &["retry_policy", "model_group_retry_policy", "retry_after"],
         Status::Approximate,
@@ -130,14 +133,11 @@ pub(super) const LITELLM: Table = &[
     ),
     (
         &[
-            "max_budget",
-            "budget_duration",
             "max_user_budget",
             "max_internal_user_budget",
             "internal_user_budget_duration",
             "max_end_user_budget",
             "budget_reset_time",
-            "timezone",
         ],
         Status::Manual,
         BUDGET,
@@ -196,7 +196,7 @@ pub(super) const LITELLM: Table = &[
         Status::Approximate,
         "whether another target is tried depends on the failure: see the README, How it fails",
     ),
-    (&["tag_budget_config", "provider_budget_config"], Status::Manual, BUDGET),
+    (&["tag_budget_config"], Status::Manual, TAGS),
     (&["default_redis*", "redis*"], Status::Manual, STATE),
 ];
 
