@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::config::{self, Config, Env, Findings, LoadError, Node, Place, Problem};
 use crate::observe::ledger::Time;
 
+mod clients;
 mod read;
 
 /// The most requests of one simulation, to bound the memory for percentiles.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::clients;
 use super::{Behaviour, Burst, Cache, DEFAULT, Event, MAX_REQUESTS, Script, Spread, Traffic, choose};
 use crate::config::{self, Env, Findings, Node, NodeKind, Place, Reader, Schema, Section, nearest};
 use crate::strategy::builtins;
@@ -307,27 +308,6 @@ impl Reading<'_> {
         Some(Event { from, until, down, slow: slow?.unwrap_or(1.0), errors: errors? })
     }
 
-    /// Checks that the clients of the traffic are some of the configuration.
-    fn clients(&mut self, top: &Section<'_>, config: &config::Config) {
-        let names: Vec<&str> = config.clients.keys.iter().map(|key| key.name.as_str()).collect();
-        let traffic = self.0.section(top, "traffic", None);
-        let bursts: Vec<_> = self.0.list(&traffic, "bursts");
-        let bursts = bursts.into_iter().filter_map(|(at, node)| self.0.mapping(Some(node), at, None).ok());
-        let sections: Vec<_> = bursts.collect();
-        for section in sections.iter().chain([&traffic]) {
-            let Some((at, node)) = section.get("client") else { continue };
-            let Some(name) = node.as_text().filter(|name| !names.contains(name)) else { continue };
-            let help = match nearest(name, &names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if names.is_empty() => {
-                    "name it under `proxy.clients.keys`: [{name: search, limits: {rpm: 60}}]".to_owned()
-                }
-                None => format!("those are: {}", names.join(", ")),
-            };
-            self.0.findings.problem(&at, "is not one of the clients under `proxy.clients.keys`", Some(help));
-        }
-    }
-
     /// The configuration under `proxy`, with missing values filled in; its providers must be those of the scenario.
     fn proxy(&mut self, top: &Section<'_>, behaviours: &Section<'_>, file: &Path, env: &Env<'_>) -> Option<Node> {
         let Some((at, node)) = top.get("proxy") else {
@@ -348,18 +328,7 @@ impl Reading<'_> {
                 }
             }
         }
-        // Nobody shows a key: who asks is said by the traffic.
-        if let Some(Node { kind: NodeKind::List(keys), .. }) =
-            proxy.entry_of("clients").and_then(|clients| clients.entry_of("keys"))
-        {
-            for (number, key) in keys.iter_mut().enumerate() {
-                if ["hash", "key", "key_file"].iter().all(|name| key.get(name).is_none())
-                    && let Some(missing) = key.entry("key")
-                {
-                    *missing = Node::text(format!("sk-simulated-{number}"));
-                }
-            }
-        }
+        clients::give_keys(&mut proxy);
         let mut judged = proxy.clone();
         choose(&mut judged, DEFAULT);
         let config = match config::within(&judged, "proxy", file, env, builtins()) {
@@ -369,7 +338,7 @@ impl Reading<'_> {
                 return None;
             }
         };
-        self.clients(top, &config);
+        clients::check(&mut self.0, top, &config);
         let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
         for (at, name, _) in behaviours.entries().filter(|(_, name, _)| !names.contains(name)) {
             let help = match nearest(name, &names) {
