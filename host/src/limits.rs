@@ -27,7 +27,7 @@ pub mod terms;
 pub mod usage;
 pub mod window;
 
-pub use account::{Account, Level, Owner};
+pub use account::{Account, Owner};
 pub use book::Book;
 pub use clock::{Clock, Moment};
 pub use meter::{Kept, Meter, Rule, Unit};

@@ -190,7 +190,7 @@ pub async fn handle(
             let mut assumed = None;
             let answered = if let Some(signs) = job.signs.clone() {
                 let (protocol, id) = (Protocol::of(&job.endpoint.path), story.id.as_str().to_owned());
-                let levels = story.levels();
+                let levels = story.levels(Instant::now());
                 let mut course = early::course(Arc::clone(proxy), generation, job, story);
                 let arrived = early::follow(&mut course, &signs, admitted, keep_alive).await;
                 let Some((back, answered)) = arrived else {
@@ -231,7 +231,7 @@ pub async fn handle(
         Err(error) => {
             story.sentence = Some(error.sentence());
             let mut response = error.into_response(form, story.id.as_str(), story.attempts.len());
-            name_attempts(response.headers_mut(), &story);
+            name_attempts(response.headers_mut(), &story, Instant::now());
             response
         }
     };

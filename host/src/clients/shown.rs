@@ -3,13 +3,13 @@
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 /// The headers of Anthropic's and Azure's SDKs.
-const OTHERS: [&str; 2] = ["x-api-key", "api-key"];
+static OTHERS: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), HeaderName::from_static("api-key")];
 
 /// The keys that a request shows: in `Authorization: Bearer`, in the headers of Anthropic's and Azure's SDKs, and in
 /// `header`, with or without `Bearer` before it. Most clients show one, and none of the texts is empty.
 pub fn shown<'h>(headers: &'h HeaderMap, header: Option<&HeaderName>) -> impl Iterator<Item = &'h [u8]> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    let others = OTHERS.iter().filter_map(|name| headers.get(*name)).map(HeaderValue::as_bytes);
+    let others = OTHERS.iter().filter_map(|name| headers.get(name)).map(HeaderValue::as_bytes);
     let own = header.and_then(|name| headers.get(name)).map(|value| {
         let value = value.as_bytes().trim_ascii();
         bearer_or(value)

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-use std::time::Duration;
 
 use super::lease::Lease;
 use super::meter::{Meter, Unit};
@@ -66,6 +65,8 @@ pub struct Account {
     meters: Box<[Meter]>,
     parallel: Option<Parallel>,
     tokens_per_request: Option<u64>,
+    /// True when any meter has a lease.
+    is_shared: bool,
 }
 
 /// Requests at once.
@@ -76,17 +77,6 @@ pub(super) struct Parallel {
     pub held: Arc<AtomicU32>,
 }
 
-/// How far a limit is used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level {
-    /// The limit.
-    pub limit: u64,
-    /// What is left of it.
-    pub remaining: u64,
-    /// After what time all of it is there again, if nobody takes any.
-    pub reset: Duration,
-}
-
 impl Account {
     pub(super) fn new(
         owner: Owner,
@@ -94,7 +84,8 @@ impl Account {
         parallel: Option<Parallel>,
         tokens_per_request: Option<u64>,
     ) -> Self {
-        Self { owner, meters, parallel, tokens_per_request }
+        let is_shared = meters.iter().any(|meter| meter.lease.is_some());
+        Self { owner, meters, parallel, tokens_per_request, is_shared }
     }
 
     /// Whose limits they are.
@@ -130,17 +121,6 @@ impl Account {
         }
     }
 
-    /// The most used of the rates that count this unit.
-    pub fn level(&self, unit: Unit, now: Moment) -> Option<Level> {
-        let meters = self.meters.iter().filter(|meter| meter.unit == unit);
-        let level = |meter: &Meter| Level {
-            limit: meter.amount(),
-            remaining: meter.remaining(now),
-            reset: meter.full(now).since(now),
-        };
-        meters.map(level).min_by_key(|level| (level.remaining, level.limit))
-    }
-
     /// Takes a cost from every limit, or from none.
     pub(super) fn take(&self, cost: &Cost, now: Moment, way: Way) -> Result<(), ()> {
         if self.tokens_per_request.is_some_and(|most| cost.named_tokens > most) {
@@ -169,6 +149,9 @@ impl Account {
 
     /// The terms of its leases, where replicas share its limits.
     pub fn terms(&self) -> Option<&Terms> {
+        if !self.is_shared {
+            return None;
+        }
         self.meters.iter().find_map(|meter| meter.lease.as_deref()).map(Lease::terms)
     }
 

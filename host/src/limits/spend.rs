@@ -4,9 +4,10 @@
 //! neither a client that asks for ever new models nor many days can fill the memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
 use std::ops::RangeInclusive;
 
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +149,7 @@ struct Books {
 #[derive(Debug, Default)]
 pub struct Spend {
     books: Mutex<Books>,
+    /// Fast. It could be made to collide by whoever knew its seed, but a row has to be paid for at a provider.
     hasher: RandomState,
 }
 
@@ -171,15 +173,15 @@ impl Spend {
     fn with_row(&self, day: Day, key: Key<'_>, changed: bool, change: impl FnOnce(&mut Row)) {
         let mut guard = self.books.lock();
         let books = &mut *guard;
-        if !books.days.contains_key(&day) {
+        if books.days.last_key_value().is_none_or(|(latest, _)| *latest != day) && !books.days.contains_key(&day) {
             books.begin(day);
         }
         let rows = books.days.entry(day).or_default();
         let mut key = key;
-        let mut place = self.place(rows, key);
-        if !rows.at.contains_key(&place) && (rows.is_short || rows.at.len() >= ROWS) {
+        let (mut place, is_there) = self.place(rows, key);
+        if !is_there && (rows.is_short || rows.at.len() >= ROWS) {
             key.model = OTHER;
-            place = self.place(rows, key);
+            (place, _) = self.place(rows, key);
         }
         let kept = rows.at.entry(place).or_insert_with(|| {
             books.rows += 1;
@@ -203,13 +205,16 @@ impl Spend {
         }
     }
 
-    /// The place of a key's row among those of a day, or the one where it would be put.
-    fn place(&self, rows: &Rows, key: Key<'_>) -> u64 {
+    /// The place of a key's row among those of a day, or the one where it would be put; true when it is there.
+    fn place(&self, rows: &Rows, key: Key<'_>) -> (u64, bool) {
         let mut place = self.hasher.hash_one(key);
-        while rows.at.get(&place).is_some_and(|kept| !kept.row.is_of(key)) {
-            place = place.wrapping_add(1);
+        loop {
+            match rows.at.get(&place) {
+                None => return (place, false),
+                Some(kept) if kept.row.is_of(key) => return (place, true),
+                Some(_) => place = place.wrapping_add(1),
+            }
         }
-        place
     }
 
     /// Puts the models of the oldest day together for which that was not done, or else forgets the oldest day.
@@ -223,7 +228,7 @@ impl Spend {
         let mut short = Rows { is_short: true, ..Rows::default() };
         for (_, Kept { row, .. }) in old.at {
             let key = Key { model: OTHER, ..row.of_key() };
-            let place = self.place(&short, key);
+            let (place, _) = self.place(&short, key);
             let kept = short.at.entry(place).or_insert_with(|| {
                 let model = OTHER.to_owned();
                 let Row { day, client, route, provider, .. } = row.clone();

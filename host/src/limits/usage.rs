@@ -68,6 +68,9 @@ impl Part {
     }
 }
 
+/// The bits of the parts of the prompt, which are the first.
+const OF_PROMPT: u16 = (1 << Part::PROMPT.len()) - 1;
+
 /// The tokens of one request and its answer, part by part, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -109,17 +112,19 @@ impl Usage {
 
     /// The tokens of the prompt, those of caches included; `None` when nothing is known of it.
     pub fn prompt_tokens(&self) -> Option<u64> {
-        self.sum(&Part::PROMPT)
+        (self.known & OF_PROMPT != 0).then(|| self.sides().0)
     }
 
     /// The tokens of the answer, those of reasoning included; `None` when nothing is known of it.
     pub fn completion_tokens(&self) -> Option<u64> {
-        self.sum(&Part::ANSWER)
+        (self.known & !OF_PROMPT != 0).then(|| self.sides().1)
     }
 
-    fn sum(&self, parts: &[Part]) -> Option<u64> {
-        let known = parts.iter().filter_map(|part| self.get(*part));
-        known.fold(None, |sum, tokens| Some(sum.unwrap_or(0) + tokens))
+    /// The sums of prompt and answer. What is not known is 0.
+    fn sides(&self) -> (u64, u64) {
+        let (prompt, answer) = self.parts.split_at(Part::PROMPT.len());
+        let sum = |parts: &[u32]| parts.iter().map(|tokens| u64::from(*tokens)).sum();
+        (sum(prompt), sum(answer))
     }
 
     /// All tokens.
@@ -129,8 +134,9 @@ impl Usage {
 
     /// The tokens of prompt and answer; 0 for what is not known.
     pub fn tokens(&self) -> (u32, u32) {
-        let count = |figure: Option<u64>| u32::try_from(figure.unwrap_or(0)).unwrap_or(u32::MAX);
-        (count(self.prompt_tokens()), count(self.completion_tokens()))
+        let count = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+        let (prompt, answer) = self.sides();
+        (count(prompt), count(answer))
     }
 
     /// True when neither tokens nor a cost are known.

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use super::sound;
 
@@ -13,12 +14,15 @@ const MOST: usize = 1000;
 /// The name under which all others count.
 const OTHER: &str = "other";
 
+/// The counters of one client, by outcome: few, so that looking through them is quicker than any map.
+type Outcomes = Vec<(&'static str, IntCounter)>;
+
 /// The metrics of clients.
 #[derive(Debug)]
 pub struct ClientMetrics {
     requests: IntCounterVec,
-    /// The clients with series, and the outcomes of each.
-    named: RwLock<HashMap<String, Vec<&'static str>>>,
+    /// The counters of each client that is named, so that counting once more is one look and an addition.
+    named: RwLock<HashMap<String, Outcomes, RandomState>>,
 }
 
 impl ClientMetrics {
@@ -32,21 +36,30 @@ impl ClientMetrics {
 
     /// Counts a request; `outcome` is from a fixed set.
     pub fn request(&self, client: &str, outcome: &'static str) {
-        let label = if self.is_named(client, outcome) { client } else { OTHER };
-        self.requests.with_label_values(&[label, outcome]).inc();
+        let known = self.named.read();
+        let counter = known.get(client).and_then(|outcomes| outcomes.iter().find(|(known, _)| *known == outcome));
+        match counter {
+            Some((_, counter)) => counter.inc(),
+            None => {
+                drop(known);
+                self.begin(client, outcome);
+            }
+        }
     }
 
-    /// True when a client has series, or may have.
-    fn is_named(&self, client: &str, outcome: &'static str) -> bool {
-        if self.named.read().get(client).is_some_and(|outcomes| outcomes.contains(&outcome)) {
-            return true;
-        }
+    /// Counts the first request of a client with this outcome.
+    fn begin(&self, client: &str, outcome: &'static str) {
         let mut named = self.named.write();
-        if named.len() >= MOST && !named.contains_key(client) {
-            return false;
+        let has_room = named.len() < MOST || named.contains_key(client);
+        let counter = self.requests.with_label_values(&[if has_room { client } else { OTHER }, outcome]);
+        counter.inc();
+        if has_room {
+            let outcomes = named.entry(client.to_owned()).or_default();
+            // Another thread may have been faster.
+            if outcomes.iter().all(|(known, _)| *known != outcome) {
+                outcomes.push((outcome, counter));
+            }
         }
-        named.entry(client.to_owned()).or_default().push(outcome);
-        true
     }
 
     /// The names of the clients with series.
@@ -56,7 +69,7 @@ impl ClientMetrics {
 
     /// Drops the series of a client.
     pub(super) fn forget(&self, client: &str) {
-        for outcome in self.named.write().remove(client).into_iter().flatten() {
+        for (outcome, _) in self.named.write().remove(client).into_iter().flatten() {
             // An error means that there was no such series.
             let _ = self.requests.remove_label_values(&[client, outcome]);
         }

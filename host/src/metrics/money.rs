@@ -1,8 +1,9 @@
 //! The metrics of what requests cost. The names of clients and routes come from the configuration and from keys; of their
 //! pairs no more are counted than [`PAIRS`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Opts, Registry};
 
@@ -19,8 +20,15 @@ pub struct MoneyMetrics {
     costs: CounterVec,
     spent: CounterVec,
     unpriced: IntCounterVec,
-    /// The routes of each client that have series.
-    known: Mutex<HashMap<String, HashSet<String>>>,
+    known: Mutex<Known>,
+}
+
+/// The counters of the pairs that have series.
+#[derive(Debug, Default)]
+struct Known {
+    /// By client, and there by route.
+    pairs: HashMap<String, HashMap<String, Counter, RandomState>, RandomState>,
+    count: usize,
 }
 
 /// Those of one provider.
@@ -75,33 +83,31 @@ impl MoneyMetrics {
 
     /// The names of all clients that have series.
     pub(super) fn clients(&self) -> Vec<String> {
-        self.known.lock().keys().filter(|name| !name.is_empty()).cloned().collect()
+        self.known.lock().pairs.keys().filter(|name| !name.is_empty()).cloned().collect()
     }
 
     /// Drops the series of a client.
     pub(super) fn forget_client(&self, client: &str) {
-        for route in self.known.lock().remove(client).into_iter().flatten() {
+        let mut known = self.known.lock();
+        for route in known.pairs.remove(client).unwrap_or_default().into_keys() {
+            known.count -= 1;
             let _ = self.spent.remove_label_values(&[client, &route]);
         }
     }
 
     /// Counts what an answer cost.
     pub fn spent(&self, client: &str, route: &str, dollars: f64) {
-        let labels = if self.has_room(client, route) { [client, route] } else { [OTHER, OTHER] };
-        self.spent.with_label_values(&labels).inc_by(dollars);
-    }
-
-    /// True when this pair has series, or may have.
-    fn has_room(&self, client: &str, route: &str) -> bool {
         let mut known = self.known.lock();
-        if known.get(client).is_some_and(|routes| routes.contains(route)) {
-            return true;
+        if let Some(counter) = known.pairs.get(client).and_then(|routes| routes.get(route)) {
+            return counter.inc_by(dollars);
         }
-        let pairs: usize = known.values().map(HashSet::len).sum();
-        if pairs >= PAIRS {
-            return false;
+        if known.count >= PAIRS {
+            return self.spent.with_label_values(&[OTHER, OTHER]).inc_by(dollars);
         }
-        known.entry(client.to_owned()).or_default().insert(route.to_owned())
+        let counter = self.spent.with_label_values(&[client, route]);
+        counter.inc_by(dollars);
+        known.count += 1;
+        known.pairs.entry(client.to_owned()).or_default().insert(route.to_owned(), counter);
     }
 }
 

@@ -15,6 +15,9 @@ use crate::provider::{Absence, Provider};
 use crate::routing::eligible::EligibleSet;
 use crate::routing::{Candidate, Decision, Outcome, OutcomeKind, Route, Target, Tier};
 
+/// The most characters of a model's name that are kept.
+const MOST_MODEL: usize = 200;
+
 /// One request, from its head to the end of its answer.
 #[derive(Debug)]
 pub struct Story {
@@ -231,7 +234,11 @@ impl Story {
     pub fn asked_for(&mut self, model: &str, streaming: bool) {
         self.streaming = streaming;
         // The text comes from a client, so it is cut and stripped of characters that could break a line.
-        self.model = model.chars().filter(|c| !c.is_control()).take(200).collect();
+        let is_plain = model.len() <= MOST_MODEL && model.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        self.model = match is_plain {
+            true => model.to_owned(),
+            false => model.chars().filter(|c| !c.is_control()).take(MOST_MODEL).collect(),
+        };
     }
 
     /// Notes that another model is requested, on its own route.

@@ -185,7 +185,7 @@ impl Permit {
 
     /// Takes in what the head of the answer says is left of the provider's limits.
     pub fn told(&self, headers: &HeaderMap) {
-        if let Some(said) = remaining::read(headers, SystemTime::now()) {
+        if let Some(said) = remaining::read(headers, SystemTime::now) {
             let Seat { remainders, gauge, .. } = self.provider.seat();
             remainders.note(self.model, &said, Instant::now());
             gauge.limit();

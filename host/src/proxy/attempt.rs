@@ -26,7 +26,7 @@ use super::stream::signs::Signs;
 use super::stream::surplus::Surplus;
 use super::stream::{Flow, Kind, Raw};
 use super::usage::{self, Usage};
-use crate::limits::Prices;
+use crate::limits::{Nano, Prices};
 use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call};
@@ -116,8 +116,10 @@ pub struct Answered {
     pub content: Content,
     /// The end of the attempt, as it is or is about to be.
     pub outcome: Outcome,
-    /// Its tokens, if it is whole and names them. Boxed for the same reason as [`Content::Passing`].
-    pub usage: Option<Box<Usage>>,
+    /// Its tokens, if it is whole and names them. Not boxed, which would cost more than the moves.
+    pub usage: Option<Usage>,
+    /// What they cost, if there is a price.
+    pub cost: Option<Nano>,
 }
 
 /// The body of an answer.
@@ -263,9 +265,9 @@ fn succeed(
     (model, (prices, target)): (&str, Pricing<'_>),
 ) -> Attempted {
     let Opened { status, headers, held, rest } = opened;
-    let (content, usage) = match rest {
+    let (content, usage, cost) = match rest {
         Some((source, kind, deadline)) => {
-            (Content::Passing(Box::new(Passing { held, source, kind, deadline, permit })), None)
+            (Content::Passing(Box::new(Passing { held, source, kind, deadline, permit })), None, None)
         }
         None => {
             let whole = join(held);
@@ -279,10 +281,10 @@ fn succeed(
                 permit.brought(text.bytes);
             }
             permit.report(Outcome::Succeeded);
-            (Content::Whole(whole), usage.map(Box::new))
+            (Content::Whole(whole), usage, cost)
         }
     };
-    Attempted::Answered(Answered { status, headers, content, outcome: Outcome::Succeeded, usage })
+    Attempted::Answered(Answered { status, headers, content, outcome: Outcome::Succeeded, usage, cost })
 }
 
 fn fail(permit: Permit, error: AttemptError) -> Attempted {

@@ -115,6 +115,10 @@ impl Clock {
 }
 
 /// The end of a round through the tiers.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most rounds have an answer, and a box for it would cost more than the moves"
+)]
 enum Round {
     /// Somebody answered.
     Answered(Answered),

@@ -37,11 +37,14 @@ impl Entropy {
     /// A new request id.
     pub fn request_id(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let bits = u128::from(self.next()) << 64 | u128::from(self.next());
-        let digit = |at: u32| char::from(DIGITS[(bits >> (4 * at)) as usize & 15]);
-        let mut id = String::with_capacity(36);
-        id.push_str("req_");
-        id.extend((0..32).rev().map(digit));
-        id
+        let mut id = *b"req_00000000000000000000000000000000";
+        for digits in id[4..].chunks_exact_mut(16) {
+            let mut bits = self.next();
+            for digit in digits.iter_mut().rev() {
+                *digit = DIGITS[bits as usize & 15];
+                bits >>= 4;
+            }
+        }
+        String::from_utf8_lossy(&id).into_owned()
     }
 }

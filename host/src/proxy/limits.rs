@@ -1,9 +1,11 @@
 //! The limits of clients, groups and routes on the way of a request: its likely cost is taken before it takes a slot, and
 //! settled when its story ends.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use foldhash::fast::RandomState;
 use http::HeaderMap;
 use tokio::time::Instant;
 
@@ -28,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::routing::eligible::EligibleSet;
 use crate::routing::{ModelKey, Route};
 pub use exhausted::{Exhausted, Lack};
-pub use levels::Levels;
+pub use levels::{HEADERS, Levels};
 pub use refusal::Limited;
 pub use taken::{End, Taken};
 
@@ -73,7 +75,7 @@ impl Means {
 pub struct Accounts {
     book: Arc<Book>,
     /// By the name of their route.
-    routes: HashMap<String, Arc<Account>>,
+    routes: HashMap<String, Arc<Account>, RandomState>,
 }
 
 impl Accounts {
@@ -84,7 +86,7 @@ impl Accounts {
             let owner = Owner::Route(route.name.as_str().into());
             (route.name.clone(), book.account(owner, &route.limits))
         };
-        let routes: HashMap<_, _> = limited.map(account).collect();
+        let routes: HashMap<_, _, _> = limited.map(account).collect();
         book.retain(|owner| !matches!(owner, Owner::Route(name) if !routes.contains_key(&**name)));
         Self { book, routes }
     }
@@ -162,7 +164,7 @@ impl Means {
         if owners.iter().all(Option::is_none) {
             return Ok(());
         }
-        let taken = Taken::new(Arc::clone(self), wanted, client.as_deref());
+        let mut taken = Taken::new(Arc::clone(self), wanted, client.as_deref());
         let mut cost = taken.cost(wanted);
         if wanted.share != Share::Unpaid
             && cost.tokens > 0
@@ -177,7 +179,8 @@ impl Means {
         };
         match reserved {
             Ok(reservation) => {
-                story.take(taken.of(reservation));
+                taken.reserve(reservation);
+                story.take(taken);
                 Ok(())
             }
             Err(refusal) => {
@@ -211,10 +214,11 @@ impl Means {
 
     /// Writes how far the limits of a request are used up, or those of its client where it has taken nothing.
     pub fn write_levels(&self, story: &Telling, headers: &mut HeaderMap) {
-        let levels = story.levels().or_else(|| {
+        let now = Instant::now();
+        let levels = story.levels(now).or_else(|| {
             let owners = of_client(story.client.as_deref());
             let is_limited = owners.iter().any(Option::is_some);
-            is_limited.then(|| Levels::of(owners.into_iter().flatten(), self.moment(Instant::now())))
+            is_limited.then(|| Levels::of(owners.into_iter().flatten(), self.moment(now)))
         });
         if let Some(levels) = levels {
             levels.write(headers);
@@ -235,20 +239,28 @@ impl Means {
 /// [`ProxyError::Unpriced`] when nobody knows what it costs at one of them.
 fn most(generation: &Generation, wanted: &Wanted<'_>, tokens: (u64, u64)) -> Result<u64, ProxyError> {
     let Wanted { route, model, .. } = wanted;
-    let mut most = 0;
+    let prices = &generation.prices;
+    // Of a thousand targets, nearly all have the price of the one before.
+    let (mut most, mut before) = (0, None);
+    let taken = route.taken(model);
     for index in wanted.eligible.targets() {
         let target = route.target(*index);
         let provider = generation.fleet.provider(target.provider);
-        let called = target.model_for(&provider.config, model, route.taken(model));
-        match generation.prices.most_at((&provider.config.name, &called), target.price, tokens) {
+        let called = target.model_for(&provider.config, model, taken);
+        let is_same = |(model, price): &(Cow<'_, str>, _)| *model == called && *price == target.price;
+        if prices.are_common() && before.as_ref().is_some_and(is_same) {
+            continue;
+        }
+        match prices.most_at((&provider.config.name, &called), target.price, tokens) {
             Some(cost) => most = most.max(cost.0),
-            None if generation.prices.unpriced == Unpriced::Free => {}
+            None if prices.unpriced == Unpriced::Free => {}
             None => {
                 provider.metrics.money.unpriced.inc();
                 let (provider, model) = (provider.config.name.clone(), called.into_owned());
                 return Err(ProxyError::Unpriced { provider, model });
             }
         }
+        before = Some((called, target.price));
     }
     Ok(most)
 }

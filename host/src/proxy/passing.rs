@@ -5,6 +5,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKI
 use tokio::time::Instant;
 
 use super::attempt::{Answered, Content, Passing};
+use super::limits::HEADERS;
 use super::reply::Reply;
 use super::stream::{Kind, Relay, Ways};
 use super::telling::Telling;
@@ -28,13 +29,18 @@ pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-att
 /// The header with the cost of an answer, in dollars.
 const COST: HeaderName = HeaderName::from_static("x-pointsman-cost");
 
+/// The headers for which an answer is given room at once: those that nearly every one gets. Its table would otherwise grow in
+/// several steps, each of which moves all of it.
+const ADDED: usize = 4;
+
 /// Turns a provider's answer into the client's.
 pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes: bool) -> Response<Reply> {
-    let Answered { status, mut headers, content, outcome, usage } = answered;
+    let Answered { status, mut headers, content, outcome, usage, cost } = answered;
     let (is_whole, is_stream) = match &content {
         Content::Whole(_) => (true, false),
         Content::Passing(passing) => (false, matches!(passing.kind, Kind::Events(_))),
     };
+    headers.reserve(ADDED + if story.is_limited() { HEADERS } else { 0 });
     headers::to_client(&mut headers);
     headers.remove(SET_COOKIE);
     if is_whole || is_stream {
@@ -46,13 +52,13 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     if let Some(theirs) = headers.remove(REQUEST_ID) {
         headers.insert("x-pointsman-provider-request-id", theirs);
     }
+    let now = Instant::now();
     finish_head(&mut headers, story.id.as_str(), closes);
-    name_attempts(&mut headers, &story);
+    name_attempts(&mut headers, &story, now);
     if is_whole {
-        story.used(usage.map(|usage| *usage));
+        story.paid(usage, cost);
         name_cost(&mut headers, story.explained_cost());
     }
-    let now = Instant::now();
     story.answered(status, None, now);
     let body = match content {
         Content::Whole(bytes) => {
@@ -95,14 +101,14 @@ pub(super) fn name_cost(headers: &mut HeaderMap, cost: Option<Nano>) {
 }
 
 /// Writes which provider answered, or failed last, and after how many attempts.
-pub(super) fn name_attempts(headers: &mut HeaderMap, story: &Telling) {
+pub(super) fn name_attempts(headers: &mut HeaderMap, story: &Telling, now: Instant) {
     if let Some(name) = story.provider().and_then(|provider| provider.name_header.clone()) {
         headers.insert(PROVIDER, name);
     }
     if let Some(Ok(decision)) = story.decision.as_deref().map(HeaderValue::try_from) {
         headers.insert("x-pointsman-decision", decision);
     }
-    if let Some(levels) = story.levels() {
+    if let Some(levels) = story.levels(now) {
         levels.write(headers);
     }
     let text = |text: &str| HeaderValue::try_from(text).ok();

@@ -133,8 +133,13 @@ impl Telling {
     }
 
     /// Keeps what was taken from limits until the request is over.
-    pub fn take(&mut self, taken: Taken) {
-        self.taken = Some(Box::new(taken));
+    pub fn take(&mut self, taken: Box<Taken>) {
+        self.taken = Some(taken);
+    }
+
+    /// True when it is under limits, of which it has taken.
+    pub fn is_limited(&self) -> bool {
+        self.taken.is_some()
     }
 
     /// What it has taken from limits.
@@ -143,8 +148,8 @@ impl Telling {
     }
 
     /// How far the limits that it is under are used up.
-    pub fn levels(&self) -> Option<Levels> {
-        self.taken.as_ref().map(|taken| taken.levels(Instant::now()))
+    pub fn levels(&self, now: Instant) -> Option<Levels> {
+        self.taken.as_ref().map(|taken| taken.levels(now))
     }
 
     /// Takes note of a part of the answer that goes to the client: whole events, or all of it.
@@ -169,15 +174,23 @@ impl Telling {
         self.story.cost.filter(|_| self.reckoning.as_ref().is_some_and(|reckoning| reckoning.explain))
     }
 
-    /// Notes the usage of the answer, and what it cost.
+    /// Notes the usage of the answer, and finds what it cost.
     pub fn used(&mut self, usage: Option<Usage>) {
-        self.story.usage = usage;
-        self.story.cost = usage.as_ref().and_then(|usage| self.cost_of(usage));
+        let cost = usage.as_ref().and_then(|usage| self.cost_of(usage));
+        self.paid(usage, cost);
+    }
+
+    /// Notes the usage of the answer, and what it cost.
+    pub fn paid(&mut self, usage: Option<Usage>, cost: Option<Nano>) {
+        (self.story.usage, self.story.cost) = (usage, cost);
     }
 
     /// What a usage costs at the provider of the latest attempt.
     pub fn cost_of(&self, usage: &Usage) -> Option<Nano> {
         let (prices, story) = (&self.reckoning.as_ref()?.prices, &self.story);
+        if !prices.are_set() {
+            return None;
+        }
         let model = story.mapped()?;
         let price = story.target().and_then(|target| target.price);
         prices.cost_at((&story.provider()?.config.name, &model), price, usage)
@@ -240,7 +253,7 @@ impl Telling {
             model: &model,
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Moment::of_unix_ms(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        let now = Moment::of_unix_ms(now.as_secs().saturating_mul(1000));
         reckoning.spend.count(now, key, &story.usage.unwrap_or_default(), story.cost);
     }
 

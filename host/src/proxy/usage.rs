@@ -206,8 +206,13 @@ fn note(object: &[u8], key: &[u8], at: Range<usize>, figures: &mut Figures) {
     }
 }
 
+/// A whole number, written with digits alone.
 fn number(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+    let digit = |number: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    if value.is_empty() { None } else { value.iter().try_fold(0, digit) }
 }
 
 /// Looks for the figures in an answer as it passes.

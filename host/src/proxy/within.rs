@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::{Response, Uri};
+use tokio::time::Instant;
 
 use super::Proxy;
 use super::approach::answer::answer;
@@ -42,7 +43,7 @@ pub async fn follow(
 fn refused(error: ProxyError, story: &Telling) -> Response<Reply> {
     let form = Form::of(&Uri::from_static("/v1/chat/completions"));
     let mut response = error.into_response(form, story.id.as_str(), story.attempts.len());
-    name_attempts(response.headers_mut(), story);
+    name_attempts(response.headers_mut(), story, Instant::now());
     finish_head(response.headers_mut(), story.id.as_str(), false);
     response.map(Reply::Own)
 }

@@ -13,6 +13,10 @@ const TOLERANCE: f64 = 5.0;
 const HEAD: &str = "\
 # Instructions that the proxy executes for one of each: what `make guard` compares with. `make guard-record` writes this
 # file anew, after a change that is meant to cost what it costs.
+#
+# decision: one call of `weighted` over ten candidates      event: one of a stream, alone
+# request: chat of 1 KB, no key asked for                   known: the same by a client that is known by its key
+# limited: the same with the key under four limits (requests, tokens, money, requests at once), and with prices
 ";
 
 /// Instructions per repetition, by scenario.

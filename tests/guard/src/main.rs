@@ -24,8 +24,9 @@ use counts::Counts;
 use traffic::Traffic;
 
 /// The scenarios, by their names in the record, and the number of repetitions of the shorter run.
-const SCENARIOS: [(&str, Scenario, u32); 4] = [
+const SCENARIOS: [(&str, Scenario, u32); 5] = [
     ("request", Scenario::Traffic(Traffic::Requests), 400),
+    ("known", Scenario::Traffic(Traffic::Known), 400),
     ("limited", Scenario::Traffic(Traffic::Limited), 400),
     ("event", Scenario::Traffic(Traffic::Events), 500),
     ("decision", Scenario::Decisions, 4000),

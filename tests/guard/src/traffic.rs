@@ -14,9 +14,12 @@ use crate::valgrind::{self, instructions};
 /// The traffic through the proxy.
 #[derive(Clone, Copy)]
 pub enum Traffic {
-    /// Chat requests of 1 KB, one after the other on one connection.
+    /// Chat requests of 1 KB, one after the other on one connection, where no keys are asked for.
     Requests,
-    /// The same by a client that is known by its key, under four limits, where answers have a price.
+    /// The same by a client that is known by its key.
+    Known,
+    /// The same by a client whose key is under four limits, one of each unit: of requests, of tokens, of money, which needs the
+    /// prices of answers, and of requests at once.
     Limited,
     /// One stream, each event sent when the client has the one before.
     Events,
@@ -45,7 +48,7 @@ pub fn run(
         client.ask()?;
     }
     match traffic {
-        Traffic::Requests | Traffic::Limited => (0..times).try_for_each(|_| client.ask())?,
+        Traffic::Requests | Traffic::Known | Traffic::Limited => (0..times).try_for_each(|_| client.ask())?,
         Traffic::Events => client.follow(&mut provider, times)?,
     }
     drop(client);
@@ -58,6 +61,7 @@ pub fn run(
 fn configuration(provider: SocketAddr, traffic: Traffic) -> String {
     let clients = match traffic {
         Traffic::Requests | Traffic::Events => "",
+        Traffic::Known => KNOWN,
         Traffic::Limited => LIMITED,
     };
     let listed = [("a", 2), ("b", 1)]
@@ -70,12 +74,16 @@ fn configuration(provider: SocketAddr, traffic: Traffic) -> String {
     )
 }
 
-/// Limits that are never reached. The key is the one that the client shows.
+/// The key that the client shows.
+const KNOWN: &str = "\
+clients: {keys: [{name: client, key: sk-guard}]}
+";
+
+/// The same key under limits that are never reached.
 const LIMITED: &str = "\
 clients:
-  groups: [{name: group, limits: {tpm: 1000000000}}]
   keys:
-    - {name: client, group: group, key: sk-guard, limits: {rpm: 1000000000, tpm: 1000000000}, budget: {usd: 1000000, per: day}}
+    - {name: client, key: sk-guard, limits: {rpm: 100000, tpm: 100000000, parallel: 1000}, budget: {usd: 1000000, per: day}}
 prices: {models: {gpt-4o-mini: {input: 0.15, output: 0.6}}}
 ";
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use url::Url;
 
-use super::{Entry, ProviderKind, Source};
+use super::{Entry, Named, ProviderKind, Source};
 use crate::config::{self, FilePrice};
 
 /// The hosts of vendors, and the names that files have for them: models.dev's, and LiteLLM's where it differs.
@@ -50,11 +50,11 @@ const MAKERS: [&str; 12] = [
 /// The prices of a file, by vendor and model.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    vendors: HashMap<String, HashMap<String, Entry>>,
+    vendors: Named<Named<Entry>>,
     /// The names of vendors, by the hosts of their APIs.
     hosts: HashMap<String, Vec<String>>,
     /// For each model of several vendors or of one: whose price holds where nobody is named. None where they differ.
-    common: HashMap<String, String>,
+    common: Named<String>,
 }
 
 impl Shelf {
@@ -76,7 +76,7 @@ impl Shelf {
         shelf
     }
 
-    fn common_names(&self) -> HashMap<String, String> {
+    fn common_names(&self) -> Named<String> {
         let mut sellers: HashMap<&str, Vec<&str>> = HashMap::new();
         for (vendor, models) in &self.vendors {
             for model in models.keys() {

@@ -9,8 +9,8 @@
 //! | OpenRouter, Together | `x-ratelimit-{limit,remaining,reset}`, `x-tokenlimit-{limit,remaining,reset}` |
 //! | IETF | `ratelimit-{limit,remaining,reset}`; `ratelimit` with `ratelimit-policy` (draft-ietf-httpapi-ratelimit-headers) |
 //!
-//! Pure: the time of day is an argument. Nothing is allocated, and an answer without such headers costs a look at the
-//! beginning of each name.
+//! Pure: the time of day is an argument, which is asked only by an answer that says when. Nothing is allocated, and an answer
+//! without such headers costs a look at the beginning of each name.
 
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
@@ -65,7 +65,7 @@ pub fn permille(part: u64, whole: u64) -> u32 {
 }
 
 /// Reads the headers of an answer; `None` when they say nothing of the kind.
-pub fn read(headers: &HeaderMap, now: SystemTime) -> Option<Remaining> {
+pub fn read(headers: &HeaderMap, now: impl Fn() -> SystemTime) -> Option<Remaining> {
     let mut said = AllSeries::default();
     let mut structured = false;
     for (name, value) in headers {
@@ -82,7 +82,7 @@ pub fn read(headers: &HeaderMap, now: SystemTime) -> Option<Remaining> {
             Part::Limit => series.limit = number(text),
             // Azure says -1 where it does not count.
             Part::Remaining => series.remaining = number(text),
-            Part::Reset => series.reset = until(text, now),
+            Part::Reset => series.reset = until(text, now()),
         }
     }
     let mut remaining = said.least();
@@ -319,7 +319,7 @@ mod tests {
             let name = http::HeaderName::try_from(name).expect("a legal name");
             (name, http::HeaderValue::try_from(value).expect("a legal value"))
         };
-        read(&pairs.iter().map(pair).collect(), UNIX_EPOCH + Duration::from_secs(NOW))
+        read(&pairs.iter().map(pair).collect(), || UNIX_EPOCH + Duration::from_secs(NOW))
     }
 
     fn left(limit: u64, remaining: u64, seconds: f64) -> Option<Left> {

@@ -58,7 +58,7 @@ pub async fn answer(
 ) -> Response<Reply> {
     let is_streaming = job.body.streaming();
     let (id, began) = (story.id.clone(), Instant::now());
-    let levels = story.levels();
+    let levels = story.levels(began);
     let settings = Arc::clone(&generation.approaches.settings);
     let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let answer_id = format!("chatcmpl-pm-{}", proxy.entropy.request_id().trim_start_matches("req_"));

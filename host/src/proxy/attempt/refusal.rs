@@ -83,7 +83,7 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
             respond::unreadable_error(&provider.config.name, status.as_u16(), why)
         }
     };
-    let answered = Answered { status, headers, content: Content::Whole(content), outcome, usage: None };
+    let answered = Answered { status, headers, content: Content::Whole(content), outcome, usage: None, cost: None };
     if outcome == Outcome::NotFound {
         let not_found = Some(answered);
         Attempted::Failed(Failure { outcome, sent: true, not_found, reason, words, detail: None, is_told })

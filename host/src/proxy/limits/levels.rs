@@ -1,25 +1,48 @@
 //! How far limits are used up, in the headers by which OpenAI says it.
+//!
+//! They are in nearly every answer to a client under limits: the values are parts of one text, so that there is one
+//! allocation however many there are.
 
+use std::iter::zip;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::limits::{Account, Level, Moment, Unit};
+use crate::limits::{Account, Meter, Moment, Unit};
 
 /// The headers of one unit: limit, remaining, reset.
 type Names = [HeaderName; 3];
 
-const REQUESTS: Names = [
+static REQUESTS: Names = [
     HeaderName::from_static("x-ratelimit-limit-requests"),
     HeaderName::from_static("x-ratelimit-remaining-requests"),
     HeaderName::from_static("x-ratelimit-reset-requests"),
 ];
-const TOKENS: Names = [
+static TOKENS: Names = [
     HeaderName::from_static("x-ratelimit-limit-tokens"),
     HeaderName::from_static("x-ratelimit-remaining-tokens"),
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
+
+/// The number of headers.
+pub const HEADERS: usize = 6;
+
+/// The room for the values of all headers: of two units two numbers of up to 20 digits, and a time in the longest form that
+/// nanoseconds in a word can have, `5124095h34m33s`.
+const ROOM: usize = 2 * (20 + 20 + 14);
+
+/// How far a limit is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Level {
+    limit: u64,
+    /// What is left of it.
+    remaining: u64,
+    /// After what time all of it is there again, if nobody takes any.
+    reset: Duration,
+}
 
 /// The most used rates of requests and of tokens that a request is under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,17 +54,24 @@ pub struct Levels {
 impl Levels {
     /// Those of these accounts.
     pub fn of<'a>(accounts: impl Iterator<Item = &'a Arc<Account>>, now: Moment) -> Self {
-        let mut levels = Self::default();
-        for account in accounts {
-            for (least, unit) in [(&mut levels.requests, Unit::Requests), (&mut levels.tokens, Unit::Tokens)] {
-                let level = account.level(unit, now);
-                let rank = |level: Level| (level.remaining, level.limit);
-                if let Some(level) = level.filter(|level| least.is_none_or(|least| rank(*level) < rank(least))) {
-                    *least = Some(level);
-                }
+        let mut least: [Option<((u64, u64), &Meter)>; 2] = [None, None];
+        for meter in accounts.flat_map(|account| account.meters()) {
+            let least = match meter.unit {
+                Unit::Requests => &mut least[0],
+                Unit::Tokens => &mut least[1],
+                Unit::Money | Unit::Parallel => continue,
+            };
+            let rank = (meter.remaining(now), meter.amount());
+            if least.is_none_or(|(least, _)| rank < least) {
+                *least = Some((rank, meter));
             }
         }
-        levels
+        let level = |((remaining, limit), meter): ((u64, u64), &Meter)| {
+            let reset = meter.full(now).since(now);
+            Level { limit, remaining, reset }
+        };
+        let [requests, tokens] = least.map(|least| least.map(level));
+        Self { requests, tokens }
     }
 
     /// Writes them in the place of what a provider has said of its own.
@@ -49,31 +79,103 @@ impl Levels {
         if self.requests.is_none() && self.tokens.is_none() {
             return;
         }
-        for (names, level) in [(REQUESTS, self.requests), (TOKENS, self.tokens)] {
-            for (place, name) in names.into_iter().enumerate() {
-                headers.remove(&name);
-                let Some(Level { limit, remaining, reset }) = level else { continue };
-                let value = match place {
-                    0 => HeaderValue::from(limit),
-                    1 => HeaderValue::from(remaining),
-                    _ => HeaderValue::try_from(in_words(reset)).unwrap_or(HeaderValue::from_static("0s")),
-                };
-                headers.insert(name, value);
+        let mut text = Text::default();
+        let places = [self.requests, self.tokens].map(|level| level.map(|level| level.put(&mut text)));
+        let text = Bytes::from_owner(text);
+        headers.reserve(HEADERS);
+        for (names, places) in zip([&REQUESTS, &TOKENS], places) {
+            let Some(places) = places else {
+                names.iter().for_each(|name| drop(headers.remove(name)));
+                continue;
+            };
+            for (name, place) in zip(names, places) {
+                // Digits and letters are always legal.
+                if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(place)) {
+                    headers.insert(name.clone(), value);
+                }
             }
         }
     }
 }
 
-/// A time as OpenAI writes it: `1s`, `6m0s`, `120ms`.
-fn in_words(time: Duration) -> String {
-    let millis = time.as_nanos().div_ceil(1_000_000);
-    let (seconds, rest) = (millis / 1000, millis % 1000);
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0) if rest > 0 => format!("{rest}ms"),
-        (0, 0, seconds) if rest > 0 => format!("{seconds}.{rest:03}s"),
-        (0, 0, seconds) => format!("{seconds}s"),
-        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
-        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+impl Level {
+    /// Puts its values into a text, and says where they are.
+    fn put(self, text: &mut Text) -> [Range<usize>; 3] {
+        let Self { limit, remaining, reset } = self;
+        [
+            text.value(|text| text.number(limit)),
+            text.value(|text| text.number(remaining)),
+            text.value(|text| text.time(reset)),
+        ]
+    }
+}
+
+/// The values of all headers, one behind the other.
+struct Text {
+    bytes: [u8; ROOM],
+    length: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; ROOM], length: 0 }
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Text {
+    /// Adds what `put` puts in, and says where it is.
+    fn value(&mut self, put: impl FnOnce(&mut Self)) -> Range<usize> {
+        let begin = self.length;
+        put(self);
+        begin..self.length
+    }
+
+    fn word(&mut self, word: &str) {
+        let end = self.length + word.len();
+        // There is room for the longest values.
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(word.as_bytes());
+            self.length = end;
+        }
+    }
+
+    fn number(&mut self, number: u64) {
+        self.word(itoa::Buffer::new().format(number));
+    }
+
+    /// A time as OpenAI writes it: `1s`, `6m0s`, `120ms`.
+    fn time(&mut self, time: Duration) {
+        let millis = time.as_secs().saturating_mul(1000) + u64::from(time.subsec_nanos().div_ceil(1_000_000));
+        let (seconds, rest) = (millis / 1000, millis % 1000);
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        if seconds == 0 && rest > 0 {
+            self.number(rest);
+            return self.word("ms");
+        }
+        if hours > 0 {
+            self.number(hours);
+            self.word("h");
+        }
+        if seconds >= 60 {
+            self.number(minutes);
+            self.word("m");
+        }
+        self.number(seconds % 60);
+        if seconds < 60 && rest > 0 {
+            self.word(match rest {
+                0..10 => ".00",
+                10..100 => ".0",
+                _ => ".",
+            });
+            self.number(rest);
+        }
+        self.word("s");
     }
 }
 
@@ -81,20 +183,44 @@ fn in_words(time: Duration) -> String {
 mod tests {
     use super::*;
 
+    fn in_words(time: Duration) -> String {
+        let mut text = Text::default();
+        text.time(time);
+        String::from_utf8_lossy(text.as_ref()).into_owned()
+    }
+
     #[test]
     fn times_are_written_as_openai_does() {
         for (millis, text) in [
             (0, "0s"),
             (120, "120ms"),
             (1_000, "1s"),
+            (1_001, "1.001s"),
+            (1_020, "1.020s"),
             (1_250, "1.250s"),
             (59_999, "59.999s"),
+            (60_001, "1m0s"),
             (360_000, "6m0s"),
+            (3_600_000, "1h0m0s"),
             (86_400_000, "24h0m0s"),
         ] {
             assert_eq!(in_words(Duration::from_millis(millis)), text);
         }
         assert_eq!(in_words(Duration::from_nanos(1)), "1ms");
+        assert_eq!(in_words(Duration::from_nanos(u64::MAX)), "5124095h34m33s");
+    }
+
+    #[test]
+    fn there_is_room_for_the_longest_values() {
+        let level = Some(Level { limit: u64::MAX, remaining: u64::MAX, reset: Duration::from_nanos(u64::MAX) });
+        let mut headers = HeaderMap::new();
+        Levels { requests: level, tokens: level }.write(&mut headers);
+        assert_eq!(headers.len(), HEADERS);
+        for unit in ["requests", "tokens"] {
+            assert_eq!(headers[format!("x-ratelimit-limit-{unit}")], u64::MAX.to_string());
+            assert_eq!(headers[format!("x-ratelimit-remaining-{unit}")], u64::MAX.to_string());
+            assert_eq!(headers[format!("x-ratelimit-reset-{unit}")], "5124095h34m33s");
+        }
     }
 
     #[test]

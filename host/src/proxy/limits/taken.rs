@@ -61,7 +61,8 @@ pub enum End {
 }
 
 impl Taken {
-    pub(super) fn new(means: Arc<Means>, wanted: &Wanted<'_>, client: Option<&Client>) -> Self {
+    /// Of a request that has taken nothing yet. Boxed from the beginning, as it is large and moves along with its story.
+    pub(super) fn new(means: Arc<Means>, wanted: &Wanted<'_>, client: Option<&Client>) -> Box<Self> {
         let Wanted { endpoint, body, share, .. } = wanted;
         let model = ModelKey::of(body.model());
         let answer = answer_key(client, model);
@@ -72,11 +73,13 @@ impl Taken {
             (generates && answers_with_text(endpoint)).then(|| Delivered::new(Protocol::of(&endpoint.path)));
         let (model, answer) = (model.number(), answer.number());
         let choices = body.choices().into();
-        Self { means, reservation: None, more: None, share: *share, model, answer, choices, guess, prompt, delivered }
+        let (share, reservation, more) = (*share, None, None);
+        Box::new(Self { means, reservation, more, share, model, answer, choices, guess, prompt, delivered })
     }
 
-    pub(super) fn of(self, reservation: Reservation) -> Self {
-        Self { reservation: Some(reservation), ..self }
+    /// Notes what it has taken.
+    pub(super) fn reserve(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
     }
 
     /// The estimated tokens of the prompt.

@@ -9,6 +9,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
+
 use super::error::BodyError;
 
 /// The most approaches in one combination.
@@ -233,7 +235,8 @@ const ELSEWHERE: [&str; 34] = [
 ];
 
 /// The same, and the names that add nothing. A set, since nearly every request asks whether its model begins with one.
-static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| ELSEWHERE.into_iter().chain(["proxy", "none"]).collect());
+static WORDS: LazyLock<HashSet<&str, RandomState>> =
+    LazyLock::new(|| ELSEWHERE.into_iter().chain(["proxy", "none"]).collect());
 
 /// The approach that a client named outright, in a tag or a field.
 #[derive(Clone, Copy, Debug)]

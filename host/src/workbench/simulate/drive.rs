@@ -327,7 +327,7 @@ impl World {
         if let Some(run) = order.run.take() {
             return self.by_approach(order, *run, story, queue).await;
         }
-        let Answered { status, content, outcome, usage, .. } =
+        let Answered { status, content, outcome, usage, cost: paid, .. } =
             match self.proxy.dispatch(generation, &order, story).await {
                 Ok(answered) => answered,
                 Err(error) => return failed(error, queue),
@@ -337,7 +337,7 @@ impl World {
         let whole = match content {
             Content::Whole(_) => {
                 story.ended(outcome, first);
-                story.used(usage.map(|usage| *usage));
+                story.paid(usage, paid);
                 outcome == Outcome::Succeeded
             }
             Content::Passing(passing) => pass(*passing, story).await,
