@@ -1,4 +1,6 @@
-//! Escaping for HTML pages.
+//! Pages: escaping, and charts.
+
+pub mod chart;
 
 /// Escapes a text for a page, because a name may contain anything and must not become markup.
 pub fn escaped(text: &str) -> String {
