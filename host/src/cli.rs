@@ -327,6 +327,7 @@ fn start_logs_for_demo() {
         usage: config::StreamUsage::Auto,
         record: None,
         ledger: config::Ledger::default(),
+        labels: Vec::new(),
     };
     let overrides = telemetry::Overrides { rust_log: environment("RUST_LOG"), optillm_log_level: None };
     telemetry::start(&monitoring, overrides);

@@ -14,6 +14,7 @@ mod find;
 mod interpolate;
 mod json;
 mod key;
+mod labels;
 mod ledger;
 mod limits;
 mod litellm;
@@ -54,6 +55,7 @@ pub use clients::{
 };
 pub use find::{FindError, find};
 pub use interpolate::{Env, environment};
+pub use labels::MetricLabel;
 pub use ledger::{Ledger, LedgerFolder};
 pub use limits::{Budget, Counts, Limits, Period, Rate};
 pub use prices::{FilePrice, ModelPrice, PriceFile, PriceTier, Prices, Rates, Unpriced};
@@ -464,6 +466,8 @@ pub struct Monitoring {
     pub record: Option<Record>,
     /// The stories of requests that are kept.
     pub ledger: Ledger,
+    /// By what requests, tokens and cost are counted in metrics besides.
+    pub labels: Vec<MetricLabel>,
 }
 
 /// When providers are asked for the usage of a stream on behalf of a client that does not say whether it wants it.

@@ -16,6 +16,7 @@ use prometheus::{
 
 mod approaches;
 mod clients;
+pub mod labelled;
 mod limits;
 mod money;
 mod process;
@@ -25,6 +26,7 @@ mod timed;
 use crate::routing::{OutcomeKind, Strategy};
 pub use approaches::ApproachMetrics;
 pub use clients::ClientMetrics;
+pub use labelled::LabelledMetrics;
 pub use limits::LimitMetrics;
 pub use money::{MoneyMetrics, ProviderMoney};
 use state::Scraped;
@@ -72,6 +74,8 @@ pub struct Metrics {
     pub clients: ClientMetrics,
     /// Those of limits.
     pub limits: LimitMetrics,
+    /// Those by labels that are asked for.
+    pub labelled: LabelledMetrics,
     /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
@@ -219,6 +223,7 @@ impl Metrics {
             money: MoneyMetrics::new(&registry),
             clients: ClientMetrics::new(&registry),
             limits: LimitMetrics::new(&registry),
+            labelled: LabelledMetrics::default(),
             registry,
         }
     }
@@ -331,6 +336,7 @@ impl Metrics {
     pub fn encode(&self, state: &Scraped<'_>) -> Vec<u8> {
         let mut families = self.registry.gather();
         families.extend(state.gather());
+        families.extend(self.labelled.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::with_capacity(16 << 10);
         // Writing to memory does not fail, and `gather` leaves out families without samples.

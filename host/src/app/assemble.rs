@@ -122,6 +122,7 @@ impl Assembly {
     /// have no effect before [`Fleet::take_over`].
     pub fn put_together(&mut self, metrics: &Metrics, before: Option<&Before<'_>>) -> (Arc<Fleet>, Routes) {
         let Self { config, live, recordings, drafts, .. } = self;
+        metrics.labelled.configure(&config.monitoring.labels, config.model_names());
         let fleet = Fleet::new(config, std::mem::take(drafts), metrics, before.map(|before| before.fleet));
         for (live, recording) in live.iter().zip(recordings.drain(..)) {
             live.strategy.recorder().go_on(recording);

@@ -9,6 +9,7 @@ use super::approach::approaches;
 use super::attribute::{self, attributes};
 use super::clients::{Shown, advise, clients, keep_secret};
 use super::interpolate::Env;
+use super::labels::labels;
 use super::ledger::ledger;
 use super::litellm;
 use super::network::network;
@@ -236,6 +237,7 @@ fn monitoring(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Moni
         usage: reader.one_of(&section, "usage", &usages, false).unwrap_or(StreamUsage::Auto),
         record: record(reader, &section, folder, "such as decisions.ndjson"),
         ledger: ledger(reader, &section, folder),
+        labels: labels(reader, &section),
     }
 }
 

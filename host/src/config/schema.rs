@@ -140,6 +140,7 @@ pub(super) const MONITORING: Schema = Schema {
         "record",
         "record_max_bytes",
         "ledger",
+        "labels",
     ],
 };
 pub(super) const LEDGER: Schema =

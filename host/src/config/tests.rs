@@ -185,12 +185,22 @@ fn the_defaults_are_those_of_the_specification() {
         config.queue,
         Queue { max_concurrent: 100, max_waiting: 1000, timeout: seconds(60.0), slot_wait: seconds(0.5) }
     );
-    let Monitoring { log_level, log_format, track_latency, track_errors, interval, explain, usage, record, ledger } =
-        config.monitoring;
+    let Monitoring {
+        log_level,
+        log_format,
+        track_latency,
+        track_errors,
+        interval,
+        explain,
+        usage,
+        record,
+        ledger,
+        labels,
+    } = config.monitoring;
     assert_eq!((log_level, log_format, track_latency, track_errors), (LogLevel::Info, LogFormat::Text, true, true));
     assert_eq!((interval, explain, record), (seconds(60.0), false, None));
     assert_eq!(usage, StreamUsage::Auto);
-    assert_eq!((ledger.stories, ledger.folder), (10_000, None));
+    assert_eq!((ledger.stories, ledger.folder, labels), (10_000, None, Vec::new()));
     let server = config.server;
     assert_eq!((server.host.as_str(), server.port, server.api_keys.len()), ("127.0.0.1", 8000, 0));
     assert_eq!((server.max_body_bytes, server.max_header_bytes, server.max_connections), (32 << 20, 32 << 10, 20_000));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Story;
 use crate::limits::usage::Part;
 use crate::metrics::Metrics;
+use crate::metrics::labelled::Request;
 use crate::routing::OutcomeKind;
 
 /// Counts a request and its duration.
@@ -24,6 +25,27 @@ pub fn count(story: &Story, duration: Duration, metrics: &Metrics) {
     if let Some(client) = &story.client {
         metrics.clients.request(&client.name, outcome(story));
     }
+    if metrics.labelled.is_on() {
+        count_by_labels(story, duration, metrics);
+    }
+}
+
+/// Of a request that approaches answer, the tokens and the cost are the sums of its questions.
+fn count_by_labels(story: &Story, took: Duration, metrics: &Metrics) {
+    let usage = story.usage.unwrap_or_default();
+    metrics.labelled.count(&Request {
+        status: story.status,
+        model: &story.model,
+        client: story.client.as_ref().map_or("", |client| &*client.name),
+        tokens: [
+            usage.prompt_tokens().unwrap_or(0),
+            usage.completion_tokens().unwrap_or(0),
+            usage.count(Part::CacheRead),
+            usage.count(Part::Reasoning),
+        ],
+        nano: story.cost.map_or(0, |cost| cost.0),
+        took,
+    });
 }
 
 /// The outcome of a request: that of its last attempt, or the code of the proxy's own error.
