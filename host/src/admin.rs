@@ -1,11 +1,13 @@
 //! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload`,
-//! `/admin/shadow`, `/admin/spend` and `/admin/stories`.
+//! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/report` and `/admin/events.json`.
 
+mod events;
 mod health;
 mod history;
 mod keys;
 mod levels;
 mod limits;
+mod report;
 mod shadow;
 mod spend;
 mod stories;
@@ -58,13 +60,15 @@ const fn apart(path: &'static str, handler: fn() -> MethodRouter<Arc<Operations>
 }
 
 /// All paths for operators; every other path is for clients.
-pub const PATHS: [Path; 12] = [
+pub const PATHS: [Path; 14] = [
     path_of("/metrics", false, || any(metrics)),
     path_of("/admin/reload", false, || any(reload)),
     path_of("/admin/shadow", false, || any(shadow)),
     path_of("/admin/spend", false, || any(spend)),
     path_of("/admin/stories", false, || any(stories::all)),
     path_of("/admin/stories/{id}", false, || any(stories::one)),
+    path_of("/admin/report", false, || any(report::report)),
+    path_of("/admin/events.json", false, || any(events::events)),
     apart("/admin/keys", || any(keys::all)),
     apart("/admin/keys/{id}", || any(keys::one)),
     apart("/admin/keys/{id}/{action}", || any(keys::act)),
@@ -79,6 +83,8 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
         include_str!("admin/openapi/operators.json"),
         include_str!("admin/openapi/spend.json"),
         include_str!("admin/openapi/stories.json"),
+        include_str!("admin/openapi/report.json"),
+        include_str!("admin/openapi/events.json"),
     ];
     let mut parts = parts.iter().map(|part| serde_json::from_str::<Value>(part).unwrap_or_default());
     let mut document = parts.next().unwrap_or_default();

@@ -5,6 +5,8 @@
 //! Exit codes: 0 done, 1 could not run (an address in use), 2 the arguments or the configuration are wrong.
 
 mod approach;
+mod events;
+mod figures;
 mod import;
 mod key;
 mod prices;
@@ -71,6 +73,10 @@ enum Command {
     Key(key::Command),
     /// Tell the course of one request: who was offered, what the strategy decided, what was tried, how it ended.
     Why(why::Why),
+    /// Add requests up by client, model or whatever else: how many, how many failed, how fast, what they cost.
+    Report(figures::Figures),
+    /// List what has happened: reloads and what they changed, ejections, rate limits, faults, outages.
+    Events(events::Events),
     /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
     Probe(probe::Probe),
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
@@ -135,6 +141,8 @@ pub fn main() -> ExitCode {
         Command::Prices(command) => prices::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Why(arguments) => why::run(&arguments),
+        Command::Report(arguments) => figures::run(&arguments),
+        Command::Events(arguments) => events::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
         Command::Approach(command) => approach::run(&command),

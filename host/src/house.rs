@@ -111,6 +111,7 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
             "notify",
             "telemetry",
             "listener",
+            "html",
         ],
     ),
 ];

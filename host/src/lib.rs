@@ -22,7 +22,7 @@
 //! | [`admin`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, `/admin/spend` |
 //! | [`notify`] | messages to the service manager (systemd) when the server is ready, reloads and ends |
 //! | [`certificates`] | certificates and keys from PEM files |
-//! | [`html`] | escaping for the pages of [`admin`] and [`workbench::simulate`] |
+//! | [`html`] | escaping and charts for the pages of [`admin`], [`cli`] and [`workbench::simulate`] |
 //! | [`demo`] | the proxy with embedded providers, for a first look |
 //!
 //! Dependencies point one way. The tests in `house.rs` list which modules each module may import; ARCHITECTURE.md draws

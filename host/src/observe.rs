@@ -2,11 +2,12 @@
 //!
 //! A [`Story`] is data: it is filled while the request runs, and told once, at its end, to sinks that know nothing of each
 //! other: `log` writes its line, `count` counts it, the `ledger` keeps it. `why` tells the course of a request from what is
-//! kept.
+//! kept, and `report` adds requests up.
 
 pub mod count;
 pub mod ledger;
 pub mod log;
+pub mod report;
 pub mod story;
 pub mod why;
 

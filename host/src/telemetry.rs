@@ -1,5 +1,6 @@
-//! Logging: its destination, its filter, and the one line that is always written.
+//! Logging: its destination, its filter, the one line that is always written, and the lines that are kept as events.
 
+mod events;
 mod lines;
 mod plain;
 
@@ -7,12 +8,15 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Directive;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::{LogFormat, LogLevel, Monitoring};
+use events::Keeper;
+pub use events::{Event, Events};
 use lines::Lines;
 use plain::Notation;
 
@@ -43,6 +47,8 @@ impl Handle {
 
 /// The log of this process, once it has started.
 static LOG: OnceLock<Lines> = OnceLock::new();
+/// What has happened since it has started.
+static EVENTS: Events = Events::new();
 
 /// Starts logging to stderr. Called once; a second call is ignored.
 pub fn start(monitoring: &Monitoring, overrides: Overrides) -> Handle {
@@ -55,11 +61,14 @@ pub fn start(monitoring: &Monitoring, overrides: Overrides) -> Handle {
     let log = lines::stderr().and_then(|stderr| Lines::start(notation, stderr, tell_of_loss));
     let Ok(log) = log else { return Handle::default() };
     let log = LOG.get_or_init(|| log).clone();
-    let logs = tracing_subscriber::registry().with(filter);
+    let logs = tracing_subscriber::registry().with(Keeper(&EVENTS).with_filter(Keeper::filter()));
     let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(move || log.clone());
     let started = match monitoring.log_format {
-        LogFormat::Text => logs.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init(),
-        LogFormat::Json => logs.with(lines.json().flatten_event(true)).try_init(),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+            logs.with(lines.with_filter(filter)).try_init()
+        }
+        LogFormat::Json => logs.with(lines.json().flatten_event(true).with_filter(filter)).try_init(),
     };
     if started.is_err() {
         return Handle::default();
@@ -89,6 +98,11 @@ pub fn is_structured() -> bool {
     LOG.get().is_some_and(|log| log.notation() == Notation::Json)
 }
 
+/// What has happened since the log has started.
+pub fn events() -> &'static Events {
+    &EVENTS
+}
+
 /// The number of log lines that were dropped because stderr was not read in time.
 pub fn dropped_lines() -> u64 {
     LOG.get().map_or(0, Lines::dropped)
@@ -109,6 +123,14 @@ pub fn say(text: &str) {
         // A closed pipe must not cause a panic.
         None => drop(writeln!(std::io::stderr(), "{text}")),
     }
+}
+
+/// A text of somebody else's for a terminal: without characters that would move the cursor or turn the text around.
+pub fn printable(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_ascii_control() { '\u{fffd}' } else { c }).collect();
+    let mut shown = Vec::with_capacity(text.len());
+    plain::append(text.as_bytes(), Notation::Text, &mut shown);
+    String::from_utf8(shown).unwrap_or_default()
 }
 
 /// The filter, and a sentence about a variable that was ignored.

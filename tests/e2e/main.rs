@@ -37,6 +37,7 @@ mod paths;
 mod provider_tls;
 mod queue;
 mod reload;
+mod report;
 mod retries;
 mod rotation;
 mod routes;

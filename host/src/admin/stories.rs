@@ -61,13 +61,15 @@ pub(super) async fn one(
     named(answer, id)
 }
 
-fn may_read(operations: &Operations, request: &Request) -> Result<(), ProxyError> {
+/// Refuses who is no operator, and what does not read.
+pub(super) fn may_read(operations: &Operations, request: &Request) -> Result<(), ProxyError> {
     operations.admits(request)?;
     let reads = request.method() == Method::GET || request.method() == Method::HEAD;
     if reads { Ok(()) } else { Err(ProxyError::WrongMethod("GET, HEAD")) }
 }
 
-fn refusal(status: StatusCode, param: Option<&str>, code: &str, message: &str) -> Response {
+/// The answer to a question that is wrong.
+pub(super) fn refusal(status: StatusCode, param: Option<&str>, code: &str, message: &str) -> Response {
     let error = respond::error_json(message, "invalid_request_error", param, code);
     (status, [(CONTENT_TYPE, "application/json")], Body::from(error)).into_response()
 }

@@ -127,7 +127,7 @@ fn figures(row: &Row) -> Map<String, Value> {
 }
 
 /// A value in a cell that no spreadsheet takes for a formula or for several cells.
-fn cell(value: &str) -> String {
+pub fn cell(value: &str) -> String {
     let value: String = value.chars().filter(|c| !c.is_control()).collect();
     let is_formula = value.starts_with(['=', '+', '-', '@']);
     let value = if is_formula { format!("'{value}") } else { value };

@@ -61,6 +61,7 @@ impl Archive {
             time: now.1.minus(age),
             generation: story.generation,
             client: story.client.as_ref().map(|client| self.name(&client.name)),
+            group: story.client.as_ref().and_then(|client| client.group()).map(|group| self.name(group)),
             address: story.address,
             method: self.name(story.method.as_str()),
             path: self.name(path),

@@ -27,6 +27,9 @@ pub struct Record {
     /// The name of the client, if it showed a key that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Text>,
+    /// The client's group, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Text>,
     /// The client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
@@ -236,7 +239,7 @@ pub struct Absent {
 }
 
 /// One try at one provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The provider.
     pub provider: Text,

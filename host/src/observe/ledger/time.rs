@@ -42,7 +42,7 @@ impl Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Timestamp::from_microsecond(self.0) {
-            Ok(timestamp) => write!(f, "{timestamp:.6}"),
+            Ok(timestamp) => write!(f, "{timestamp:.places$}", places = f.precision().unwrap_or(6)),
             Err(_) => write!(f, "{} us", self.0),
         }
     }
