@@ -1,5 +1,5 @@
 # The commands of Pointsman. `make demo` and `make test` are all that a newcomer needs. Both do their own set-up: `demo` wants
-# Rust with rustup and a C compiler, `test` Python 3 and redis-server besides; what else the tests run is fetched into target/, see tests/tools.
+# Rust with rustup and a C compiler, `test` Python 3, redis-server and promtool besides; what else the tests run is fetched into target/, see tests/tools.
 
 CARGO ?= cargo
 WASM := wasm32-wasip2
@@ -20,7 +20,7 @@ EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
-	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, PyPI and npm)"
+	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, promtool, PyPI and npm)"
 	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind)"
 	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"

@@ -30,6 +30,7 @@ mod model_names;
 mod models;
 mod money;
 mod no_answers;
+mod operation;
 mod outcomes;
 mod own_errors;
 mod pages;

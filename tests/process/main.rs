@@ -13,6 +13,7 @@ mod keys;
 mod log;
 mod made_keys;
 mod network;
+mod night;
 mod operation;
 mod prices;
 mod record;
