@@ -101,9 +101,10 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
 
 /// The entry of a path, if it is for operators and the listener for clients serves it.
 pub fn path(asked: &str) -> Option<&'static Path> {
-    let fits = |path: &&Path| match path.path.split_once("{id}") {
-        Some((before, "")) => asked.strip_prefix(before).is_some_and(|id| !id.is_empty() && !id.contains('/')),
-        Some(_) | None => path.path == asked,
+    // Of every request this is asked, so nothing is searched for.
+    let fits = |path: &&Path| match path.path.strip_suffix("{id}") {
+        Some(before) => asked.strip_prefix(before).is_some_and(|id| !id.is_empty() && !id.contains('/')),
+        None => path.path == asked,
     };
     PATHS.iter().filter(|path| !path.apart).find(fits)
 }

@@ -1,10 +1,11 @@
 //! From a story to its record: what the request held is let go of, and names that come again are kept once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState as Hasher;
 use tokio::time::Instant;
 
 use super::record::{Absent, Approach, Attempt, Candidate, Inner, Millis, Offer, Record, Strategy, Text, Time};
@@ -16,7 +17,7 @@ use crate::routing::{Decision, Origin, Route};
 
 /// The most names that are kept; beyond it all are forgotten, as models are named by clients.
 const MOST_NAMES: usize = 4096;
-/// The most characters of a path.
+/// The most bytes of a path.
 const MOST_PATH: usize = 200;
 /// The most attempts of a record.
 const MOST_ATTEMPTS: usize = 64;
@@ -26,8 +27,9 @@ const STRATEGY_AGE: Duration = Duration::from_secs(1);
 /// Makes records.
 #[derive(Debug, Default)]
 pub struct Archive {
-    names: HashSet<Text>,
-    strategies: HashMap<String, (Strategy, Instant)>,
+    names: HashSet<Text, Hasher>,
+    /// What strategies say of themselves, by the names that they go by.
+    strategies: Vec<(Text, Strategy, Instant)>,
     /// Mixes what tells which requests belong together, so that nobody can try out texts of prompts on it.
     salt: RandomState,
 }
@@ -54,7 +56,7 @@ impl Archive {
     pub fn record(&mut self, story: &Story, now: (Instant, Time)) -> Record {
         let age = now.0.saturating_duration_since(story.began);
         let usage = story.usage.unwrap_or_default();
-        let path: &str = story.path.char_indices().nth(MOST_PATH).map_or(&story.path, |(end, _)| &story.path[..end]);
+        let path = &story.path[..story.path.floor_char_boundary(MOST_PATH)];
         let mapped = story.mapped().filter(|_| !story.model.is_empty());
         Record {
             request_id: story.id.as_str().into(),
@@ -97,7 +99,7 @@ impl Archive {
                 .inner
                 .as_ref()
                 .map(|inner| Inner { approach: self.name(&inner.approach), step: self.name(&inner.step) }),
-            offers: self.offers(story),
+            offers: self.offers(story, now.0),
             attempts: story.attempts.iter().take(MOST_ATTEMPTS).map(|attempt| self.attempt(attempt, story)).collect(),
             more_attempts: story.attempts.len().saturating_sub(MOST_ATTEMPTS) as u64,
         }
@@ -126,10 +128,10 @@ impl Archive {
         }
     }
 
-    fn offers(&mut self, story: &Story) -> Vec<Offer> {
+    fn offers(&mut self, story: &Story, now: Instant) -> Vec<Offer> {
         let mut offers: Vec<Offer> = Vec::with_capacity(story.offers.len());
         for offer in &story.offers {
-            offers.push(self.offer(offer, story));
+            offers.push(self.offer(offer, story, now));
         }
         for &(before, target, why) in &story.passed_over {
             // It belongs to the latest offer before the next attempt.
@@ -148,7 +150,7 @@ impl Archive {
         offers
     }
 
-    fn offer(&mut self, offer: &story::Offer, story: &Story) -> Offer {
+    fn offer(&mut self, offer: &story::Offer, story: &Story, now: Instant) -> Offer {
         let route = &offer.route;
         let is_other = story.route.as_ref().is_some_and(|last| !Arc::ptr_eq(last, route));
         let decision = offer.decision.as_ref().map(|(decision, _)| decision);
@@ -168,7 +170,7 @@ impl Archive {
             route: is_other.then(|| self.name(&route.name)),
             at_ms: Millis::of(offer.at.saturating_duration_since(story.began)),
             is_last: offer.is_last,
-            strategy: decision.is_some().then(|| self.strategy(route)),
+            strategy: decision.is_some().then(|| self.strategy(route, now)),
             origin: origin.map(|origin| self.name(origin)),
             reason: reason.map(|reason| self.name(&reason)),
             took_ms: Millis::of(offer.decision.as_ref().map_or(Duration::ZERO, |(_, took)| *took)),
@@ -180,18 +182,18 @@ impl Archive {
     }
 
     /// What the strategy that decides says of itself.
-    fn strategy(&mut self, route: &Route) -> Strategy {
-        let (name, now) = (route.strategy().name(), Instant::now());
-        if let Some((known, asked)) = self.strategies.get(name)
-            && now.saturating_duration_since(*asked) < STRATEGY_AGE
-        {
+    fn strategy(&mut self, route: &Route, now: Instant) -> Strategy {
+        let name = route.strategy().name();
+        let is_fresh = |asked: Instant| now.saturating_duration_since(asked) < STRATEGY_AGE;
+        let known = self.strategies.iter().find(|(known, _, asked)| **known == *name && is_fresh(*asked));
+        if let Some((_, known, _)) = known {
             return known.clone();
         }
         let health = route.strategy().health();
-        let strategy =
-            Strategy { name: self.name(name), version: self.name(&health.version), digest: self.name(&health.digest) };
-        self.strategies.retain(|_, (_, asked)| now.saturating_duration_since(*asked) < STRATEGY_AGE);
-        self.strategies.insert(name.to_owned(), (strategy.clone(), now));
+        let (name, version, digest) = (self.name(name), self.name(&health.version), self.name(&health.digest));
+        let strategy = Strategy { name: Text::clone(&name), version, digest };
+        self.strategies.retain(|(known, _, asked)| *known != name && is_fresh(*asked));
+        self.strategies.push((name, strategy.clone(), now));
         strategy
     }
 

@@ -35,7 +35,7 @@ pub struct Record {
     pub address: Option<IpAddr>,
     /// The client's method.
     pub method: Text,
-    /// The client's path, cut to 200 characters.
+    /// The client's path, cut to 200 bytes.
     pub path: Text,
     /// The model that the client asked for.
     #[serde(default, skip_serializing_if = "str::is_empty")]
