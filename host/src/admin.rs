@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::clients::Known;
 use crate::listener::{Peer, Traffic};
-use crate::metrics::{self, state::ProviderState};
+use crate::metrics::{self, MetricFamily, Metrics, state::ProviderState};
 
 use crate::proxy::generation::{Operators, shows};
 use crate::proxy::respond::{self, Form, ProxyError};
@@ -292,6 +292,11 @@ impl Operations {
     }
 
     fn metrics(&self) -> Vec<u8> {
+        Metrics::encode(&self.families())
+    }
+
+    /// All metrics, as `/metrics` shows them.
+    pub fn families(&self) -> Vec<MetricFamily> {
         let generation = self.proxy.generation();
         let (fleet, queue) = (&generation.fleet, self.proxy.queue());
         let snapshot = fleet.snapshot();
@@ -305,7 +310,7 @@ impl Operations {
             levels: levels::levels(provider, now),
         });
         let since = generation.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.proxy.metrics().encode(&metrics::state::Scraped {
+        self.proxy.metrics().gather(&metrics::state::Scraped {
             version: env!("CARGO_PKG_VERSION"),
             generation: generation.number,
             since: since.as_secs_f64(),

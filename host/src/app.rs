@@ -29,6 +29,7 @@ use crate::listener::socket::{Address, Socket};
 use crate::listener::{Listening, Settings};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
+use crate::observe::otel::Otel;
 use crate::provider::client;
 use crate::proxy::generation::Generation;
 use crate::proxy::{self, Proxy, intake::budget::Budget, visitors::Bound};
@@ -160,6 +161,7 @@ impl App {
             wanted: Vec::new(),
             exposed,
             status: operations.status(),
+            otel: None,
             doors,
             second_listener: operators.is_some(),
             logs: options.logs,
@@ -267,6 +269,11 @@ impl App {
         tasks.spawn(ledger::settle(Arc::clone(proxy.ledger()), draining.clone()));
         let (writing, written) = (TaskTracker::new(), CancellationToken::new());
         kept.start(&writing, written.clone());
+        let metrics = Arc::clone(&operations);
+        let gather = Arc::new(move || metrics.families());
+        let instance = proxy::entropy::Entropy::default().next();
+        let otel = Arc::new(Otel::start(&config, proxy.ledger(), proxy.metrics(), gather, instance));
+        reloader.otel = Some(Arc::clone(&otel));
         tasks.spawn(follow_keys(proxy.clone(), draining.clone()));
         tasks.spawn(engines::exchange(proxy.clone(), Arc::clone(&engines), draining.clone()));
         tasks.spawn(reloader.run(reloads));
@@ -290,6 +297,7 @@ impl App {
         // Now the story of every request is over.
         proxy.ledger().settle();
         written.cancel();
+        otel.finish().await;
         writing.close();
         writing.wait().await;
         // The rest of the records must reach the disk. This cannot fail, since no file is opened.

@@ -245,7 +245,8 @@ fn run_demo(port: Option<u16>) -> ExitCode {
     use_cache();
     run(async move {
         let signals = Signals::new()?;
-        let demo = demo::Demo::bind(port).await?;
+        // Boxed, because it holds whole configurations.
+        let demo = Box::pin(demo::Demo::bind(port)).await?;
         say(&demo.introduction());
         demo.run(signals.first()).await?;
         Ok(ExitCode::SUCCESS)

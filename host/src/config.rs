@@ -29,6 +29,7 @@ mod schema;
 mod secret;
 mod state;
 mod strategy;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -62,6 +63,7 @@ pub use prices::{FilePrice, ModelPrice, PriceFile, PriceTier, Prices, Rates, Unp
 pub use problem::{LoadError, Problem};
 pub use route::{Fallbacks, Hedge, HedgeAfter, Route, RouteTimeouts, Target, TargetTier};
 pub use state::{OnOutage, State, StatePlace, StateServer, StateServers, StateTls};
+pub use telemetry::{Always, Collector, GenAiNames, MetricExport, OtlpProtocol, Telemetry, Traces};
 pub use units::span;
 pub use wildcard::Wildcard;
 pub use written::{Change, Written};
@@ -179,6 +181,8 @@ pub struct Config {
     pub queue: Queue,
     /// Logging and measuring.
     pub monitoring: Monitoring,
+    /// What is exported to collectors. Boxed, as futures hold whole configurations.
+    pub telemetry: Box<Telemetry>,
     /// The listener.
     pub server: Server,
     /// The engine that replicas share.

@@ -19,6 +19,7 @@ mod clients;
 pub mod labelled;
 mod limits;
 mod money;
+mod otel;
 mod process;
 pub mod state;
 mod timed;
@@ -29,6 +30,8 @@ pub use clients::ClientMetrics;
 pub use labelled::LabelledMetrics;
 pub use limits::LimitMetrics;
 pub use money::{MoneyMetrics, ProviderMoney};
+pub use otel::OtelMetrics;
+pub use prometheus::proto::MetricFamily;
 use state::Scraped;
 use timed::Timed;
 
@@ -76,6 +79,8 @@ pub struct Metrics {
     pub limits: LimitMetrics,
     /// Those by labels that are asked for.
     pub labelled: LabelledMetrics,
+    /// Those of what is exported to a collector.
+    pub otel: OtelMetrics,
     /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
@@ -224,6 +229,7 @@ impl Metrics {
             clients: ClientMetrics::new(&registry),
             limits: LimitMetrics::new(&registry),
             labelled: LabelledMetrics::default(),
+            otel: OtelMetrics::new(&registry),
             registry,
         }
     }
@@ -332,15 +338,20 @@ impl Metrics {
         self.reloads[usize::from(!well)].inc();
     }
 
-    /// All metrics and `state`, in Prometheus's text format.
-    pub fn encode(&self, state: &Scraped<'_>) -> Vec<u8> {
+    /// All metrics and `state`, by name.
+    pub fn gather(&self, state: &Scraped<'_>) -> Vec<MetricFamily> {
         let mut families = self.registry.gather();
         families.extend(state.gather());
         families.extend(self.labelled.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
+        families
+    }
+
+    /// Metrics in Prometheus's text format.
+    pub fn encode(families: &[MetricFamily]) -> Vec<u8> {
         let mut text = Vec::with_capacity(16 << 10);
         // Writing to memory does not fail, and `gather` leaves out families without samples.
-        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+        if let Err(error) = TextEncoder::new().encode(families, &mut text) {
             tracing::error!(%error, "the metrics cannot be encoded: {error}");
         }
         text
@@ -383,7 +394,7 @@ mod tests {
     const ENDPOINTS: [&str; 2] = ["chat/completions", "other"];
 
     fn text(metrics: &Metrics) -> String {
-        String::from_utf8(metrics.encode(&Scraped::default())).expect("text")
+        String::from_utf8(Metrics::encode(&metrics.gather(&Scraped::default()))).expect("text")
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl Proxy {
     /// Takes `body` when it reads it.
     async fn serve(
         &self,
-        head: Parts,
+        mut head: Parts,
         body: &mut Option<Incoming>,
         bound: &Bound,
         story: &mut Telling,
@@ -277,6 +277,9 @@ impl Proxy {
             return Err(ProxyError::Draining);
         }
         let generation = self.generation();
+        if let Some(tracing) = &generation.tracing {
+            story.trace = Some(Box::new(tracing.begin(&mut head.headers, || self.entropy.next())));
+        }
         if let Some(answer) = generation.visitors.preflight(&head.method, &head.headers) {
             return answer.map(Prepared::Own);
         }

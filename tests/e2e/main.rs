@@ -53,6 +53,7 @@ mod spec_examples;
 mod stored;
 mod strategies;
 mod streaming;
+mod telemetry;
 mod throttling;
 mod tiers;
 mod timeouts;

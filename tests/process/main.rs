@@ -21,6 +21,7 @@ mod secrets;
 mod simulate;
 #[cfg(target_os = "linux")]
 mod superseded;
+mod telemetry;
 
 use std::path::Path;
 use std::process::Command;

@@ -24,6 +24,7 @@ use crate::config::{Config, LoadError};
 use crate::listener::exposure::{Door, warn_if_open};
 use crate::listener::socket::Address;
 use crate::notify::Notifier;
+use crate::observe::otel::Otel;
 use crate::provider::{Fleet, checks, summary};
 use crate::proxy::Proxy;
 use crate::proxy::generation::Generation;
@@ -49,6 +50,8 @@ pub struct Reloader {
     /// The listeners, for a warning when they become open to everybody.
     pub exposed: Vec<(Door, Address)>,
     pub status: Arc<Status>,
+    /// What exports finished requests, once the server runs.
+    pub otel: Option<Arc<Otel>>,
     pub doors: Doors,
     /// True when there is a second listener, which is bound only at the start.
     pub second_listener: bool,
@@ -73,7 +76,8 @@ impl Reloader {
             }
         };
         // A component may take a minute to compile, and the server does not wait for that when it ends.
-        draining.run_until_cancelled(reloads).await;
+        // Boxed, because it holds whole configurations.
+        Box::pin(draining.run_until_cancelled(reloads)).await;
     }
 
     fn watched(&self) -> Vec<PathBuf> {
@@ -176,6 +180,9 @@ impl Reloader {
         self.proxy.queue().resize(&config.queue);
         self.doors.change(&config, tls);
         self.logs.set_level(config.monitoring.log_level);
+        if let Some(otel) = &self.otel {
+            otel.change(&config);
+        }
         let made = (Arc::clone(&fleet), routes, approaches);
         let book = Arc::clone(before.accounts.book());
         let next = Generation::new(before.number + 1, &config, made, book, self.second_listener);

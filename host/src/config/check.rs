@@ -23,6 +23,7 @@ use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, S
 use super::secret::secret;
 use super::state::state;
 use super::strategy::{Sources, Strategies, choose, known};
+use super::telemetry::telemetry;
 use super::visitors;
 use super::{
     Admin, Affinity, Clients, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server,
@@ -96,6 +97,7 @@ pub(super) fn check(
     let model_names = reader.one_of(&routing, "model_names", &names, false).unwrap_or(ModelNames::Provider);
     let queue = queue(&mut reader, &top);
     let monitoring = monitoring(&mut reader, &top, folder);
+    let telemetry = Box::new(telemetry(&mut reader, &top));
     let state = state(&mut reader, &top);
     let clients = clients(&mut reader, &top);
     let server = server(&mut reader, &top, &clients);
@@ -124,6 +126,7 @@ pub(super) fn check(
         model_names,
         queue,
         monitoring,
+        telemetry,
         server,
         state,
         clients,

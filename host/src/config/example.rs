@@ -9,6 +9,8 @@ pub(super) fn mapping(path: &str) -> Option<String> {
     let key = path.rsplit('.').next().unwrap_or_default();
     let example = match key {
         "" => return Some(MINIMAL.to_owned()),
+        "telemetry" => "telemetry:\n  otlp: {endpoint: http://localhost:4318}",
+        "attributes" if path.starts_with("telemetry") => "attributes: {deployment.environment.name: production}",
         "routing" => "routing:\n  strategy: weighted",
         "health_check" => "health_check:\n  interval: 30",
         "affinity" => "affinity:\n  header: x-session-id",

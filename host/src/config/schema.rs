@@ -20,6 +20,7 @@ pub(super) const TOP: Schema = Schema {
         "timeouts",
         "queue",
         "monitoring",
+        "telemetry",
         "server",
         "clients",
         "network",
@@ -145,6 +146,15 @@ pub(super) const MONITORING: Schema = Schema {
 };
 pub(super) const LEDGER: Schema =
     Schema { path: "`monitoring.ledger`", keys: &["path", "keep", "max_bytes", "stories"] };
+pub(super) const TELEMETRY: Schema = Schema { path: "`telemetry`", keys: &["otlp", "traces", "metrics"] };
+pub(super) const OTLP: Schema = Schema {
+    path: "`telemetry.otlp`",
+    keys: &["endpoint", "protocol", "headers", "service_name", "attributes", "timeout", "compression", "tls"],
+};
+pub(super) const OTLP_TLS: Schema = Schema { path: "`telemetry.otlp.tls`", keys: &["ca", "cert", "key"] };
+pub(super) const TRACES: Schema = Schema { path: "`telemetry.traces`", keys: &["ratio", "always", "propagate"] };
+pub(super) const ALWAYS: Schema = Schema { path: "`telemetry.traces.always[]`", keys: &["slower_than"] };
+pub(super) const OTLP_METRICS: Schema = Schema { path: "`telemetry.metrics`", keys: &["interval"] };
 pub(super) const SERVER: Schema = Schema {
     path: "`server`",
     keys: &[
@@ -263,6 +273,12 @@ pub(super) const ALL: &[Schema] = &[
     QUEUE,
     MONITORING,
     LEDGER,
+    TELEMETRY,
+    OTLP,
+    OTLP_TLS,
+    TRACES,
+    ALWAYS,
+    OTLP_METRICS,
     SERVER,
     TLS,
     CORS,

@@ -170,7 +170,7 @@ mod tests {
     use crate::metrics::state::Scraped;
 
     fn text(metrics: &Metrics) -> String {
-        String::from_utf8(metrics.encode(&Scraped::default())).expect("text")
+        String::from_utf8(Metrics::encode(&metrics.gather(&Scraped::default()))).expect("text")
     }
 
     fn request<'r>(model: &'r str, client: &'r str) -> Request<'r> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::trace::{SpanId, Traced, Traceparent};
 use crate::clients::Client;
 use crate::limits::Nano;
 pub use crate::limits::Usage;
@@ -81,6 +82,8 @@ pub struct Story {
     pub inner: Option<Inner>,
     /// Equal for requests that belong together; 0 when nothing is known.
     pub affinity: u64,
+    /// Its place in a trace, where requests are traced.
+    pub trace: Option<Box<Traced>>,
     /// The time until its end, once that has come.
     pub took: Duration,
 }
@@ -180,6 +183,8 @@ pub struct Attempt {
     pub first: Option<Duration>,
     /// Its duration, once it has ended.
     pub took: Duration,
+    /// Its span, where requests are traced.
+    pub span: Option<SpanId>,
 }
 
 impl Story {
@@ -216,6 +221,7 @@ impl Story {
             approach: None,
             inner: None,
             affinity: 0,
+            trace: None,
             took: Duration::ZERO,
         }
     }
@@ -270,6 +276,7 @@ impl Story {
     fn begin(&mut self, provider: Arc<Provider>, target: u32, began: Instant, is_hedge: bool) -> usize {
         let (kind, took) = (OutcomeKind::Cancelled, Duration::ZERO);
         let (status, reason, first) = (None, None, None);
+        let span = self.trace.as_ref().map(|trace| trace.attempt(self.attempts.len()));
         self.attempts.push(Attempt {
             provider,
             target,
@@ -281,6 +288,7 @@ impl Story {
             began,
             first,
             took,
+            span,
         });
         self.attempts.len() - 1
     }
@@ -331,6 +339,11 @@ impl Story {
         }
         let attempt = self.attempts.remove(at);
         self.attempts.push(attempt);
+    }
+
+    /// What the provider of the attempt with this index is told of its span, if it is to be told.
+    pub fn told(&self, at: usize) -> Option<Traceparent> {
+        self.trace.as_ref()?.told(self.attempts.get(at)?.span?)
     }
 
     /// The name of the provider of the attempt with this index.

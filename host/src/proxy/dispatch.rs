@@ -31,6 +31,7 @@ use super::stored;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use super::telling::Telling;
+use crate::observe::trace::{TRACEPARENT, Traceparent};
 use crate::provider::Permit;
 use crate::provider::client::Call;
 use crate::routing::eligible::EligibleSet;
@@ -254,9 +255,10 @@ impl Dispatcher<'_> {
                 }
                 permit.excuse(course.excuse(&permit.provider().config.name));
                 let (mut at, mut index) = (story.attempted(permit.provider().clone(), index, began), index);
+                let told = story.told(at);
                 let attempted = match course.hedged_after() {
                     // Boxed, or each future around it would have room for it, up to that of the connection, which is moved.
-                    None => Box::pin(self.attempt((index, permit), course)).await,
+                    None => Box::pin(self.attempt((index, permit), course, told)).await,
                     Some(after) => {
                         // Boxed, because it is rare, and larger than an attempt.
                         let hedged =
@@ -293,9 +295,20 @@ impl Dispatcher<'_> {
         Ok(Round::Failed)
     }
 
-    /// Makes an attempt at the target of this index.
-    async fn attempt(&self, (index, permit): (u32, Permit), course: &Course<'_>) -> Attempted {
+    /// Makes an attempt at the target of this index, whose provider is told of a span.
+    async fn attempt(
+        &self,
+        (index, permit): (u32, Permit),
+        course: &Course<'_>,
+        told: Option<Traceparent>,
+    ) -> Attempted {
         let Job { method, endpoint, query, headers, body, signs, .. } = course.job;
+        let telling = told.map(|told| {
+            let mut headers = headers.clone();
+            headers.insert(TRACEPARENT, told.to_header());
+            headers
+        });
+        let headers = telling.as_ref().unwrap_or(headers);
         let provider = permit.provider().clone();
         if let Some(signs) = signs {
             signs.asking(provider.name_header.clone());

@@ -12,6 +12,7 @@ use super::visitors::Visitors;
 use crate::clients::shown;
 use crate::config::{Affinity, Attribute, Config, ModelNames, Secret, StreamUsage};
 use crate::limits::{Book, Prices};
+use crate::observe::trace::Tracing;
 use crate::provider::Fleet;
 use crate::routing::Routes;
 
@@ -66,6 +67,8 @@ pub struct Generation {
     pub accounts: Accounts,
     /// True when answers name the decision behind them.
     pub explain: bool,
+    /// Gives requests their places in traces, where they are traced.
+    pub tracing: Option<Tracing>,
     /// The callers that may use the routes for operators.
     pub operators: Operators,
 }
@@ -127,6 +130,7 @@ impl Generation {
             approaches,
             accounts: Accounts::of(config, book),
             explain: config.monitoring.explain,
+            tracing: config.telemetry.traces.as_ref().map(Tracing::of),
             operators,
         }
     }

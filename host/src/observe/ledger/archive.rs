@@ -88,6 +88,7 @@ impl Archive {
             completion_tokens: usage.completion_tokens(),
             cached_tokens: usage.count(Part::CacheRead),
             reasoning_tokens: usage.count(Part::Reasoning),
+            cache_write_tokens: usage.count(Part::CacheWrite) + usage.count(Part::CacheWriteHour),
             estimated_tokens: story.estimated,
             cost_nano: story.cost.map(|cost| cost.0),
             approach: story.approach.as_ref().map(|approach| Approach {
@@ -99,6 +100,7 @@ impl Archive {
                 .inner
                 .as_ref()
                 .map(|inner| Inner { approach: self.name(&inner.approach), step: self.name(&inner.step) }),
+            trace: story.trace.as_deref().map(Into::into),
             offers: self.offers(story, now.0),
             attempts: story.attempts.iter().take(MOST_ATTEMPTS).map(|attempt| self.attempt(attempt, story)).collect(),
             more_attempts: story.attempts.len().saturating_sub(MOST_ATTEMPTS) as u64,
@@ -125,6 +127,7 @@ impl Archive {
             reason: attempt.reason.as_deref().map(Text::from),
             is_hedge: attempt.is_hedge,
             unsent: !attempt.sent,
+            span: attempt.span,
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use super::time::{Millis, Time};
+use crate::observe::trace::{SpanId, Trace};
 
 /// A text that many records share.
 pub type Text = Arc<str>;
@@ -98,6 +99,9 @@ pub struct Record {
     /// Of the tokens of the answer, those of reasoning.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
+    /// Of the tokens of the prompt, those that the provider wrote to its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
     /// The tokens that it was charged with, if no answer has said how many it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_tokens: Option<u64>,
@@ -110,6 +114,9 @@ pub struct Record {
     /// For a question of an approach: which one asks, and for what step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<Inner>,
+    /// Its place in a trace, where requests are traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
     /// The tiers that were offered, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<Offer>,
@@ -267,6 +274,9 @@ pub struct Attempt {
     /// True if nothing of the request has reached the provider.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unsent: bool,
+    /// Its span, where requests are traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<SpanId>,
 }
 
 impl Record {

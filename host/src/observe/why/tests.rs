@@ -29,6 +29,7 @@ fn attempt(provider: &str, at: u64, took: u64, outcome: &str) -> Attempt {
         reason: None,
         is_hedge: false,
         unsent: false,
+        span: None,
     }
 }
 

@@ -162,6 +162,18 @@ pub fn load(wanted: &ProviderTls) -> Result<ClientConfig, TrustError> {
     Ok(config)
 }
 
+/// The settings of one that trusts nobody, for a client that is to speak no TLS; no file is read.
+///
+/// # Errors
+///
+/// [`TrustError::System`], if the library has no version of TLS.
+pub fn of_nobody() -> Result<ClientConfig, TrustError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(TrustError::System)?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
 /// Trusts the certificates of a file: as issuers, and each as a server's own.
 ///
 /// WebPKI takes no issuer for a server, and a self-signed certificate, as `openssl req -x509` makes it, is its own

@@ -94,6 +94,7 @@ pub async fn answer(
             own: Arc::new(Semaphore::new(1)),
             parallel: Arc::new(Semaphore::new(usize::try_from(settings.parallel).unwrap_or(1))),
             bill: Arc::default(),
+            trace: story.trace.as_deref().copied(),
         },
         settings,
     });

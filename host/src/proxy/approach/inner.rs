@@ -18,6 +18,7 @@ use crate::clients::Client;
 use crate::config::ModelNames;
 use crate::listener::Closer;
 use crate::metrics::Metrics;
+use crate::observe::trace::Traced;
 use crate::proxy::Proxy;
 use crate::proxy::dispatch::{Job, destination};
 use crate::proxy::generation::Generation;
@@ -66,6 +67,8 @@ pub struct Asking {
     pub parallel: Arc<Semaphore>,
     /// The sum of what they cost.
     pub bill: Arc<Bill>,
+    /// The place of the client's request in a trace.
+    pub trace: Option<Traced>,
 }
 
 /// The name and number of a call, for the log.
@@ -186,6 +189,7 @@ impl Asking {
         let story = Telling::new(id, Method::POST, path, Arc::clone(&self.proxy.metrics), token);
         let mut story = story.kept_in(self.proxy.ledger());
         story.belongs_to(label.approach, label.step);
+        story.trace = self.trace.map(|trace| Box::new(trace.question(label.number)));
         let spend = &self.proxy.spend;
         story.reckons_by(Reckoning { bill: Some(Arc::clone(&self.bill)), ..Reckoning::of(&self.generation, spend) });
         story.generation = self.generation.number;

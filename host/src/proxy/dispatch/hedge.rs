@@ -41,8 +41,11 @@ impl Dispatcher<'_> {
     ) -> Hedged {
         let began = permit.began();
         let alone = |attempted| Hedged { attempted, last: (at, index), failed: None, tried: Vec::new() };
-        let Some(hedging) = &course.route.hedging else { return alone(self.attempt((index, permit), course).await) };
-        let mut first = pin!(self.attempt((index, permit), course));
+        let told = story.told(at);
+        let Some(hedging) = &course.route.hedging else {
+            return alone(self.attempt((index, permit), course, told).await);
+        };
+        let mut first = pin!(self.attempt((index, permit), course, told));
         let took = |attempted: &Attempted| {
             if matches!(attempted, Attempted::Answered(_)) {
                 hedging.took(began.elapsed());
@@ -59,7 +62,7 @@ impl Dispatcher<'_> {
             return alone(attempted);
         };
         let beside = story.hedged(permit.provider().clone(), other, now);
-        let mut second = pin!(self.attempt((other, permit), course));
+        let mut second = pin!(self.attempt((other, permit), course, story.told(beside)));
         let (attempted, is_first) = tokio::select! {
             biased;
             attempted = &mut first => (attempted, true),
