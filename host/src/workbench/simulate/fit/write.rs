@@ -165,7 +165,8 @@ fn proxy(fitted: &Fitted, config: Option<&Value>) -> Value {
         || fitted.providers.keys().map(|name| map([("name", name.as_str().into())])).collect(),
         |providers| providers.iter().map(kept).collect(),
     );
-    let has_prices = proxy.contains_key("prices");
+    // The price of some alone would make a sum that means nothing.
+    let has_prices = proxy.contains_key("prices") || fitted.providers.values().any(|seen| seen.price.is_none());
     for provider in &mut providers {
         let name = provider.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let price = fitted.providers.get(&name).and_then(|Seen { price, .. }| *price);
