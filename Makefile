@@ -1,5 +1,6 @@
 # The commands of Pointsman. `make demo` and `make test` are all that a newcomer needs. Both do their own set-up: `demo` wants
-# Rust with rustup and a C compiler, `test` Python 3, redis-server and promtool besides; what else the tests run is fetched into target/, see tests/tools.
+# Rust with rustup and a C compiler, `test` Python 3, redis-server, promtool and chromium besides; what else the tests run is
+# fetched into target/, see tests/tools.
 
 CARGO ?= cargo
 WASM := wasm32-wasip2
@@ -7,7 +8,7 @@ WASM := wasm32-wasip2
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 # The test programs of tests/ that need cargo alone, and those that run what other registries have.
 ALONE := --test harness --test e2e --test process --test chaos
-FETCHED := --test sdk --test authors
+FETCHED := --test sdk --test authors --test browser
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p rules -p weighted \
 	-p asker -p clerk -p grabby -p misbehave -p needy -p stranger \
@@ -20,7 +21,7 @@ EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
-	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, promtool, PyPI and npm)"
+	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, promtool, chromium, PyPI and npm)"
 	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind)"
 	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"

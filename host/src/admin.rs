@@ -1,6 +1,7 @@
 //! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload`,
 //! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/report` and `/admin/events.json`.
 
+pub mod dashboard;
 mod events;
 mod health;
 mod history;
@@ -8,14 +9,15 @@ mod keys;
 mod levels;
 mod limits;
 mod report;
+mod scrape;
 mod shadow;
 mod spend;
 mod stories;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
-use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
@@ -24,17 +26,18 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::clients::Known;
-use crate::listener::{Peer, Traffic};
-use crate::metrics::{self, MetricFamily, Metrics, state::ProviderState};
+use crate::listener::{Peer, Settings, Traffic};
+use crate::metrics;
 
 use crate::proxy::generation::{Operators, shows};
 use crate::proxy::respond::{self, Form, ProxyError};
 use crate::proxy::{Proxy, REQUEST_ID};
 use crate::state::Engines;
 
-use crate::telemetry;
+use dashboard::Dashboard;
 use health::{health, state_word};
 pub use history::{Failure, Status};
 
@@ -59,8 +62,8 @@ const fn apart(path: &'static str, handler: fn() -> MethodRouter<Arc<Operations>
     Path { path, is_open: false, apart: true, handler }
 }
 
-/// All paths for operators; every other path is for clients.
-pub const PATHS: [Path; 14] = [
+/// All paths for programs of operators; those of [`dashboard`] are for their browsers.
+pub const PATHS: [Path; 15] = [
     path_of("/metrics", false, || any(metrics)),
     path_of("/admin/reload", false, || any(reload)),
     path_of("/admin/shadow", false, || any(shadow)),
@@ -69,6 +72,7 @@ pub const PATHS: [Path; 14] = [
     path_of("/admin/stories/{id}", false, || any(stories::one)),
     path_of("/admin/report", false, || any(report::report)),
     path_of("/admin/events.json", false, || any(events::events)),
+    path_of("/admin/events", false, || any(dashboard::events)),
     apart("/admin/keys", || any(keys::all)),
     apart("/admin/keys/{id}", || any(keys::one)),
     apart("/admin/keys/{id}/{action}", || any(keys::act)),
@@ -85,6 +89,7 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
         include_str!("admin/openapi/stories.json"),
         include_str!("admin/openapi/report.json"),
         include_str!("admin/openapi/events.json"),
+        include_str!("admin/openapi/dashboard.json"),
     ];
     let mut parts = parts.iter().map(|part| serde_json::from_str::<Value>(part).unwrap_or_default());
     let mut document = parts.next().unwrap_or_default();
@@ -99,6 +104,11 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
     document.to_string()
 });
 
+/// All paths for operators; every other path is for clients.
+fn paths() -> impl Iterator<Item = &'static Path> {
+    PATHS.iter().chain(&dashboard::PATHS)
+}
+
 /// The entry of a path, if it is for operators and the listener for clients serves it.
 pub fn path(asked: &str) -> Option<&'static Path> {
     // Of every request this is asked, so nothing is searched for.
@@ -106,12 +116,13 @@ pub fn path(asked: &str) -> Option<&'static Path> {
         Some(before) => asked.strip_prefix(before).is_some_and(|id| !id.is_empty() && !id.contains('/')),
         None => path.path == asked,
     };
-    PATHS.iter().filter(|path| !path.apart).find(fits)
+    let of_browsers = if asked.starts_with("/admin") { dashboard::PATHS.as_slice() } else { &[] };
+    PATHS.iter().chain(of_browsers).filter(|path| !path.apart).find(fits)
 }
 
 /// The handlers of these paths; a listener of their own also answers requests for unknown paths.
 pub fn router(operations: Arc<Operations>, of_its_own: bool) -> Router {
-    let served = PATHS.iter().filter(|path| of_its_own || !path.apart);
+    let served = paths().filter(|path| of_its_own || !path.apart);
     let router = served.fold(Router::new(), |router, path| router.route(path.path, (path.handler)()));
     let router = if of_its_own { router.fallback(unknown).layer(Extension(SecondListener)) } else { router };
     router.with_state(operations)
@@ -122,10 +133,17 @@ pub struct Operations {
     proxy: Arc<Proxy>,
     status: Arc<Status>,
     traffic: Arc<Traffic>,
+    /// The settings of the listener for clients.
+    settings: Arc<ArcSwap<Settings>>,
     reloads: mpsc::Sender<ReloadRequest>,
     engines: Arc<Engines>,
+    dashboard: Dashboard,
+    /// The time of the start.
+    began: Instant,
     /// True when the server still serves but is about to drain.
     leaving: AtomicBool,
+    /// Cancelled when an operator has asked the server to end.
+    ended: CancellationToken,
 }
 
 /// Marks requests that came through the second listener.
@@ -178,11 +196,33 @@ impl Operations {
     /// The operations on `proxy`; requests for reloads go to `reloads`.
     pub fn new(
         proxy: Arc<Proxy>,
-        traffic: Arc<Traffic>,
+        (traffic, settings): (Arc<Traffic>, Arc<ArcSwap<Settings>>),
         reloads: mpsc::Sender<ReloadRequest>,
         engines: Arc<Engines>,
     ) -> Self {
-        Self { proxy, status: Arc::default(), traffic, reloads, engines, leaving: AtomicBool::new(false) }
+        let began = Instant::now();
+        Self {
+            proxy,
+            status: Arc::default(),
+            traffic,
+            settings,
+            reloads,
+            engines,
+            dashboard: Dashboard::new(began),
+            began,
+            leaving: AtomicBool::new(false),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// Asks the server to drain and end, as a signal does.
+    fn ask_to_end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Ready once an operator has asked the server to end.
+    pub async fn asked_to_end(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Makes the server say that it is not ready, although it goes on serving.
@@ -207,19 +247,24 @@ impl Operations {
 
     /// True when a request may see and do everything that operators may.
     fn admits(&self, request: &Request) -> Result<(), ProxyError> {
+        self.admits_with(request, request.headers())
+    }
+
+    /// The same of a request that shows keys in these headers.
+    fn admits_with(&self, request: &Request, shown: &HeaderMap) -> Result<(), ProxyError> {
         let generation = self.proxy.generation();
         let second = request.extensions().get::<SecondListener>().is_some();
         match &generation.operators {
             Operators::SecondListener(_) if !second => Err(ProxyError::UnknownPath(request.uri().path().to_owned())),
             Operators::SecondListener(None) => Ok(()),
             Operators::SecondListener(Some(key)) => {
-                if shows(key, request.headers()) {
+                if shows(key, shown) {
                     Ok(())
                 } else {
                     Err(ProxyError::WrongKey)
                 }
             }
-            Operators::Clients => match self.proxy.clients().identify(request.headers()) {
+            Operators::Clients => match self.proxy.clients().identify(shown) {
                 Known::Client(client) if client.is_operator() => Ok(()),
                 Known::Client(_) if self.proxy.clients().refuse_unknown() => Err(ProxyError::NotForClients),
                 _ if self.proxy.clients().refuse_unknown() => Err(ProxyError::WrongKey),
@@ -291,61 +336,18 @@ impl Operations {
         named(answer, self.proxy.request_id(request.headers()))
     }
 
-    fn metrics(&self) -> Vec<u8> {
-        Metrics::encode(&self.families())
-    }
-
-    /// All metrics, as `/metrics` shows them.
-    pub fn families(&self) -> Vec<MetricFamily> {
-        let generation = self.proxy.generation();
-        let (fleet, queue) = (&generation.fleet, self.proxy.queue());
-        let snapshot = fleet.snapshot();
-        let now = Instant::now();
-        self.proxy.metrics().keep_clients(|named| self.proxy.clients().gone(named));
-        let providers = fleet.providers().iter().map(|provider| ProviderState {
-            name: &provider.config.name,
-            state: state_word(snapshot.of(provider.seat()), now),
-            in_flight: provider.in_flight(),
-            slots: provider.config.max_concurrent,
-            levels: levels::levels(provider, now),
-        });
-        let since = generation.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.proxy.metrics().gather(&metrics::state::Scraped {
-            version: env!("CARGO_PKG_VERSION"),
-            generation: generation.number,
-            since: since.as_secs_f64(),
-            reloaded_well: self.status.is_well(),
-            queue: [queue.in_flight(), queue.waiting(), queue.capacity(), queue.max_waiting()],
-            connections: [self.traffic.open() as u64, self.traffic.turned_away()],
-            providers: providers.collect(),
-            limits: limits::states(&self.proxy),
-            log_lines_dropped: telemetry::dropped_lines(),
-            stories_lost: self.proxy.ledger().lost(),
-            state_file_fails: self.engines.file_fails(),
-            state: self.engines.valkey().map(|valkey| {
-                let counts = valkey.counts();
-                metrics::state::Shared {
-                    up: valkey.facts().up,
-                    replicas: valkey.replicas(),
-                    rounds: counts.rounds,
-                    failures: counts.failures,
-                    late: counts.late,
-                }
-            }),
-            strategy: generation.routes.everything().strategy().name(),
-            strategies: generation.routes.all().iter().rev().map(|route| route.strategy().health()).collect(),
-        })
+    /// Has the configuration read again; `None` if the server is ending.
+    async fn reload_for(&self, cause: &'static str) -> Option<Result<Reloaded, Failure>> {
+        let (request, outcome) = ReloadRequest::awaited(cause);
+        self.reloads.send(request).await.ok()?;
+        // The task may end while the request is still waiting.
+        outcome.await.ok()
     }
 
     async fn reload(&self) -> Response {
-        let (request, outcome) = ReloadRequest::awaited("POST /admin/reload");
-        if self.reloads.send(request).await.is_err() {
-            return own(ProxyError::Draining);
-        }
-        match outcome.await {
-            // The task ended while the request was still waiting, because the server is ending.
-            Err(_dropped) => own(ProxyError::Draining),
-            Ok(Err(failure)) => {
+        match self.reload_for("POST /admin/reload").await {
+            None => own(ProxyError::Draining),
+            Some(Err(failure)) => {
                 let generation = self.proxy.generation().number;
                 let text = failure.text.trim_end();
                 let message = format!("Generation {generation} stays in force. {text}");
@@ -353,7 +355,7 @@ impl Operations {
                 let json = [(http::header::CONTENT_TYPE, "application/json")];
                 (StatusCode::UNPROCESSABLE_ENTITY, json, Body::from(error)).into_response()
             }
-            Ok(Ok(Reloaded { generation, providers, strategy, warnings })) => {
+            Some(Ok(Reloaded { generation, providers, strategy, warnings })) => {
                 let body = json!({
                     "status": "reloaded",
                     "generation": generation,
@@ -371,7 +373,7 @@ impl Operations {
 async fn unknown(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let id = operations.proxy.request_id(request.headers());
     let asked = request.uri().path().to_owned();
-    let served = PATHS.map(|path| path.path).join(", ");
+    let served = PATHS.map(|path| path.path).join(", ") + ", and /admin for browsers";
     named(own(ProxyError::NotForOperators { asked, served }), id)
 }
 

@@ -145,7 +145,13 @@ impl App {
             warn_if_open(*door, address, keeps_out(*door, &config));
         }
         let (reload, reloads) = mpsc::channel(RELOADS);
-        let operations = Operations::new(proxy.clone(), doors.traffic.clone(), reload, Arc::clone(&engines));
+        let operations = Operations::new(
+            proxy.clone(),
+            (doors.traffic.clone(), doors.clients.clone()),
+            reload,
+            Arc::clone(&engines),
+        );
+        operations.status().put_in_force(&config.written);
         let operations = Arc::new(operations);
         let source = options.source.unwrap_or_else(|| {
             let again = config.clone();
@@ -274,24 +280,42 @@ impl App {
         let instance = proxy::entropy::Entropy::default().next();
         let otel = Arc::new(Otel::start(&config, proxy.ledger(), proxy.metrics(), gather, instance));
         reloader.otel = Some(Arc::clone(&otel));
+        tasks.spawn(admin::dashboard::run(Arc::clone(&operations), close.clone()));
         tasks.spawn(follow_keys(proxy.clone(), draining.clone()));
         tasks.spawn(engines::exchange(proxy.clone(), Arc::clone(&engines), draining.clone()));
         tasks.spawn(reloader.run(reloads));
-        shutdown.await;
+        let mut shutdown = std::pin::pin!(shutdown);
+        let by_signal = tokio::select! {
+            () = &mut shutdown => true,
+            () = operations.asked_to_end() => false,
+        };
         notifier.stopping();
-        let delay = proxy.generation().drain_delay;
-        if !delay.is_zero() {
-            // Load balancers must see it before connections are refused.
-            operations.leave();
-            tracing::info!(
-                "the server was asked to end: it is not ready any more, and drains in {} s",
-                delay.as_secs_f64()
-            );
-            tokio::time::sleep(delay).await;
+        let drained = async {
+            let delay = proxy.generation().drain_delay;
+            if !delay.is_zero() {
+                // Load balancers must see it before connections are refused.
+                operations.leave();
+                tracing::info!(
+                    "the server was asked to end: it is not ready any more, and drains in {} s",
+                    delay.as_secs_f64()
+                );
+                tokio::time::sleep(delay).await;
+            }
+            // New connections are refused from here on, and requests on old ones get 503.
+            draining.cancel();
+            drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;
+        };
+        // If it was an operator who asked, a signal must find somebody who hears it, so that the next one is the second.
+        let hears = async {
+            if !by_signal {
+                shutdown.await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = drained => {}
+            () = hears => {}
         }
-        // New connections are refused from here on, and requests on old ones get 503.
-        draining.cancel();
-        drain::drain(&requests, &connections, &close, proxy.generation().drain_timeout).await;
         tasks.close();
         tasks.wait().await;
         // Now the story of every request is over.

@@ -19,7 +19,7 @@
 //! | [`provider`] | the providers and their health: client, permits, ejection; one snapshot behind one `ArcSwap` |
 //! | [`observe`], [`metrics`], [`telemetry`] | the story of a request and its readers: the log, Prometheus |
 //! | [`workbench`] | for authors of strategies: examine, test, replay, and simulate on a virtual clock |
-//! | [`admin`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, `/admin/spend` |
+//! | [`admin`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, `/admin/spend`, and the dashboard at `/admin` |
 //! | [`notify`] | messages to the service manager (systemd) when the server is ready, reloads and ends |
 //! | [`certificates`] | certificates and keys from PEM files |
 //! | [`html`] | escaping and charts for the pages of [`admin`], [`cli`] and [`workbench::simulate`] |

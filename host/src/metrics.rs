@@ -6,6 +6,8 @@
 //! and units follow <https://prometheus.io/docs/practices/naming/>.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ mod limits;
 mod money;
 mod otel;
 mod process;
+pub mod read;
 pub mod state;
 mod timed;
 
@@ -55,6 +58,8 @@ pub struct Metrics {
     registry: Registry,
     endpoints: &'static [&'static str],
     requests: IntCounterVec,
+    /// Requests that the proxy has answered without a provider.
+    alone: AtomicU64,
     durations: Vec<Histogram>,
     overhead: Histogram,
     queue_wait: Histogram,
@@ -164,6 +169,7 @@ impl Metrics {
                 "Requests that have ended, by outcome and the last provider tried (none if the proxy answered without one).",
                 &["endpoint", "provider", "outcome"],
             ),
+            alone: AtomicU64::new(0),
             durations: endpoints.iter().map(|endpoint| durations.with_label_values(&[endpoint])).collect(),
             overhead: histogram(
                 "pointsman_overhead_seconds",
@@ -309,6 +315,7 @@ impl Metrics {
 
     /// Counts a request that the proxy answered without any provider; `code` is its error's, from a fixed set.
     pub fn answered_alone(&self, endpoint: usize, code: &'static str) {
+        self.alone.fetch_add(1, Relaxed);
         self.requests.with_label_values(&[self.endpoints[endpoint], "", code]).inc();
     }
 

@@ -14,6 +14,7 @@ mod checks;
 mod clients;
 mod connections;
 mod cut_streams;
+mod dashboard;
 mod door;
 mod ejection;
 mod endings;

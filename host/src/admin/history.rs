@@ -1,12 +1,13 @@
 //! The history of reloads, for `/health`: the changes that each made, or the reason why it failed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::config::{Change, LoadError, Problem};
+use crate::config::{Change, LoadError, Problem, Written};
 
 /// The number of reloads that are remembered.
 const REMEMBERED: usize = 20;
@@ -42,7 +43,22 @@ impl Failure {
     }
 }
 
-/// The history of reloads, which the reloader writes and `/health` reads.
+/// One reload, as operators may see it: with the values that `/health` does not show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The time.
+    pub at: SystemTime,
+    /// The cause.
+    pub cause: String,
+    /// In a word: `reloaded`, `unchanged`, `failed` or `superseded`.
+    pub result: &'static str,
+    /// The number of the configuration that was in force afterwards.
+    pub generation: u64,
+    /// Its changes, or the problems.
+    pub lines: Vec<String>,
+}
+
+/// The history of reloads, which the reloader writes and `/health` reads, and what is in force.
 #[derive(Debug, Default)]
 pub struct Status(Mutex<History>);
 
@@ -54,6 +70,10 @@ struct History {
     failure: Option<Failure>,
     /// The successful reloads, the latest last.
     latest: VecDeque<Value>,
+    /// The same reloads, for operators.
+    entries: VecDeque<Entry>,
+    /// The keys and values of the configuration in force.
+    in_force: Arc<Written>,
 }
 
 impl Status {
@@ -64,20 +84,43 @@ impl Status {
         history.failure = None;
         let result = if changes.is_empty() { "unchanged" } else { "reloaded" };
         let lines: Vec<String> = changes.iter().map(Change::public_line).collect();
-        history.remember(SystemTime::now(), cause, generation, result, ("changes", lines));
+        let details = changes.iter().map(Change::line).collect();
+        history.remember(SystemTime::now(), cause, generation, result, ("changes", lines), details);
     }
 
     /// Notes a failed reload; `generation` stays in force.
     pub fn failed(&self, cause: &str, generation: u64, failure: Failure) {
         let mut history = self.0.lock();
         history.failed += 1;
-        history.remember(failure.at, cause, generation, "failed", ("problems", failure.places.clone()));
+        let details = failure.text.lines().map(str::to_owned).collect();
+        history.remember(failure.at, cause, generation, "failed", ("problems", failure.places.clone()), details);
         history.failure = Some(failure);
     }
 
     /// Notes a reload that a newer one superseded before it took effect.
     pub fn superseded(&self, cause: &str, generation: u64) {
-        self.0.lock().remember(SystemTime::now(), cause, generation, "superseded", ("changes", Vec::new()));
+        let nothing = ("changes", Vec::new());
+        self.0.lock().remember(SystemTime::now(), cause, generation, "superseded", nothing, Vec::new());
+    }
+
+    /// Notes the configuration that is in force from now on.
+    pub fn put_in_force(&self, written: &Written) {
+        self.0.lock().in_force = Arc::new(written.clone());
+    }
+
+    /// The keys and values of the configuration in force.
+    pub fn in_force(&self) -> Arc<Written> {
+        Arc::clone(&self.0.lock().in_force)
+    }
+
+    /// The latest reloads, the latest last, for operators.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.0.lock().entries.iter().cloned().collect()
+    }
+
+    /// The latest reload.
+    pub fn latest(&self) -> Option<Entry> {
+        self.0.lock().entries.back().cloned()
     }
 
     /// True unless the latest reload failed.
@@ -106,21 +149,26 @@ impl History {
         at: SystemTime,
         cause: &str,
         generation: u64,
-        result: &str,
+        result: &'static str,
         (what, mut lines): (&str, Vec<String>),
+        mut details: Vec<String>,
     ) {
-        let left_out = lines.len().saturating_sub(LINES);
-        if left_out > 0 {
-            lines.truncate(LINES);
-            lines.push(format!("and {left_out} more"));
+        for lines in [&mut lines, &mut details] {
+            let left_out = lines.len().saturating_sub(LINES);
+            if left_out > 0 {
+                lines.truncate(LINES);
+                lines.push(format!("and {left_out} more"));
+            }
         }
         if self.latest.len() >= REMEMBERED {
             self.latest.pop_front();
+            self.entries.pop_front();
         }
-        let at = httpdate::fmt_http_date(at);
-        let mut entry = json!({"at": at, "cause": cause, "result": result, "generation": generation});
+        let mut entry =
+            json!({"at": httpdate::fmt_http_date(at), "cause": cause, "result": result, "generation": generation});
         entry[what] = json!(lines);
         self.latest.push_back(entry);
+        self.entries.push_back(Entry { at, cause: cause.to_owned(), result, generation, lines: details });
     }
 }
 
@@ -144,6 +192,9 @@ mod tests {
             (latest[19]["result"].as_str(), latest[19]["problems"][0].as_str()),
             (Some("failed"), Some(ELSEWHERE))
         );
+        let entries = status.entries();
+        assert_eq!((entries.len(), entries[0].generation, entries[0].lines.len()), (20, 11, 51));
+        assert_eq!((status.latest().unwrap().result, entries[19].lines[0].as_str()), ("failed", "no"));
         assert_eq!((status.is_well(), shown["last_error"]["problems"][0].as_str()), (false, Some(ELSEWHERE)));
     }
 }

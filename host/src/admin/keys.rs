@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -204,15 +204,20 @@ async fn rotate(operations: &Operations, id: &str, request: Request) -> Response
     }
 }
 
+/// The body of a request to operators' paths.
+pub(super) async fn bytes(body: Body) -> Result<Bytes, Response> {
+    #[expect(clippy::disallowed_methods, reason = "operators send it, and it is bounded in size and time")]
+    let body = timeout(PATIENCE, to_bytes(body, MAX_BODY));
+    match body.await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(own(ProxyError::TooLarge(MAX_BODY))),
+        Err(_elapsed) => Err(own(ProxyError::TooSlow)),
+    }
+}
+
 /// The object in the body of a request; without a body it is empty.
 async fn object(request: Request) -> Result<Map<String, Value>, Response> {
-    #[expect(clippy::disallowed_methods, reason = "operators send it, and it is bounded in size and time")]
-    let body = timeout(PATIENCE, to_bytes(request.into_body(), MAX_BODY));
-    let bytes = match body.await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return Err(own(ProxyError::TooLarge(MAX_BODY))),
-        Err(_elapsed) => return Err(own(ProxyError::TooSlow)),
-    };
+    let bytes = bytes(request.into_body()).await?;
     if bytes.trim_ascii().is_empty() {
         return Ok(Map::new());
     }
@@ -304,7 +309,7 @@ fn answer(status: StatusCode, kind: &str, code: &'static str, message: &str) -> 
 }
 
 /// Who asks, as far as it is known: every operator has the same key.
-fn operator(operations: &Operations, request: &Request) -> String {
+pub(super) fn operator(operations: &Operations, request: &Request) -> String {
     let who = if operations.proxy.generation().operators.have_key() { "server.admin.api_key" } else { "nobody's key" };
     let address = request.extensions().get::<Peer>().and_then(|peer| peer.0).map(|address| address.ip());
     address.map_or_else(|| who.to_owned(), |address| format!("{who} from {address}"))

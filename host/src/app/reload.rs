@@ -161,6 +161,7 @@ impl Reloader {
             tracing::info!(key = change.key, "changed: {}", change.line());
         }
         let reloaded = self.swap(prepared);
+        self.status.put_in_force(&self.config.written);
         self.status.succeeded(cause, reloaded.generation, &changes);
         reloaded
     }

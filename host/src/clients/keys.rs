@@ -179,6 +179,25 @@ impl Keys {
         gone.into_iter().map(str::to_owned).collect()
     }
 
+    /// Up to `most` clients, each with the expiry of its key: those of the configuration in its order, and then others.
+    pub fn some(&self, most: usize) -> Vec<(Arc<Client>, Option<Expiry>)> {
+        let table = self.table.load();
+        let (made, mut of_file): (Vec<&Entry>, Vec<&Entry>) = table.entries().iter().partition(|entry| entry.is_made());
+        of_file.sort_by_key(|entry| place_of(&entry.client));
+        // A key that was rotated may go on for a while beside the new one.
+        let mut seen = HashSet::new();
+        let mut all = of_file.into_iter().chain(made);
+        let mut some = Vec::new();
+        while some.len() < most
+            && let Some(entry) = all.next()
+        {
+            if seen.insert(entry.client.id()) {
+                some.push((Arc::clone(&entry.client), entry.expires()));
+            }
+        }
+        some
+    }
+
     /// True for a group of the configuration.
     pub fn is_group(&self, name: &str) -> bool {
         self.parts.lock().groups.contains_key(name)

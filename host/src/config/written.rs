@@ -71,6 +71,11 @@ impl Change {
 }
 
 impl Written {
+    /// All keys, each with its value as it was written; without one where no value may be shown.
+    pub fn shown(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.values.iter().map(|(key, value)| (key.as_str(), value.shown.as_deref()))
+    }
+
     /// The keys and values of a file; `findings` is used for its folder only.
     pub(super) fn of(root: Option<&Node>, env: &Env<'_>, findings: &Findings) -> Self {
         let mut all = Self::default();
@@ -285,6 +290,20 @@ mod tests {
         assert_eq!(
             found,
             ["providers[a].api_key: changed", "server.api_keys[0]: changed", "strategies.weighted.config.a: changed"]
+        );
+    }
+
+    #[test]
+    fn every_key_is_shown_with_its_value_and_secrets_without() {
+        let more =
+            "server: {api_keys: ['${K}', never-shown]}\nstate: {url: 'redis://host:6379', password: never-shown}\n";
+        let config = config(&format!("{PROVIDERS}{more}"));
+        let shown: Vec<(&str, Option<&str>)> = config.written.shown().collect();
+        assert!(shown.contains(&("providers[a].weight", Some("1"))) && shown.contains(&("server.api_keys[0]", None)));
+        assert!(shown.contains(&("providers[a].base_url", Some("\"http://a.internal/v1\""))), "{shown:?}");
+        assert!(
+            shown.contains(&("state.password", None)) && !format!("{shown:?}").contains("never-shown"),
+            "{shown:?}"
         );
     }
 
