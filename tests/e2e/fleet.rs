@@ -1,13 +1,16 @@
 //! Replicas that share an engine: limits that hold for all of them together, and what happens when the engine does not
 //! answer.
 
+mod figures;
+mod held;
+mod hints;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use harness::{Engine, Mock, Proxy, Reply, eventually};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 /// A replica before `mock` under limits of the one route that there is.
 async fn replica(mock: &Mock, state: Value, limits: Value) -> Proxy {
@@ -54,36 +57,6 @@ fn admitted(statuses: &[(u16, Duration)]) -> usize {
     let odd = statuses.iter().find(|(status, _)| ![200, 429].contains(status));
     assert!(odd.is_none(), "{odd:?}");
     statuses.iter().filter(|(status, _)| *status == 200).count()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn four_replicas_let_in_one_limit_and_hardly_ask_for_it() {
-    let (mock, engine) = (Mock::start("one", Reply::chat("hi")).await, Engine::start().await);
-    let all = replicas(&mock, &engine, json!({"rpm": 600}), 4).await;
-    let began = Instant::now();
-    let admitted = admitted(&statuses(&all, 3000, 400).await);
-    let most = 601 + usize::try_from(began.elapsed().as_millis()).expect("seconds") / 100;
-    let mut rounds = 0.0;
-    for one in &all {
-        rounds += one.metric("pointsman_state_rounds_total").await;
-    }
-    println!("{admitted} of {most} admitted, {rounds} rounds, {:?}", began.elapsed());
-    assert!((570..=most).contains(&admitted), "{admitted} of {most}");
-    assert!(rounds <= 3000.0 * 0.05 + 40.0 * began.elapsed().as_secs_f64(), "{rounds} rounds");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_limit_of_a_provider_that_one_replica_meets_is_obeyed_by_the_other() {
-    let mock = Mock::start("one", Reply::error(429, "slow down").header("retry-after", "60")).await;
-    let engine = Engine::start().await;
-    let all = replicas(&mock, &engine, json!({}), 2).await;
-    assert_eq!(all[0].chat().await.status, 429);
-    let began = Instant::now();
-    all[1].wait_for_state(&mock, "throttled").await;
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
-    let before = mock.requests().len();
-    assert_eq!(all[1].chat().await.status, 429);
-    assert_eq!(mock.requests().len(), before, "it was not asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,6 +118,20 @@ async fn whoever_says_so_is_not_ready_or_lets_nobody_in_or_everybody_without_the
     let open = replica(&mock, with(json!({"on_outage": "open"})), json!({"rpm": 10})).await;
     assert_eq!(open.get("/ready").await.status, 200);
     assert_eq!(admitted(&statuses(std::slice::from_ref(&open), 30, 5).await), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_say_for_themselves_what_holds_without_the_engine() {
+    let (mock, engine) = (Mock::start("one", Reply::chat("hi")).await, Engine::absent(&[]));
+    let mut closed = engine.state();
+    closed["on_outage"] = json!("closed");
+    let one = replica(&mock, closed, json!({"rpm": 10, "on_outage": "local"})).await;
+    assert_eq!(admitted(&statuses(std::slice::from_ref(&one), 30, 5).await), 10);
+    let open = replica(&mock, engine.state(), json!({"rpm": 10, "parallel": 1, "on_outage": "open"})).await;
+    assert_eq!(admitted(&statuses(std::slice::from_ref(&open), 30, 5).await), 30);
+    let shut = replica(&mock, engine.state(), json!({"rpm": 10, "on_outage": "closed"})).await;
+    let answer = shut.chat().await;
+    assert_eq!((answer.status, answer.code()), (503, "limits_unavailable".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

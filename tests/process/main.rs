@@ -8,6 +8,7 @@ mod configured;
 #[cfg(target_os = "linux")]
 mod connections;
 mod examine;
+mod fleet;
 mod import;
 mod keys;
 mod log;

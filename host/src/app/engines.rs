@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Keys, Store};
 use crate::config::{Config, KeyStore, LoadError};
-use crate::limits::terms::Terms;
+use crate::limits::terms::{Engine, Terms};
 use crate::limits::{Book, Clock};
 use crate::proxy::Proxy;
 use crate::proxy::respond::chain;
@@ -47,8 +47,11 @@ pub async fn begin(config: &Config, clock: &Arc<Clock>, book: Arc<Book>) -> anyh
         Some(state) => {
             let terms = Arc::new(Terms::default());
             book.share(Arc::clone(&terms));
-            let started = Valkey::start(state, terms, Arc::clone(&book), Arc::clone(clock)).await;
-            Some(Arc::new(started.context("the thread for `state:` cannot be started")?))
+            let started = Valkey::start(state, Arc::clone(&terms), Arc::clone(&book), Arc::clone(clock)).await;
+            let valkey = Arc::new(started.context("the thread for `state:` cannot be started")?);
+            let engine: Arc<dyn Engine> = Arc::clone(&valkey) as Arc<dyn Engine>;
+            terms.set_engine(Arc::downgrade(&engine));
+            Some(valkey)
         }
         None => None,
     };
@@ -82,7 +85,8 @@ fn problem(config: &Config, error: &OpenError) -> LoadError {
     LoadError::one(config, 0, "clients.store.path", chain(error), Some(error.help().to_owned()))
 }
 
-/// Has replicas that share an engine obey the limits of providers that one of them has met; runs until `stop`.
+/// Has replicas that share an engine obey the limits of providers that one of them has met, and check what one of them has
+/// ejected; runs until `stop`.
 pub async fn exchange(proxy: Arc<Proxy>, engines: Arc<Engines>, stop: CancellationToken) {
     let Some(valkey) = engines.valkey() else { return };
     let mut heard = Vec::new();

@@ -11,6 +11,7 @@ use super::node::{Node, NodeKind};
 use super::problem::{Place, nearest};
 use super::read::{Reader, Section};
 use super::schema::{BUDGET, LIMITS};
+use super::state::{OnOutage, on_outage};
 
 /// The largest number of requests or tokens in a window: the counters of limits have steps of a nanosecond, and a
 /// token of a larger limit would be a fraction of one.
@@ -33,12 +34,15 @@ pub struct Limits {
     pub tokens_per_request: Option<u64>,
     /// Money in a time; no two of the same time.
     pub budgets: Vec<Budget>,
+    /// How rates and requests at once are kept while the engine that replicas share does not answer; by default as
+    /// `state.on_outage` says.
+    pub on_outage: Option<OnOutage>,
 }
 
 impl Limits {
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        Self { on_outage: None, ..self.clone() } == Self::default()
     }
 }
 
@@ -75,6 +79,8 @@ pub struct Budget {
     pub zone: TimeZone,
     /// The time of day at which they begin.
     pub at: Time,
+    /// How it is kept while the engine that replicas share does not answer; by default as `state.on_outage` says.
+    pub on_outage: Option<OnOutage>,
 }
 
 /// The windows of a budget.
@@ -132,7 +138,8 @@ pub(super) fn limits(reader: &mut Reader<'_>, owner: &Section<'_>) -> Limits {
     let rates = RATES.into_iter().filter_map(rate).collect();
     let tokens_per_request = amount("tokens_per_request", "a number of tokens, 1 or more");
     let parallel = reader.count(&section, "parallel");
-    Limits { rates, parallel, tokens_per_request, budgets: budgets(reader, owner) }
+    let on_outage = on_outage(reader, &section);
+    Limits { rates, parallel, tokens_per_request, budgets: budgets(reader, owner), on_outage }
 }
 
 /// The key `budget`: one, or a list of several.
@@ -170,6 +177,7 @@ fn budget(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Budget> {
     let period = period(reader, section);
     let zone = zone(reader, section);
     let at = time_of_day(reader, section);
+    let on_outage = on_outage(reader, section);
     let meaningless = match period? {
         Period::Day => ["starts", "", ""],
         Period::Week(_) | Period::Month(_) => ["", "", ""],
@@ -183,7 +191,7 @@ fn budget(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Budget> {
     // Exact: below 2 to the 53rd.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0.5 and 9e15")]
     let nano = (usd? * 1e9).round() as u64;
-    Some(Budget { nano, period: period?, zone: zone?, at: at? })
+    Some(Budget { nano, period: period?, zone: zone?, at: at?, on_outage })
 }
 
 impl Period {

@@ -73,10 +73,13 @@ pub(super) const FALLBACKS: Schema =
     Schema { path: "`routes[].fallbacks`", keys: &["on_failure", "on_context_window", "on_content_policy", "max"] };
 pub(super) const HEDGE: Schema = Schema { path: "`routes[].hedge`", keys: &["after", "at_most"] };
 /// Of every owner of limits.
-pub(super) const LIMITS: Schema =
-    Schema { path: "`limits`", keys: &["rpm", "tpm", "rph", "tph", "rpd", "tpd", "parallel", "tokens_per_request"] };
+pub(super) const LIMITS: Schema = Schema {
+    path: "`limits`",
+    keys: &["rpm", "tpm", "rph", "tph", "rpd", "tpd", "parallel", "tokens_per_request", "on_outage"],
+};
 /// Of every owner of limits.
-pub(super) const BUDGET: Schema = Schema { path: "`budget`", keys: &["usd", "per", "starts", "time_zone", "at"] };
+pub(super) const BUDGET: Schema =
+    Schema { path: "`budget`", keys: &["usd", "per", "starts", "time_zone", "at", "on_outage"] };
 pub(super) const ROUTING: Schema = Schema {
     path: "`routing`",
     keys: &["strategy", "health_check", "retries", "affinity", "attributes", "shadow", "model_names"],

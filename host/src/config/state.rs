@@ -123,12 +123,18 @@ pub(super) fn state(reader: &mut Reader<'_>, top: &Section<'_>) -> Option<State>
             .warn(&section.place("tls"), "has no effect, because no URL begins with rediss:// or valkeys://");
     }
     let prefix = prefix(reader, &section);
-    let outages = [("local", OnOutage::Local), ("closed", OnOutage::Closed), ("open", OnOutage::Open)];
     let timeout = reader.seconds(&section, "timeout", Zero::Illegal).unwrap_or(TIMEOUT);
-    let on_outage = reader.one_of(&section, "on_outage", &outages, false).unwrap_or_default();
+    let on_outage = on_outage(reader, &section).unwrap_or_default();
     let required = reader.boolean(&section, "required", false);
     let line = section.at.line;
     Some(State { servers: servers?, username, password, tls, prefix, timeout, on_outage, required, line })
+}
+
+/// The key `on_outage` of `state`, or of limits that say it for themselves.
+pub(super) fn on_outage(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<OnOutage> {
+    const OUTAGES: [(&str, OnOutage); 3] =
+        [("local", OnOutage::Local), ("closed", OnOutage::Closed), ("open", OnOutage::Open)];
+    reader.one_of(section, "on_outage", &OUTAGES, false)
 }
 
 /// A text that is not empty.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-use super::lease::Lease;
+use super::lease::{Lease, Slots};
 use super::meter::{Meter, Unit};
 use super::reservation::{Charge, Cost, Way};
 use super::terms::{Mode, Terms};
@@ -65,7 +65,7 @@ pub struct Account {
     meters: Box<[Meter]>,
     parallel: Option<Parallel>,
     tokens_per_request: Option<u64>,
-    /// True when any meter has a lease.
+    /// True when any meter has a lease, or the slots are borrowed.
     is_shared: bool,
 }
 
@@ -73,8 +73,61 @@ pub struct Account {
 #[derive(Debug)]
 pub(super) struct Parallel {
     pub limit: u32,
-    /// Those in flight.
-    pub held: Arc<AtomicU32>,
+    pub places: Places,
+    /// As of a meter.
+    pub outage: Option<Mode>,
+}
+
+/// The requests in flight, which outlive reloads.
+#[derive(Clone, Debug)]
+pub(super) enum Places {
+    /// On this server.
+    Own(Arc<AtomicU32>),
+    /// Where replicas share limits.
+    Shared(Arc<Slots>),
+}
+
+impl Parallel {
+    fn held(&self) -> u32 {
+        match &self.places {
+            Places::Own(held) => held.load(Relaxed),
+            Places::Shared(slots) => slots.held(),
+        }
+    }
+
+    fn way(&self, slots: &Slots, way: Way) -> Option<Way> {
+        match way {
+            Way::Leased => Some(way),
+            Way::Apart | Way::Free => self.outage.unwrap_or(slots.terms().without_engine()).way(),
+        }
+    }
+
+    fn take(&self, now: Moment, way: Way) -> bool {
+        match &self.places {
+            Places::Own(held) => {
+                held.fetch_update(AcqRel, Relaxed, |held| (held < self.limit).then_some(held + 1)).is_ok()
+            }
+            Places::Shared(slots) => self.way(slots, way).is_some_and(|way| slots.take(self.limit, now, way).is_ok()),
+        }
+    }
+
+    fn leave(&self) {
+        match &self.places {
+            // It was taken, so it is above 0.
+            Places::Own(held) => drop(held.fetch_sub(1, AcqRel)),
+            Places::Shared(slots) => slots.leave(self.limit),
+        }
+    }
+
+    fn refuses(&self, now: Moment, way: Way) -> Option<Until> {
+        match &self.places {
+            Places::Own(held) => (held.load(Relaxed) >= self.limit).then_some(Until::Free),
+            Places::Shared(slots) => match self.way(slots, way) {
+                Some(way) => slots.refuses(self.limit, now, way),
+                None => Some(Until::Closed),
+            },
+        }
+    }
 }
 
 impl Account {
@@ -84,7 +137,8 @@ impl Account {
         parallel: Option<Parallel>,
         tokens_per_request: Option<u64>,
     ) -> Self {
-        let is_shared = meters.iter().any(|meter| meter.lease.is_some());
+        let borrows = matches!(parallel, Some(Parallel { places: Places::Shared(_), .. }));
+        let is_shared = borrows || meters.iter().any(|meter| meter.lease.is_some());
         Self { owner, meters, parallel, tokens_per_request, is_shared }
     }
 
@@ -98,9 +152,9 @@ impl Account {
         &self.meters
     }
 
-    /// The requests at once, with those in flight.
+    /// The requests at once, with those in flight on this replica.
     pub fn parallel(&self) -> Option<(u32, u32)> {
-        self.parallel.as_ref().map(|parallel| (parallel.limit, parallel.held.load(Relaxed)))
+        self.parallel.as_ref().map(|parallel| (parallel.limit, parallel.held()))
     }
 
     /// The tokens of one request.
@@ -108,8 +162,16 @@ impl Account {
         self.tokens_per_request
     }
 
-    pub(super) fn parallel_counter(&self) -> Option<&Arc<AtomicU32>> {
-        self.parallel.as_ref().map(|parallel| &parallel.held)
+    pub(super) fn places(&self) -> Option<&Places> {
+        self.parallel.as_ref().map(|parallel| &parallel.places)
+    }
+
+    /// Where replicas share limits: how many requests at once, and the slots for them.
+    pub(super) fn slots(&self) -> Option<(u32, &Arc<Slots>)> {
+        match self.parallel.as_ref()? {
+            Parallel { places: Places::Own(_), .. } => None,
+            Parallel { limit, places: Places::Shared(slots), .. } => Some((*limit, slots)),
+        }
     }
 
     /// True when a limit counts this unit.
@@ -132,8 +194,7 @@ impl Account {
                 return Err(());
             }
         }
-        let Some(Parallel { limit, held }) = self.parallel.as_ref().filter(|_| cost.parallel) else { return Ok(()) };
-        if held.fetch_update(AcqRel, Relaxed, |held| (held < *limit).then_some(held + 1)).is_err() {
+        if self.parallel.as_ref().filter(|_| cost.parallel).is_some_and(|parallel| !parallel.take(now, way)) {
             self.undo(self.meters.len(), cost, now, way);
             return Err(());
         }
@@ -152,12 +213,14 @@ impl Account {
         if !self.is_shared {
             return None;
         }
-        self.meters.iter().find_map(|meter| meter.lease.as_deref()).map(Lease::terms)
+        let of_meters = self.meters.iter().find_map(|meter| meter.lease.as_deref()).map(Lease::terms);
+        of_meters.or_else(|| self.slots().map(|(_, slots)| slots.terms()))
     }
 
     /// True when its leases have nothing to tell.
     pub fn is_quiet(&self) -> bool {
         self.meters.iter().filter_map(|meter| meter.lease.as_deref()).all(Lease::is_quiet)
+            && self.slots().is_none_or(|(_, slots)| slots.is_quiet())
     }
 
     /// Gives back what was taken at `at`.
@@ -182,8 +245,7 @@ impl Account {
     /// Leaves the place among the requests in flight.
     fn leave(&self, cost: &Cost) {
         if let Some(parallel) = self.parallel.as_ref().filter(|_| cost.parallel) {
-            // It was taken, so it is above 0.
-            parallel.held.fetch_sub(1, AcqRel);
+            parallel.leave();
         }
     }
 
@@ -191,8 +253,7 @@ impl Account {
     pub fn lacks(&self, cost: &Cost, now: Moment) -> Option<Refusal> {
         let way = match self.terms().map(Terms::mode) {
             None | Some(Mode::Leased) => Way::Leased,
-            Some(Mode::Local | Mode::Closed) => Way::Apart,
-            Some(Mode::Open) => Way::Free,
+            Some(Mode::Local | Mode::Closed | Mode::Open) => Way::Apart,
         };
         self.refusal(cost, now, way)
     }
@@ -216,10 +277,10 @@ impl Account {
             let until = meter.refuses(asked, now, way)?;
             Some(refusal(meter.unit, Arc::clone(&meter.name), meter.amount(), meter.remaining(now), asked, until))
         });
-        let parallel = self
-            .parallel()
-            .filter(|(limit, held)| cost.parallel && held >= limit)
-            .map(|(limit, _)| refusal(Unit::Parallel, "parallel".into(), limit.into(), 0, 1, Until::Free));
+        let parallel = self.parallel.as_ref().filter(|_| cost.parallel).and_then(|parallel| {
+            let until = parallel.refuses(now, way)?;
+            Some(refusal(Unit::Parallel, "parallel".into(), parallel.limit.into(), 0, 1, until))
+        });
         named.into_iter().chain(meters).chain(parallel).max_by(|one, two| one.until.cmp(&two.until))
     }
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::account::{Account, Owner, Parallel};
+use super::account::{Account, Owner, Parallel, Places};
 use super::gcra::Gcra;
-use super::lease::Lease;
+use super::lease::{Lease, Slots};
 use super::meter::{Counter, Kept, Meter, Rule, Unit};
-use super::terms::Terms;
+use super::terms::{Mode, Terms};
 use super::window::Calendar;
-use crate::config::{Budget, Counts, Limits, Period, Rate};
+use crate::config::{Budget, Counts, Limits, OnOutage, Period, Rate};
 
 /// The most counters of owners that are gone.
 const GONE: usize = 10_000;
@@ -80,17 +80,23 @@ impl Book {
             };
             let rule = Rule::Rate(Gcra::new(*amount, *window));
             let (counter, lease) = counter(unit, name, &rule, &mut pages);
-            meters.push(Meter { unit, name: (*name).into(), rule, counter, lease });
+            let outage = limits.on_outage.map(Mode::from);
+            meters.push(Meter { unit, name: (*name).into(), rule, counter, lease, outage });
         }
         for budget in &limits.budgets {
             let name = budget.period.name();
             let rule = rule(budget);
             let (counter, lease) = counter(Unit::Money, &name, &rule, &mut pages);
-            meters.push(Meter { unit: Unit::Money, name: name.as_ref().into(), rule, counter, lease });
+            let (unit, outage) = (Unit::Money, budget.on_outage.map(Mode::from));
+            meters.push(Meter { unit, name: name.as_ref().into(), rule, counter, lease, outage });
         }
         let parallel = limits.parallel.map(|limit| {
-            let held = before.as_ref().and_then(|account| account.parallel_counter()).cloned();
-            Parallel { limit, held: held.unwrap_or_else(|| Arc::new(AtomicU32::new(0))) }
+            let known = before.as_ref().and_then(|account| account.places()).cloned();
+            let new = || match self.terms.get() {
+                Some(terms) => Places::Shared(Arc::new(Slots::new(Arc::clone(terms), owner.clone()))),
+                None => Places::Own(Arc::new(AtomicU32::new(0))),
+            };
+            Parallel { limit, places: known.unwrap_or_else(new), outage: limits.on_outage.map(Mode::from) }
         });
         let account = Account::new(owner.clone(), meters.into(), parallel, limits.tokens_per_request);
         let account = Arc::new(account);
@@ -161,6 +167,16 @@ fn rule(budget: &Budget) -> Rule {
         Period::Rolling(days) => Rule::Rate(Gcra::new(budget.nano, DAY.saturating_mul(days))),
         Period::Hour | Period::Day | Period::Week(_) | Period::Month(_) | Period::Total => {
             Rule::Budget { amount: budget.nano, calendar: Calendar::of(budget) }
+        }
+    }
+}
+
+impl From<OnOutage> for Mode {
+    fn from(on_outage: OnOutage) -> Self {
+        match on_outage {
+            OnOutage::Local => Self::Local,
+            OnOutage::Closed => Self::Closed,
+            OnOutage::Open => Self::Open,
         }
     }
 }

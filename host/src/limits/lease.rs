@@ -9,6 +9,7 @@
 //! not follow the same one twice; so whatever a replica has to tell is counted exactly once.
 
 mod ask;
+mod slots;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use super::meter::Rule;
 use super::reservation::Way;
 use super::terms::{Mode, Terms};
 use super::{Moment, Owner, Until};
-pub use ask::{Answer, Ask, Kind, Need};
+pub use ask::{Answer, Ask, Kind, Need, Occasion};
+pub use slots::Slots;
 
 /// A block is held for this long without use before it is given back.
 const IDLE: Duration = Duration::from_secs(1);
@@ -47,8 +49,10 @@ struct State {
     /// Of a rate: what was used, as a number of [`Gcra`] in which each use counts as often as there are replicas. It is kept
     /// all along, so that it is right when the engine does not answer.
     warm: u64,
-    /// The part of that which was used without the engine.
-    apart: u64,
+    /// What was used without the engine and is not told yet; below 0 what it was told too much. Not as a number of
+    /// [`Gcra`]: the engine has it come back, from `since_apart` on.
+    apart: i64,
+    since_apart: Moment,
     /// The window of a budget.
     window: Arc<str>,
     start: Moment,
@@ -111,8 +115,7 @@ impl Lease {
                     state.left = state.left.saturating_sub(signed(quantity));
                     state.taken = state.taken.saturating_add(quantity);
                 } else {
-                    state.apart = gcra.charge(state.apart, scaled, now.0);
-                    state.alone = true;
+                    state.apart(signed(quantity), now);
                 }
             }
             Rule::Budget { amount, .. } => {
@@ -149,7 +152,8 @@ impl Lease {
                 if way == Way::Leased {
                     state.left = state.left.saturating_add(signed(taken)).saturating_sub(signed(actual));
                 } else {
-                    state.apart = gcra.correct(state.apart, before, after, now.0);
+                    // It may have been told meanwhile as what was taken.
+                    state.apart(signed(actual).saturating_sub(signed(taken)), now);
                 }
             }
             Rule::Budget { .. } => {
@@ -243,7 +247,12 @@ impl State {
         });
         match (rule, way) {
             (_, Way::Leased) if self.left >= signed(quantity) => None,
-            (Rule::Rate(_), _) if refused.is_some() => refused.map(|(_, _, until)| Until::Wait(until.since(now))),
+            (Rule::Rate(gcra), _) if refused.is_some() => refused.map(|(least, _, until)| {
+                // Who lacks more waits for longer.
+                let lacks = signed(quantity).saturating_sub(self.left).saturating_sub(signed(least));
+                let more = gcra.share(u64::try_from(lacks).unwrap_or(0));
+                Until::Wait(until.since(now).saturating_add(Duration::from_nanos(more)))
+            }),
             (Rule::Budget { .. }, Way::Leased) if refused.is_some() => Some(Until::End(self.end)),
             (_, Way::Leased) => Some(Until::Ask),
             (Rule::Rate(gcra), _) => {
@@ -267,12 +276,24 @@ impl State {
         signed(rest / replicas).saturating_sub(signed(self.untold)).saturating_sub(signed(self.held))
     }
 
-    /// How much is taken in a second.
+    /// Counts what is used without the engine.
+    fn apart(&mut self, change: i64, now: Moment) {
+        if !self.alone {
+            self.since_apart = now;
+        }
+        self.apart = self.apart.saturating_add(change);
+        self.alone = true;
+    }
+
+    /// How much is taken in a second. A few takes are enough for a first guess, or each of them would be a round.
     fn pace(&mut self, now: Moment) -> u64 {
         let ran = now.since(self.since);
-        if ran >= Duration::from_millis(20) {
-            let rate = self.taken.saturating_mul(1000) / u64::try_from(ran.as_millis()).unwrap_or(u64::MAX).max(1);
-            self.pace = if ran > IDLE { rate } else { u64::midpoint(self.pace, rate) };
+        let is_telling = self.taken >= self.largest.saturating_mul(4) && ran >= Duration::from_millis(1);
+        if ran >= Duration::from_millis(20) || is_telling {
+            let ran_us = u64::try_from(ran.as_micros()).unwrap_or(u64::MAX).max(1);
+            let rate = self.taken.saturating_mul(1_000_000) / ran_us;
+            let is_first = self.pace == 0 || ran > IDLE;
+            self.pace = if is_first { rate } else { u64::midpoint(self.pace, rate) };
             (self.taken, self.since) = (0, now);
         }
         self.pace

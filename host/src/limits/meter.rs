@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::gcra::{Gcra, Short};
 use super::lease::Lease;
 use super::reservation::{Cost, Way};
+use super::terms::Mode;
 use super::window::Calendar;
 use super::{Moment, Until};
 
@@ -70,6 +71,8 @@ pub struct Meter {
     pub counter: Arc<Counter>,
     /// Where replicas share limits: the part of it that is leased to this one.
     pub lease: Option<Arc<Lease>>,
+    /// How it is kept while the engine does not answer, where that is not as with all others.
+    pub outage: Option<Mode>,
 }
 
 /// The number of a meter, which outlives reloads.
@@ -200,6 +203,14 @@ impl Meter {
         }
     }
 
+    /// The way in which it is taken from, where a reservation goes this way; `None` when nothing is let in.
+    fn way(&self, way: Way, lease: &Lease) -> Option<Way> {
+        match way {
+            Way::Leased => Some(way),
+            Way::Apart | Way::Free => self.outage.unwrap_or(lease.terms().without_engine()).way(),
+        }
+    }
+
     /// Takes a quantity.
     ///
     /// # Errors
@@ -210,6 +221,7 @@ impl Meter {
             return Ok(());
         }
         if let Some(lease) = &self.lease {
+            let way = self.way(way, lease).ok_or(Until::Closed)?;
             return lease.take(&self.rule, quantity, now, way);
         }
         match (&self.rule, &*self.counter) {
@@ -243,7 +255,10 @@ impl Meter {
     /// Says why a quantity cannot be taken, without taking it.
     pub fn refuses(&self, quantity: u64, now: Moment, way: Way) -> Option<Until> {
         if let Some(lease) = &self.lease {
-            return lease.refuses(&self.rule, quantity, now, way);
+            return match self.way(way, lease) {
+                Some(way) => lease.refuses(&self.rule, quantity, now, way),
+                None => (quantity > 0).then_some(Until::Closed),
+            };
         }
         match (&self.rule, &*self.counter) {
             (Rule::Rate(gcra), Counter::Rate { number, .. }) if quantity > 0 => {
@@ -262,6 +277,8 @@ impl Meter {
     /// Has what was taken at `at` be another quantity. What belongs to a window that is over changes nothing.
     pub fn correct(&self, (taken, actual): (u64, u64), at: Moment, now: Moment, way: Way) {
         if let Some(lease) = &self.lease {
+            // Where nothing is let in, what was expected to take nothing may have taken something.
+            let way = self.way(way, lease).unwrap_or(Way::Apart);
             return lease.correct(&self.rule, (taken, actual), at, now, way);
         }
         if taken == actual {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::account::Account;
-use super::terms::Mode;
+use super::terms::{Mode, Terms};
 use super::{Moment, Refusal, Until};
 
 /// The most owners whose limits one reservation takes from.
@@ -41,7 +41,7 @@ pub struct Charge {
 pub enum Way {
     /// From what is leased; also from limits that are not shared.
     Leased,
-    /// From this replica's own share, as the engine does not answer.
+    /// From this replica's own share, as the engine does not answer; a limit may say otherwise.
     Apart,
     /// Whatever is left, as the engine does not answer.
     Free,
@@ -64,10 +64,9 @@ impl Reservation {
     ///
     /// [`Refusal`]: of all limits that refuse it the one that does so longest.
     pub fn take(accounts: [Option<&Arc<Account>>; MOST], cost: Cost, now: Moment) -> Result<Self, Box<Refusal>> {
-        let shared = accounts.iter().flatten().find_map(|account| Some((account, account.terms()?.mode())));
-        let way = match shared {
-            None | Some((_, Mode::Leased)) => Way::Leased,
-            Some((account, mode)) => Self::without_engine(mode).ok_or_else(|| Box::new(unavailable(account, 0)))?,
+        let way = match accounts.iter().flatten().find_map(|account| account.terms()).map(Terms::mode) {
+            None | Some(Mode::Leased) => Way::Leased,
+            Some(Mode::Local | Mode::Closed | Mode::Open) => Way::Apart,
         };
         Self::take_by(way, accounts, cost, now)
     }
@@ -95,25 +94,14 @@ impl Reservation {
         Ok(Self { held: accounts.map(|account| account.cloned()), cost, at: now, way })
     }
 
-    /// The way while the engine does not answer; `None` when nothing is let in then.
-    fn without_engine(mode: Mode) -> Option<Way> {
-        match mode {
-            Mode::Leased | Mode::Local => Some(Way::Apart),
-            Mode::Open => Some(Way::Free),
-            Mode::Closed => None,
-        }
-    }
-
     /// As [`Reservation::take`], after the engine was asked and has not answered in time.
     ///
     /// # Errors
     ///
     /// As [`Reservation::take`].
     pub fn take_late(accounts: [Option<&Arc<Account>>; MOST], cost: Cost, now: Moment) -> Result<Self, Box<Refusal>> {
-        let shared = accounts.iter().flatten().find_map(|account| Some((account, account.terms()?)));
-        let Some((account, terms)) = shared else { return Self::take(accounts, cost, now) };
-        let way = Self::without_engine(terms.without_engine()).ok_or_else(|| Box::new(unavailable(account, 0)))?;
-        Self::take_by(way, accounts, cost, now)
+        let is_shared = accounts.iter().flatten().any(|account| account.terms().is_some());
+        Self::take_by(if is_shared { Way::Apart } else { Way::Leased }, accounts, cost, now)
     }
 
     /// What was taken.
@@ -183,12 +171,6 @@ fn refusal(accounts: [Option<&Arc<Account>>; MOST], refused: &Account, cost: &Co
         // What is leased has come since.
         until: if refused.terms().is_some() && way == Way::Leased { Until::Ask } else { Until::Free },
     })
-}
-
-/// Of limits that cannot be kept now, as the engine does not answer.
-fn unavailable(account: &Account, asked: u64) -> Refusal {
-    let (owner, unit, name) = (account.owner().clone(), super::Unit::Requests, "state".into());
-    Refusal { owner, unit, name, limit: 0, remaining: 0, asked, until: Until::Closed }
 }
 
 #[cfg(test)]

@@ -2,35 +2,42 @@
 
 use std::sync::Arc;
 
-use super::lease::{Answer, Ask, Lease, Need};
+use super::lease::{Answer, Ask, Kind, Lease, Need, Occasion, Slots};
 use super::{Account, Cost, Moment, Unit};
 
 /// What the limits of one owner ask the engine at once. It is sent, the same again if need be, until it is answered.
 #[derive(Debug)]
 pub struct Round {
-    asks: Vec<(String, Ask, Arc<Lease>)>,
+    asks: Vec<(String, Ask, Asking)>,
+}
+
+/// Who takes the answer.
+#[derive(Debug)]
+enum Asking {
+    Lease(Arc<Lease>),
+    Slots(Arc<Slots>),
 }
 
 impl Round {
-    /// What an account has to ask and to tell, with requests of these costs waiting. `ends` when the replica does, and
-    /// gives everything back.
-    pub fn of(account: &Account, waiting: &[Cost], now: Moment, ends: bool) -> Self {
+    /// What an account has to ask and to tell, with requests of these costs waiting.
+    pub fn of(account: &Account, waiting: &[Cost], now: Moment, occasion: Occasion) -> Self {
         let mut asks = Vec::new();
         for meter in account.meters() {
             let Some(lease) = &meter.lease else { continue };
-            let mut need = Need::default();
-            for quantity in waiting.iter().map(|cost| meter.quantity(cost)).filter(|quantity| *quantity > 0) {
-                need.least = if need.least == 0 { quantity } else { need.least.min(quantity) };
-                need.all = need.all.saturating_add(quantity);
-            }
-            for ask in lease.ask(&meter.rule, need, now, ends) {
+            let need = Need::of(waiting.iter().map(|cost| meter.quantity(cost)));
+            for ask in lease.ask(&meter.rule, need, now, occasion) {
                 let name = match (meter.unit, &ask.window) {
                     (Unit::Money, Some(window)) => format!("usd:{}:{window}", meter.name),
                     (Unit::Money, None) => format!("usd:{}", meter.name),
                     _ => meter.name.to_string(),
                 };
-                asks.push((name, ask, Arc::clone(lease)));
+                asks.push((name, ask, Asking::Lease(Arc::clone(lease))));
             }
+        }
+        if let Some((limit, slots)) = account.slots() {
+            let need = Need::of(waiting.iter().map(|cost| cost.parallel.into()));
+            let ask = slots.ask(limit, need, now, occasion);
+            asks.extend(ask.map(|ask| ("parallel".to_owned(), ask, Asking::Slots(Arc::clone(slots)))));
         }
         Self { asks }
     }
@@ -45,10 +52,24 @@ impl Round {
         self.asks.iter().map(|(name, ask, _)| (name.as_str(), ask))
     }
 
+    /// True when it tells that something was used.
+    pub fn tells(&self) -> bool {
+        self.asks.iter().any(|(_, ask, _)| ask.delta > 0)
+    }
+
+    /// The money that it tells of, in billionths of a dollar. Of several budgets each tells of the same.
+    pub fn spent(&self) -> u64 {
+        let told = self.asks.iter().filter(|(_, ask, _)| ask.kind == Kind::Budget).map(|(_, ask, _)| ask.delta);
+        told.max().and_then(|most| u64::try_from(most).ok()).unwrap_or(0)
+    }
+
     /// Takes the answers, in the order of what was asked.
     pub fn answered(&self, answers: &[Answer], now: Moment) {
-        for ((_, ask, lease), answer) in self.asks.iter().zip(answers) {
-            lease.answered(ask, answer, now);
+        for ((_, ask, asking), answer) in self.asks.iter().zip(answers) {
+            match asking {
+                Asking::Lease(lease) => lease.answered(ask, answer, now),
+                Asking::Slots(slots) => slots.answered(answer, now),
+            }
         }
     }
 }

@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::reservation::Way;
 use super::{Cost, Owner};
 
 /// An engine that replicas share.
@@ -50,9 +51,21 @@ pub enum Mode {
     Open,
 }
 
+impl Mode {
+    /// The way in which limits are taken from while the engine does not answer; `None` when nothing is let in.
+    pub fn way(self) -> Option<Way> {
+        match self {
+            Self::Leased | Self::Local => Some(Way::Apart),
+            Self::Open => Some(Way::Free),
+            Self::Closed => None,
+        }
+    }
+}
+
 /// How the engine is, and who wants to be heard by it.
 #[derive(Default)]
 pub struct Terms {
+    engine: OnceLock<Weak<dyn Engine>>,
     mode: AtomicU8,
     otherwise: OnceLock<Mode>,
     replicas: AtomicU64,
@@ -67,6 +80,17 @@ impl fmt::Debug for Terms {
 }
 
 impl Terms {
+    /// The engine, which is asked for what leases lack.
+    pub fn engine(&self) -> Option<Arc<dyn Engine>> {
+        self.engine.get()?.upgrade()
+    }
+
+    /// Sets it, once.
+    pub fn set_engine(&self, engine: Weak<dyn Engine>) {
+        // There is one engine in a process.
+        drop(self.engine.set(engine));
+    }
+
     /// The way in which limits are kept at present.
     pub fn mode(&self) -> Mode {
         match self.mode.load(Relaxed) {

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::dialect::remaining::permille;
 use crate::config::Unpriced;
 use crate::limits::estimate::Estimates;
+use crate::limits::terms::{Asked, Terms};
 use crate::limits::{self, Charge, Clock, Cost, Moment, Nano, Prices, Refusal, Reservation, Unit, Until, Usage};
 use crate::routing::Outcome;
 
@@ -93,9 +94,6 @@ pub struct Withdrawal {
     text: u64,
 }
 
-/// The wait for an engine that replicas share, which is asked for more meanwhile, and the number of such waits.
-const ASKING: Duration = Duration::from_millis(5);
-const ASKED: u32 = 5;
 /// The time after which to look again whether an engine answers without which nothing is let in.
 const CLOSED: Duration = Duration::from_millis(250);
 
@@ -252,7 +250,9 @@ impl Account {
     pub async fn take(self: &Arc<Self>, demand: Demand) -> Result<Box<Withdrawal>, Box<Refusal>> {
         let _waits = Waits::at(&self.line);
         let began = Instant::now();
-        let mut asked = 0;
+        // While the engine that replicas share is asked: until when, and whether it is too late for that.
+        let mut asking = None;
+        let mut is_late = false;
         let _turn = self.line.turn.lock().await;
         let cost = self.cost(&demand)?;
         loop {
@@ -260,7 +260,7 @@ impl Account {
             // From here on nothing that is given back goes unnoticed.
             freed.as_mut().enable();
             let now = Instant::now();
-            let reserved = if asked < ASKED { self.reserve(&cost, now) } else { self.reserve_late(&cost, now) };
+            let reserved = if is_late { self.reserve_late(&cost, now) } else { self.reserve(&cost, now) };
             let refusal = match reserved {
                 Ok(reservation) => {
                     let waited = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
@@ -276,8 +276,8 @@ impl Account {
                 Until::Never => return Err(refusal),
                 Until::Closed => Some(CLOSED),
                 Until::Ask => {
-                    asked += 1;
-                    Some(ASKING)
+                    is_late = !self.ask(&cost, now, &mut asking).await;
+                    continue;
                 }
                 Until::Free => None,
                 Until::Wait(wait) => Some(wait),
@@ -287,7 +287,17 @@ impl Account {
                 Some(wait) => drop(timeout(wait, freed).await),
                 None => freed.await,
             }
+            (asking, is_late) = (None, false);
         }
+    }
+
+    /// Asks the engine that replicas share for what is lacking, by `until` at the latest, which is set with the first question;
+    /// false when there is no answer by then.
+    async fn ask(&self, cost: &Cost, now: Instant, until: &mut Option<Instant>) -> bool {
+        let Some(engine) = self.granted.terms().and_then(Terms::engine) else { return false };
+        let until = *until.get_or_insert(now + engine.patience());
+        let asked = timeout_at(until, engine.ask(self.granted.owner(), *cost)).await;
+        now < until && asked == Ok(Asked::Answered)
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-
+use tokio::time::Instant;
 use url::Url;
 
 use super::account::Line;
@@ -103,6 +103,10 @@ pub struct Seat {
     pub(super) last_error: LastError,
     /// Wakes its active check when it was ejected.
     pub(super) ejected: Notify,
+    /// Wakes it when another replica has ejected the provider.
+    pub(super) doubted: Notify,
+    /// The end of the latest ejection elsewhere that it was woken for.
+    pub(super) out_elsewhere: Mutex<Option<Instant>>,
 }
 
 /// The health of all providers at one moment.
@@ -203,6 +207,8 @@ impl Board {
             listing: Listing::default(),
             last_error: LastError::default(),
             ejected: Notify::new(),
+            doubted: Notify::new(),
+            out_elsewhere: Mutex::default(),
         });
         let mut health = self.snapshot.load().health.clone();
         health.resize_with(health.len().max(number + 1), Health::default);

@@ -2,6 +2,7 @@
 //!
 //! A hung provider delays nobody else's check. A provider whose ejection ends is asked at once rather than at the next
 //! interval, and one that does not answer is asked more often, see [`Health::next_check`](super::ejection::Health::next_check).
+//! One that another replica has ejected is asked at once as well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,7 @@ async fn check_forever(fleet: &Fleet, provider: &Provider, seed: u32) {
                 () = sleep_until(due.max(last + MIN_PAUSE)) => break,
                 // Ejected by a request meanwhile.
                 () = provider.seat.ejected.notified() => {}
+                () = provider.seat.doubted.notified() => break,
             }
         }
     }

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
+use futures_util::future::join_all;
 use http::HeaderMap;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub mod delivered;
 mod exhausted;
@@ -190,26 +191,27 @@ impl Means {
         }
     }
 
-    /// Asks the engine for what the limits lack, one owner after the other, and takes again.
-    async fn ask(
-        &self,
-        owners: Owners<'_>,
-        cost: Cost,
-        mut refusal: Box<Refusal>,
-    ) -> Result<Reservation, Box<Refusal>> {
+    /// Asks the engine for what the limits lack, for all owners at once, and takes again. After the time that it has for all
+    /// questions of a request the rest is taken without it: a request never fails because the engine is slow.
+    async fn ask(&self, owners: Owners<'_>, cost: Cost, refusal: Box<Refusal>) -> Result<Reservation, Box<Refusal>> {
         let Some(engine) = self.engine.get() else { return Err(refusal) };
+        let now = || self.moment(Instant::now());
         let until = Instant::now() + engine.patience();
-        // Each owner is asked for once, and once more where others were faster.
-        for _ in 0..2 * MOST {
-            if engine.ask(&refusal.owner, cost).await == Asked::Late {
-                return Reservation::take_late(owners, cost, self.moment(Instant::now()));
+        // Once, and once more where others were faster.
+        while Instant::now() < until {
+            let at = now();
+            let lacks = |account: &&Arc<Account>| account.lacks(&cost, at).is_some_and(|lack| lack.until == Until::Ask);
+            let asked = owners.into_iter().flatten().filter(lacks).map(|account| engine.ask(account.owner(), cost));
+            match timeout_at(until, join_all(asked)).await {
+                Ok(answers) if !answers.contains(&Asked::Late) => {}
+                Ok(_) | Err(_) => break,
             }
-            match Reservation::take(owners, cost, self.moment(Instant::now())) {
-                Err(again) if again.until == Until::Ask && Instant::now() < until => refusal = again,
+            match Reservation::take(owners, cost, now()) {
+                Err(again) if again.until == Until::Ask => {}
                 reserved => return reserved,
             }
         }
-        Err(refusal)
+        Reservation::take_late(owners, cost, now())
     }
 
     /// Writes how far the limits of a request are used up, or those of its client where it has taken nothing.

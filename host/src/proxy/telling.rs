@@ -230,7 +230,8 @@ impl Telling {
         let (Some(last), Some(model)) = (story.attempts.last(), story.mapped()) else { return };
         let is_answered = matches!(last.kind, OutcomeKind::Succeeded | OutcomeKind::Interrupted);
         let is_for_a_model = story.method == http::Method::POST && !model.is_empty();
-        if story.usage.is_none() && !(is_answered && is_for_a_model) {
+        let is_known = story.usage.is_some() || story.estimated.is_some();
+        if !(is_known || is_answered && is_for_a_model) {
             return;
         }
         let provider = last.provider.config.name.as_str();

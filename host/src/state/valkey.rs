@@ -2,7 +2,9 @@
 //! delays it and it delays none of them.
 
 mod breaker;
+mod desk;
 mod driver;
+mod eviction;
 mod failure;
 pub mod keys;
 mod pulse;
@@ -12,8 +14,8 @@ mod wire;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -61,6 +63,8 @@ struct Shared {
     rounds: AtomicU64,
     failures: AtomicU64,
     late: AtomicU64,
+    /// True when the latest question has failed: until one is answered no request waits for another.
+    suspect: AtomicBool,
     /// Ready once the first connection has succeeded or failed.
     first: Notify,
 }
@@ -199,7 +203,8 @@ impl Engine for Valkey {
     fn ask<'a>(&'a self, owner: &Owner, cost: Cost) -> Pin<Box<dyn Future<Output = Asked> + Send + 'a>> {
         let owner = owner.clone();
         Box::pin(async move {
-            if self.terms.mode() != Mode::Leased {
+            // Nobody waits for an engine that is out of reach, or whose latest answer has not come.
+            if self.terms.mode() != Mode::Leased || self.shared.suspect.load(Relaxed) {
                 return Asked::Late;
             }
             let (answer, answered) = oneshot::channel();

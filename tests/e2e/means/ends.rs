@@ -1,9 +1,13 @@
 //! Each end of a request, and what it is charged with.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use harness::{Gate, Mock, Proxy, Reply, Script, eventually, stream_request};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{AGES, left, route, wait_for_left};
 
@@ -266,22 +270,41 @@ async fn a_fallback_takes_from_the_limits_of_its_own_route() {
 async fn after_random_aborts_the_counters_are_the_sum_of_what_was_charged() {
     const ROUNDS: usize = 400;
     let words = (0..20).fold(Reply::sse(), |reply, _| reply.word("some words").delay(Duration::from_millis(2)));
-    let script = Script::by(move |number, _| match number % 3 {
-        0 => words.clone().event(&usage(40, 60)).done(),
-        1 => Reply::sse().word("one").event(&usage(10, 5)).done(),
-        _ => Reply::error(500, "broken"),
+    // What whole answers have said of requests whose clients wait for them.
+    let said = Arc::new(AtomicU64::new(0));
+    let sum = Arc::clone(&said);
+    let script = Script::by(move |number, seen| {
+        let (reply, tokens) = match number % 3 {
+            0 => (words.clone().event(&usage(40, 60)).done(), 100),
+            1 => (Reply::sse().word("one").event(&usage(10, 5)).done(), 15),
+            _ => (Reply::error(500, "broken"), 0),
+        };
+        if seen.json()["model"] == "patient" {
+            sum.fetch_add(tokens, Relaxed);
+        }
+        reply
     });
     let a = Mock::start("a", script).await;
-    let settings = json!({"monitoring": {"track_errors": false}, "queue": {"max_concurrent": 20}});
-    let proxy = Proxy::builder().provider(&a, json!({})).set(limits()).set(settings).start().await;
+    let settings = json!({
+        "monitoring": {"track_errors": false}, "queue": {"max_concurrent": 20},
+        // A thousand nano-dollars for each token.
+        "prices": {"models": {"*": {"input": 1, "output": 1}}},
+        "routes": [{"name": "all", "models": ["*"], "limits": {"rpd": 1000, "tpd": 100_000, "parallel": 50},
+            "budget": {"usd": 1000, "per": "total"}}],
+    });
+    let proxy = Proxy::builder().provider(&a, json!({})).set(settings).start().await;
+    let began = Instant::now();
     let mut calls = Vec::new();
     for round in 0..ROUNDS {
-        let (address, body) = (proxy.address(), stream_request());
+        let (address, mut body) = (proxy.address(), stream_request());
+        // Some leave at once, some in the middle, some stay.
+        let stays = round % 7 == 6;
+        body["model"] = json!(if stays { "patient" } else { "gpt-4" });
         calls.push(harness::spawn(async move {
             let call = harness::Call::to(address, http::Method::POST, "/v1/chat/completions").json(&body);
-            // Some leave at once, some in the middle, some stay.
             let patience = Duration::from_millis(u64::try_from(round % 7).unwrap_or(0) * 8);
-            let _ = tokio::time::timeout(patience.max(Duration::from_millis(1)), call.answer()).await;
+            let patience = if stays { harness::PATIENCE } else { patience.max(Duration::from_millis(1)) };
+            let _ = tokio::time::timeout(patience, call.answer()).await;
         }));
         if round % 40 == 39 {
             for call in calls.drain(..) {
@@ -290,8 +313,20 @@ async fn after_random_aborts_the_counters_are_the_sum_of_what_was_charged() {
         }
     }
     let charged = charged(&proxy).await;
-    // None was charged with more than it could take, and none is held.
-    assert!(charged > 0.0 && charged <= ROUNDS as f64 * 160.0, "{charged}");
+    let spend = proxy.get("/admin/spend?by=model").await.json();
+    let nano = |row: &Value| row["nano_dollars"].as_u64().expect("a number");
+    let all = nano(&spend["total"]);
+    let patient = spend["rows"].as_array().expect("rows").iter().find(|row| row["model"] == "patient").map(nano);
+    // Those who stayed are charged with what was said, to the token.
+    assert_eq!(patient, Some(said.load(Relaxed) * 1000));
+    // The budget has counted what was spent, to the nano-dollar, and the rate as many tokens.
+    let left = left(&proxy, "usd:total").await;
+    assert!(((1000.0 - left) * 1e9 - all as f64).abs() < 1.0, "{left} left, {all} spent");
+    let back = began.elapsed().as_secs_f64() * DAY / 86_400.0 + 1.0;
+    let tokens = all as f64 / 1000.0;
+    assert!(charged <= tokens && charged >= tokens - back, "{charged} of {tokens}, {back} came back");
+    // None of the others was charged with more than it could take.
+    assert!(all > 0 && all <= ROUNDS as u64 * 160_000, "{all}");
     let requests = requests(&proxy).await;
     assert!(requests <= ROUNDS as f64 && requests >= a.calls() as f64 - 1.0, "{requests} of {}", a.calls());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{IDLE, Lease, Mode, Moment, Rule, Until, signed};
 
 /// Held blocks are renewed after this long.
-const RENEWAL: Duration = Duration::from_secs(5);
+pub(super) const RENEWAL: Duration = Duration::from_secs(5);
 
 /// The longest time for which a refusal is made to last longer than the engine says.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -35,6 +35,19 @@ pub struct Ask {
     pub least: u64,
     /// The value at the last answer, for an engine that has lost its own.
     pub seen: f64,
+    /// Of a rate: how long ago what `delta` tells was begun to be used. It has been coming back since.
+    pub age: Duration,
+}
+
+/// Why a limit is asked what it has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It may have something to ask or to tell.
+    Usual,
+    /// The engine may have lost its values, and is to be told of every one that this replica has seen.
+    Verifies,
+    /// The replica ends, and gives everything back.
+    Ends,
 }
 
 /// The kinds of values that an engine keeps.
@@ -44,6 +57,8 @@ pub enum Kind {
     Rate,
     /// What was spent, and what each replica holds of the rest.
     Budget,
+    /// What each replica holds of a number of slots.
+    Slots,
 }
 
 /// The engine's answer about one limit.
@@ -55,6 +70,21 @@ pub struct Answer {
     pub refused: Option<Until>,
     /// The engine's value.
     pub value: f64,
+    /// The engine's time, in the unit of the values of rates: microseconds since 2025.
+    pub at: f64,
+}
+
+impl Answer {
+    /// Of a rate: what nobody will be granted for now, and after what time somebody will be.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is bounded by the amount")]
+    fn missing(&self, ask: &Ask) -> (u64, Duration) {
+        let (amount, lasts) = (ask.amount as f64, ask.lasts.as_micros() as f64);
+        // Below 0 there is a debt.
+        let free = ((self.at + lasts - self.value) * amount / lasts).min(amount);
+        let missing = free.max(0.0).floor() + 1.0;
+        let wait = (missing - free) * lasts / amount.max(1.0);
+        (missing as u64, Duration::from_micros(wait.ceil() as u64))
+    }
 }
 
 /// What the requests that wait need of one limit.
@@ -66,10 +96,21 @@ pub struct Need {
     pub all: u64,
 }
 
+impl Need {
+    /// What requests need that wait with these quantities.
+    pub fn of(waiting: impl Iterator<Item = u64>) -> Self {
+        waiting.filter(|quantity| *quantity > 0).fold(Self::default(), |need, quantity| Self {
+            least: if need.least == 0 { quantity } else { need.least.min(quantity) },
+            all: need.all.saturating_add(quantity),
+        })
+    }
+}
+
 impl Lease {
     /// What to ask the engine about this limit, if anything. The values move into the ask: it must be sent until it is
     /// answered.
-    pub fn ask(&self, rule: &Rule, need: Need, now: Moment, ends: bool) -> Vec<Ask> {
+    pub fn ask(&self, rule: &Rule, need: Need, now: Moment, occasion: Occasion) -> Vec<Ask> {
+        let (ends, verifies) = (occasion == Occasion::Ends, occasion == Occasion::Verifies);
         let replicas = self.terms.replicas();
         let mut state = self.state.lock();
         state.turn(rule, now);
@@ -87,6 +128,7 @@ impl Lease {
                 want: 0,
                 least: 0,
                 seen: 0.0,
+                age: Duration::ZERO,
             });
         }
         let (pace, idle) = (state.pace(now), now.since(state.used) > IDLE);
@@ -110,19 +152,19 @@ impl Lease {
         let gives_back = (idle || ends) && need.least == 0 && state.left > 0;
         match rule {
             Rule::Rate(gcra) => {
-                let mut delta = 0;
+                let (mut delta, mut age) = (0, Duration::ZERO);
                 if rejoins {
-                    delta = signed(gcra.outstanding(state.apart, now.0) / replicas);
-                    (state.apart, state.alone) = (0, false);
+                    (delta, age) = (std::mem::take(&mut state.apart), now.since(state.since_apart));
+                    state.alone = false;
                 }
                 if state.left < 0 || gives_back {
-                    delta -= state.left;
+                    delta = delta.saturating_sub(state.left);
                     state.left = 0;
                 }
-                if delta != 0 || want > 0 {
+                if delta != 0 || want > 0 || (verifies && state.seen > 0.0) {
                     let (lasts, seen) = (gcra.window(), state.seen);
                     let (kind, window) = (Kind::Rate, None);
-                    asks.push(Ask { kind, window, amount, lasts, delta, holds: 0, want, least, seen });
+                    asks.push(Ask { kind, window, amount, lasts, delta, holds: 0, want, least, seen, age });
                 }
             }
             Rule::Budget { .. } => {
@@ -136,10 +178,13 @@ impl Lease {
                 // What went beyond the lease is told with what was spent.
                 state.left = state.left.max(-signed(state.held));
                 let renews = holds > 0 && now.since(state.renewed) >= RENEWAL;
-                if delta != 0 || want > 0 || gives_back || rejoins || renews || (ends && state.renewed > Moment(0)) {
+                let leaves = ends && state.renewed > Moment(0);
+                let shows = verifies && (holds > 0 || state.seen > 0.0);
+                if delta != 0 || want > 0 || gives_back || rejoins || renews || leaves || shows {
                     let lasts = state.end.since(now).saturating_add(AFTER);
                     let (kind, window, seen) = (Kind::Budget, Some(Arc::clone(&state.window)), state.seen);
-                    asks.push(Ask { kind, window, amount, lasts, delta, holds, want, least, seen });
+                    let age = Duration::ZERO;
+                    asks.push(Ask { kind, window, amount, lasts, delta, holds, want, least, seen, age });
                 }
             }
         }
@@ -157,15 +202,19 @@ impl Lease {
         state.renewed = now;
         // Half of a block is time enough for the next one to come.
         state.low = signed(answer.granted) / 2;
-        let asking = u32::try_from(self.terms.replicas() / 2).unwrap_or(u32::MAX);
-        state.refused = answer.refused.map(|until| {
-            let wait = match until {
-                // Where it is short, not all replicas need to ask for what comes back: one of two does.
-                Until::Wait(wait) => wait.max(wait.saturating_mul(asking).min(PAUSE)),
-                // Others may give back what they hold.
-                Until::Ask | Until::Free | Until::End(_) | Until::Never | Until::Closed => IDLE,
-            };
-            (ask.least, now, now.after(wait))
-        });
+        // Where it is short, all replicas need not ask for each unit that comes back.
+        let asking = u32::try_from(self.terms.replicas()).unwrap_or(u32::MAX);
+        let paused = |wait: Duration| wait.max(wait.saturating_mul(asking).min(PAUSE));
+        state.refused = match answer.refused {
+            Some(Until::Wait(wait)) => Some((ask.least, now, now.after(paused(wait)))),
+            // Others may give back what they hold.
+            Some(_) => Some((ask.least, now, now.after(IDLE))),
+            None if ask.kind == Kind::Rate => {
+                let (missing, wait) = answer.missing(ask);
+                // The next one would be refused: what the engine had is what it has granted.
+                (missing <= state.largest.max(1)).then(|| (missing, now, now.after(paused(wait))))
+            }
+            None => None,
+        };
     }
 }

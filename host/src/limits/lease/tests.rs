@@ -36,9 +36,11 @@ impl Model {
             let (free, value) = match ask.kind {
                 Kind::Rate => {
                     let tat = self.rates.entry(name.to_owned()).or_insert(0.0);
-                    *tat = (tat.max(now) + ask.delta as f64 * lasts / amount).max(now);
+                    let since = if ask.delta > 0 { now - ask.age.as_micros() as f64 } else { 0.0 };
+                    *tat = (tat.max(since) + ask.delta as f64 * lasts / amount).max(now);
                     (((now + lasts - *tat) * amount / lasts + 1e-6).floor() as i64, *tat)
                 }
+                Kind::Slots => unreachable!("they have an own test"),
                 Kind::Budget => {
                     let (spent, holds) = self.budgets.entry(name.to_owned()).or_default();
                     *spent += ask.delta;
@@ -51,12 +53,12 @@ impl Model {
                 Kind::Rate => {
                     Until::Wait(Duration::from_micros(((least - free) as f64 * lasts / amount).ceil() as u64))
                 }
-                Kind::Budget => Until::Ask,
+                Kind::Budget | Kind::Slots => Until::Ask,
             });
             short |= refused.is_some();
             let granted =
                 if refused.is_some() { 0 } else { least.max((ask.want as i64).min(free.div_euclid(2))).max(0) as u64 };
-            answers.push(Answer { granted, refused, value });
+            answers.push(Answer { granted, refused, value, at: now });
         }
         for ((name, ask), answer) in round.asks().zip(&mut answers) {
             if short {
@@ -68,6 +70,7 @@ impl Model {
                     *tat += answer.granted as f64 * ask.lasts.as_micros() as f64 / ask.amount as f64;
                     answer.value = *tat;
                 }
+                Kind::Slots => {}
                 Kind::Budget => drop(self.budgets.get_mut(name).unwrap().1.insert(replica, ask.holds + answer.granted)),
             }
         }
@@ -106,7 +109,7 @@ impl Replica {
         let now = Moment(model.now);
         let round = self.pending.take().unwrap_or_else(|| {
             self.number += 1;
-            Round::of(&self.account, waiting, now, ends)
+            Round::of(&self.account, waiting, now, if ends { Occasion::Ends } else { Occasion::Usual })
         });
         if round.is_empty() {
             return;
@@ -158,6 +161,7 @@ pub(crate) fn total(nano: u64) -> Limits {
         period: crate::config::Period::Total,
         zone: jiff::tz::TimeZone::UTC,
         at: jiff::civil::Time::midnight(),
+        on_outage: None,
     };
     Limits { budgets: vec![budget], ..Limits::default() }
 }

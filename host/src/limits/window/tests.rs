@@ -7,7 +7,7 @@ use super::*;
 
 fn calendar(period: Period, zone: &str, at: (i8, i8)) -> Calendar {
     let zone = TimeZone::get(zone).unwrap();
-    Calendar::of(&Budget { nano: 1, period, zone, at: time(at.0, at.1, 0, 0) })
+    Calendar::of(&Budget { nano: 1, period, zone, at: time(at.0, at.1, 0, 0), on_outage: None })
 }
 
 fn at(text: &str) -> Moment {

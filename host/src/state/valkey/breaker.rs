@@ -9,6 +9,8 @@ use tokio::time::Instant;
 const FAILURES: usize = 3;
 /// Within this time.
 const WITHIN: Duration = Duration::from_secs(1);
+/// Questions that fail at the same time have failed for one reason, and count once.
+const SAME: Duration = Duration::from_millis(20);
 
 /// Counts failures.
 #[derive(Debug, Default)]
@@ -24,8 +26,14 @@ impl Breaker {
         self.open.is_some()
     }
 
-    /// Counts a failure; true when it is the one that opens.
+    /// Counts the failure of a question; true when it is the one that opens.
     pub fn failed(&mut self, now: Instant) -> bool {
+        let is_same = self.failures[FAILURES - 1].is_some_and(|last| now.duration_since(last) < SAME);
+        !is_same && self.failed_again(now)
+    }
+
+    /// Counts a failure, whatever came just before.
+    pub fn failed_again(&mut self, now: Instant) -> bool {
         self.failures.rotate_left(1);
         self.failures[FAILURES - 1] = Some(now);
         let within = self.failures[0].is_some_and(|first| now.duration_since(first) <= WITHIN);
@@ -61,5 +69,15 @@ mod tests {
         assert_eq!(breaker.close(at(3500)), Some(Duration::from_secs(2)));
         assert!(!breaker.failed(at(3501)) && !breaker.is_open());
         assert_eq!(breaker.close(at(3502)), None);
+    }
+
+    #[test]
+    fn questions_that_fail_together_count_once() {
+        let (mut breaker, start) = (Breaker::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert!((0..50).all(|n| !breaker.failed(at(n / 4))));
+        assert!(!breaker.failed(at(25)) && breaker.failed(at(50)));
+        let mut connecting = Breaker::default();
+        assert!(!connecting.failed_again(at(0)) && !connecting.failed_again(at(0)) && connecting.failed_again(at(1)));
     }
 }

@@ -1,6 +1,6 @@
 //! The loop that talks to the engine: one round at a time for each owner, many owners at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,20 +9,19 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use redis::Value;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
+use super::desk::{Desk, report_untold};
+use super::eviction::{self, Eviction};
 use super::failure::{Failure, flat};
 use super::pulse::{self, Pulse};
-use super::script::{self, Head};
 use super::wire::{Script, Wire};
 use super::{LAST, Shared, Waiting};
-use crate::config::{OnOutage, State};
-use crate::limits::round::Round;
+use crate::config::State;
 use crate::limits::terms::{Asked, Mode, Terms};
-use crate::limits::{Book, Clock, Cost, Moment, Owner};
+use crate::limits::{Book, Clock, Moment, Owner};
 
 /// What was spent is told this often.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -30,22 +29,12 @@ const FLUSH: Duration = Duration::from_millis(100);
 /// The interval at which the engine is asked whether it is there again.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// An owner without anything to tell is forgotten after so many flushes.
-const QUIET: u32 = 600;
-
-/// One owner's conversation with the engine.
-#[derive(Debug, Default)]
-struct Desk {
-    waiting: Vec<(Cost, oneshot::Sender<Asked>)>,
-    /// The round that is under way, or was not answered: it is sent until it is.
-    round: Option<Round>,
-    under_way: bool,
-    /// How many of those who wait the round was made for.
-    served: usize,
-    number: u64,
-    born: String,
-    quiet: u32,
-}
+/// An owner without anything to tell is left alone after so many flushes.
+const QUIET: u32 = 20;
+/// After the engine may have lost values, so many owners are shown to it at each flush.
+const SHOWN: usize = 200;
+/// After so many probes without an answer another connection is made: it may lead to another server by now.
+const IN_VAIN: u32 = 3;
 
 type Landing = (Owner, Result<Value, Failure>);
 type Flights = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
@@ -55,6 +44,7 @@ enum Event {
     Landed(Landing),
     Connected(Result<Wire, Failure>),
     Pulsed(Result<Value, Failure>, Duration),
+    Looked(Option<String>),
 }
 
 pub(super) struct Driver {
@@ -71,14 +61,25 @@ pub(super) struct Driver {
     breaker: Breaker,
     probe_at: Option<Instant>,
     pulsing: bool,
+    /// Probes that have failed over the connection that there is.
+    in_vain: u32,
+    /// All owners that the engine was asked for. They are kept, as what was seen of them may have to be restored.
     desks: HashMap<Owner, Desk>,
+    /// Those of them who may have something to tell.
+    awake: HashSet<Owner>,
+    /// Those that the engine is going to be shown.
+    to_show: VecDeque<Owner>,
+    /// The number of the latest round.
+    number: u64,
+    born: Option<String>,
+    eviction: Eviction,
     flights: Flights,
 }
 
 impl Driver {
     pub fn new(state: State, terms: Arc<Terms>, (book, clock): (Arc<Book>, Arc<Clock>), shared: Arc<Shared>) -> Self {
         let replica = pulse::new_id();
-        terms.set_without_engine(outage(state.on_outage));
+        terms.set_without_engine(Mode::from(state.on_outage));
         let pulse = Arc::new(Pulse::new(&state.prefix, &replica));
         Self {
             state,
@@ -94,14 +95,19 @@ impl Driver {
             breaker: Breaker::default(),
             probe_at: None,
             pulsing: false,
+            in_vain: 0,
             desks: HashMap::new(),
+            awake: HashSet::new(),
+            to_show: VecDeque::new(),
+            number: 0,
+            born: None,
+            eviction: Eviction::default(),
             flights: FuturesUnordered::new(),
         }
     }
 
     /// Runs until `end`, and gives back what is leased.
     pub async fn run(mut self, end: CancellationToken) {
-        // Until the first connection it is out of reach.
         self.breaker.trip(Instant::now());
         self.connect();
         let mut flush = interval(FLUSH);
@@ -125,6 +131,8 @@ impl Driver {
         }
         // Nobody waits for longer than this.
         drop(timeout(LAST, self.give_back()).await);
+        // What the others will not hear of.
+        report_untold(&self.desks, &self.book.accounts(), self.now());
     }
 
     fn now(&self) -> Moment {
@@ -136,7 +144,7 @@ impl Driver {
         let waiting = std::mem::take(&mut *self.shared.waiting.lock());
         let mut touched = self.terms.due();
         for Waiting { owner, cost, answer } in waiting {
-            self.desks.entry(owner.clone()).or_default().waiting.push((cost, answer));
+            self.desks.entry(owner.clone()).or_default().take_in(cost, answer);
             touched.push(owner);
         }
         for owner in touched {
@@ -144,51 +152,38 @@ impl Driver {
         }
     }
 
-    /// Sends an owner's next round, unless one is under way or there is nothing to ask.
+    /// Sends an owner's next round, unless there is nothing to ask. If one is under way, the next follows it.
     fn launch(&mut self, owner: &Owner, ends: bool) {
         let now = self.now();
         let desk = self.desks.entry(owner.clone()).or_default();
         if desk.under_way {
+            desk.again = true;
             return;
         }
-        let Some(wire) = self.wire.clone().filter(|_| !self.breaker.is_open()) else {
-            answer(desk.waiting.drain(..), Asked::Late);
+        if !self.awake.contains(owner) {
+            self.awake.insert(owner.clone());
+        }
+        let Some(mut wire) = self.wire.clone().filter(|_| !self.breaker.is_open()) else {
+            desk.answer_all(Asked::Late);
             if self.wire.is_none() && !self.breaker.is_open() {
                 self.failed(&Failure::Silence);
             }
             return;
         };
-        let round = if let Some(round) = desk.round.take() {
-            desk.served = 0;
-            round
-        } else {
-            let Some(account) = self.book.find(owner) else {
-                answer(desk.waiting.drain(..), Asked::Answered);
+        match self.book.find(owner) {
+            Some(account) if !desk.prepare(&account, now, ends, &mut self.number) => return,
+            None if !desk.is_open() => {
+                desk.answer_all(Asked::Answered);
                 self.desks.remove(owner);
-                return;
-            };
-            let costs: Vec<Cost> = desk.waiting.iter().map(|(cost, _)| *cost).collect();
-            let round = Round::of(&account, &costs, now, ends);
-            if round.is_empty() {
-                answer(desk.waiting.drain(..), Asked::Answered);
+                self.awake.remove(owner);
                 return;
             }
-            desk.served = costs.len();
-            desk.number += 1;
-            round
-        };
-        let text = owner.to_string();
-        let head = Head {
-            prefix: &self.state.prefix,
-            owner: &text,
-            replica: &self.replica,
-            number: desk.number,
-            born: &desk.born,
-        };
-        let (keys, arguments) = script::written(&head, &round);
-        (desk.round, desk.under_way) = (Some(round), true);
+            Some(_) | None => {}
+        }
+        let Some((keys, arguments)) = desk.written(&self.state.prefix, owner, &self.replica) else { return };
+        (desk.under_way, desk.again) = (true, false);
         self.shared.rounds.fetch_add(1, Relaxed);
-        let (take, bound, owner, mut wire) = (Arc::clone(&self.take), self.state.timeout, owner.clone(), wire);
+        let (take, bound, owner) = (Arc::clone(&self.take), self.state.timeout, owner.clone());
         self.flights.push(Box::pin(async move {
             let answer = timeout(bound, wire.run(&take, &keys, &arguments)).await;
             Event::Landed((owner, flat(answer)))
@@ -201,12 +196,16 @@ impl Driver {
             Event::Connected(Ok(wire)) => {
                 self.connecting = false;
                 *self.shared.wire.lock() = Some(wire.clone());
-                self.wire = Some(wire);
+                self.wire = Some(wire.clone());
+                self.flights.push(Box::pin(async { Event::Looked(eviction::policy(wire).await) }));
                 self.beat_now();
+                // It may be another server, or one that was started with an old copy of its data.
+                self.show_all();
             }
             Event::Connected(Err(failure)) => {
                 self.connecting = false;
-                self.failed(&failure);
+                let opens = self.breaker.failed_again(Instant::now());
+                self.suffered(&failure, opens);
                 self.shared.first.notify_one();
             }
             Event::Pulsed(answer, took) => {
@@ -216,61 +215,72 @@ impl Driver {
                         self.terms.set_replicas(seen.replicas);
                         *self.shared.heard.lock() = seen.throttles;
                         self.pulse.seen(&self.clock, seen.now, took);
+                        if self.born.replace(seen.born.clone()).is_some_and(|before| before != seen.born) {
+                            self.show_all();
+                        }
                         self.reached();
                     }
-                    Err(failure) => self.failed(&failure),
+                    Err(failure) => {
+                        self.failed(&failure);
+                        self.in_vain += u32::from(self.breaker.is_open());
+                        if self.in_vain >= IN_VAIN {
+                            self.disconnect();
+                        }
+                    }
                 }
                 self.shared.first.notify_one();
             }
+            Event::Looked(policy) => self.eviction.looked(policy),
         }
     }
 
-    /// Takes an answer to a round, or the lack of one.
     fn landed(&mut self, (owner, answered): Landing) {
         let now = self.now();
         let Some(desk) = self.desks.get_mut(&owner) else { return };
-        desk.under_way = false;
-        let Some(round) = desk.round.take() else { return };
-        let reply = answered.and_then(|value| script::read(&value, &round).ok_or(Failure::Nonsense));
-        match reply {
-            Ok(reply) => {
-                round.answered(&reply.answers, now);
-                desk.born = reply.born;
-                let served = desk.served.min(desk.waiting.len());
-                answer(desk.waiting.drain(..served), Asked::Answered);
-                if !desk.waiting.is_empty() {
+        let failure = match answered {
+            Ok(value) if desk.landed(&value, now) => {
+                self.shared.suspect.store(false, Relaxed);
+                if desk.goes_on() {
                     self.launch(&owner, false);
                 }
+                return;
             }
-            Err(failure) => {
-                // Whether the engine has followed it is not known: it is sent again.
-                desk.round = Some(round);
-                answer(desk.waiting.drain(..), Asked::Late);
-                self.failed(&failure);
-            }
+            Ok(_) => Failure::Nonsense,
+            Err(failure) => failure,
+        };
+        // Whether the engine has followed it is not known: it is sent again.
+        desk.under_way = false;
+        desk.answer_all(Asked::Late);
+        self.failed(&failure);
+        if self.wire.is_some() {
+            self.launch(&owner, false);
         }
     }
 
-    /// Counts a failure; the last of several ends the use of the engine for now.
+    /// Counts the failure of a question.
     fn failed(&mut self, failure: &Failure) {
+        let opens = self.breaker.failed(Instant::now());
+        self.suffered(failure, opens);
+    }
+
+    /// Does what follows from a failure; the last of several `opens` the breaker and ends the use of the engine for now.
+    fn suffered(&mut self, failure: &Failure, opens: bool) {
         self.shared.failures.fetch_add(1, Relaxed);
+        self.shared.suspect.store(true, Relaxed);
         let now = Instant::now();
         if failure.loses_connection() {
-            self.wire = None;
-            *self.shared.wire.lock() = None;
+            self.disconnect();
         }
-        let opens = self.breaker.failed(now);
         if self.breaker.is_open() {
             self.probe_at.get_or_insert_with(|| now + pulse::jittered(PROBE));
         } else if self.wire.is_none() {
             self.connect();
         }
-        let words = failure.words();
         let is_first = {
             let mut facts = self.shared.facts.lock();
             let is_first = facts.reason.is_none() && !facts.up && self.breaker.is_open();
             if opens || is_first {
-                (facts.up, facts.reason) = (false, Some(words.clone()));
+                (facts.up, facts.reason) = (false, Some(failure.words()));
                 facts.since = now;
             }
             is_first
@@ -278,28 +288,26 @@ impl Driver {
         if opens || is_first {
             let mode = self.terms.without_engine();
             self.terms.set_mode(mode);
-            let meanwhile = match mode {
-                Mode::Closed => "requests with limits are refused",
-                Mode::Open => "requests are let in without limits",
-                Mode::Local | Mode::Leased => "this replica keeps to its share of the limits",
-            };
-            tracing::warn!(
-                replicas = self.terms.replicas(),
-                "state: the engine is out of reach ({words}): {meanwhile}"
-            );
+            failure.warn(mode, self.terms.replicas());
         }
+    }
+
+    fn disconnect(&mut self) {
+        (self.wire, self.in_vain) = (None, 0);
+        *self.shared.wire.lock() = None;
     }
 
     /// Goes back to the engine, if it was out of reach.
     fn reached(&mut self) {
-        self.probe_at = None;
+        (self.probe_at, self.in_vain) = (None, 0);
+        self.shared.suspect.store(false, Relaxed);
         let Some(after) = self.breaker.close(Instant::now()) else { return };
         *self.shared.facts.lock() = super::Facts { up: true, ..super::Facts::default() };
         self.terms.set_mode(Mode::Leased);
-        let (replicas, seconds) = (self.terms.replicas(), after.as_secs_f64());
+        let (replicas, after) = (self.terms.replicas(), after.as_secs_f64());
         tracing::info!(
             replicas,
-            "state: the engine answers, after {seconds:.1} s; limits are shared by {replicas} replicas"
+            "state: the engine answers, after {after:.1} s; limits are shared by {replicas} replicas"
         );
         // What was not answered, and what has been spent since.
         self.flush();
@@ -343,18 +351,32 @@ impl Driver {
         if self.breaker.is_open() {
             return;
         }
-        let owners: Vec<Owner> = self.desks.keys().cloned().collect();
+        let owners: Vec<Owner> = self.awake.iter().cloned().collect();
         for owner in owners {
             let quiet = self.book.find(&owner).is_none_or(|account| account.is_quiet());
             if let Some(desk) = self.desks.get_mut(&owner) {
-                desk.quiet = if quiet && desk.round.is_none() { desk.quiet + 1 } else { 0 };
+                desk.quiet = if quiet && !desk.is_open() { desk.quiet + 1 } else { 0 };
                 if desk.quiet > QUIET {
-                    self.desks.remove(&owner);
+                    desk.quiet = 0;
+                    self.awake.remove(&owner);
                     continue;
                 }
             }
             self.launch(&owner, false);
         }
+        for _ in 0..SHOWN.min(self.to_show.len()) {
+            let Some(owner) = self.to_show.pop_front() else { break };
+            if let Some(desk) = self.desks.get_mut(&owner) {
+                desk.verifies = true;
+                self.launch(&owner, false);
+            }
+        }
+    }
+
+    /// Has the engine be shown all that this replica has seen of it, some owners at each flush.
+    fn show_all(&mut self) {
+        let known = self.desks.iter().filter(|(_, desk)| desk.is_known()).map(|(owner, _)| owner.clone());
+        self.to_show = known.collect();
     }
 
     /// The last rounds, at the end of the process.
@@ -373,20 +395,5 @@ impl Driver {
             // The others find out by themselves if this fails.
             drop(self.pulse.leave(wire).await);
         }
-    }
-}
-
-fn outage(on_outage: OnOutage) -> Mode {
-    match on_outage {
-        OnOutage::Local => Mode::Local,
-        OnOutage::Closed => Mode::Closed,
-        OnOutage::Open => Mode::Open,
-    }
-}
-
-fn answer(waiting: impl Iterator<Item = (Cost, oneshot::Sender<Asked>)>, asked: Asked) {
-    for (_, sender) in waiting {
-        // The request may have gone.
-        let _ = sender.send(asked);
     }
 }

@@ -3,6 +3,8 @@
 use redis::{ErrorKind, RedisError};
 use tokio::time::error::Elapsed;
 
+use crate::limits::terms::Mode;
+
 /// The reason why a question failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -30,9 +32,22 @@ impl Failure {
         }
     }
 
+    /// Warns that for this reason limits are kept otherwise from now on.
+    pub fn warn(&self, mode: Mode, replicas: u64) {
+        let words = self.words();
+        let meanwhile = match mode {
+            Mode::Closed => "requests with limits are refused",
+            Mode::Open => "requests are let in without limits",
+            Mode::Local | Mode::Leased => "this replica keeps to its share of the limits",
+        };
+        tracing::warn!(replicas, "state: the engine is out of reach ({words}): {meanwhile}");
+    }
+
     /// True when the connection is of no more use.
     pub fn loses_connection(&self) -> bool {
-        matches!(self, Self::Error(error) if error.is_unrecoverable_error() || error.is_io_error())
+        let Self::Error(error) = self else { return false };
+        // A server that takes no writes has been replaced by another one.
+        error.is_unrecoverable_error() || error.is_io_error() || error.code() == Some("READONLY")
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Seen {
     pub now: Moment,
     /// The replicas that are there, with this one.
     pub replicas: u64,
+    /// When the engine began to know the fleet, in its own words.
+    pub born: String,
 }
 
 impl Pulse {
@@ -48,7 +50,9 @@ impl Pulse {
         let fleet = format!("{prefix}:{{fleet}}");
         Self {
             script: Script::new(include_str!("pulse.lua")),
-            keys: vec![format!("{fleet}:replicas"), format!("{fleet}:r:{replica}"), format!("{fleet}:throttled")],
+            keys: ["replicas", &format!("r:{replica}"), "throttled", "born"]
+                .map(|name| format!("{fleet}:{name}"))
+                .into(),
             replica: replica.to_owned(),
             set: Mutex::default(),
         }
@@ -73,7 +77,7 @@ impl Pulse {
     ///
     /// What the client says.
     pub async fn leave(&self, wire: &mut Wire) -> RedisResult<()> {
-        let [all, own, _] = self.keys.as_slice() else { return Ok(()) };
+        let [all, own, ..] = self.keys.as_slice() else { return Ok(()) };
         wire.ask(redis::cmd("ZREM").arg(all).arg(&self.replica)).await?;
         wire.ask(redis::cmd("DEL").arg(own)).await?;
         Ok(())
@@ -96,12 +100,14 @@ pub fn read(value: &Value) -> Option<Seen> {
     let number = |value: &Value| redis::from_redis_value_ref::<u64>(value).ok();
     let (now, rest) = parts.split_first()?;
     let (replicas, rest) = rest.split_first()?;
+    let (born, rest) = rest.split_first()?;
+    let born = redis::from_redis_value_ref(born).ok()?;
     let throttle = |pair: &[Value]| {
         let [name, lasts] = pair else { return None };
         Some((redis::from_redis_value_ref(name).ok()?, Duration::from_micros(number(lasts)?)))
     };
     let throttles = rest.chunks(2).map(throttle).collect::<Option<_>>()?;
-    Some(Seen { now: Moment(number(now)?.saturating_mul(1000)), replicas: number(replicas)?, throttles })
+    Some(Seen { now: Moment(number(now)?.saturating_mul(1000)), replicas: number(replicas)?, born, throttles })
 }
 
 /// An id that no other replica has.

@@ -2,6 +2,7 @@
 
 mod server;
 mod storm;
+mod topology;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -45,10 +46,8 @@ impl Replica {
         loop {
             match Reservation::take(accounts, cost, self.now()) {
                 Err(refusal) if refusal.until == Until::Ask => {
-                    if began.elapsed() >= self.engine.timeout {
-                        return Err(Until::Ask);
-                    }
-                    if self.engine.ask(&refusal.owner, cost).await == Asked::Late {
+                    let is_late = began.elapsed() >= self.engine.timeout;
+                    if is_late || self.engine.ask(&refusal.owner, cost).await == Asked::Late {
                         return Reservation::take_late(accounts, cost, self.now()).map_err(|refusal| refusal.until);
                     }
                 }
@@ -285,6 +284,7 @@ async fn replicas_whose_clocks_differ_count_in_the_same_window() {
         period: crate::config::Period::Day,
         zone: jiff::tz::TimeZone::UTC,
         at: jiff::civil::Time::midnight(),
+        on_outage: None,
     };
     let limits = Limits { budgets: vec![day], ..Limits::default() };
     let state = server.state();
@@ -303,6 +303,83 @@ async fn replicas_whose_clocks_differ_count_in_the_same_window() {
     let keys: HashSet<&str> = keys.lines().collect();
     assert_eq!(keys.len(), 1, "{keys:?}");
     assert_eq!(server.ask(&["HGET", keys.iter().next().unwrap(), "spent"]), "2000");
+}
+
+#[tokio::test]
+async fn an_emptied_engine_is_told_by_those_as_well_who_have_nothing_to_ask() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &total(1_000_000), 2).await;
+    let spent = || server.ask(&["HGET", "pm:{c/a}:usd:total:total", "spent"]);
+    assert!(all[1].spend(nano(1000), 1000).await);
+    eventually("it is told", || spent() == "1000").await;
+    burst(&all[..1], 900, Duration::from_millis(50), nano(1000)).await;
+    eventually("it is told", || spent() == "901000").await;
+    server.ask(&["FLUSHALL"]);
+    // The other one has seen no more than its own.
+    assert!(all[1].spend(nano(1000), 1000).await);
+    let restored = || spent().parse::<u64>().is_ok_and(|spent| (901_000..=902_000).contains(&spent));
+    eventually("it is told again", restored).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_was_started_with_an_old_copy_is_told_what_it_lacks() {
+    let mut server = Server::start(&["--save", "3600 100000"]);
+    let all = replicas(&server, &total(1_000_000), 2).await;
+    let spent = |server: &Server| server.ask(&["HGET", "pm:{c/a}:usd:total:total", "spent"]);
+    burst(&all, 100, Duration::ZERO, nano(1000)).await;
+    eventually("it is told", || spent(&server) == "100000").await;
+    server.ask(&["SAVE"]);
+    burst(&all, 300, Duration::ZERO, nano(1000)).await;
+    eventually("it is told", || spent(&server) == "400000").await;
+    server.kill();
+    server.again();
+    eventually("it is told again", || spent(&server) == "400000").await;
+}
+
+#[tokio::test]
+async fn what_was_not_answered_is_counted_once_when_the_engine_loses_everything() {
+    let server = Server::start(&[]);
+    let all = replicas(&server, &total(100_000_000), 2).await;
+    let spent = || server.ask(&["HGET", "pm:{c/a}:usd:total:total", "spent"]).parse::<u64>().unwrap_or(0);
+    let mut charged = 0;
+    for _ in 0..10 {
+        for one in &all {
+            assert!(one.spend(nano(1000), 1000).await);
+            charged += 1000;
+        }
+        // Its answers come too late.
+        server.signal("STOP");
+        for one in &all {
+            assert!(one.spend(nano(1000), 1000).await);
+            charged += 1000;
+        }
+        sleep(Duration::from_millis(130)).await;
+        server.signal("CONT");
+        server.ask(&["FLUSHALL"]);
+        eventually("it is back", || all.iter().all(|one| one.engine.facts().up)).await;
+    }
+    sleep(Duration::from_millis(500)).await;
+    assert!(spent() <= charged && spent() > 0, "{} of {charged}", spent());
+}
+
+#[tokio::test]
+async fn a_user_with_these_commands_alone_is_enough() {
+    // As docs/fleet.md says it.
+    const MAY: &str = "~pm:* +eval +evalsha +time +get +set +incr +exists +hget +hset +hsetnx +hdel +hgetall +hlen +pexpire \
+                       +zadd +zrem +zcard +zscore +zrevrange +zremrangebyscore +del +info +ping";
+    let server = Server::start(&[]);
+    let user = ["ACL", "SETUSER", "pointsman", "reset", "on", ">secret"].into_iter().chain(MAY.split(' '));
+    assert_eq!(server.ask(&user.collect::<Vec<_>>()), "OK");
+    let mut state = server.with_password("secret");
+    state.username = Some("pointsman".to_owned());
+    state.timeout = Duration::from_millis(500);
+    let engine = fill_many(&state).await;
+    use crate::clients::Store as _;
+    assert_eq!(engine.records().put("a", b"1".to_vec()).await.unwrap(), 1);
+    assert_eq!(engine.records().load().await.unwrap().0.len(), 1);
+    tokio::task::spawn_blocking(move || engine.finish()).await.unwrap();
+    assert_eq!(server.ask(&["ZCARD", "pm:{fleet}:replicas"]), "0");
+    assert!(!server.ask(&["ACL", "LOG"]).contains("pointsman"), "{}", server.ask(&["ACL", "LOG"]));
 }
 
 fn at(port: u16, tls: bool) -> crate::config::StateServer {
@@ -327,39 +404,6 @@ async fn fill_many(state: &State) -> Arc<Valkey> {
     }
     assert_eq!(engine.counts().failures, 0);
     engine
-}
-
-#[tokio::test]
-async fn a_cluster_has_the_limits_of_one_owner_at_one_place() {
-    let ports = [server::free_port(), server::free_port(), server::free_port()];
-    let nodes = ports.map(|port| Server::start(&["--port", &port.to_string(), "--cluster-enabled", "yes"]));
-    let mut create = std::process::Command::new("redis-cli");
-    create.args(["--cluster", "create"]).args(ports.map(|port| format!("127.0.0.1:{port}"))).arg("--cluster-yes");
-    let created = create.output().unwrap();
-    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
-    let agree = || nodes.iter().all(|node| node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
-    eventually("the servers agree", agree).await;
-    let mut state = nodes[0].state();
-    state.servers = StateServers::Cluster(vec![at(ports[0], false), at(ports[1], false)]);
-    state.timeout = Duration::from_millis(500);
-    let engine = fill_many(&state).await;
-    tokio::task::spawn_blocking(move || engine.finish()).await.unwrap();
-    let keys: usize = nodes.iter().map(|node| node.ask(&["DBSIZE"]).parse::<usize>().unwrap()).sum();
-    assert!(keys >= 60, "{keys}");
-    assert!(nodes.iter().all(|node| node.ask(&["DBSIZE"]) != "0"), "they are spread");
-}
-
-#[tokio::test]
-async fn sentinels_name_the_server() {
-    let (port, watch) = (server::free_port(), server::free_port());
-    let master = Server::start(&["--port", &port.to_string()]);
-    let file = master.folder().join("sentinel.conf");
-    std::fs::write(&file, format!("sentinel monitor mymaster 127.0.0.1 {port} 1\n")).unwrap();
-    let _sentinel = Server::start(&[file.to_str().unwrap(), "--port", &watch.to_string(), "--sentinel"]);
-    let mut state = master.state();
-    state.servers = StateServers::Sentinel { name: "mymaster".to_owned(), servers: vec![at(watch, false)] };
-    state.timeout = Duration::from_millis(500);
-    fill_many(&state).await;
 }
 
 #[tokio::test]
