@@ -7,6 +7,7 @@
 
 mod ask;
 mod client;
+mod fleet;
 mod idle;
 mod ledger;
 mod provider;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use ask::Dice;
 use client::Scene;
+use fleet::Weather;
 use storm::{Size, Storm};
 use vitals::Vitals;
 
@@ -130,4 +132,25 @@ async fn killing_providers_under_200_requests_fails_none_while_one_is_healthy() 
     storm.held().await;
     println!("{}", storm.report(Duration::ZERO).await);
     assert!(storm.stage.tally.sum("failovers") > 0, "the kills were noticed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_counts_every_charge_once_while_its_engine_is_paused_killed_and_emptied() {
+    let rounds =
+        [(Weather::Fair, 3), (Weather::Rough, 6), (Weather::Emptied, 2), (Weather::Lost, 2), (Weather::GoneBack, 2)];
+    let rounds = rounds.map(|(weather, seconds)| (weather, Duration::from_secs(seconds)));
+    println!("{}", fleet::run(seed(), 500, Duration::from_secs(4), &rounds).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes as long as SOAK_SECONDS says: `make soak`"]
+async fn a_fleet_counts_every_charge_once_in_long_troubles_as_well() {
+    let clients = setting("SOAK_CLIENTS").unwrap_or(500);
+    let seconds = setting("SOAK_SECONDS").unwrap_or(1200);
+    // Rates are exact until the engine loses values for the first time.
+    let mut rounds = vec![(Weather::Fair, Duration::from_secs(5))];
+    let all = [Weather::Rough, Weather::Rough, Weather::Rough, Weather::Emptied, Weather::Lost, Weather::GoneBack];
+    rounds.extend(all.into_iter().cycle().take(12).map(|weather| (weather, Duration::from_secs(seconds) / 12)));
+    rounds[1..].sort_by_key(|(weather, _)| *weather != Weather::Rough);
+    println!("{}", fleet::run(seed(), clients, Duration::from_secs(4), &rounds).await);
 }

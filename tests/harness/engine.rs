@@ -1,6 +1,6 @@
 //! The engine that replicas share: a real server for one test, a child that dies with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// Starts it, empty.
+    /// Starts it: empty, or where an option such as `--appendonly` has it keep its data as far as it has kept them.
     ///
     /// # Panics
     ///
@@ -98,6 +98,48 @@ impl Engine {
         let socket = self.socket();
         let accepts = || async { std::os::unix::net::UnixStream::connect(&socket).is_ok() };
         eventually("redis-server accepts connections", accepts).await;
+    }
+}
+
+/// An engine that keeps its data: `--appendonly yes`.
+impl Engine {
+    /// The folder of its data.
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("appendonlydir")
+    }
+
+    /// Kills it, and throws its data away.
+    pub fn lose(&mut self) {
+        self.kill();
+        drop(std::fs::remove_dir_all(self.data()));
+    }
+
+    /// Copies its data, as a backup does.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be copied.
+    pub fn copy(&self) {
+        let copy = self.folder.path().join("copy");
+        drop(std::fs::remove_dir_all(&copy));
+        copy_folder(&self.data(), &copy);
+    }
+
+    /// Kills it, and puts the data in place that were copied.
+    ///
+    /// # Panics
+    ///
+    /// When there is no copy.
+    pub fn go_back(&mut self) {
+        self.lose();
+        copy_folder(&self.folder.path().join("copy"), &self.data());
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a temporary folder is writable");
+    for entry in std::fs::read_dir(from).expect("the folder is there").flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a file can be copied");
     }
 }
 
