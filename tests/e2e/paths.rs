@@ -44,7 +44,7 @@ async fn escapes_in_the_path_stay() {
 async fn unknown_paths_get_404_from_the_proxy_and_reach_nobody() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = Proxy::before([&a]).await;
-    for path in ["/favicon.ico", "/v2/chat/completions", "/admin", "/v1", "/openai", "/openai/deployments/m"] {
+    for path in ["/favicon.ico", "/v2/chat/completions", "/administration", "/v1", "/openai", "/openai/deployments/m"] {
         let answer = proxy.get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.json()["error"]["message"].is_string(), "{path}: {}", answer.text());
