@@ -306,7 +306,9 @@ fn check(yaml: &str, path: &Path, providers: &[ProviderOut]) -> Result<BTreeSet<
     let variables = std::cell::RefCell::new(BTreeSet::new());
     let is_in = |text: &str, name: &str| text.contains(&format!("${{{name}}}"));
     let env = |name: &str| {
-        if name.to_ascii_uppercase().ends_with("_PROXY") {
+        // These are looked at whether the file names them or not.
+        let is_looked_at = name.to_ascii_uppercase().ends_with("_PROXY") || name.starts_with("OTEL_");
+        if is_looked_at && !is_in(yaml, name) {
             return None;
         }
         variables.borrow_mut().insert(name.to_owned());
