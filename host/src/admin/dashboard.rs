@@ -1,8 +1,8 @@
 //! The dashboard under `/admin`: pages for people, rendered here and kept up to date by server-sent events.
 //!
-//! A task reads once a second the counters that exist ([`past`]); a request pays nothing for it. While somebody listens,
-//! the same task makes one snapshot a second and sends it to all ([`hub`]). Browsers sign in with the operators' key
-//! ([`sessions`]); everything else under `/admin` goes on to want the key itself.
+//! A task reads once a second the counters that exist (`past`); a request pays nothing for it. While somebody listens,
+//! the same task makes one snapshot a second and sends it to all (`hub`). Browsers sign in with the operators' key
+//! (`sessions`); everything else under `/admin` goes on to want the key itself.
 
 mod cells;
 mod chart;

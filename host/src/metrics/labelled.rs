@@ -2,7 +2,7 @@
 //! own vectors cannot, so the sums are kept here and made into families at the scrape.
 //!
 //! The values of labels are bounded: classes of statuses, models that the configuration names, and of all combinations
-//! [`MOST`]; what is beyond counts as [`OTHER`].
+//! `MOST`; what is beyond counts as `OTHER`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
