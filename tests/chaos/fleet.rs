@@ -311,20 +311,28 @@ impl Fleet {
         let of = |sums: &BTreeMap<String, u64>, owner: &str| sums.get(owner).copied().unwrap_or(0);
         let wrong = |owner: &String| {
             let (counted, new) = (of(counted, owner), of(charged, owner) - of(&self.charged, owner));
-            let most = of(&self.counted, owner) + new;
-            let least = match weather {
-                Weather::Fair | Weather::Rough => most,
+            let all = of(&self.counted, owner) + new;
+            let (least, most) = match weather {
+                Weather::Fair | Weather::Rough => (all, all),
                 // What was known is restored, and never added to what has been counted meanwhile: of these two parts the larger
-                // is the least.
+                // is the least. What is on its way when it is lost may count twice, or not at all: a round of each replica.
                 Weather::Emptied | Weather::Lost | Weather::GoneBack => {
                     let known = of(least, owner).max(of(&self.counted, owner));
-                    known.max(most - known)
+                    let on_its_way = REPLICAS * self.in_a_round(owner);
+                    (known.max((all - known).saturating_sub(on_its_way)), all + on_its_way)
                 }
             };
             let wrong = !(least..=most).contains(&counted);
             wrong.then(|| format!("{owner}: {counted} counted, must be {least} to {most}"))
         };
         charged.keys().filter_map(wrong).collect()
+    }
+
+    /// The most that one round of an owner tells of: two requests of a client, and a few of a group.
+    fn in_a_round(&self, owner: &str) -> u64 {
+        let dearest = self.clients.iter().map(|client| client.plan().nano()).max().unwrap_or(0);
+        let own = self.clients.iter().find(|client| owner == format!("c/{}", client.name()));
+        own.map_or(10 * dearest, |client| 2 * client.plan().nano())
     }
 
     /// The requests for which the engine was late.
@@ -367,7 +375,8 @@ impl Fleet {
             let begins = end("rpd")? - account.requests as f64 * PER_REQUEST;
             let also = end("tpd")? - account.tokens as f64 * PER_TOKEN;
             let before = self.origins.get(&name).copied().unwrap_or(begins);
-            let is_right = (begins - also).abs() < PER_TOKEN / 10.0 && (begins - before).abs() < PER_TOKEN / 10.0;
+            // A token is a second: what was used while the engine did not answer may be dated by so much later.
+            let is_right = (begins - also).abs() < 5.0 * PER_TOKEN && (begins - before).abs() < 5.0 * PER_TOKEN;
             let (requests, tokens) = ((begins - before) / PER_REQUEST, (also - before) / PER_TOKEN);
             (!is_right).then(|| format!("{name}: {requests:.2} requests and {tokens:.1} tokens too many are counted"))
         };
