@@ -342,9 +342,13 @@ fn start_logs_for_demo() {
     telemetry::start(&monitoring, overrides);
 }
 
+/// The time after which an idle thread for blocking work ends. What works once a second takes the threads in turn, so with
+/// the 10 s that Tokio waits, it would keep up to ten of them for good after a burst; with this it keeps one.
+const IDLE_THREAD: Duration = Duration::from_millis(1500);
+
 /// Runs the server's future to completion on a runtime of its own.
 fn run(server: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD).build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(server);
         // Tasks that a drain has given up must not delay the exit.

@@ -274,8 +274,8 @@ impl Storm {
         let descriptors = self.before.descriptors + self.providers.len() + 2;
         let (pid, before) = (self.process.id(), self.before);
         eventually("descriptors are as many as before", async || Vitals::of(pid).descriptors <= descriptors).await;
-        // A blocking thread of the runtime ends after 10 s without work. Those of the compiler's pool stay, one for each
-        // processor, once a built-in strategy has been compiled that was not in the cache.
+        // What works once a second keeps one blocking thread of the runtime, and the others end. Those of the compiler's
+        // pool stay, one for each processor, once a built-in strategy has been compiled that was not in the cache.
         let pool = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         let most = before.threads + 1 + pool;
         eventually("threads are as many as before", async || Vitals::of(pid).threads <= most).await;
