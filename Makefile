@@ -75,8 +75,8 @@ lint: setup
 	$(CARGO) fmt --all --check
 	for example in $(EXAMPLES); do $(CARGO) fmt --check --manifest-path strategies/examples/$$example/Cargo.toml || exit 1; done
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target
 	$(CARGO) clippy --locked --target $(WASM) $(GUESTS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	$(CARGO) deny --workspace check --hide-inclusion-graph bans licenses sources

@@ -272,7 +272,7 @@ impl App {
         notifier.ready(&format!("listening on {listening_at}"));
         drop(generation);
         tasks.spawn(close_idle_connections(proxy.clone(), draining.clone()));
-        tasks.spawn(ledger::settle(Arc::clone(proxy.ledger()), draining.clone()));
+        tasks.spawn(ledger::settle(proxy.clone(), draining.clone()));
         let (writing, written) = (TaskTracker::new(), CancellationToken::new());
         kept.start(&writing, written.clone());
         let metrics = Arc::clone(&operations);

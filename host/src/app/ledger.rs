@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -10,10 +11,11 @@ use crate::config::{self, Config, LoadError};
 use crate::observe::Ledger;
 use crate::observe::ledger::folder::{OpenError, ROOM, Reading, Writer};
 use crate::observe::ledger::{Filter, Record};
+use crate::proxy::Proxy;
 use crate::proxy::respond::chain;
 
-/// Stories are looked at so often.
-const SETTLES: Duration = Duration::from_millis(100);
+/// The interval at which the ledger does what is due.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The ledger, and the writer of its folder.
 pub(super) struct Kept {
@@ -73,9 +75,9 @@ fn remember(ledger: &Ledger) {
     ledger.remember(latest);
 }
 
-/// Has the ledger look at the stories that ended, until `stop`.
-pub(super) async fn settle(ledger: Arc<Ledger>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(SETTLES)).await.is_some() {
-        ledger.settle();
+/// Has the ledger of a proxy do what is due, until `stop`.
+pub(super) async fn settle(proxy: Arc<Proxy>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+        proxy.ledger().tick(Instant::now(), proxy.generation().number);
     }
 }

@@ -24,6 +24,11 @@ impl Moment {
         ORIGIN_S * 1000 + self.0 / 1_000_000
     }
 
+    /// In microseconds since the beginning of 2025, which is how engines count.
+    pub fn us(self) -> u64 {
+        self.0 / 1000
+    }
+
     /// A later moment.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {

@@ -1,14 +1,16 @@
 //! The ledger: the stories that are kept, and can be asked.
 //!
-//! A request gives its story away in one move, at its end: it is put behind others that wait, and nobody is woken for it.
-//! A tenth of a second later they are made into [`Record`]s, together, which stay in a ring of bounded size; whoever
-//! listens (the file, an exporter) gets them as well, through a bounded channel. What is full loses records and counts
-//! them, and never has a request wait.
+//! A request gives its story away in one move, at its end, and nobody is woken for it. It is made into a [`Record`] when
+//! somebody asks for it, when a listener (the file, an exporter) waits for it, when it is of a configuration that is in force
+//! no more, whose objects it must not hold, and when it has waited for ten seconds. A server that is busy never makes most of
+//! them: they have given way to later ones by then. All is bounded: what a listener is too slow for is counted as lost, and no
+//! request waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -20,30 +22,45 @@ pub mod folder;
 pub mod record;
 mod time;
 
-use super::Story;
+use super::{Story, story};
+use crate::provider::Absence;
+use crate::routing::Candidate;
 use archive::Archive;
 pub use filter::Filter;
 use folder::Reading;
 pub use record::{Record, Time};
 
-/// The most stories that wait to be kept.
+/// The most stories that wait for listeners.
 const MOST_PENDING: usize = 16_384;
-/// The most bytes that the records of the ring may take, as far as they are estimated.
+/// The most bytes that stories and records may take, as far as they are estimated.
 const MOST_BYTES: usize = 24 << 20;
+/// A story is made into a record after this time at the latest: what its strategy says of its reasons may change.
+const AGE: Duration = Duration::from_secs(10);
 
 /// The stories of a process.
 #[derive(Debug)]
 pub struct Ledger {
-    /// The stories that have not been looked at.
-    #[expect(clippy::vec_box, reason = "a request gives its story away by moving a pointer")]
-    pending: Mutex<Vec<Box<Story>>>,
+    pending: Mutex<Pending>,
     kept: Mutex<Kept>,
-    /// Stories that came faster than they could be kept, and records that a listener has missed.
+    /// Stories that came faster than listeners could be told of them, and records that a listener has missed.
     lost: AtomicU64,
     /// False when nobody keeps or hears of them, so that stories are dropped at once.
     is_on: AtomicBool,
     /// What a folder holds.
     reading: Option<Reading>,
+}
+
+/// The stories that are no records yet, by the end of their requests, the oldest first.
+#[derive(Debug)]
+struct Pending {
+    stories: VecDeque<Box<Story>>,
+    bytes: usize,
+    /// The number of stories that are kept in memory.
+    capacity: usize,
+    /// The earliest configuration that one of them began with.
+    generation: u64,
+    /// True when somebody waits for all of them.
+    is_heard: bool,
 }
 
 #[derive(Debug)]
@@ -52,7 +69,6 @@ struct Kept {
     /// The records by the end of their requests, the oldest first, each with its estimated bytes.
     ring: VecDeque<(Arc<Record>, usize)>,
     bytes: usize,
-    capacity: usize,
     listeners: Vec<mpsc::Sender<Arc<Record>>>,
 }
 
@@ -60,9 +76,10 @@ impl Ledger {
     /// A ledger that keeps the latest `capacity` stories in memory; `reading` reads the folder that has more of them.
     pub fn new(capacity: usize, reading: Option<Reading>) -> Arc<Self> {
         let (archive, ring) = (Archive::default(), VecDeque::new());
-        let kept = Kept { archive, ring, bytes: 0, capacity, listeners: Vec::new() };
+        let pending = Pending { stories: VecDeque::new(), bytes: 0, capacity, generation: u64::MAX, is_heard: false };
+        let kept = Kept { archive, ring, bytes: 0, listeners: Vec::new() };
         Arc::new(Self {
-            pending: Mutex::default(),
+            pending: Mutex::new(pending),
             kept: Mutex::new(kept),
             lost: AtomicU64::new(0),
             is_on: AtomicBool::new(capacity > 0),
@@ -75,40 +92,71 @@ impl Ledger {
         if !self.is_on.load(Relaxed) {
             return;
         }
+        let bytes = story.bytes();
         let mut pending = self.pending.lock();
-        if pending.len() < MOST_PENDING {
-            pending.push(story);
-        } else {
+        if pending.is_heard && pending.stories.len() >= MOST_PENDING {
             drop(pending);
             self.lost.fetch_add(1, Relaxed);
+            return;
+        }
+        if story.generation > 0 {
+            pending.generation = pending.generation.min(story.generation);
+        }
+        pending.bytes += bytes;
+        pending.stories.push_back(story);
+        let mut gone = None;
+        while !pending.is_heard && (pending.stories.len() > pending.capacity || pending.bytes > MOST_BYTES) {
+            gone = pending.stories.pop_front();
+            pending.bytes -= gone.as_ref().map_or(0, |story| story.bytes());
+        }
+        drop(pending);
+        // The last one, and as a rule there is no other, is let go of without the lock.
+        drop(gone);
+    }
+
+    /// Does what is due, every tenth of a second or so; `generation` is the number of the configuration in force.
+    pub fn tick(&self, now: Instant, generation: u64) {
+        let is_due = {
+            let pending = self.pending.lock();
+            let is_old = |story: &Story| now.saturating_duration_since(story.began + story.took) >= AGE;
+            pending.is_heard
+                || pending.generation < generation
+                || pending.stories.front().is_some_and(|story| is_old(story))
+        };
+        if is_due {
+            self.settle();
+        } else {
+            let mut kept = self.kept.lock();
+            let (capacity, bytes) = self.pending.lock().room();
+            kept.shrink(capacity, bytes);
         }
     }
 
-    /// Makes records of the stories that wait; to be called every tenth of a second or so.
+    /// Makes records of all stories that are none yet.
     pub fn settle(&self) {
         let mut kept = self.kept.lock();
         // Taken under the lock of what is kept, so that the order of the records is that of the ends of their requests.
-        let stories = {
+        let (stories, capacity) = {
             let mut pending = self.pending.lock();
-            if pending.is_empty() {
-                return;
-            }
-            let room = Vec::with_capacity(pending.len().min(64));
-            std::mem::replace(&mut *pending, room)
+            (pending.bytes, pending.generation) = (0, u64::MAX);
+            (std::mem::take(&mut pending.stories), pending.capacity)
         };
         let now = (Instant::now(), Time::now());
         for story in stories {
             let record = Arc::new(kept.archive.record(&story, now));
             self.lost.fetch_add(kept.keep(record), Relaxed);
+            kept.shrink(capacity, MOST_BYTES);
         }
+        self.pending.lock().is_heard = !kept.listeners.is_empty();
     }
 
     /// Puts records of before in front, as a file holds them: the oldest first.
     pub fn remember(&self, records: Vec<Record>) {
         let mut kept = self.kept.lock();
+        let (capacity, most) = self.pending.lock().room();
         for record in records.into_iter().rev() {
             let bytes = record.bytes();
-            if kept.ring.len() >= kept.capacity || kept.bytes + bytes > MOST_BYTES {
+            if kept.ring.len() >= capacity || kept.bytes + bytes > most {
                 return;
             }
             kept.bytes += bytes;
@@ -121,21 +169,23 @@ impl Ledger {
         let (sender, receiver) = mpsc::channel(room);
         let mut kept = self.kept.lock();
         kept.listeners.push(sender);
+        self.pending.lock().is_heard = true;
         self.is_on.store(true, Relaxed);
         receiver
     }
 
     /// Changes the number of stories that are kept in memory.
     pub fn resize(&self, capacity: usize) {
+        self.settle();
         let mut kept = self.kept.lock();
-        kept.capacity = capacity;
-        kept.shrink();
+        self.pending.lock().capacity = capacity;
+        kept.shrink(capacity, MOST_BYTES);
         self.is_on.store(capacity > 0 || !kept.listeners.is_empty(), Relaxed);
     }
 
     /// The number of stories that are kept in memory at most.
     pub fn capacity(&self) -> usize {
-        self.kept.lock().capacity
+        self.pending.lock().capacity
     }
 
     /// What the folder holds, if there is one.
@@ -143,7 +193,7 @@ impl Ledger {
         self.reading.as_ref()
     }
 
-    /// Stories that came faster than they could be kept, and records that a listener has missed.
+    /// Stories that came faster than listeners could be told of them, and records that a listener has missed.
     pub fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }
@@ -151,7 +201,9 @@ impl Ledger {
     /// The number of stories in memory, and about how many bytes they take.
     pub fn size(&self) -> (usize, usize) {
         let kept = self.kept.lock();
-        (kept.ring.len(), kept.bytes)
+        let pending = self.pending.lock();
+        let count = (kept.ring.len() + pending.stories.len()).min(pending.capacity);
+        (count, (kept.bytes + pending.bytes).min(MOST_BYTES))
     }
 
     /// The latest request with this id; ids that clients choose may come twice.
@@ -195,15 +247,43 @@ impl Kept {
         let bytes = record.bytes();
         self.bytes += bytes;
         self.ring.push_back((record, bytes));
-        self.shrink();
         missed
     }
 
-    fn shrink(&mut self) {
-        while self.ring.len() > self.capacity || self.bytes > MOST_BYTES {
+    /// Lets go of the oldest records beyond a number, and beyond a size.
+    fn shrink(&mut self, capacity: usize, most: usize) {
+        while self.ring.len() > capacity || self.bytes > most {
             let Some((_, bytes)) = self.ring.pop_front() else { return };
             self.bytes -= bytes;
         }
+    }
+}
+
+impl Pending {
+    /// What the stories leave to records: a number, and bytes.
+    fn room(&self) -> (usize, usize) {
+        (self.capacity.saturating_sub(self.stories.len()), MOST_BYTES.saturating_sub(self.bytes))
+    }
+}
+
+impl Story {
+    /// About how many bytes of memory it takes; what it shares with others does not count.
+    fn bytes(&self) -> usize {
+        let offer = |offer: &story::Offer| {
+            size_of::<story::Offer>()
+                + offer.candidates.len() * size_of::<Candidate>()
+                + offer.absent.len() * size_of::<(u32, Absence)>()
+                + offer.decision.as_ref().map_or(0, |(decision, _)| 4 * (decision.order.len() + decision.reasons.len()))
+        };
+        let own = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let attempt = |attempt: &story::Attempt| size_of::<story::Attempt>() + own(&attempt.reason);
+        size_of::<Self>()
+            + (self.id.len() + self.path.len() + self.model.len() + own(&self.sentence) + own(&self.decision))
+            + self.offers.iter().map(offer).sum::<usize>()
+            + self.attempts.iter().map(attempt).sum::<usize>()
+            + self.passed_over.len() * size_of::<(usize, u32, story::Full)>()
+            + self.trace.as_ref().map_or(0, |_| 256)
+            + 128
     }
 }
 

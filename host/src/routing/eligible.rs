@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
 use super::{Target, Tier};
@@ -69,7 +70,7 @@ type Counts = HashMap<Vec<String>, Arc<[AtomicU32; Tier::ALL.len()]>>;
 /// The sets of all models that the configuration names, and of all others.
 #[derive(Debug)]
 pub struct Eligible {
-    named: HashMap<String, Arc<EligibleSet>>,
+    named: HashMap<String, Arc<EligibleSet>, RandomState>,
     any: Arc<EligibleSet>,
     others: Arc<EligibleSet>,
     counts: RwLock<Counts>,

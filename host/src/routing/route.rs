@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::eligible::{Eligible, EligibleSet};
 use super::hedging::Hedging;
 use super::unserved::Unserved;
@@ -235,7 +237,7 @@ pub struct Routes {
     routes: Vec<Arc<Route>>,
     everything: Arc<Route>,
     /// The first route of each exact name.
-    exact: HashMap<String, usize>,
+    exact: HashMap<String, usize, RandomState>,
     patterns: Patterns,
 }
 

@@ -35,8 +35,8 @@ pub struct Ask {
     pub least: u64,
     /// The value at the last answer, for an engine that has lost its own.
     pub seen: f64,
-    /// Of a rate: how long ago what `delta` tells was begun to be used. It has been coming back since.
-    pub age: Duration,
+    /// Of a rate: when what `delta` tells was begun to be used. It has been coming back since, however late the engine hears of it.
+    pub since: Moment,
 }
 
 /// Why a limit is asked what it has to say.
@@ -128,7 +128,7 @@ impl Lease {
                 want: 0,
                 least: 0,
                 seen: 0.0,
-                age: Duration::ZERO,
+                since: now,
             });
         }
         let (pace, idle) = (state.pace(now), now.since(state.used) > IDLE);
@@ -152,9 +152,9 @@ impl Lease {
         let gives_back = (idle || ends) && need.least == 0 && state.left > 0;
         match rule {
             Rule::Rate(gcra) => {
-                let (mut delta, mut age) = (0, Duration::ZERO);
+                let (mut delta, mut since) = (0, now);
                 if rejoins {
-                    (delta, age) = (std::mem::take(&mut state.apart), now.since(state.since_apart));
+                    (delta, since) = (std::mem::take(&mut state.apart), state.since_apart.min(now));
                     state.alone = false;
                 }
                 if state.left < 0 || gives_back {
@@ -164,7 +164,7 @@ impl Lease {
                 if delta != 0 || want > 0 || (verifies && state.seen > 0.0) {
                     let (lasts, seen) = (gcra.window(), state.seen);
                     let (kind, window) = (Kind::Rate, None);
-                    asks.push(Ask { kind, window, amount, lasts, delta, holds: 0, want, least, seen, age });
+                    asks.push(Ask { kind, window, amount, lasts, delta, holds: 0, want, least, seen, since });
                 }
             }
             Rule::Budget { .. } => {
@@ -183,8 +183,7 @@ impl Lease {
                 if delta != 0 || want > 0 || gives_back || rejoins || renews || leaves || shows {
                     let lasts = state.end.since(now).saturating_add(AFTER);
                     let (kind, window, seen) = (Kind::Budget, Some(Arc::clone(&state.window)), state.seen);
-                    let age = Duration::ZERO;
-                    asks.push(Ask { kind, window, amount, lasts, delta, holds, want, least, seen, age });
+                    asks.push(Ask { kind, window, amount, lasts, delta, holds, want, least, seen, since: now });
                 }
             }
         }

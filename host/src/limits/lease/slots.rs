@@ -145,7 +145,7 @@ impl Slots {
             want,
             least,
             seen: 0.0,
-            age: Duration::ZERO,
+            since: now,
         })
     }
 

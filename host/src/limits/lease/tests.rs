@@ -36,7 +36,7 @@ impl Model {
             let (free, value) = match ask.kind {
                 Kind::Rate => {
                     let tat = self.rates.entry(name.to_owned()).or_insert(0.0);
-                    let since = if ask.delta > 0 { now - ask.age.as_micros() as f64 } else { 0.0 };
+                    let since = if ask.delta > 0 { now.min(ask.since.0 as f64 / 1000.0) } else { 0.0 };
                     *tat = (tat.max(since) + ask.delta as f64 * lasts / amount).max(now);
                     (((now + lasts - *tat) * amount / lasts + 1e-6).floor() as i64, *tat)
                 }
@@ -246,6 +246,24 @@ fn without_the_engine_each_keeps_to_its_share_of_what_was_used_before() {
         rest += 1;
     }
     assert!((400..=450).contains(&rest), "{rest} of 600, less 150 and what lies leased");
+}
+
+#[test]
+fn what_is_told_late_is_dated_by_its_use() {
+    let mut model = Model { now: 50 * SECOND, ..Model::default() };
+    let replica = Replica::new(0, &rpm(600), 1);
+    replica.terms.set_mode(Mode::Local);
+    for _ in 0..300 {
+        replica.take(&model, ONE).unwrap().settle(Charge::default(), Moment(model.now));
+    }
+    replica.terms.set_mode(Mode::Leased);
+    model.now += SECOND;
+    let round = Round::of(&replica.account, &[], Moment(model.now), Occasion::Usual);
+    // The engine is paused, or the round is sent again and again.
+    model.now += 9 * SECOND;
+    let answers = model.follow(0, 1, &round);
+    let leased = answers[0].granted as f64 * 100_000.0;
+    assert_eq!(answers[0].value - leased, 80_000_000.0, "30 s after the first use, and not after it was told");
 }
 
 #[test]

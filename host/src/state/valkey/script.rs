@@ -50,7 +50,7 @@ pub fn written(head: &Head<'_>, round: &Round) -> (Vec<String>, Vec<String>) {
     arguments.push(answered.to_string());
     arguments.extend(flags);
     for (name, ask) in round.asks() {
-        let Ask { kind, amount, lasts, delta, holds, want, least, seen, age, .. } = ask;
+        let Ask { kind, amount, lasts, delta, holds, want, least, seen, since, .. } = ask;
         keys.push(format!("{prefix}:{{{owner}}}:{name}"));
         let kind = match kind {
             Kind::Rate => "r",
@@ -66,7 +66,7 @@ pub fn written(head: &Head<'_>, round: &Round) -> (Vec<String>, Vec<String>) {
             want.to_string(),
             least.to_string(),
             seen.to_string(),
-            age.as_micros().to_string(),
+            since.us().to_string(),
         ]);
     }
     (keys, arguments)

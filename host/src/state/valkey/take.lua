@@ -3,8 +3,8 @@
 -- KEYS[1] is the owner's session, the others are its limits; all have the same hash tag. ARGV: the replica, the number of the
 -- round, the engine's birth as the replica knows it, for how long what it holds stays its own (ms), the number of the latest
 -- round whose answer it has, 1 if the engine has lost values since, and 1 if this round was sent before; then for each limit its kind (rate, budget, slots),
--- amount, time (us; of a budget how long its value is needed), delta, holding, want, least, value last seen, and how long ago the
--- use of the delta began (us).
+-- amount, time (us; of a budget how long its value is needed), delta, holding, want, least, value last seen, and when the use of the
+-- delta began, by this engine's clock (us): it may have been sent long before it is followed.
 --
 -- The answer is one text, so that it can be kept: the number of the round, 1 or 0 for refused, 1 if values were lost, the birth,
 -- the time, and for each limit what was granted or, when refused, the wait in us (-1: until others give back), and its value. A
@@ -33,12 +33,12 @@ for i = 2, #KEYS do
   local kind, amount, time = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local delta, holds = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local want, least, seen = tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
-  local age = tonumber(ARGV[at + 9])
+  local since = math.min(tonumber(ARGV[at + 9]), now)
   local value, free = 0, 0
   if kind == 'r' then
     value = tonumber(redis.call('GET', KEYS[i]) or '0')
     if restores and seen > value then value = seen end
-    if delta > 0 and value < now - age then value = now - age end
+    if delta > 0 and value < since then value = since end
     if merges and delta > 0 then
       value = math.max(value, seen + delta * time / amount)
     else
