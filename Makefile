@@ -16,12 +16,13 @@ GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p chea
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 
-.PHONY: help setup tools demo run test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
+.PHONY: help setup wasm tools demo run components components-check test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
 	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, promtool, chromium, PyPI and npm)"
+	@echo "make components  build host/components anew, after a change of wit/, an SDK, strategies/ or approaches/"
 	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind)"
 	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
@@ -30,17 +31,19 @@ help:
 	@echo "make soak   faults, reloads and SOAK_CLIENTS (500) clients for SOAK_SECONDS (1200)"
 	@echo "make fuzz   fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each"
 
-# rust-toolchain.toml names the target, but not every rustup installs what it names. Whether it is there shows in the
-# toolchain: `rustup target list` repeats what was once installed.
-HAS_WASM = test -d "$$(rustc --print target-libdir --target $(WASM))"
 setup:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust with rustup, https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "cc is missing: install a C compiler (apt-get install gcc libc6-dev)"; exit 1; }
+
+# What builds components. rust-toolchain.toml names the target, but not every rustup installs what it names. Whether it is
+# there shows in the toolchain: `rustup target list` repeats what was once installed.
+HAS_WASM = test -d "$$(rustc --print target-libdir --target $(WASM))"
+wasm: setup
 	@$(HAS_WASM) || command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs"; exit 1; }
 	@$(HAS_WASM) || rustup target add $(WASM)
 	@$(HAS_WASM) || { echo "rustup did not install it: rustup target remove $(WASM), then add it again"; exit 1; }
 
-tools: setup
+tools: wasm
 	tests/tools get $(TOOLS)
 
 demo: setup
@@ -49,8 +52,24 @@ demo: setup
 run: setup
 	$(CARGO) run --release --locked -p pointsman -- serve $(if $(CONFIG),--config $(CONFIG))
 
+# The components in the binary are committed, so that nobody needs the target for the sandbox, or minutes, to build it. The
+# build script of the host makes them, and is run here by itself.
+MADE := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/components
+define make_components
+	mkdir -p $(MADE)/build/tool/out
+	rustc --edition 2024 --crate-name components -o $(MADE)/tool host/build.rs
+	CARGO=$(CARGO) CARGO_MANIFEST_DIR=$(CURDIR)/host OUT_DIR=$(MADE)/build/tool/out POINTSMAN_RENEW_COMPONENTS=$(1) $(MADE)/tool >$(MADE)/log || { cat $(MADE)/log; exit 1; }
+endef
+
+components: wasm
+	$(call make_components,$(CURDIR)/host/components)
+
+components-check: wasm
+	$(call make_components,$(MADE)/fresh)
+	@diff -rq host/components $(MADE)/fresh || { echo "host/components are not what their sources give: make components, and commit them"; exit 1; }
+
 # First what needs cargo alone. One selection of packages throughout, or features would differ and much be built again.
-test: setup
+test: wasm
 	@tests/tools plan $(TOOLS)
 	$(CARGO) test --workspace --locked --lib --bins $(ALONE)
 	$(CARGO) test --workspace --locked --doc
@@ -69,7 +88,7 @@ else
 	@echo "guard: nothing is counted here, since the counts on record are those of Linux on x86-64"
 endif
 
-lint: setup
+lint: wasm components-check
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
 	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete"; exit 1; }
 	$(CARGO) fmt --all --check
@@ -98,7 +117,7 @@ bench-parts: setup
 	$(CARGO) bench --locked -p pointsman
 
 # The tests with their own settings, the proxy as it is shipped.
-soak: setup
+soak: wasm
 	$(CARGO) build --release --locked -p pointsman
 	POINTSMAN_BINARY=$(CURDIR)/target/release/pointsman \
 		$(CARGO) test --workspace --locked --test chaos -- --ignored --nocapture --test-threads 1

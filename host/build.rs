@@ -1,10 +1,14 @@
-//! Builds the components of `strategies/` and `approaches/`, and writes the tables of them that `strategy/builtin.rs` and
-//! `approach/builtin.rs` include; `build/templates.rs` writes another, of what `strategy new` puts into a project.
+//! Writes the tables of the components of `strategies/` and `approaches/` that `strategy/builtin.rs` and `approach/builtin.rs`
+//! include; `build/templates.rs` writes another, of what `strategy new` puts into a project.
 //!
-//! With the profile, the lock file and the toolchain of this workspace, so that the binary and the components in it are
-//! built by one command; in a target directory of its own, because the outer build holds the lock of the other, and one
-//! for all profiles of the host, because they are the same components in each.
+//! The components themselves are committed, in `host/components`, so that a first build needs neither the target for the
+//! sandbox nor the time for them. Where their sources have changed since (`build/sources.rs`), they are built here, and
+//! `make components` has them committed: with the profile, the lock file and the toolchain of this workspace; in a target
+//! directory of its own, because the outer build holds the lock of the other, and one for all profiles of the host,
+//! because they are the same components in each.
 
+#[path = "build/sources.rs"]
+mod sources;
 #[path = "build/templates.rs"]
 mod templates;
 
@@ -16,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const TARGET: &str = "wasm32-wasip2";
+/// Names a folder into which the components are put, built anew: for `make components`, which runs this without cargo.
+const RENEW: &str = "POINTSMAN_RENEW_COMPONENTS";
 
 /// Components of one kind.
 struct Kind {
@@ -57,17 +63,54 @@ fn build() -> Result<(), String> {
     let target_dir = shared(&out).join("strategies");
     // For the tests, whose components are made of the same.
     println!("cargo::rustc-env=STRATEGIES_TARGET_DIR={}", target_dir.display());
+
+    let committed = host.join("components");
+    let folders: Vec<String> =
+        all.iter().flat_map(|(kind, names)| names.iter().map(|name| format!("{}/{name}", kind.folder))).collect();
+    let now = sources::now(root, &KINDS.map(|kind| kind.sdk), &folders)?;
+    let changed = sources::changed(&sources::recorded(&committed.join("sources")), &now);
+    let renewed = env::var_os(RENEW).map(PathBuf::from);
+    if changed.is_empty() && renewed.is_none() {
+        return all.iter().try_for_each(|(kind, names)| write(&committed, &out, kind, names));
+    }
+    if renewed.is_none() {
+        let what = changed.join(", ");
+        println!("cargo::warning=the components are built here, as their sources have changed: {what}");
+        println!("cargo::warning=`make components` renews those in host/components, for the commit");
+    }
     compile(root, &target_dir, all.iter().flat_map(|(_, names)| names))?;
-    all.iter().try_for_each(|(kind, names)| write(&target_dir, &out, kind, names))
+    let built = target_dir.join(TARGET).join("strategy");
+    if let Some(renewed) = renewed {
+        renew(&built, &renewed, &folders, &now)?;
+    }
+    all.iter().try_for_each(|(kind, names)| write(&built, &out, kind, names))
+}
+
+/// Puts what was built, and what it was built of, into a folder.
+fn renew(built: &Path, renewed: &Path, folders: &[String], now: &sources::Parts) -> Result<(), String> {
+    let failed = |error| format!("cannot write {}: {error}", renewed.display());
+    if renewed.exists() {
+        fs::remove_dir_all(renewed).map_err(failed)?;
+    }
+    fs::create_dir_all(renewed).map_err(failed)?;
+    for name in folders.iter().filter_map(|folder| folder.rsplit('/').next()) {
+        let file = file_of(name);
+        fs::copy(built.join(&file), renewed.join(&file)).map_err(failed)?;
+    }
+    fs::write(renewed.join("sources"), sources::text(now)).map_err(failed)
+}
+
+/// The file that cargo makes of a crate.
+fn file_of(name: &str) -> String {
+    format!("{}.wasm", name.replace('-', "_"))
 }
 
 /// Copies the components of a kind, and writes the table of them.
-fn write(target_dir: &Path, out: &Path, kind: &Kind, names: &[String]) -> Result<(), String> {
+fn write(made: &Path, out: &Path, kind: &Kind, names: &[String]) -> Result<(), String> {
     let Kind { folder, table, .. } = kind;
-    let built = target_dir.join(TARGET).join("strategy");
     let mut components = String::new();
     for name in names {
-        let file = built.join(format!("{}.wasm", name.replace('-', "_")));
+        let file = made.join(file_of(name));
         if !file.is_file() {
             return Err(format!("{folder}/{name} did not become {}; is it a cdylib?", file.display()));
         }
@@ -110,7 +153,7 @@ fn crates(root: &Path, kind: &Kind) -> Result<Vec<String>, String> {
 /// Tells cargo which files the components are made of. A new crate shows in the workspace's manifest.
 fn watch(root: &Path, kind: &Kind, names: &[String]) {
     let Kind { folder, sdk, .. } = kind;
-    let shared = ["wit", "Cargo.toml", "Cargo.lock"].map(str::to_owned);
+    let shared = ["wit", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "host/components"].map(str::to_owned);
     let sdk = ["src", "Cargo.toml"].map(|part| format!("{sdk}/{part}"));
     let own = names.iter().flat_map(|name| ["src", "Cargo.toml"].map(|part| format!("{folder}/{name}/{part}")));
     for part in shared.into_iter().chain(sdk).chain(own) {
@@ -128,6 +171,9 @@ fn compile<'n>(root: &Path, target_dir: &Path, names: impl Iterator<Item = &'n S
     for name in names {
         cargo.args(["-p", name]);
     }
+    // The same bytes wherever the sources of libraries lie: messages of panics name them.
+    let flags: Vec<String> =
+        registries().iter().map(|folder| format!("--remap-path-prefix={}=/registry", folder.display())).collect();
     // What the outer build was told about its own target, flags and tools (clippy, coverage, sanitizers) is not meant
     // for the components, and would make them another build each time.
     for (variable, _) in env::vars_os() {
@@ -135,6 +181,7 @@ fn compile<'n>(root: &Path, target_dir: &Path, names: impl Iterator<Item = &'n S
             cargo.env_remove(variable);
         }
     }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     let output = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
     if output.status.success() {
         return Ok(());
@@ -146,6 +193,16 @@ fn compile<'n>(root: &Path, target_dir: &Path, names: impl Iterator<Item = &'n S
     // The whole of it, where cargo shows it: before the error.
     eprint!("{errors}");
     Err(format!("the components do not build for {TARGET}; their errors are above"))
+}
+
+/// The folders into which cargo unpacks packages, one for each registry.
+fn registries() -> Vec<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    let listed = home.and_then(|home| fs::read_dir(home.join("registry/src")).ok());
+    let mut folders: Vec<PathBuf> = listed.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    folders
 }
 
 fn is_of_the_outer_build(variable: &str) -> bool {
