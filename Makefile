@@ -8,7 +8,7 @@ WASM := wasm32-wasip2
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 # The test programs of tests/ that need cargo alone, and those that run what other registries have.
 ALONE := --test harness --test e2e --test process --test chaos
-FETCHED := --test sdk --test authors --test browser
+FETCHED := --test sdk --test authors --test browser --test packages
 # What is built for the sandbox.
 GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p cheapest -p failover -p least_busy -p least_latency -p round_robin -p rules -p weighted \
 	-p asker -p clerk -p grabby -p misbehave -p needy -p stranger \
@@ -16,12 +16,14 @@ GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p chea
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 
-.PHONY: help setup wasm tools demo run components components-check test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
+.PHONY: help setup wasm tools demo run dist image components components-check test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
-	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, promtool, chromium, PyPI and npm)"
+	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, promtool, chromium, buildah, bubblewrap, PyPI and npm)"
+	@echo "make dist   packages in target/dist: wheel, npm, archive, chart, checksums, a bill of materials (docs/install.md)"
+	@echo "make image  the container image, from what make dist has built (needs docker, podman or buildah)"
 	@echo "make components  build host/components anew, after a change of wit/, an SDK, strategies/ or approaches/"
 	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind)"
 	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
@@ -51,6 +53,27 @@ demo: setup
 
 run: setup
 	$(CARGO) run --release --locked -p pointsman -- serve $(if $(CONFIG),--config $(CONFIG))
+
+# The packages. On Linux the program is a static one, which is built for musl.
+DIST_TARGET ?= $(if $(filter Linux,$(shell uname -s)),$(shell uname -m)-unknown-linux-musl,$(shell rustc -vV | sed -n 's/^host: //p'))
+DIST := $(or $(CARGO_TARGET_DIR),target)/dist
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(DIST_TARGET)/release/pointsman
+
+dist: setup
+	tests/tools get $(TOOLS) maturin
+	packaging/build $(DIST_TARGET)
+	for what in archive wheel npm npm-launcher chart sbom; do \
+		PATH="$(TOOLS)/bin:$$PATH" packaging/pack $$what --binary $(BUILT) --target $(DIST_TARGET) --out $(DIST) || exit 1; done
+	packaging/pack sums --out $(DIST)
+
+CONTAINERS = $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+IMAGE ?= pointsman
+image:
+	@test -x $(BUILT) || { echo "there is no $(BUILT): make dist first"; exit 1; }
+	@test -n "$(CONTAINERS)" || { echo "docker, podman and buildah are missing; one of them makes images"; exit 1; }
+	rm -rf $(DIST)-image && mkdir -p $(DIST)-image/nothing
+	packaging/pack root --binary $(BUILT) --out $(DIST)-image/root-of-image
+	$(CONTAINERS) build --file packaging/container/Containerfile --build-context root=$(DIST)-image --tag $(IMAGE) $(DIST)-image/nothing
 
 # The components in the binary are committed, so that nobody needs the target for the sandbox, or minutes, to build it. The
 # build script of the host makes them, and is run here by itself.

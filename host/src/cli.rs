@@ -21,6 +21,7 @@ mod why;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -124,6 +125,9 @@ struct Serve {
 
 #[derive(Debug, Args)]
 struct DemoPort {
+    /// Address to listen on, such as 0.0.0.0 in a container.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
     /// Port to listen on, 0 for any [default: 8000, or any when that is taken].
     #[arg(long)]
     port: Option<u16>,
@@ -136,7 +140,7 @@ pub fn main() -> ExitCode {
         Command::Check(file) => run_check(&file),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Scenario(command) => scenario::run(&command),
-        Command::Demo(DemoPort { port }) => run_demo(port),
+        Command::Demo(DemoPort { host, port }) => run_demo(host, port),
         Command::Import(command) => import::run(&command),
         Command::Prices(command) => prices::run(&command),
         Command::Key(command) => key::run(&command),
@@ -240,13 +244,13 @@ fn run_check(file: &ConfigFile) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run_demo(port: Option<u16>) -> ExitCode {
+fn run_demo(host: IpAddr, port: Option<u16>) -> ExitCode {
     start_logs_for_demo();
     use_cache();
     run(async move {
         let signals = Signals::new()?;
         // Boxed, because it holds whole configurations.
-        let demo = Box::pin(demo::Demo::bind(port)).await?;
+        let demo = Box::pin(demo::Demo::bind(host, port)).await?;
         say(&demo.introduction());
         demo.run(signals.first()).await?;
         Ok(ExitCode::SUCCESS)

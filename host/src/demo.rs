@@ -1,7 +1,7 @@
 //! `pointsman demo`: the real proxy in front of embedded providers, for a first look without an account or a network.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -54,17 +54,17 @@ struct Mock {
 }
 
 impl Demo {
-    /// Starts the mocks and binds the proxy. The default port is 8000 or, if that is taken, any free one.
+    /// Starts the mocks and binds the proxy at `host`. The default port is 8000 or, if that is taken, any free one.
     ///
     /// # Errors
     ///
     /// When a port cannot be bound.
-    pub async fn bind(port: Option<u16>) -> anyhow::Result<Self> {
+    pub async fn bind(host: IpAddr, port: Option<u16>) -> anyhow::Result<Self> {
         let (mocks, stop) = (TaskTracker::new(), CancellationToken::new());
         let swift = start("swift", Duration::from_millis(20), 0, &mocks, &stop).await?;
         let slow = start("slow", Duration::from_millis(1500), 0, &mocks, &stop).await?;
         let moody = start("moody", Duration::from_millis(100), 3, &mocks, &stop).await?;
-        let text = |port: u16| configuration(port, swift, slow, moody);
+        let text = |port: u16| configuration(host, port, swift, slow, moody);
         let parse = |text: &str| {
             config::parse(text, Path::new("demo.yaml"), &|_| None, strategy::builtins()).map_err(anyhow::Error::from)
         };
@@ -77,7 +77,13 @@ impl Demo {
 
     /// A text for the terminal with requests to try.
     pub fn introduction(&self) -> String {
-        let base = format!("http://{}", self.app.address());
+        let address = match self.app.local_addr() {
+            // Every address of this machine, among them its own.
+            Some(all) if all.is_ipv4() && all.ip().is_unspecified() => format!("127.0.0.1:{}", all.port()),
+            Some(all) if all.ip().is_unspecified() => format!("[::1]:{}", all.port()),
+            _ => self.app.address().to_string(),
+        };
+        let base = format!("http://{address}");
         format!(
             r#"Pointsman demo: three embedded providers behind {base}
   swift answers at once, slow takes 1.5 s, moody fails every third request (the proxy makes up for it).
@@ -121,7 +127,7 @@ Any OpenAI client works with base_url={base}/v1 and any API key. Ctrl-C ends the
     }
 }
 
-fn configuration(port: u16, swift: SocketAddr, slow: SocketAddr, moody: SocketAddr) -> String {
+fn configuration(host: IpAddr, port: u16, swift: SocketAddr, slow: SocketAddr, moody: SocketAddr) -> String {
     format!(
         "providers:
   - {{name: swift, base_url: 'http://{swift}/v1', api_key: demo-key-1}}
@@ -130,7 +136,7 @@ fn configuration(port: u16, swift: SocketAddr, slow: SocketAddr, moody: SocketAd
 routing:
   strategy: round_robin
   health_check: {{interval: 5, timeout: 2}}
-server: {{port: {port}}}
+server: {{host: '{host}', port: {port}}}
 "
     )
 }

@@ -434,6 +434,21 @@ async fn the_demo_prints_curl_lines_that_work() {
 }
 
 #[tokio::test]
+async fn the_demo_listens_where_a_container_can_be_reached() {
+    let process = Process::start(Process::command(&["demo", "--host", "0.0.0.0", "--port", "0"]));
+    eventually("the demo introduces itself", async || process.stdout().contains("Ctrl-C")).await;
+    // The address in the lines is one that this machine can ask.
+    assert!(!process.stdout().contains("0.0.0.0"), "{}", process.stdout());
+    let introduced = process.stdout();
+    let start = introduced.find("127.0.0.1:").expect("the lines have an address");
+    let port: String = introduced[start + 10..].chars().take_while(char::is_ascii_digit).collect();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")));
+    assert_eq!(harness::Call::to(address, Method::GET, "/health").answer().await.status, 200);
+    let mut wrong = Process::start(Process::command(&["demo", "--host", "here"]));
+    assert_eq!(wrong.exit_code().await, Some(2));
+}
+
+#[tokio::test]
 async fn the_demo_makes_up_for_its_moody_provider_and_ends_with_a_signal() {
     let mut process = Process::start(Process::command(&["demo", "--port", "0"]));
     eventually("it listens", async || process.stderr().contains("listening") || process.stdout().contains("Ctrl-C"))
