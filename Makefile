@@ -1,5 +1,5 @@
 # The commands of Pointsman. `make demo` and `make test` are all that a newcomer needs. Both do their own set-up: `demo` wants
-# Rust with rustup and a C compiler, `test` Python 3, redis-server, promtool and chromium besides; what else the tests run is
+# Rust with rustup and a C compiler, `test` Python 3, redis-server, docker-registry, promtool and chromium besides; what else the tests run is
 # fetched into target/, see tests/tools.
 
 CARGO ?= cargo
@@ -21,7 +21,7 @@ EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
-	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, promtool, chromium, buildah, bubblewrap, PyPI and npm)"
+	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, docker-registry, promtool, chromium, buildah, bubblewrap, PyPI and npm)"
 	@echo "make dist   packages in target/dist: wheel, npm, archive, chart, checksums, a bill of materials (docs/install.md)"
 	@echo "make image  the container image, from what make dist has built (needs docker, podman or buildah)"
 	@echo "make components  build host/components anew, after a change of wit/, an SDK, strategies/ or approaches/"

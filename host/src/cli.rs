@@ -320,6 +320,7 @@ fn use_cache() {
     use_compiler();
     if let Some(folder) = crate::wasm::cache_folder(&environment) {
         crate::wasm::use_cache(&folder);
+        crate::images::use_store(&folder);
     }
 }
 

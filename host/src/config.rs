@@ -11,6 +11,7 @@ mod clients;
 mod example;
 mod file;
 mod find;
+mod image;
 mod interpolate;
 mod json;
 mod key;
@@ -55,6 +56,7 @@ pub use clients::{
     Unknown, compose, digest_of, form_of, terms as key_terms,
 };
 pub use find::{FindError, find};
+pub use image::{Image, Registry, split as split_image};
 pub use interpolate::{Env, environment};
 pub use labels::MetricLabel;
 pub use ledger::{Ledger, LedgerFolder};
@@ -397,6 +399,7 @@ impl fmt::Display for StrategyChoice {
         match &self.source {
             StrategySource::BuiltIn(name) => write!(f, "strategy `{name}`"),
             StrategySource::File(path) => write!(f, "strategy `{}` ({})", self.name, path.display()),
+            StrategySource::Image(image) => write!(f, "strategy `{}` ({image})", self.name),
         }
     }
 }
@@ -408,6 +411,8 @@ pub enum StrategySource {
     BuiltIn(String),
     /// A `.wasm` file that existed when the configuration was checked.
     File(PathBuf),
+    /// A component in a registry.
+    Image(Box<Image>),
 }
 
 /// Active checks and ejection.

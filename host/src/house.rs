@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room the rooms that it may import. Every room may import `config`.
-const MAY_KNOW: [(&str, &[&str]); 27] = [
+const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("config", &[]),
     ("routing", &[]),
     ("certificates", &[]),
     ("drain", &[]),
     ("html", &[]),
+    ("images", &[]),
     ("memory", &[]),
     ("notify", &[]),
     ("patience", &[]),
@@ -22,10 +23,10 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
     ("state", &["limits", "clients"]),
     ("telemetry", &[]),
     ("metrics", &["routing"]),
-    ("wasm", &["routing"]),
+    ("wasm", &["routing", "images"]),
     ("provider", &["routing", "slots", "limits", "metrics", "patience", "certificates"]),
-    ("strategy", &["routing", "wasm"]),
-    ("approach", &["routing", "wasm"]),
+    ("strategy", &["routing", "images", "wasm"]),
+    ("approach", &["routing", "images", "wasm"]),
     ("observe", &["routing", "limits", "clients", "provider", "metrics", "telemetry"]),
     ("listener", &["certificates"]),
     (
@@ -98,6 +99,7 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
             "limits",
             "clients",
             "state",
+            "images",
             "wasm",
             "strategy",
             "approach",
@@ -117,11 +119,12 @@ const MAY_KNOW: [(&str, &[&str]); 27] = [
 ];
 
 /// Libraries that only these rooms, or these parts of them, may name.
-const LIBRARIES: [(&str, &[&str]); 8] = [
+const LIBRARIES: [(&str, &[&str]); 9] = [
     ("wasmtime", &["wasm", "strategy", "approach"]),
     ("wasmtime_wasi", &["wasm", "strategy", "approach"]),
     ("wasmtime_wasi_io", &["wasm", "strategy", "approach"]),
     ("hyper::client", &["provider", "cli"]),
+    ("oci_client", &["images"]),
     ("redis", &["state"]),
     ("redb", &["state"]),
     ("opentelemetry", &["observe/otel"]),

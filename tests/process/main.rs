@@ -9,6 +9,7 @@ mod configured;
 mod connections;
 mod examine;
 mod fleet;
+mod images;
 mod import;
 mod keys;
 mod log;

@@ -12,7 +12,8 @@ use tokio::sync::OnceCell;
 use super::builtin;
 use super::component::{Approach, Source};
 use super::session::Setting;
-use crate::config::StrategyLimits;
+use crate::config::{Image, StrategyLimits};
+use crate::images;
 use crate::wasm::artifact;
 use crate::wasm::digest::Digest;
 use crate::wasm::load_error::{GuestKind, LoadError};
@@ -24,6 +25,8 @@ pub enum Component {
     BuiltIn(String),
     /// In this file.
     File(PathBuf),
+    /// In a registry.
+    Image(Box<Image>),
 }
 
 /// An approach that there is to be.
@@ -43,6 +46,11 @@ impl Entry {
     /// The component in this file, with the default limits.
     pub fn file(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Self::of(name.into(), Component::File(path.into()))
+    }
+
+    /// The component in a registry, with the default limits.
+    pub fn image(name: impl Into<String>, image: Box<Image>) -> Self {
+        Self::of(name.into(), Component::Image(image))
     }
 
     /// The component in the binary, under its own name, with the default limits.
@@ -77,6 +85,7 @@ impl Entry {
                 found.ok_or_else(|| LoadError::NotBuiltIn { wanted, name: name.clone(), builtins })
             }
             Component::File(path) => artifact::read(path, self.limits.max_bytes).map(Cow::Owned),
+            Component::Image(image) => Ok(Cow::Owned(images::fetch(image, self.limits.max_bytes)?)),
         }
     }
 

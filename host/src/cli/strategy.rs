@@ -2,6 +2,7 @@
 //! need no configuration and serve nothing.
 
 mod examine;
+mod images;
 mod new;
 mod replay;
 mod test;
@@ -26,6 +27,10 @@ pub(super) enum Command {
     Test(test::Test),
     /// Replay recorded requests to a strategy, and report whether it makes the recorded decisions.
     Replay(replay::Replay),
+    /// Put a component into a registry, and print the digest by which configurations name it.
+    Push(images::Push),
+    /// Fetch a component from a registry into a file, and print its digest.
+    Pull(images::Pull),
     /// Replay recorded requests to two strategies, and report where their decisions differ.
     Diff(replay::Diff),
 }
@@ -38,6 +43,8 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Inspect(target) => examine::run_inspect(target),
         Command::Test(test) => test::run(test),
         Command::Replay(replay) => replay::run(replay),
+        Command::Push(push) => images::run_push(push),
+        Command::Pull(pull) => images::run_pull(pull),
         Command::Diff(diff) => replay::run_diff(diff),
     }
 }

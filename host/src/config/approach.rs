@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Record;
 use super::check::record;
+use super::image::{Registries, image};
 use super::problem::Place;
 use super::read::{Reader, Section, Zero};
 use super::schema::{APPROACH, APPROACH_ENTRY};
 use super::strategy::{empty, file, in_folder};
+use super::{Image, Record};
 
 /// The folder beside the configuration whose components are approaches.
 const FOLDER: &str = "approaches";
@@ -132,6 +133,8 @@ pub struct ApproachEntry {
     pub line: usize,
     /// Its component; `None` is the one that is built in under its name, or lies in the folder.
     pub path: Option<PathBuf>,
+    /// Its component in a registry, in the place of `path`.
+    pub image: Option<Box<Image>>,
     /// A JSON object.
     pub config: serde_json::Value,
     /// The models that it may ask besides the client's; `*` is any.
@@ -151,6 +154,7 @@ impl ApproachEntry {
             name: name.to_owned(),
             line: 0,
             path: None,
+            image: None,
             config: empty(),
             models: Vec::new(),
             max_calls: None,
@@ -161,7 +165,12 @@ impl ApproachEntry {
 }
 
 /// Reads both sections.
-pub(super) fn approaches(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Path) -> Approaches {
+pub(super) fn approaches(
+    reader: &mut Reader<'_>,
+    top: &Section<'_>,
+    folder: &Path,
+    registries: &Registries,
+) -> Approaches {
     let section = reader.section(top, "approach", Some(APPROACH));
     let default = reader.text(&section, "default").ok().flatten().map(|found| (found.text, found.at.line));
     let allow = section.get("allow").is_some().then(|| {
@@ -192,7 +201,7 @@ pub(super) fn approaches(reader: &mut Reader<'_>, top: &Section<'_>, folder: &Pa
         heartbeat: reader.seconds(&section, "heartbeat", Zero::Illegal).unwrap_or(usual.heartbeat),
         list: reader.boolean(&section, "list", false),
         record: record(reader, &section, folder, "such as runs.ndjson"),
-        entries: entries(reader, top),
+        entries: entries(reader, top, registries),
         found: in_folder(folder, FOLDER)
             .into_iter()
             .map(|stem| (stem.clone(), folder.join(FOLDER).join(format!("{stem}.wasm"))))
@@ -210,7 +219,7 @@ fn tokens(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<u32> {
     u32::try_from(tokens).ok()
 }
 
-fn entries(reader: &mut Reader<'_>, top: &Section<'_>) -> Vec<ApproachEntry> {
+fn entries(reader: &mut Reader<'_>, top: &Section<'_>, registries: &Registries) -> Vec<ApproachEntry> {
     let section = reader.section(top, "approaches", None);
     let mut entries = Vec::new();
     for (at, name, node) in section.entries() {
@@ -222,14 +231,24 @@ fn entries(reader: &mut Reader<'_>, top: &Section<'_>) -> Vec<ApproachEntry> {
             continue;
         }
         let Ok(section) = reader.mapping(Some(node), at, Some(APPROACH_ENTRY)) else { continue };
-        entries.push(entry(reader, &section, name));
+        entries.push(entry(reader, (top, &section), name, registries));
     }
     entries
 }
 
-fn entry(reader: &mut Reader<'_>, section: &Section<'_>, name: &str) -> ApproachEntry {
+fn entry(
+    reader: &mut Reader<'_>,
+    (top, section): (&Section<'_>, &Section<'_>),
+    name: &str,
+    registries: &Registries,
+) -> ApproachEntry {
     let usual = ApproachEntry::new(name);
     let path = reader.text(section, "path").ok().flatten();
+    let from_registry = image(reader, top, section, registries).ok().flatten();
+    if let (Some(found), Some(_)) = (&path, &from_registry) {
+        let help = "an approach comes from one place: leave out one of them";
+        reader.findings.problem(&found.at, "cannot be combined with `image`", Some(help.to_owned()));
+    }
     let path = path.and_then(|found| file(reader, &found.at, &found.text).ok());
     let config = match section.get("config") {
         Some((at, node)) => object(reader, node, &at),
@@ -243,6 +262,7 @@ fn entry(reader: &mut Reader<'_>, section: &Section<'_>, name: &str) -> Approach
         name: name.to_owned(),
         line: section.at.line,
         path,
+        image: from_registry.map(Box::new),
         config,
         models,
         max_calls: reader.count(section, "max_calls"),

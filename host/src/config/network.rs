@@ -32,6 +32,24 @@ pub(super) fn network(reader: &mut Reader<'_>, top: &Section<'_>) -> Option<Choi
     choice(reader, &section)
 }
 
+/// The forward proxy that `network.proxy` names for a URL which is no provider's.
+pub(super) fn proxy_for(reader: &mut Reader<'_>, top: &Section<'_>, url: &Url) -> Option<Secret> {
+    let section = reader.section(top, "network", None);
+    let (at, node) = section.get("proxy")?;
+    // What is wrong with it is reported where it is read for providers.
+    match reader.text_at(node, at, true).ok()?.text.as_str() {
+        "none" => None,
+        "env" => of_environment(&|name| reader.variable(name), url).map(|(_, text)| whole(&text)),
+        text => Some(whole(text)),
+    }
+}
+
+/// A proxy's URL, whose scheme may be left out.
+fn whole(text: &str) -> Secret {
+    let text = text.trim();
+    Secret::new(if text.contains("://") { text.to_owned() } else { format!("http://{text}") })
+}
+
 /// Reads the key `proxy` of `section`.
 fn choice(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Choice> {
     let (at, node) = section.get("proxy")?;

@@ -17,6 +17,7 @@ pub(super) const TOP: Schema = Schema {
         "routes",
         "routing",
         "strategies",
+        "registries",
         "timeouts",
         "queue",
         "monitoring",
@@ -125,7 +126,9 @@ pub(super) const HEALTH_CHECK: Schema =
 pub(super) const PROVIDER_CHECK: Schema =
     Schema { path: "`providers[].health_check`", keys: &["enabled", "path", "interval", "timeout"] };
 pub(super) const STRATEGY: Schema =
-    Schema { path: "`strategies.NAME`", keys: &["path", "built_in", "config", "grants"] };
+    Schema { path: "`strategies.NAME`", keys: &["path", "built_in", "image", "signed_by", "config", "grants"] };
+pub(super) const REGISTRY: Schema =
+    Schema { path: "`registries.HOST`", keys: &["username", "password", "password_file", "http"] };
 pub(super) const STRATEGY_LIMITS: Schema =
     Schema { path: "`strategies.limits`", keys: &["max_bytes", "compile_memory", "compile_timeout"] };
 pub(super) const TIMEOUTS: Schema = Schema { path: "`timeouts`", keys: &["request", "connect", "idle"] };
@@ -233,8 +236,10 @@ pub(super) const APPROACH: Schema = Schema {
         "record_max_bytes",
     ],
 };
-pub(super) const APPROACH_ENTRY: Schema =
-    Schema { path: "`approaches.NAME`", keys: &["path", "config", "models", "max_calls", "memory", "on_fault"] };
+pub(super) const APPROACH_ENTRY: Schema = Schema {
+    path: "`approaches.NAME`",
+    keys: &["path", "image", "signed_by", "config", "models", "max_calls", "memory", "on_fault"],
+};
 
 pub(super) const STATE: Schema = Schema {
     path: "`state`",
@@ -271,6 +276,7 @@ pub(super) const ALL: &[Schema] = &[
     HEALTH_CHECK,
     PROVIDER_CHECK,
     STRATEGY,
+    REGISTRY,
     STRATEGY_LIMITS,
     TIMEOUTS,
     QUEUE,

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::image::{Registries, image};
 use super::problem::{Place, Reported, quoted, suggest};
 use super::read::{Reader, Section, Text, Zero};
 use super::schema::{STRATEGY, STRATEGY_LIMITS};
@@ -23,6 +24,8 @@ pub(super) struct Sources<'a> {
     pub folder: &'a Path,
     /// The names of the built-in strategies.
     pub builtins: &'a [&'a str],
+    /// The registries that the configuration names.
+    pub registries: &'a Registries,
 }
 
 /// One entry under `strategies`; `source` is `None` after a problem.
@@ -56,7 +59,7 @@ pub(super) fn known<'n>(reader: &mut Reader<'_>, top: &Section<'n>, sources: Sou
     let found = in_folder(sources.folder, "strategies");
     let strategies = reader.section(top, "strategies", None);
     let limits = limits(reader, &strategies);
-    let declared = declared(reader, &strategies, &sources, &found);
+    let declared = declared(reader, (top, &strategies), &sources, &found);
     Known { declared, found, sources, limits }
 }
 
@@ -171,7 +174,7 @@ fn limits(reader: &mut Reader<'_>, strategies: &Section<'_>) -> StrategyLimits {
 
 fn declared<'n>(
     reader: &mut Reader<'_>,
-    strategies: &Section<'n>,
+    (top, strategies): (&Section<'_>, &Section<'n>),
     sources: &Sources<'_>,
     found: &BTreeSet<String>,
 ) -> Vec<Declared<'n>> {
@@ -185,7 +188,17 @@ fn declared<'n>(
             declared.push(Declared { name, at, source: None, config: empty(), grants, chosen });
             continue;
         };
+        let from_registry = image(reader, top, &section, sources.registries);
         let source = match (reader.text(&section, "path"), reader.text(&section, "built_in")) {
+            (Ok(path), Ok(built_in)) if !matches!(from_registry, Ok(None)) => {
+                if let Some(other) = path.or(built_in) {
+                    let help = "a strategy comes from one place: leave out one of them";
+                    reader.findings.problem(&other.at, "cannot be combined with `image`", Some(help.to_owned()));
+                    None
+                } else {
+                    from_registry.ok().flatten().map(|image| StrategySource::Image(Box::new(image)))
+                }
+            }
             (Err(Reported), _) | (_, Err(Reported)) => None,
             (Ok(Some(_)), Ok(Some(named))) => {
                 let help = "`path` is for a file of your own, `built_in` for a strategy inside the program";
@@ -198,8 +211,9 @@ fn declared<'n>(
             (Ok(None), Ok(None)) => {
                 reader.findings.names(&dropped(Path::new(""), name).to_string_lossy());
                 let built_in = sources.builtins.join(", ");
-                let help =
-                    format!("or `built_in`, one of {built_in}; or a file strategies/{name}.wasm beside this one");
+                let help = format!(
+                    "or `built_in`, one of {built_in}; or an `image` in a registry; or a file strategies/{name}.wasm beside this one"
+                );
                 reader.findings.problem(&at, "needs a `path` to its .wasm file", Some(help));
                 None
             }

@@ -97,12 +97,15 @@ impl Approaches {
         let settings = &config.approaches;
         let found = settings.found.iter().map(|(name, path)| approach::Entry::file(name, path));
         let declared = settings.entries.iter();
-        let declared = declared.filter_map(|entry| Some(approach::Entry::file(&entry.name, entry.path.as_ref()?)));
+        let declared = declared.filter_map(|entry| match (&entry.path, &entry.image) {
+            (Some(path), _) => Some(approach::Entry::file(&entry.name, path)),
+            (None, Some(image)) => Some(approach::Entry::image(&entry.name, image.clone())),
+            (None, None) => None,
+        });
         let limits = config.strategy.limits;
-        let built_in = settings
-            .entries
-            .iter()
-            .filter(|entry| entry.path.is_none() && approach::builtins().contains(&entry.name.as_str()));
+        let built_in = settings.entries.iter().filter(|entry| {
+            entry.path.is_none() && entry.image.is_none() && approach::builtins().contains(&entry.name.as_str())
+        });
         let built_in = built_in.map(|entry| approach::Entry::built_in(&entry.name));
         let memory_of = |name: &str| settings.entries.iter().find(|entry| entry.name == name).map(|entry| entry.memory);
         let limited = |entry: approach::Entry| {

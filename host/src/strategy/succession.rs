@@ -28,6 +28,7 @@ use super::instance::Setup;
 use super::record::Recorder;
 use super::{builtin, builtins, influence, probe};
 use crate::config::{StrategyChoice, StrategySource};
+use crate::images;
 use crate::routing::{Candidate, Decision, Facts, Origin, Report, RouteFacts, Strategy, StrategyHealth};
 use crate::wasm::artifact;
 use crate::wasm::digest::Digest;
@@ -87,6 +88,7 @@ pub(super) fn read(choice: &StrategyChoice) -> Result<Cow<'static, [u8]>, LoadEr
             builtin::find(name).map(Cow::Borrowed).ok_or_else(not_built_in)
         }
         StrategySource::File(path) => artifact::read(path, choice.limits.max_bytes).map(Cow::Owned),
+        StrategySource::Image(image) => Ok(Cow::Owned(images::fetch(image, choice.limits.max_bytes)?)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::fault::Fault;
 use super::output::one_line;
+use crate::images::ImageError;
 
 /// The kind of guest that a component is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,9 @@ pub enum LoadError {
         /// The reason.
         source: io::Error,
     },
+    /// It does not come from its registry.
+    #[error(transparent)]
+    NotFetched(#[from] ImageError),
     /// It is larger than the limit.
     #[error("is larger than {} MiB, the limit set by `strategies.limits.max_bytes`", mebibytes(.0))]
     TooLarge(u64),

@@ -93,6 +93,7 @@ pub(super) fn choice_for<'c>(config: &'c Config, file: &Path) -> Option<&'c Stra
     let is_this = |source: &StrategySource| match source {
         StrategySource::File(path) => real(path).is_some() && real(path) == real(file),
         StrategySource::BuiltIn(name) => file.as_os_str() == name.as_str(),
+        StrategySource::Image(image) => file.as_os_str() == image.to_string().as_str(),
     };
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let chosen = choices(config).find(|choice| is_this(&choice.source));

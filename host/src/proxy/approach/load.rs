@@ -66,7 +66,7 @@ pub fn load(config: &Config, before: Option<&Approaches>) -> Result<Arc<Approach
     for name in in_files {
         let entry = approaches.entry(name);
         let has_config = entry.config.as_object().is_some_and(|config| !config.is_empty());
-        let is_file = entry.path.is_some() || settings.found.contains_key(name);
+        let is_file = entry.path.is_some() || entry.image.is_some() || settings.found.contains_key(name);
         if !approaches.registry.contains(name) || !(is_file || has_config) {
             continue;
         }
