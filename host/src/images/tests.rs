@@ -116,3 +116,86 @@ fn a_manifest_has_one_component() {
     assert!(why(&manifest(&[wasm(), wasm()])).contains("several layers"));
     assert!(why(b"[]").contains("manifest"));
 }
+
+/// A real registry, which ends with the test.
+struct Real {
+    child: std::process::Child,
+    host: String,
+    folder: tempfile::TempDir,
+}
+
+impl Real {
+    fn start() -> Self {
+        use std::io::BufRead as _;
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.yml");
+        let data = folder.path().join("data");
+        let text = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n\
+             http: {{addr: '127.0.0.1:0'}}\n",
+            data.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = std::process::Command::new("docker-registry");
+        command.arg("serve").arg(config).stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+        let mut child = command.spawn().expect("docker-registry is missing: install the package docker-registry");
+        let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the registry ended before it listened");
+        }
+        let host = line.split("listening on ").nth(1).unwrap().split(['"', ' ', ',']).next().unwrap().to_owned();
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, host, folder }
+    }
+
+    /// Puts a signature beside an image, as `cosign sign` does.
+    fn keep_signature(&self, image: &Image, proof: &Proof) {
+        let (proof, image) = (proof.clone(), image.clone());
+        let layer = oci_client::client::ImageLayer::new(
+            proof.payload.into_bytes(),
+            "application/vnd.dev.cosign.simplesigning.v1+json".to_owned(),
+            Some([("dev.cosignproject.cosign/signature".to_owned(), proof.signatures[0].clone())].into()),
+        );
+        let config = oci_client::client::Config::oci_v1(b"{}".to_vec(), None);
+        let layers = [layer];
+        let manifest = oci_client::manifest::OciImageManifest::build(&layers, &config, None);
+        let tag = format!("{}.sig", image.digest.replace(':', "-"));
+        let to = Reference::with_tag(image.host.clone(), image.repository.clone(), tag);
+        let registry = Registry::usual(&image.host);
+        let pushed = async {
+            let client = client(&registry, &image.host)?;
+            let pushed = client.push(&to, &layers, config, &RegistryAuth::Anonymous, Some(manifest)).await;
+            pushed.map(drop).map_err(|error| of(&image.host, "signature", error))
+        };
+        waiting(&image.host, pushed).unwrap();
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_component_is_used_once_its_registry_has_a_signature_by_the_key() {
+    let (real, ours, other) = (Real::start(), Signer::new(), Signer::new());
+    let host = &real.host;
+    drop(ours.key(real.folder.path()));
+    let registry = Registry::usual(host);
+    let component = b"\0asm\x0d\0\x01\0".to_vec();
+    let digest = waiting(host, push((host, "acme/pick", "1"), &registry, component.clone())).unwrap();
+    let key = Some(real.folder.path().join("cosign.pub"));
+    let image = Image { host: host.clone(), repository: "acme/pick".to_owned(), digest, registry, key };
+    let unsigned = || fetch(&image, 1000).unwrap_err().to_string();
+    assert!(unsigned().contains("has no signature"), "{}", unsigned());
+    real.keep_signature(&image, &simple(&other, &image.digest));
+    assert!(unsigned().contains("none by the key") || unsigned().contains("not one by the key"), "{}", unsigned());
+    real.keep_signature(&image, &simple(&ours, &image.digest));
+    assert_eq!(fetch(&image, 1000).unwrap(), component);
+    let small = fetch(&image, 4).unwrap_err().to_string();
+    assert!(small.contains("larger than 4 bytes"), "{small}");
+}
