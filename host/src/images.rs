@@ -153,7 +153,7 @@ fn client(registry: &Registry, host: &str) -> Result<Client, ImageError> {
         // Never that of the environment by itself: see `network.proxy`.
         https_proxy: Some(proxy.clone()),
         http_proxy: Some(proxy),
-        no_proxy: registry.proxy.is_none().then(|| "*".to_owned()),
+        no_proxy: registry.proxy.is_none().then(|| "*,0.0.0.0/0,::/0".to_owned()),
         ..ClientConfig::default()
     };
     Client::try_from(config).map_err(|error| of(host, "client", error))

@@ -108,7 +108,7 @@ async fn a_strategy_from_a_registry_decides_also_when_the_registry_is_gone() {
     }
     let (code, _, stderr) = check();
     assert!(code == Some(2) && stderr.contains("cannot be asked"), "{code:?} {stderr}");
-    assert!(stderr.contains(&registry.host) && stderr.contains("strategies"), "{stderr}");
+    assert!(stderr.contains(&registry.host) && stderr.contains("routing.strategy"), "{stderr}");
 }
 
 #[test]

@@ -121,11 +121,11 @@ pub(super) fn image(
 
 fn parts(reader: &mut Reader<'_>, at: &Place, text: &str, shown: &str) -> Result<(String, String, String), Reported> {
     const WANTED: &str = "the name of a component in a registry with its digest";
-    let example = Some("such as ghcr.io/acme/pick@sha256:...".to_owned());
+    let example = "such as ghcr.io/acme/pick@sha256:...".to_owned();
     let Some((name, digest)) = text.split_once('@') else {
         let help = match split(text) {
             Some(_) => format!("a tag may be moved, a digest never: `pointsman strategy pull {text}` prints it"),
-            None => example.unwrap_or_default(),
+            None => example,
         };
         return Err(reader.not(at, WANTED, shown, Some(help)));
     };
@@ -135,7 +135,7 @@ fn parts(reader: &mut Reader<'_>, at: &Place, text: &str, shown: &str) -> Result
         return Err(reader.not(at, WANTED, shown, Some(help)));
     }
     // A tag beside the digest is for readers.
-    let Some((host, repository, _)) = split(name) else { return Err(reader.not(at, WANTED, shown, example)) };
+    let Some((host, repository, _)) = split(name) else { return Err(reader.not(at, WANTED, shown, Some(example))) };
     Ok((host, repository, digest.to_owned()))
 }
 

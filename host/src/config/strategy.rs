@@ -190,6 +190,7 @@ fn declared<'n>(
         };
         let from_registry = image(reader, top, &section, sources.registries);
         let source = match (reader.text(&section, "path"), reader.text(&section, "built_in")) {
+            (Ok(_), Ok(_)) if from_registry.is_err() => None,
             (Ok(path), Ok(built_in)) if !matches!(from_registry, Ok(None)) => {
                 if let Some(other) = path.or(built_in) {
                     let help = "a strategy comes from one place: leave out one of them";

@@ -8,6 +8,7 @@ impl LoadError {
         match self {
             LoadError::NotBuiltIn { .. } => "not-built-in",
             LoadError::Unreadable { .. } => "unreadable",
+            LoadError::NotFetched(_) => "not-fetched",
             LoadError::TooLarge(_) => "too-large",
             LoadError::Precompiled => "precompiled",
             LoadError::CoreModule => "core-module",
@@ -39,6 +40,7 @@ impl LoadError {
                 "choose a built-in approach, or give the path of a .wasm file"
             }
             LoadError::Unreadable { .. } => "give the path of a .wasm file that this user may read",
+            LoadError::NotFetched(_) => "see whether `pointsman strategy pull` gives it; docs/registries.md",
             LoadError::TooLarge(_) => {
                 "make it smaller: strip debug information, and check which files were packed into it"
             }
