@@ -1,5 +1,5 @@
 //! Components from registries: a strategy or an approach that the configuration names by its place and its digest, as
-//! containers are named. https://github.com/opencontainers/distribution-spec
+//! containers are named. <https://github.com/opencontainers/distribution-spec>
 //!
 //! What is fetched is what the digest says, or an error; so a component that was fetched once is never asked for again, and a
 //! server starts without the registry from what it has kept. Where the configuration names a key, the component must have been
@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// It must connect within this time, and send something at least so often.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The media types under which components are kept: that of https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/
-/// and those that were used before.
+/// The media types under which components are kept: the one of
+/// <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>, and those that were used before it.
 const COMPONENT_TYPES: [&str; 3] = [
     "application/wasm",
     "application/vnd.wasm.content.layer.v1+wasm",

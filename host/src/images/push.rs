@@ -1,5 +1,5 @@
 //! Publishing: a component as an artifact of one layer, in the form that other tools for WebAssembly read.
-//! https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/
+//! <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>
 
 use oci_client::Reference;
 use oci_client::client::{Config, ImageLayer};

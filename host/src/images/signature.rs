@@ -1,5 +1,5 @@
 //! Signatures by a key of one's own, as `cosign sign --key` makes them: ECDSA on P-256 with SHA-256, in either of the two forms
-//! in which registries hold them. https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+//! in which registries hold them. <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>
 //!
 //! Signatures without a key (by an identity and a transparency log) are not looked at: whoever wants those verifies them where
 //! the digest is written into the configuration.
