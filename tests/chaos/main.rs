@@ -135,7 +135,6 @@ async fn killing_providers_under_200_requests_fails_none_while_one_is_healthy() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes most of a minute, and a rate may be dated too late after the engine lost values: `make soak`"]
 async fn a_fleet_counts_every_charge_once_while_its_engine_is_paused_killed_and_emptied() {
     let rounds =
         [(Weather::Fair, 3), (Weather::Rough, 6), (Weather::Emptied, 2), (Weather::Lost, 2), (Weather::GoneBack, 2)];
