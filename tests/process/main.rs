@@ -4,6 +4,7 @@ mod approaches;
 mod cache;
 mod compile;
 mod configured;
+mod docs;
 // The kernel's files tell what a process takes.
 #[cfg(target_os = "linux")]
 mod connections;
