@@ -7,6 +7,7 @@
 
 mod approaches;
 mod guides;
+mod libraries;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
