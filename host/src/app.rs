@@ -319,7 +319,7 @@ impl App {
         tasks.close();
         tasks.wait().await;
         // Now the story of every request is over.
-        proxy.ledger().settle();
+        proxy.ledger().finish();
         written.cancel();
         otel.finish().await;
         writing.close();

@@ -3,6 +3,7 @@
 //! Nobody fixes a file one error per run, so problems are collected, and [`LoadError`] carries all of them. The
 //! strategy loader reports in the same form. Values are shown only through [`quoted`], and secrets never.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -98,15 +99,18 @@ impl Place {
 
     /// An element of the list that stands here.
     pub fn item(&self, index: usize, line: usize) -> Self {
-        Self { key: format!("{}[{index}]", self.key), line }
+        let mut number = itoa::Buffer::new();
+        let key = [self.key.as_str(), "[", number.format(index), "]"].concat();
+        Self { key, line }
     }
 }
 
 /// A key path one key longer. Keys that would garble a line of text are quoted.
 pub(crate) fn join(path: &str, name: &str) -> String {
     let plain = !name.is_empty() && name.len() <= 60 && !name.chars().any(|c| c.is_control() || c.is_whitespace());
-    let name = if plain { name.to_owned() } else { quoted(name) };
-    if path.is_empty() { name } else { format!("{path}.{name}") }
+    // There is one for each value of a file, which may be some hundred thousand.
+    let name = if plain { Cow::Borrowed(name) } else { Cow::Owned(quoted(name)) };
+    if path.is_empty() { name.into_owned() } else { [path, ".", &name].concat() }
 }
 
 /// A value as problems show it: in quotes, escaped, and cut when long.

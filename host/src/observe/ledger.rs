@@ -132,6 +132,13 @@ impl Ledger {
         }
     }
 
+    /// Tells listeners of the last stories; without any, nobody will ask.
+    pub fn finish(&self) {
+        if self.pending.lock().is_heard {
+            self.settle();
+        }
+    }
+
     /// Makes records of all stories that are none yet.
     pub fn settle(&self) {
         let mut kept = self.kept.lock();
