@@ -1,5 +1,5 @@
 //! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload`,
-//! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/report` and `/admin/events.json`.
+//! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/config`, `/admin/report` and `/admin/events.json`.
 
 pub mod dashboard;
 mod events;
@@ -8,14 +8,16 @@ mod history;
 mod keys;
 mod levels;
 mod limits;
+mod openapi;
 mod report;
 mod scrape;
+mod settings;
 mod shadow;
 mod spend;
 mod stories;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
@@ -40,6 +42,7 @@ use crate::state::Engines;
 use dashboard::Dashboard;
 use health::{health, state_word};
 pub use history::{Failure, Status};
+pub use openapi::OPENAPI;
 
 /// One path for operators, with its properties outside its handler.
 pub struct Path {
@@ -63,46 +66,24 @@ const fn apart(path: &'static str, handler: fn() -> MethodRouter<Arc<Operations>
 }
 
 /// All paths for programs of operators; those of [`dashboard`] are for their browsers.
-pub const PATHS: [Path; 15] = [
+pub const PATHS: [Path; 16] = [
     path_of("/metrics", false, || any(metrics)),
     path_of("/admin/reload", false, || any(reload)),
     path_of("/admin/shadow", false, || any(shadow)),
     path_of("/admin/spend", false, || any(spend)),
     path_of("/admin/stories", false, || any(stories::all)),
     path_of("/admin/stories/{id}", false, || any(stories::one)),
+    path_of("/admin/config", false, || any(settings::settings)),
     path_of("/admin/report", false, || any(report::report)),
     path_of("/admin/events.json", false, || any(events::events)),
     path_of("/admin/events", false, || any(dashboard::events)),
     apart("/admin/keys", || any(keys::all)),
     apart("/admin/keys/{id}", || any(keys::one)),
     apart("/admin/keys/{id}/{action}", || any(keys::act)),
-    path_of("/admin/openapi.json", false, || any(openapi)),
+    path_of("/admin/openapi.json", false, || any(openapi::openapi)),
     path_of("/health", true, || any(health)),
     path_of("/ready", true, || any(ready)),
 ];
-
-/// The description of these paths in OpenAPI 3.1, put together from its parts.
-pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
-    let parts = [
-        include_str!("admin/openapi/operators.json"),
-        include_str!("admin/openapi/spend.json"),
-        include_str!("admin/openapi/stories.json"),
-        include_str!("admin/openapi/report.json"),
-        include_str!("admin/openapi/events.json"),
-        include_str!("admin/openapi/dashboard.json"),
-    ];
-    let mut parts = parts.iter().map(|part| serde_json::from_str::<Value>(part).unwrap_or_default());
-    let mut document = parts.next().unwrap_or_default();
-    for mut part in parts {
-        for place in ["/paths", "/components/schemas"] {
-            let more = part.pointer_mut(place).and_then(Value::as_object_mut).map(std::mem::take);
-            if let Some(known) = document.pointer_mut(place).and_then(Value::as_object_mut) {
-                known.extend(more.unwrap_or_default());
-            }
-        }
-    }
-    document.to_string()
-});
 
 /// All paths for operators; every other path is for clients.
 fn paths() -> impl Iterator<Item = &'static Path> {
@@ -306,11 +287,6 @@ async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> 
 async fn spend(State(operations): State<Arc<Operations>>, request: Request) -> Response {
     let spend = operations.proxy.spend();
     operations.shown(&request, || spend::answer(spend, request.uri().query(), request.headers()))
-}
-
-/// `GET /admin/openapi.json`: what can be asked here.
-async fn openapi(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    operations.shown(&request, || ([(http::header::CONTENT_TYPE, "application/json")], OPENAPI.as_str()))
 }
 
 /// `POST /admin/reload`: reads the configuration again and reports the outcome.

@@ -8,18 +8,21 @@ mod approach;
 mod events;
 mod figures;
 mod import;
+mod init;
 mod key;
 mod prices;
 mod probe;
 mod project;
 mod report;
 mod scenario;
+mod settings;
+mod shell;
 mod signals;
 mod simulate;
 mod strategy;
+mod summary;
 mod why;
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -56,6 +59,13 @@ enum Command {
     Serve(Serve),
     /// Check a configuration and its strategy, and list all problems.
     Check(ConfigFile),
+    /// Write a first configuration: asks for the provider, or takes flags.
+    Init(init::Init),
+    /// Show the configuration in force, and where each value comes from.
+    #[command(subcommand)]
+    Config(settings::Command),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
     /// Simulate a scenario with one strategy or several, on a virtual clock and without providers.
     Simulate(simulate::Simulate),
     /// Make a scenario of the traffic that a ledger holds.
@@ -86,6 +96,10 @@ enum Command {
     /// Write, examine and test approaches: list, new, check, inspect, test, run, cost, eval, replay.
     #[command(subcommand)]
     Approach(approach::Command),
+    /// Print the completions of this command line for a shell.
+    Completions(shell::Completions),
+    /// Print the manual page, or write the pages of all commands.
+    Man(shell::Man),
     /// Compile a component; the proxy itself starts this as a process of its own.
     #[command(hide = true)]
     CompileComponent(crate::wasm::Compile),
@@ -138,6 +152,12 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => run_serve(&serve),
         Command::Check(file) => run_check(&file),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Config(command) => settings::run(&command),
+        Command::Schema => {
+            report::say_json(&config::json_schema());
+            ExitCode::SUCCESS
+        }
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Scenario(command) => scenario::run(&command),
         Command::Demo(DemoPort { host, port }) => run_demo(host, port),
@@ -150,6 +170,8 @@ pub fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
         Command::Approach(command) => approach::run(&command),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::man(&arguments),
         Command::CompileComponent(wanted) => crate::wasm::compile(&wanted),
     }
 }
@@ -174,13 +196,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
     };
     let source: app::Source = Arc::new(move || {
         let mut config = config::load(&file, &environment, crate::strategy::builtins())?;
-        if let Some(host) = &host {
-            config.server.host.clone_from(host);
-        }
-        config.server.port = port.unwrap_or(config.server.port);
-        if let Some(named) = &named {
-            config.approaches.default = Some((named.clone(), 0));
-        }
+        settings::set_over(&mut config, host.as_deref(), port, named.as_deref());
         Ok(config)
     });
     let config = match source() {
@@ -240,7 +256,7 @@ fn run_check(file: &ConfigFile) -> ExitCode {
     for warning in config.warnings.iter().chain(&advice) {
         say_error(&format!("warning: {warning}"));
     }
-    say(&summary(&config));
+    say(&summary::summary(&config));
     ExitCode::SUCCESS
 }
 
@@ -267,41 +283,6 @@ fn find(explicit: Option<&Path>) -> Result<PathBuf, String> {
 fn load(explicit: Option<&Path>) -> Result<Config, String> {
     let file = find(explicit)?;
     config::load(&file, &environment, crate::strategy::builtins()).map_err(|error| error.to_string())
-}
-
-fn summary(config: &Config) -> String {
-    let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
-    let plural = if names.len() == 1 { "" } else { "s" };
-    format!(
-        "{}: valid\n  {} provider{plural}: {}\n{}  strategy: {}{}",
-        config.file.display(),
-        names.len(),
-        names.join(", "),
-        routes(config),
-        config.strategy.name,
-        own_approaches(config)
-    )
-}
-
-/// The line of the summary about approaches from files, if there are any.
-fn own_approaches(config: &Config) -> String {
-    let declared = config.approaches.entries.iter().filter(|entry| entry.path.is_some()).map(|entry| &entry.name);
-    let names: BTreeSet<&str> = config.approaches.found.keys().chain(declared).map(String::as_str).collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    if names.is_empty() { String::new() } else { format!("\n  approaches from files: {}", names.join(", ")) }
-}
-
-/// The line of the summary about routes, if there are any.
-fn routes(config: &Config) -> String {
-    const NAMED: usize = 20;
-    let number = config.routes.len();
-    let mut names: Vec<String> = config.routes.iter().take(NAMED).map(|route| route.name.clone()).collect();
-    match number.saturating_sub(NAMED) {
-        0 => {}
-        more => names.push(format!("and {more} more")),
-    }
-    let plural = if number == 1 { "" } else { "s" };
-    if number == 0 { String::new() } else { format!("  {number} route{plural}: {}\n", names.join(", ")) }
 }
 
 /// Lets strategies be compiled by processes of their own.

@@ -68,14 +68,14 @@ pub use state::{OnOutage, State, StatePlace, StateServer, StateServers, StateTls
 pub use telemetry::{Always, Collector, GenAiNames, MetricExport, OtlpProtocol, Telemetry, Traces};
 pub use units::span;
 pub use wildcard::Wildcard;
-pub use written::{Change, Written};
+pub use written::{Change, Origin, Setting, Written, defaults};
 
 pub(crate) use key::is_no_key;
 pub(crate) use node::{Node, NodeKind};
 pub(crate) use prices::file::{is_litellm_rate, litellm_rates};
 pub(crate) use problem::{Findings, Place, Reported, nearest};
 pub(crate) use read::{Reader, Section};
-pub(crate) use schema::Schema;
+pub(crate) use schema::{Schema, json_schema};
 pub(crate) use wildcard::fits;
 
 /// A file beyond this is not a configuration: a hundred thousand keys of clients have 10 to 20 MiB.

@@ -21,6 +21,7 @@ mod operation;
 mod prices;
 mod record;
 mod secrets;
+mod shell;
 mod simulate;
 #[cfg(target_os = "linux")]
 mod superseded;

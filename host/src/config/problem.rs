@@ -139,6 +139,11 @@ impl Findings {
         Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), names: Vec::new() }
     }
 
+    /// The file, as the user named it.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The folder in which relative paths begin.
     pub fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))

@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
             Some(Node { kind: NodeKind::Map(entries), .. }) => entries,
             Some(node) if !node.is_null() => {
                 let example = example::mapping(&at.key);
-                let keys = schema.map(|schema| format!("known keys: {}", schema.keys.join(", ")));
+                let keys = schema.map(|schema| format!("known keys: {}", schema.keys().join(", ")));
                 let help: Vec<String> = example.into_iter().chain(keys).collect();
                 let help = (!help.is_empty()).then(|| help.join("\n"));
                 return Err(self.not(&at, "a mapping", node.describe(), help));
@@ -107,8 +107,8 @@ impl<'a> Reader<'a> {
         let section = Section { at, entries };
         if let Some(schema) = schema {
             // Other tools use such keys as a place for anchors.
-            let is_own = |key: &str| schema == TOP && key.starts_with("x-");
-            for (at, key, _) in section.entries().filter(|(_, key, _)| !schema.keys.contains(key) && !is_own(key)) {
+            let is_own = |key: &str| schema.path == TOP.path && key.starts_with("x-");
+            for (at, key, _) in section.entries().filter(|(_, key, _)| !schema.has(key) && !is_own(key)) {
                 self.findings.problem(&at, "is not a known key", Some(help_for_unknown(key, schema)));
             }
         }

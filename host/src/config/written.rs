@@ -1,17 +1,24 @@
 //! The keys and values of the file as they were written, so that a reload can list what has changed.
 //!
 //! Values are shown as they were written, because the value of a variable or the content of a file may be a secret.
-//! They are compared by their resolved values.
+//! They are compared by their resolved values. [`in_force`] tells those as well, with the defaults of what is not written and
+//! where each value comes from.
 
+mod in_force;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
+use std::path::PathBuf;
 
 use super::Secret;
 use super::interpolate::{Env, interpolate};
 use super::node::{Node, NodeKind};
 use super::problem::{Findings, join, quoted};
 use super::read::content;
+use super::schema::{Kind, Schema, TOP};
+pub use in_force::{Origin, Setting, defaults};
 
 /// Keys whose values are never shown, including all keys below them.
 const SECRET: [&str; 8] = ["api_key", "api_keys", "config", "hash", "headers", "key", "password", "proxy"];
@@ -28,6 +35,12 @@ pub struct Written {
     values: BTreeMap<String, Value>,
     /// Each of more than [`LISTED`] clients: a digest of its name, and one of all that is said of it; sorted.
     crowd: Vec<(u64, u64)>,
+    /// The sections that are there.
+    sections: Vec<Part>,
+    /// Keys that the command line or the environment has set over the file: with the value, and by what.
+    over: BTreeMap<String, (String, String)>,
+    /// The file.
+    file: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +48,31 @@ struct Value {
     /// `None` where no value may be shown.
     shown: Option<String>,
     private: bool,
+    /// True when the table says that it is a secret.
+    is_secret: bool,
     stands_for: Secret,
+    line: usize,
+    sources: Sources,
+}
+
+/// Where the references in a value lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sources {
+    /// Variables that are set.
+    variables: Vec<String>,
+    /// Variables that are not set, or empty.
+    unset: Vec<String>,
+    /// Files.
+    files: Vec<String>,
+}
+
+/// A section that is there, and the keys that it does not have.
+#[derive(Clone, Debug)]
+struct Part {
+    path: String,
+    schema: &'static Schema,
+    /// A bit for each row of the schema.
+    absent: u64,
 }
 
 /// One key that has changed.
@@ -76,17 +113,20 @@ impl Written {
         self.values.iter().map(|(key, value)| (key.as_str(), value.shown.as_deref()))
     }
 
-    /// The keys and values of a file; `findings` is used for its folder only.
+    /// The keys and values of a file; `findings` is used for its path only.
     pub(super) fn of(root: Option<&Node>, env: &Env<'_>, findings: &Findings) -> Self {
-        let mut all = Self::default();
+        let mut all = Self { file: findings.file().to_owned(), ..Self::default() };
         if let Some(root) = root {
-            let value = |text: &str| {
-                let files = |path: &str| content(&findings.folder().join(path));
-                interpolate(text, env, &files).map_or_else(|_wrong| text.to_owned(), |found| found.text)
-            };
-            flatten(root, String::new(), Shown::Yes, &value, &mut all);
+            let value = |text: &str| resolved(text, env, findings);
+            let at = At { path: String::new(), shown: Shown::Yes, kind: Some(&Kind::Section(&TOP)) };
+            flatten(root, at, &value, &mut all);
         }
         all
+    }
+
+    /// Notes that a key has another value than in the file, set by a flag or a variable.
+    pub fn set_over(&mut self, key: &str, value: impl Into<String>, by: &str) {
+        self.over.insert(key.to_owned(), (value.into(), by.to_owned()));
     }
 
     /// The changes from `self` to `after`, sorted by key. A whole provider, route or strategy is one change.
@@ -179,37 +219,83 @@ enum Shown {
     No,
 }
 
-fn flatten(node: &Node, path: String, shown: Shown, value: &dyn Fn(&str) -> String, all: &mut Written) {
+/// A text with its references replaced, and where they lead.
+fn resolved(text: &str, env: &Env<'_>, findings: &Findings) -> (String, Sources) {
+    let seen = RefCell::new(Sources::default());
+    let add = |list: &mut Vec<String>, name: &str| {
+        if !list.iter().any(|known| known == name) {
+            list.push(name.to_owned());
+        }
+    };
+    let variable = |name: &str| {
+        let value = env(name);
+        let mut seen = seen.borrow_mut();
+        let Sources { variables, unset, .. } = &mut *seen;
+        add(if value.as_deref().is_none_or(str::is_empty) { unset } else { variables }, name);
+        value
+    };
+    let files = |path: &str| {
+        add(&mut seen.borrow_mut().files, path);
+        content(&findings.folder().join(path))
+    };
+    let text = interpolate(text, &variable, &files).map_or_else(|_wrong| text.to_owned(), |found| found.text);
+    (text, seen.into_inner())
+}
+
+/// The place of a node.
+struct At {
+    path: String,
+    shown: Shown,
+    /// What the table says about it, where it does.
+    kind: Option<&'static Kind>,
+}
+
+/// A text as it is resolved.
+type Resolve<'a> = &'a dyn Fn(&str) -> (String, Sources);
+
+fn flatten(node: &Node, At { path, shown, kind }: At, value: Resolve<'_>, all: &mut Written) {
     match &node.kind {
         NodeKind::Map(entries) => {
+            let map = kind.and_then(Kind::of_mappings);
+            if let Some(Kind::Section(schema)) = map {
+                let is_there = |key: &str| entries.iter().any(|(known, node)| known.text == key && !node.is_null());
+                let rows = schema.rows.iter().enumerate().filter(|(_, row)| !is_there(row.key));
+                let absent = rows.fold(0, |bits, (place, _)| bits | 1 << place);
+                all.sections.push(Part { path: path.clone(), schema, absent });
+            }
             for (key, node) in entries {
+                let kind = map.and_then(|map| map.within(&key.text));
                 let shown = match shown {
                     Shown::No => Shown::No,
                     _ if SECRET.contains(&key.text.as_str()) => Shown::No,
+                    _ if matches!(kind, Some(Kind::Secret | Kind::Any | Kind::Object)) => Shown::No,
                     _ if PRIVATE.contains(&key.text.as_str()) => Shown::Privately,
                     shown => shown,
                 };
-                flatten(node, join(&path, &key.text), shown, value, all);
+                flatten(node, At { path: join(&path, &key.text), shown, kind }, value, all);
             }
         }
         NodeKind::List(items) if path == "clients.keys" && items.len() > LISTED => {
-            all.crowd = items.iter().map(|item| (hash(&name(item)), hash_of(item, value))).collect();
+            let value = |text: &str| value(text).0;
+            all.crowd = items.iter().map(|item| (hash(&name(item)), hash_of(item, &value))).collect();
             all.crowd.sort_unstable();
         }
         NodeKind::List(items) => {
+            let kind = kind.and_then(Kind::of_items);
             for (index, item) in items.iter().enumerate() {
                 let name = name(item).map_or_else(|| index.to_string(), quote_if_strange);
-                flatten(item, format!("{path}[{name}]"), shown, value, all);
+                flatten(item, At { path: format!("{path}[{name}]"), shown, kind }, value, all);
             }
         }
         NodeKind::Scalar(scalar) => {
-            let stands_for = value(&scalar.text);
+            let (stands_for, sources) = value(&scalar.text);
             // A URL may contain a user and a password.
             let hidden = shown == Shown::No || scalar.text.contains('@') || stands_for.contains('@');
             let text = if scalar.plain && scalar.text.len() < 60 { scalar.text.clone() } else { quoted(&scalar.text) };
             let private = shown == Shown::Privately;
-            all.values
-                .insert(path, Value { shown: (!hidden).then_some(text), private, stands_for: Secret::new(stands_for) });
+            let (shown, stands_for) = ((!hidden).then_some(text), Secret::new(stands_for));
+            let is_secret = matches!(kind, Some(Kind::Secret));
+            all.values.insert(path, Value { shown, private, is_secret, stands_for, line: node.line, sources });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Keys of a running server: requests to its listener for operators.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +96,16 @@ impl Server {
 
     fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Wrong> {
         self.exchange("pointsman key", self.place()?, method, path, body)
+    }
+
+    /// True when a flag names the server.
+    pub(in crate::cli) fn is_named(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// The configuration that a flag names.
+    pub(in crate::cli) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// True when JSON is to be printed.

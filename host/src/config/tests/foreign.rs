@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn arbitrary_values_do_not_panic(value in ".{0,30}", key in 0..12_usize) {
         let value = serde_json::to_string(&value).unwrap();
-        let text = format!("providers: [{{name: a, base_url: 'http://a', api_key: k}}, {{{}: {value}}}]", schema::PROVIDER.keys[key]);
+        let text = format!("providers: [{{name: a, base_url: 'http://a', api_key: k}}, {{{}: {value}}}]", schema::PROVIDER.rows[key].key);
         let _ = parse(&text, Path::new("x.yaml"), &secrets, &BUILTINS);
         let text = format!("providers: [{{name: a, base_url: 'http://a', api_key: k}}]\nrouting: {{strategy: {value}}}");
         let _ = parse(&text, Path::new("x.yaml"), &secrets, &BUILTINS);

@@ -14,16 +14,16 @@ mod fitted;
 const MAX_DURATION: f64 = 6_048_000.0;
 
 const SCENARIO: Schema =
-    Schema { path: "a scenario", keys: &["name", "description", "seed", "duration", "traffic", "proxy", "providers"] };
-const TRAFFIC: Schema = Schema {
-    path: "`traffic`",
-    keys: &["recorded", "rate", "bursts", "client", "model", "streaming", "input_tokens", "output_tokens", "sessions"],
-};
-const BURST: Schema = Schema { path: "`traffic.bursts[]`", keys: &["from", "until", "rate", "client"] };
-const SPREAD: Schema = Schema { path: "a spread", keys: &["median", "p95"] };
-const BEHAVIOUR: Schema = Schema {
-    path: "`providers.NAME`",
-    keys: &[
+    Schema::of_names("a scenario", &["name", "description", "seed", "duration", "traffic", "proxy", "providers"]);
+const TRAFFIC: Schema = Schema::of_names(
+    "`traffic`",
+    &["recorded", "rate", "bursts", "client", "model", "streaming", "input_tokens", "output_tokens", "sessions"],
+);
+const BURST: Schema = Schema::of_names("`traffic.bursts[]`", &["from", "until", "rate", "client"]);
+const SPREAD: Schema = Schema::of_names("a spread", &["median", "p95"]);
+const BEHAVIOUR: Schema = Schema::of_names(
+    "`providers.NAME`",
+    &[
         "first_token",
         "tokens_per_second",
         "models",
@@ -36,9 +36,9 @@ const BEHAVIOUR: Schema = Schema {
         "cache",
         "events",
     ],
-};
-const CACHE: Schema = Schema { path: "`providers.NAME.cache`", keys: &["sessions", "factor"] };
-const EVENT: Schema = Schema { path: "`providers.NAME.events[]`", keys: &["from", "until", "down", "slow", "errors"] };
+);
+const CACHE: Schema = Schema::of_names("`providers.NAME.cache`", &["sessions", "factor"]);
+const EVENT: Schema = Schema::of_names("`providers.NAME.events[]`", &["from", "until", "down", "slow", "errors"]);
 
 /// The remedy for a plain configuration in place of a scenario.
 const AROUND: &str = "a scenario has the configuration under `proxy`, and beside it the traffic and the behaviour of the providers:\n\

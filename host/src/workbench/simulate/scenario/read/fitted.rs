@@ -8,8 +8,8 @@ use crate::config::{Schema, Section};
 use crate::observe::ledger::Time;
 use crate::workbench::simulate::scenario::{ModelBehaviour, Recorded};
 
-const RECORDED: Schema = Schema { path: "`traffic.recorded`", keys: &["ledger", "since", "until"] };
-const MODEL: Schema = Schema { path: "`providers.NAME.models.MODEL`", keys: &["first_token", "tokens_per_second"] };
+const RECORDED: Schema = Schema::of_names("`traffic.recorded`", &["ledger", "since", "until"]);
+const MODEL: Schema = Schema::of_names("`providers.NAME.models.MODEL`", &["first_token", "tokens_per_second"]);
 
 impl Reading<'_> {
     /// The ledger whose requests are played.
