@@ -554,6 +554,10 @@ pub struct Server {
     pub keep_alive: Option<Duration>,
     /// True when a change of the files causes a reload.
     pub watch: bool,
+    /// True when clients may speak HTTP/2 as well as HTTP/1.1.
+    pub http2: bool,
+    /// The most requests at once on a connection with HTTP/2.
+    pub max_streams: u32,
     /// The certificate of the listener; without one it speaks plain HTTP.
     pub tls: Option<TlsFiles>,
     /// The second listener, for operators.

@@ -161,6 +161,8 @@ async fn start(
         max_connections: 1000,
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
+        http2: false,
+        max_streams: 1,
         tls: None,
     };
     tasks.spawn(listener::serve(Listening {

@@ -27,8 +27,11 @@ use tower_service::Service as _;
 mod activity;
 mod connection;
 pub mod descriptors;
+mod early;
 pub mod exposure;
 mod farewell;
+mod frames;
+mod http2;
 pub mod socket;
 pub mod tls;
 mod watched;
@@ -54,6 +57,10 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// The longest time that a connection may be without a request.
     pub idle_timeout: Duration,
+    /// True when clients may speak HTTP/2 as well as HTTP/1.1.
+    pub http2: bool,
+    /// The most requests at once on a connection with HTTP/2.
+    pub max_streams: u32,
     /// If set, the listener accepts TLS only.
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -66,6 +73,8 @@ impl Settings {
             max_connections: server.max_connections,
             header_timeout: server.header_timeout,
             idle_timeout: server.idle_timeout,
+            http2: server.http2,
+            max_streams: server.max_streams,
             tls,
         }
     }
@@ -107,7 +116,8 @@ impl Drop for Admitted {
     }
 }
 
-/// Lets a response end its connection: no further request is read from it.
+/// Lets a response end its connection: no further request is read from it. With HTTP/2 the end of a stream says all, and this
+/// does nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Closer(Arc<Notify>);
 
@@ -233,6 +243,7 @@ pub async fn serve<S: Site>(listening: Listening<S>) {
             settings: Arc::clone(&now),
             close: close.clone(),
             farewells: farewells.clone(),
+            tasks: connections.clone(),
             admitted: Admitted::new(&traffic),
         };
         // Two separate calls, so that the future of a plain connection is not as large as that of a TLS connection.

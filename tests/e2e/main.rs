@@ -23,6 +23,7 @@ mod faults;
 mod fleet;
 mod headers;
 mod held_answers;
+mod http2;
 mod ledger;
 mod limits;
 mod means;

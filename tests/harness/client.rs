@@ -7,8 +7,10 @@ use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -47,7 +49,16 @@ pub struct Streaming {
     /// All headers.
     pub headers: HeaderMap,
     body: Incoming,
-    _connection: Connection,
+    _connection: Option<Connection>,
+}
+
+/// A connection with HTTP/2, for many requests at once. Dropping it is leaving.
+#[derive(Debug)]
+pub struct Http2 {
+    sender: http2::SendRequest<Full<Bytes>>,
+    authority: String,
+    connection: Connection,
+    ended: tokio::sync::watch::Receiver<bool>,
 }
 
 /// A connection that is used for one request after the other.
@@ -118,7 +129,73 @@ impl Call {
         let response = sender.send_request(request).await.expect("the proxy answers");
         let (head, body) = response.into_parts();
         claim_none_in_headers(&head.headers);
-        Streaming { status: head.status.as_u16(), headers: head.headers, body, _connection: connection }
+        let (status, headers) = (head.status.as_u16(), head.headers);
+        Streaming { status, headers, body, _connection: Some(connection) }
+    }
+}
+
+impl Http2 {
+    /// A connection without TLS, by prior knowledge.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the proxy accepts connections");
+        stream.set_nodelay(true).expect("a fresh socket takes options");
+        Self::over(stream, &address.to_string()).await
+    }
+
+    /// A connection over this stream, to whom `authority` names.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, authority: &str) -> Self {
+        // The windows are those of the specification and not hyper's, which take a whole answer that nobody reads.
+        let handshake = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(65_535)
+            .initial_connection_window_size(1 << 20)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.expect("the proxy speaks HTTP/2");
+        let (tell, ended) = tokio::sync::watch::channel(false);
+        let task = crate::spawn(async move {
+            drop(connection.await);
+            let _ = tell.send(true);
+        });
+        Self { sender, authority: authority.to_owned(), connection: Connection(task.abort_handle()), ended }
+    }
+
+    /// A request with a JSON body.
+    pub fn post(&self, path: &str, body: &Value) -> Request<Full<Bytes>> {
+        let uri = format!("http://{}{path}", self.authority);
+        let request = Request::post(uri).header("content-type", "application/json");
+        request.body(Full::new(Bytes::from(body.to_string()))).expect("a legal request")
+    }
+
+    /// Sends a request, and gives the head of the answer as it comes; dropping the future resets the stream.
+    pub fn start(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Streaming, hyper::Error>> + Send + 'static {
+        let mut sender = self.sender.clone();
+        async move {
+            sender.ready().await?;
+            let response = sender.send_request(request).await?;
+            assert_eq!(response.version(), http::Version::HTTP_2);
+            let (head, body) = response.into_parts();
+            claim_none_in_headers(&head.headers);
+            Ok(Streaming { status: head.status.as_u16(), headers: head.headers, body, _connection: None })
+        }
+    }
+
+    /// A whole answer to a chat request.
+    pub fn chat(&self) -> impl Future<Output = Answer> + Send + 'static {
+        let started = self.start(self.post("/v1/chat/completions", &crate::chat_request()));
+        let began = Instant::now();
+        async move { within("an answer", async { started.await.expect("an answer").whole(began).await }).await }
+    }
+
+    /// True once the connection has ended.
+    pub fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// Leaves at once.
+    pub fn leave(self) {
+        drop(self.connection);
     }
 }
 

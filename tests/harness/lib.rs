@@ -18,7 +18,7 @@ pub mod recorded;
 mod secrets;
 mod tools;
 
-pub use client::{Answer, Call, Session, Streaming};
+pub use client::{Answer, Call, Http2, Session, Streaming};
 pub use component::{asker, build_component, clerk, misbehave, target, workspace};
 pub use engine::Engine;
 pub use eventually::{PATIENCE, eventually, within};

@@ -101,7 +101,7 @@ pub fn load_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, Lo
     }
     let mut own = None;
     if let Some(files) = &config.server.tls {
-        match tls::load(files) {
+        match tls::load(files, config.server.http2) {
             Ok(loaded) => own = Some(loaded),
             Err(wrong) => {
                 let key = format!("server.tls.{}", wrong.part());

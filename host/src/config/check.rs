@@ -51,6 +51,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 const MAX_CONNECTIONS: u32 = 20_000;
 const MAX_HEADER_BYTES: u64 = 32 << 10;
+/// Requests at once on a connection with HTTP/2: above the 100 that RFC 9113 (6.5.2) recommends as the least, since some clients open
+/// one connection only.
+const STREAMS: u64 = 250;
+const MOST_STREAMS: u64 = 10_000;
 const SLOT_WAIT: Duration = Duration::from_millis(500);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shorter than the 60 s after which common load balancers give up a silent connection.
@@ -268,6 +272,7 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, clients: &Clients) -> Serv
     let buffered = reader.integer(&section, "max_buffered_bytes", wanted, 1, LARGEST_BODY);
     let wanted = "a number of bytes from 8192 to 1048576";
     let head = reader.integer(&section, "max_header_bytes", wanted, 8 << 10, 1 << 20).unwrap_or(MAX_HEADER_BYTES);
+    let wanted_streams = "a number of requests from 1 to 10000";
     let connections = reader.count(&section, "max_connections").unwrap_or(MAX_CONNECTIONS);
     Server {
         host: host.unwrap_or_else(|| HOST.to_owned()),
@@ -287,9 +292,24 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, clients: &Clients) -> Serv
         keep_alive: Some(reader.seconds(&section, "keep_alive", Zero::Legal).unwrap_or(KEEP_ALIVE))
             .filter(|pause| !pause.is_zero()),
         watch: reader.boolean(&section, "watch", true),
+        http2: http(reader, &section),
+        max_streams: u32::try_from(
+            reader.integer(&section, "max_streams", wanted_streams, 1, MOST_STREAMS).unwrap_or(STREAMS),
+        )
+        .unwrap_or(u32::MAX),
         tls: tls(reader, &section),
         admin: admin(reader, &section),
     }
+}
+
+/// True unless `http` allows HTTP/1.1 alone.
+fn http(reader: &mut Reader<'_>, server: &Section<'_>) -> bool {
+    let versions = |text: &str| match text {
+        "auto" => Some(true),
+        "1.1" => Some(false),
+        _ => None,
+    };
+    reader.measured(server, "http", "auto or 1.1", versions).unwrap_or(true)
 }
 
 /// `host` and `port` of a listener.

@@ -3,7 +3,8 @@
 //! A connection is idle (no request), receives a head, or is busy with a request. The first two phases have a deadline.
 //! So does an answer that the client does not read, because it holds slots and a provider's connection. The phase is
 //! set by the code that sees it change: [`super::watched::Watched`] sees bytes, and [`InProgress`] lives as long as a
-//! request. All of it runs in the connection's single task, so the phase is never out of date.
+//! request. With HTTP/1.1 all of it runs in the connection's single task, so the phase is never out of date; with HTTP/2 requests
+//! have tasks of their own, and only the connection's looks at deadlines.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -21,7 +22,8 @@ const HEAD: u64 = 1;
 #[derive(Debug)]
 pub struct Activity {
     opened: Instant,
-    /// Requests in progress; HTTP/1.1 has one at a time, but the body of one may be dropped after the next has begun.
+    /// Requests in progress; HTTP/1.1 has one at a time, but the body of one may be dropped after the next has begun. HTTP/2 has
+    /// many.
     busy: AtomicU32,
     /// The start of an idle phase or of a head: milliseconds from `opened`, shifted left by one, and [`HEAD`].
     mark: AtomicU64,
@@ -84,11 +86,24 @@ impl Activity {
 
     /// Bytes went to the client. A connection that sends the rest of an answer is not idle.
     pub fn sent(&self) {
-        if self.stalled.load(Relaxed) != 0 {
-            self.stalled.store(0, Relaxed);
-        }
+        self.flowed();
         if !self.is_busy() {
             self.marks_now.store(true, Relaxed);
+        }
+    }
+
+    /// A head has begun, or none is open any more: for HTTP/2, where bytes are mostly no part of one.
+    pub fn in_head(&self, open: bool) {
+        if (self.mark.load(Relaxed) & HEAD != 0) != open {
+            self.mark.store(if open { HEAD } else { 0 }, Relaxed);
+            self.marks_now.store(true, Relaxed);
+        }
+    }
+
+    /// Bytes went to the client, of whatever kind.
+    pub fn flowed(&self) {
+        if self.stalled.load(Relaxed) != 0 {
+            self.stalled.store(0, Relaxed);
         }
     }
 
@@ -236,6 +251,23 @@ mod tests {
         assert!(activity.deadline(&LIMITS).is_none());
         drop(second);
         assert_eq!(activity.deadline(&LIMITS).map(|(_, overdue)| overdue), Some(Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_that_are_no_part_of_a_head_do_not_keep_a_connection_without_requests() {
+        let (activity, began) = (Activity::new(), Instant::now());
+        let mut timer = std::pin::pin!(sleep(LIMITS.idle));
+        for _ in 0..7 {
+            advance(Duration::from_secs(10)).await;
+            activity.in_head(false);
+            activity.flowed();
+            assert_eq!(look(&activity, timer.as_mut()).await, None);
+        }
+        activity.in_head(true);
+        assert_eq!(look(&activity, timer.as_mut()).await, None);
+        advance(Duration::from_secs(4)).await;
+        activity.in_head(true);
+        assert_eq!(overdue(&activity, timer.as_mut(), began).await, (Overdue::Head, 80));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,33 +3,72 @@
 //! Nothing is set up before the first byte arrives: hyper takes 16 KiB of buffers for a connection, which an idle one
 //! does not need.
 
+use std::future::Future;
 use std::io::{self, BufRead as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::activity::{Activity, Overdue, PhaseLimits};
-use super::farewell::{Farewells, WANTS_TLS};
+use super::early::Early;
+use super::farewell::{Farewells, WANTS_HTTP1, WANTS_TLS};
+use super::http2;
 use super::socket::Stream;
+use super::tls::HTTP2;
 use super::watched::{Answering, Watched};
 use super::{Admitted, Closer, Peer, Settings, Site};
 
 /// The first byte of a TLS connection: the type of a handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
+/// The beginning of a connection with HTTP/2, as far as no method of HTTP/1.1 begins so (RFC 9113, 3.4).
+const PREFACE: &[u8; 4] = b"PRI ";
 /// The most headers that a request may have.
 const MAX_HEADERS: usize = 256;
 /// The time that a connection has to close cleanly after it has been idle for too long.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// The first bytes of a connection.
+struct First {
+    bytes: [u8; PREFACE.len()],
+    length: usize,
+}
+
+impl First {
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// What a client speaks, by its first bytes.
+enum Spoken {
+    Http1,
+    Http2,
+    /// As `P` and `PR` may begin either.
+    Unclear,
+}
+
+fn spoken(first: &[u8]) -> Spoken {
+    if first.starts_with(PREFACE) {
+        Spoken::Http2
+    } else if PREFACE.starts_with(first) {
+        Spoken::Unclear
+    } else {
+        Spoken::Http1
+    }
+}
 
 /// A connection that has been accepted.
 #[derive(Debug)]
@@ -39,6 +78,8 @@ pub(super) struct Connection<T> {
     pub settings: Arc<Settings>,
     pub close: CancellationToken,
     pub farewells: Farewells,
+    /// Tracks the requests of connections with HTTP/2.
+    pub tasks: TaskTracker,
     /// Counts the connection for as long as it lives.
     pub admitted: Admitted,
 }
@@ -47,16 +88,55 @@ impl<T: Site> Connection<T> {
     /// Serves plain HTTP.
     pub async fn serve_plain(self, stream: Stream) {
         let mut timer = std::pin::pin!(sleep(self.settings.idle_timeout));
-        if self.first_byte(&stream, timer.as_mut()).await.is_some() {
-            self.serve_http(stream, timer).await;
+        let Some(first) = self.first_bytes(&stream, timer.as_mut()).await else { return };
+        match spoken(first.as_slice()) {
+            Spoken::Http1 => self.serve_http1(stream, timer).await,
+            Spoken::Http2 => self.serve_preface(stream, timer).await,
+            // Boxed: hardly any client sends the first byte of a method by itself.
+            Spoken::Unclear => Box::pin(self.serve_unclear(stream, timer)).await,
         }
+    }
+
+    /// Serves HTTP/2 to a client that began to speak it without asking.
+    async fn serve_preface<S>(self, stream: S, timer: Pin<&mut Sleep>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if self.settings.http2 {
+            // Boxed, so that the task of a connection with HTTP/1.1 has no room for it.
+            return Box::pin(self.serve_http2(stream, timer)).await;
+        }
+        let mut stream = stream;
+        let _ = timeout(CLOSING, async {
+            stream.write_all(WANTS_HTTP1).await?;
+            stream.shutdown().await
+        })
+        .await;
+    }
+
+    /// Serves a client that has sent too few bytes to tell what it speaks.
+    async fn serve_unclear(self, mut stream: Stream, mut timer: Pin<&mut Sleep>) {
+        timer.as_mut().reset(Instant::now() + self.settings.header_timeout);
+        let mut early = Vec::with_capacity(PREFACE.len());
+        while matches!(spoken(&early), Spoken::Unclear) {
+            let read = tokio::select! {
+                read = stream.read_u8() => read,
+                () = timer.as_mut() => return,
+                () = self.close.cancelled() => return,
+            };
+            let Ok(byte) = read else { return };
+            early.push(byte);
+        }
+        let is_http1 = matches!(spoken(&early), Spoken::Http1);
+        let stream = Early::new(early, stream);
+        if is_http1 { self.serve_http1(stream, timer).await } else { self.serve_preface(stream, timer).await }
     }
 
     /// Serves HTTP over TLS.
     pub async fn serve_tls(self, stream: Stream, config: Arc<rustls::ServerConfig>) {
         let mut timer = std::pin::pin!(sleep(self.settings.idle_timeout));
-        match self.first_byte(&stream, timer.as_mut()).await {
-            Some(TLS_HANDSHAKE) => {}
+        match self.first_bytes(&stream, timer.as_mut()).await {
+            Some(first) if first.as_slice().first() == Some(&TLS_HANDSHAKE) => {}
             Some(_) => return self.farewells.say(stream, WANTS_TLS),
             None => return,
         }
@@ -71,8 +151,12 @@ impl<T: Site> Connection<T> {
                 timer.as_mut().reset(Instant::now() + self.settings.idle_timeout);
                 // The bytes that came together with the end of the handshake have been read from the socket already.
                 let holds_bytes = stream.get_mut().1.reader().fill_buf().is_ok();
-                if holds_bytes || self.first_byte(stream.get_ref().0, timer.as_mut()).await.is_some() {
-                    self.serve_http(stream, timer).await;
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                if holds_bytes || self.first_bytes(stream.get_ref().0, timer.as_mut()).await.is_some() {
+                    if is_http2 {
+                        return Box::pin(self.serve_http2(stream, timer)).await;
+                    }
+                    self.serve_http1(stream, timer).await;
                 } else {
                     // Without a close_notify some clients take the end of the connection for an attack.
                     let _ = timeout(CLOSING, stream.shutdown()).await;
@@ -82,26 +166,26 @@ impl<T: Site> Connection<T> {
         }
     }
 
-    /// Waits for the first byte, which stays unread; `None` when none comes in time.
+    /// Waits for the first bytes, which stay unread; `None` when none come in time.
     ///
     /// It does not use `readable`, which is ready at once for a socket that has not been polled before.
-    async fn first_byte(&self, stream: &Stream, timer: Pin<&mut Sleep>) -> Option<u8> {
+    async fn first_bytes(&self, stream: &Stream, timer: Pin<&mut Sleep>) -> Option<First> {
         stream.hurry();
-        let mut first = [0];
-        let peeked = tokio::select! {
+        let mut bytes = [0; PREFACE.len()];
+        let length = tokio::select! {
             biased;
-            peeked = stream.peek(&mut first) => peeked.ok()?,
+            peeked = stream.peek(&mut bytes) => peeked.ok()?,
             () = timer => return None,
             () = self.close.cancelled() => return None,
         };
-        (peeked > 0).then_some(first[0])
+        (length > 0).then_some(First { bytes, length })
     }
 
-    async fn serve_http<S>(self, stream: S, mut timer: Pin<&mut Sleep>)
+    async fn serve_http1<S>(self, stream: S, timer: Pin<&mut Sleep>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, site, settings, close, farewells: _, admitted: _admitted } = self;
+        let Self { peer, site, settings, close, admitted: _admitted, .. } = self;
         let limits = PhaseLimits { head: settings.header_timeout, idle: settings.idle_timeout };
         let max_head = settings.max_header_bytes;
         // A connection must not keep settings in memory that a reload has replaced.
@@ -119,7 +203,62 @@ impl<T: Site> Connection<T> {
             .max_buf_size(max_head)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
-        let mut connection = std::pin::pin!(connection);
+        let connection = std::pin::pin!(connection);
+        let driven = Driven { peer, activity: &activity, limits, close: &close };
+        driven.drive(connection, timer, &closer.0).await;
+    }
+
+    async fn serve_http2<S>(self, stream: S, timer: Pin<&mut Sleep>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, site, settings, close, tasks, admitted: _admitted, .. } = self;
+        let limits = PhaseLimits { head: settings.header_timeout, idle: settings.idle_timeout };
+        let activity = Activity::new();
+        let (mut connection, news) = http2::connection(stream, (site, peer), &activity, &settings, tasks);
+        drop(settings);
+        let driven = Driven { peer, activity: &activity, limits, close: &close };
+        driven.drive(Pin::new(&mut connection), timer, &news).await;
+    }
+}
+
+/// A connection of either kind, once its first bytes are there.
+pub(super) trait Served: Future<Output = hyper::Result<()>> {
+    /// Lets it finish what is in progress, and end.
+    fn shut(self: Pin<&mut Self>);
+
+    /// Tells it that there are news from one of its requests; true when it must be cut.
+    fn told(self: Pin<&mut Self>) -> bool {
+        self.shut();
+        false
+    }
+}
+
+impl<I, B, S> Served for http1::Connection<I, S>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn shut(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// What watches over a connection.
+struct Driven<'a> {
+    peer: Peer,
+    activity: &'a Activity,
+    limits: PhaseLimits,
+    close: &'a CancellationToken,
+}
+
+impl Driven<'_> {
+    /// Drives a connection until it ends or must; `news` is notified when one of its requests has something to tell it.
+    async fn drive(self, mut connection: Pin<&mut impl Served>, mut timer: Pin<&mut Sleep>, news: &Notify) {
+        let Self { peer, activity, limits, close } = self;
         let mut closing = false;
         loop {
             let driven = std::future::poll_fn(|context| {
@@ -141,7 +280,7 @@ impl<T: Site> Connection<T> {
                         return;
                     }
                     Err(Overdue::Idle) => {
-                        connection.as_mut().graceful_shutdown();
+                        connection.as_mut().shut();
                         match timeout(CLOSING, connection.as_mut()).await {
                             Ok(ended) => log_end(peer, ended),
                             // A request that came at the last moment is not cut off.
@@ -151,10 +290,15 @@ impl<T: Site> Connection<T> {
                         return;
                     }
                 },
-                () = closer.0.notified() => connection.as_mut().graceful_shutdown(),
+                () = news.notified() => {
+                    if connection.as_mut().told() {
+                        tracing::debug!(peer = %peer, "a connection was cut: its client resets one request after another");
+                        return;
+                    }
+                }
                 () = close.cancelled(), if !closing => {
                     closing = true;
-                    connection.as_mut().graceful_shutdown();
+                    connection.as_mut().shut();
                 }
             }
         }

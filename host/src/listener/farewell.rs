@@ -61,6 +61,11 @@ pub(super) const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     {\"error\":{\"message\":\"The request is not valid HTTP/1.1.\",\"type\":\"invalid_request_error\",\"param\":null,\
     \"code\":\"malformed_request\"}}";
 
+/// The answer to a client that speaks HTTP/2 where it is switched off: empty SETTINGS, and GOAWAY with HTTP_1_1_REQUIRED
+/// (RFC 9113, 6.8 and 7).
+pub(super) const WANTS_HTTP1: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+    \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0d";
+
 /// Sends the fixed answers.
 #[derive(Clone, Debug)]
 pub(super) struct Farewells {

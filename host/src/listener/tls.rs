@@ -9,19 +9,25 @@ use rustls::ServerConfig;
 use crate::certificates::{CertificateError, identity};
 use crate::config::TlsFiles;
 
-/// Reads a certificate and its key. Blocks on the file system.
+/// The name of HTTP/2 in ALPN (RFC 9113, 3.1).
+pub(super) const HTTP2: &[u8] = b"h2";
+
+/// Reads a certificate and its key, and offers HTTP/2 if `http2`. Blocks on the file system.
 ///
 /// # Errors
 ///
 /// [`CertificateError`], for the first mistake.
-pub fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
+pub fn load(files: &TlsFiles, http2: bool) -> Result<Arc<ServerConfig>, CertificateError> {
     let (chain, key) = identity(&files.cert, &files.key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let refused = |source| CertificateError::CertRefused { path: files.cert.clone(), source };
     let builder =
         ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refused)?;
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(refused)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+    if !http2 {
+        config.alpn_protocols.remove(0);
+    }
     Ok(Arc::new(config))
 }
 
@@ -44,7 +50,7 @@ mod tests {
         let at = |name| folder.path().join(name);
         std::fs::write(at("cert.pem"), cert).unwrap();
         std::fs::write(at("key.pem"), key).unwrap();
-        let Err(error) = load(&TlsFiles { cert: at("cert.pem"), key: at("key.pem"), line: 1 }) else {
+        let Err(error) = load(&TlsFiles { cert: at("cert.pem"), key: at("key.pem"), line: 1 }, true) else {
             return String::new();
         };
         let text = format!("server.tls.{}: {}", error.part(), whole_text(&error));
@@ -95,7 +101,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_or_too_large_is_unreadable() {
         let files = TlsFiles { cert: "no/cert.pem".into(), key: "no/key.pem".into(), line: 1 };
-        let missing = whole_text(&load(&files).unwrap_err());
+        let missing = whole_text(&load(&files, true).unwrap_err());
         assert!(missing.starts_with("no/cert.pem cannot be read: No such file"), "{missing}");
         let large = wrong(&vec![b'x'; 2 << 20], b"");
         assert_eq!(large, "server.tls.cert: cert.pem cannot be read: the file is larger than 1 MiB");

@@ -32,7 +32,12 @@ impl Gate {
         self.0.add_permits(FOR_GOOD);
     }
 
-    pub(super) async fn pass(&self) {
+    /// Waits until it lets one pass.
+    ///
+    /// # Panics
+    ///
+    /// Never: the gate is not closed for good.
+    pub async fn pass(&self) {
         self.0.acquire().await.expect("a gate is never closed for good").forget();
     }
 }

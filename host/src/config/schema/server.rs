@@ -7,6 +7,8 @@ use Absent::{As, Each, Is, Nothing, Required};
 
 /// A body limit beyond this is a mistake in the unit.
 const BODY: Kind = Kind::Integer(1, 1 << 40);
+/// Versions of HTTP; 1.1 looks like a number.
+const HTTP: Kind = Kind::OneOf(&[Kind::Word(&["auto", "1.1"]), Kind::Number(1.1, 1.1)]);
 const PORT: Kind = Kind::Integer(0, u16::MAX as u64);
 
 pub(in crate::config) const SERVER: Schema = Schema::new(
@@ -88,6 +90,13 @@ pub(in crate::config) const SERVER: Schema = Schema::new(
             Is("true"),
             "Changes of this file, the strategy or the certificate are followed by a reload.",
         ),
+        row(
+            "http",
+            HTTP,
+            Is("auto"),
+            "auto: HTTP/1.1 and HTTP/2, over TLS by ALPN and without it with prior knowledge; or HTTP/1.1 alone.",
+        ),
+        row("max_streams", Kind::Integer(1, 10_000), Is("250"), "Requests at once on one connection with HTTP/2."),
         row("tls", Kind::Section(&TLS), As("plain HTTP"), "The certificate of the listener."),
         row(
             "admin",
