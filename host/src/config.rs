@@ -257,6 +257,8 @@ pub struct Provider {
     pub health_check: ProviderCheck,
     /// The way to the provider: straight, through a forward proxy, or to a socket.
     pub way: Way,
+    /// The version of HTTP.
+    pub http: ProviderHttp,
     /// The certificates to trust, where the provider's URL begins with https.
     pub tls: ProviderTls,
 }
@@ -273,6 +275,18 @@ pub struct ProviderCheck {
     pub interval: Duration,
     /// Bounds one check.
     pub timeout: Duration,
+}
+
+/// The version of HTTP that a provider is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProviderHttp {
+    /// HTTP/1.1.
+    #[default]
+    One,
+    /// HTTP/2: over TLS by ALPN, otherwise with prior knowledge.
+    Two,
+    /// Over TLS whatever the provider prefers; otherwise HTTP/1.1.
+    Auto,
 }
 
 /// The way to a provider.

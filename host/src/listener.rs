@@ -242,6 +242,7 @@ pub async fn serve<S: Site>(listening: Listening<S>) {
             site: site.clone(),
             settings: Arc::clone(&now),
             close: close.clone(),
+            stop: stop.clone(),
             farewells: farewells.clone(),
             tasks: connections.clone(),
             admitted: Admitted::new(&traffic),

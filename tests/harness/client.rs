@@ -1,6 +1,7 @@
 //! The client's side: whole answers, answers piece by piece, and leaving at any moment.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -8,7 +9,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -57,7 +60,7 @@ pub struct Streaming {
 pub struct Http2 {
     sender: http2::SendRequest<Full<Bytes>>,
     authority: String,
-    connection: Connection,
+    tasks: Tasks,
     ended: tokio::sync::watch::Receiver<bool>,
 }
 
@@ -134,6 +137,22 @@ impl Call {
     }
 }
 
+/// The library's tasks for one connection, one of which has the socket.
+#[derive(Clone, Debug, Default)]
+struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        self.0.lock().push(crate::spawn(future).abort_handle());
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.tasks.0.lock().iter().for_each(AbortHandle::abort);
+    }
+}
+
 impl Http2 {
     /// A connection without TLS, by prior knowledge.
     pub async fn connect(address: SocketAddr) -> Self {
@@ -145,17 +164,18 @@ impl Http2 {
     /// A connection over this stream, to whom `authority` names.
     pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, authority: &str) -> Self {
         // The windows are those of the specification and not hyper's, which take a whole answer that nobody reads.
-        let handshake = http2::Builder::new(TokioExecutor::new())
+        let tasks = Tasks::default();
+        let handshake = http2::Builder::new(tasks.clone())
             .initial_stream_window_size(65_535)
             .initial_connection_window_size(1 << 20)
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.expect("the proxy speaks HTTP/2");
         let (tell, ended) = tokio::sync::watch::channel(false);
-        let task = crate::spawn(async move {
+        tasks.execute(async move {
             drop(connection.await);
             let _ = tell.send(true);
         });
-        Self { sender, authority: authority.to_owned(), connection: Connection(task.abort_handle()), ended }
+        Self { sender, authority: authority.to_owned(), tasks, ended }
     }
 
     /// A request with a JSON body.
@@ -195,7 +215,7 @@ impl Http2 {
 
     /// Leaves at once.
     pub fn leave(self) {
-        drop(self.connection);
+        drop(self);
     }
 }
 

@@ -17,9 +17,11 @@ use super::node::Node;
 use super::prices::price;
 use super::problem::{Place, Reported, quoted};
 use super::read::{Reader, Section, Text, Zero};
-use super::schema::{PROVIDER, PROVIDER_CHECK, TIMEOUTS};
+use super::schema::{PROVIDER, PROVIDER_CHECK, PROVIDER_TIMEOUTS};
 use super::secret::{SecretKeys, secret_or_file};
-use super::{HealthCheck, Limits, Provider, ProviderCheck, ProviderKind, Secret, Timeouts, Way, Wildcard};
+use super::{
+    HealthCheck, Limits, Provider, ProviderCheck, ProviderHttp, ProviderKind, Secret, Timeouts, Way, Wildcard,
+};
 use account::{Granted, granted, share};
 use base_url::{base_url, is_azure};
 
@@ -101,6 +103,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
         (None, None) => Way::Direct,
     };
     let tls = network::tls(reader, section, base_url.as_ref());
+    let http = http(reader, section, &way, base_url.as_ref());
     let api_key = api_key(reader, section);
     let azure = base_url.as_ref().and_then(Url::host_str).is_some_and(is_azure);
     let kinds = [("openai", ProviderKind::OpenAi), ("azure", ProviderKind::Azure)];
@@ -118,7 +121,7 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
     let labels = labels(reader, section);
     let api_version = api_version(reader, section, kind);
     let headers = headers(reader, section, kind);
-    let own = reader.section(section, "timeouts", Some(TIMEOUTS));
+    let own = reader.section(section, "timeouts", Some(PROVIDER_TIMEOUTS));
     let own = timeouts(reader, &own);
     let timeouts: Timeouts = own.over(&around.timeouts).resolve();
     let health_check = health_check(reader, section, around.checks);
@@ -147,8 +150,25 @@ fn provider(reader: &mut Reader<'_>, section: &Section<'_>, around: &Around<'_>)
         own_timeouts: own.names(),
         health_check,
         way,
+        http,
         tls,
     })
+}
+
+/// The version of HTTP; 1.1 and 2 look like numbers.
+fn http(reader: &mut Reader<'_>, section: &Section<'_>, way: &Way, url: Option<&Url>) -> ProviderHttp {
+    let versions = |text: &str| match text {
+        "auto" => Some(ProviderHttp::Auto),
+        "1.1" => Some(ProviderHttp::One),
+        "2" | "2.0" => Some(ProviderHttp::Two),
+        _ => None,
+    };
+    let http = reader.measured(section, "http", "auto, 1.1 or 2", versions).unwrap_or_default();
+    if http == ProviderHttp::Two && matches!(way, Way::Proxy(_)) && url.is_some_and(|url| url.scheme() == "http") {
+        let help = "a forward proxy passes on HTTP/2 inside of TLS alone: write https:// in base_url, or http: 1.1";
+        reader.findings.problem(&section.place("http"), "cannot be 2 here", Some(help.to_owned()));
+    }
+    http
 }
 
 /// The provider's own settings of its active check, over the global ones.

@@ -77,6 +77,8 @@ pub(super) struct Connection<T> {
     pub site: T,
     pub settings: Arc<Settings>,
     pub close: CancellationToken,
+    /// Cancelled when no requests are taken any more, and those in progress finish.
+    pub stop: CancellationToken,
     pub farewells: Farewells,
     /// Tracks the requests of connections with HTTP/2.
     pub tasks: TaskTracker,
@@ -212,12 +214,13 @@ impl<T: Site> Connection<T> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, site, settings, close, tasks, admitted: _admitted, .. } = self;
+        let Self { peer, site, settings, stop, tasks, admitted: _admitted, .. } = self;
         let limits = PhaseLimits { head: settings.header_timeout, idle: settings.idle_timeout };
         let activity = Activity::new();
         let (mut connection, news) = http2::connection(stream, (site, peer), &activity, &settings, tasks);
         drop(settings);
-        let driven = Driven { peer, activity: &activity, limits, close: &close };
+        // A client is told at once to send its requests elsewhere, as its streams can finish all the same.
+        let driven = Driven { peer, activity: &activity, limits, close: &stop };
         driven.drive(Pin::new(&mut connection), timer, &news).await;
     }
 }

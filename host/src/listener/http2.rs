@@ -35,8 +35,8 @@ use super::frames::Frames;
 use super::{Closer, Peer, Settings, Site};
 
 /// What a client may send of one body before it is read, and of all bodies together.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
 /// The bytes of one answer that wait for the client's window.
 const SEND_BUFFER: usize = 64 << 10;
 /// Streams that the client may reset before the HTTP library has handed them over.

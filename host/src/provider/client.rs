@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 mod body;
 pub mod connect;
 mod failure;
+mod http2;
 mod names;
 mod played;
 pub mod pool;
@@ -307,6 +308,10 @@ impl Http {
     /// 9.3.1 of RFC 9112 for those of which the other side is known to have done nothing: a server that closes an idle
     /// connection has read nothing).
     async fn send(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
+        if self.pool.is_shared() {
+            // Boxed: large, and not the usual way.
+            return Box::pin(self.send_shared(call)).await;
+        }
         if let Some(mut connection) = self.pool.take() {
             match self.pool.exchange(&mut connection, self.request(&call)).await {
                 Ok(response) => {

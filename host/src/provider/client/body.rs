@@ -1,12 +1,15 @@
 //! The body of a provider's answer, and the end of its connection.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::AttemptError;
+use super::http2::Lease;
 use super::played::{Pieces, PlayedBody};
 use super::pool::{Connection, Pool};
 
@@ -25,6 +28,12 @@ pub(super) enum Source {
         /// `None` at the end.
         connection: Option<Box<Connection>>,
         pool: Arc<Pool>,
+    },
+    /// From a connection with HTTP/2.
+    Shared {
+        incoming: Incoming,
+        /// `None` at the end.
+        lease: Option<Lease>,
     },
     Played(PlayedBody),
 }
@@ -60,6 +69,7 @@ impl AnswerBody {
         }
         let (incoming, kept, pool) = match &mut self.source {
             Source::Http { incoming, connection, pool } => (incoming, connection, pool),
+            Source::Shared { incoming, lease } => return poll_shared(incoming, lease, context),
             Source::Played(played) => return played.poll_chunk(context),
         };
         loop {
@@ -89,4 +99,24 @@ impl AnswerBody {
     pub async fn chunk(&mut self) -> Option<Result<Bytes, AttemptError>> {
         std::future::poll_fn(|context| self.poll_chunk(context)).await
     }
+}
+
+/// The next piece of a body that comes over a shared connection.
+fn poll_shared(
+    incoming: &mut Incoming,
+    lease: &mut Option<Lease>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, AttemptError>>> {
+    while lease.is_some() {
+        match ready!(Pin::new(&mut *incoming).poll_frame(context)) {
+            None => *lease = None,
+            Some(Err(error)) => return Poll::Ready(Some(Err(AttemptError::of_body(error)))),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Poll::Ready(Some(Ok(data))),
+                Err(_trailers) => {}
+            },
+        }
+    }
+    Poll::Ready(None)
 }

@@ -20,7 +20,7 @@ use super::names::{Name, Resolver};
 use super::stream::Stream;
 use super::trust::{Trust, TrustError};
 use super::tunnel::{self, TunnelError};
-use crate::config::{self, ProviderTls, Way};
+use crate::config::{self, ProviderHttp, ProviderTls, Way};
 use crate::routing::Lack;
 
 /// The time for which an address is tried alone before the next is tried beside it (RFC 8305, 5).
@@ -28,6 +28,9 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// After how long without a byte the kernel asks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The name of HTTP/2 in ALPN (RFC 9113, 3.1).
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// The destination of connections, and the way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +40,7 @@ pub struct Origin {
     /// `None` is plain HTTP.
     tls: Option<ProviderTls>,
     way: Way,
+    http: ProviderHttp,
 }
 
 /// The reason why there is no connection.
@@ -63,6 +67,9 @@ pub enum ConnectError {
     /// The forward proxy does not let through.
     #[error("no way through the forward proxy")]
     Tunnel(#[source] TunnelError),
+    /// The other side does not offer HTTP/2, and nothing else is wanted.
+    #[error("the server does not offer HTTP/2")]
+    NoHttp2,
     /// The HTTP handshake failed.
     #[error("HTTP cannot be set up")]
     Http(#[source] hyper::Error),
@@ -85,12 +92,22 @@ impl Origin {
                 _ => return None,
             },
             way: provider.way.clone(),
+            // Without TLS nothing can be agreed on.
+            http: match (provider.http, url.scheme()) {
+                (ProviderHttp::Auto, "http") => ProviderHttp::One,
+                (http, _) => http,
+            },
         })
     }
 
     /// The TLS settings, where TLS is spoken.
     pub fn tls(&self) -> Option<&ProviderTls> {
         self.tls.as_ref()
+    }
+
+    /// The version of HTTP.
+    pub fn http(&self) -> ProviderHttp {
+        self.http
     }
 
     /// The value of the `Host` header (RFC 9110, 7.2).
@@ -129,13 +146,13 @@ impl Dialer {
         &self.origin
     }
 
-    /// Opens a connection.
+    /// Opens a connection, and offers these versions of HTTP where TLS is spoken.
     ///
     /// # Errors
     ///
     /// [`ConnectError`]: the most telling one, where several addresses were tried.
-    pub async fn connect(&self) -> Result<Stream, ConnectError> {
-        let Origin { host, port, tls, way } = &self.origin;
+    pub async fn connect(&self, http: ProviderHttp) -> Result<Stream, ConnectError> {
+        let Origin { host, port, tls, way, .. } = &self.origin;
         let stream = match way {
             Way::Socket(path) => {
                 let connected = UnixStream::connect(path).await;
@@ -154,12 +171,20 @@ impl Dialer {
         };
         match &self.trust {
             None => Ok(Stream::Plain(stream)),
-            Some(trust) => self.shake_hands(trust, stream).await,
+            Some(trust) => self.shake_hands(trust, stream, http).await,
         }
     }
 
-    async fn shake_hands(&self, trust: &Trust, stream: TcpStream) -> Result<Stream, ConnectError> {
-        let config = trust.config().map_err(ConnectError::Trust)?;
+    async fn shake_hands(&self, trust: &Trust, stream: TcpStream, http: ProviderHttp) -> Result<Stream, ConnectError> {
+        let mut config = trust.config().map_err(ConnectError::Trust)?;
+        let offered: &[&[u8]] = match http {
+            ProviderHttp::One => &[],
+            ProviderHttp::Two => &[HTTP2],
+            ProviderHttp::Auto => &[HTTP2, b"http/1.1"],
+        };
+        if !offered.is_empty() {
+            Arc::make_mut(&mut config).alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+        }
         let name = match trust.server_name() {
             Some(name) => ServerName::try_from(name.to_owned()),
             None => self.server_name(),

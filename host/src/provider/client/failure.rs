@@ -66,6 +66,7 @@ impl AttemptError {
             }),
             ConnectError::Trust(_) => Outcome::Failed(FailureKind::Tls(TlsFault::NoTrust)),
             ConnectError::Tls(io) => Outcome::Failed(tls_fault(io).map_or(FailureKind::Unreachable, FailureKind::Tls)),
+            ConnectError::NoHttp2 => Outcome::Failed(FailureKind::Tls(TlsFault::Handshake)),
             ConnectError::Http(_) => Outcome::Failed(FailureKind::Unreachable),
         };
         Self { outcome, sent: false, words: None, source: Some(error.into()) }

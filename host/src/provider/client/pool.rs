@@ -20,9 +20,12 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::connect::{ConnectError, Dialer};
+use super::connect::{ConnectError, Dialer, HTTP2};
+use super::http2::{Lease, Shared};
+use super::stream::Stream;
 use super::wake::Together;
 use super::wire::{Talk, Turn, Wire};
+use crate::config::ProviderHttp;
 use crate::patience;
 
 /// The most headers of an answer. Gateways and content delivery networks add to what the server behind them says.
@@ -45,6 +48,8 @@ const DISTRUST: Duration = Duration::from_secs(600);
 pub struct Pool {
     dialer: Dialer,
     idle: Mutex<Idle>,
+    /// The connections with HTTP/2.
+    shared: Shared,
     /// The number of connections that have been opened, for the spread of their lives.
     opened: AtomicU32,
 }
@@ -74,6 +79,23 @@ pub struct Connection {
 
 type Driver = http1::Connection<TokioIo<Wire>, Full<Bytes>>;
 
+/// What a request is sent on, where HTTP/2 may be spoken.
+pub enum Leased {
+    /// A part of a connection with HTTP/2.
+    Shared(Lease, Fresh),
+    /// A connection with HTTP/1.1.
+    Own(Box<Connection>),
+}
+
+/// Whether a connection was opened just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fresh {
+    /// It was.
+    Yes,
+    /// It had been opened before.
+    No,
+}
+
 /// An exchange that brought no head of an answer.
 pub struct Broken {
     /// The reason.
@@ -98,7 +120,57 @@ pub enum Progress {
 impl Pool {
     /// No connection is opened before it is needed.
     pub fn new(dialer: Dialer) -> Self {
-        Self { dialer, idle: Mutex::default(), opened: AtomicU32::new(0) }
+        Self { dialer, idle: Mutex::default(), shared: Shared::default(), opened: AtomicU32::new(0) }
+    }
+
+    /// True when requests may go over connections with HTTP/2.
+    pub fn is_shared(&self) -> bool {
+        match self.dialer.origin().http() {
+            ProviderHttp::One => false,
+            ProviderHttp::Two => true,
+            ProviderHttp::Auto => !self.shared.is_declined(),
+        }
+    }
+
+    /// True when TLS is spoken.
+    pub fn is_encrypted(&self) -> bool {
+        self.dialer.origin().tls().is_some()
+    }
+
+    /// A part of a connection with HTTP/2, and whether it had to be opened; a connection of its own where the other side chose
+    /// HTTP/1.1.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], of which [`ConnectError::TimedOut`] after `limit`.
+    pub async fn lease(&self, limit: Duration) -> Result<Leased, ConnectError> {
+        if let Some(lease) = self.shared.take() {
+            return Ok(Leased::Shared(lease, Fresh::No));
+        }
+        let opened = patience::until(Instant::now() + limit, async {
+            let _turn = self.shared.turn().await;
+            // Whoever had the turn before has opened one for several.
+            if let Some(lease) = self.shared.take() {
+                return Ok(Leased::Shared(lease, Fresh::No));
+            }
+            let wanted = self.dialer.origin().http();
+            let stream = self.dialer.connect(wanted).await?;
+            let agreed = if stream.is_tls() { stream.alpn() == Some(HTTP2) } else { true };
+            match (agreed, wanted) {
+                (true, _) => self.shared.begin(stream, self.end()).await.map(|lease| Leased::Shared(lease, Fresh::Yes)),
+                (false, ProviderHttp::Auto) => {
+                    self.shared.decline();
+                    self.begin(stream).await.map(Leased::Own)
+                }
+                (false, ProviderHttp::One | ProviderHttp::Two) => Err(ConnectError::NoHttp2),
+            }
+        });
+        opened.await.map_err(|_elapsed| ConnectError::TimedOut)?
+    }
+
+    /// The end of the life of a connection that is opened now.
+    fn end(&self) -> Instant {
+        Instant::now() + life(self.opened.fetch_add(1, Relaxed))
     }
 
     /// The connection that was used last, if it is still whole and quiet.
@@ -123,13 +195,17 @@ impl Pool {
     ///
     /// [`ConnectError`], of which [`ConnectError::TimedOut`] after `limit`.
     pub async fn open(&self, limit: Duration) -> Result<Box<Connection>, ConnectError> {
-        let opened = patience::until(Instant::now() + limit, self.dialer.connect()).await;
-        let stream = opened.map_err(|_elapsed| ConnectError::TimedOut)??;
+        let opened = patience::until(Instant::now() + limit, self.dialer.connect(ProviderHttp::One)).await;
+        self.begin(opened.map_err(|_elapsed| ConnectError::TimedOut)??).await
+    }
+
+    /// Begins to speak HTTP/1.1.
+    async fn begin(&self, stream: Stream) -> Result<Box<Connection>, ConnectError> {
         let talk = Talk::default();
         let wire = TokioIo::new(Wire::new(stream, talk.clone()));
         let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(wire).await;
         let (sender, driver) = handshake.map_err(ConnectError::Http)?;
-        let ends = Instant::now() + life(self.opened.fetch_add(1, Relaxed));
+        let ends = self.end();
         Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default(), talk, tail: None, ends }))
     }
 
@@ -190,6 +266,7 @@ impl Pool {
         let closed: Vec<_> = idle.connections.drain(..old).collect();
         drop(idle);
         drop(closed);
+        self.shared.sweep();
     }
 
     /// Takes note that the other side spoke unasked. Its words on a kept connection may be taken for the answer to the

@@ -20,6 +20,21 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    /// The protocol that was agreed on under TLS.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Stream::Plain(_) | Stream::Unix(_) => None,
+        }
+    }
+
+    /// True when TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
