@@ -1,13 +1,15 @@
 //! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload`,
-//! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/report` and `/admin/events.json`.
+//! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/report`, `/admin/events.json` and `/admin/replicas`.
 
 pub mod dashboard;
+mod document;
 mod events;
 mod health;
 mod history;
 mod keys;
 mod levels;
 mod limits;
+pub mod replicas;
 mod report;
 mod scrape;
 mod shadow;
@@ -15,7 +17,7 @@ mod spend;
 mod stories;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
@@ -23,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use axum::{Extension, Json, Router, body::Body};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -38,6 +41,7 @@ use crate::proxy::{Proxy, REQUEST_ID};
 use crate::state::Engines;
 
 use dashboard::Dashboard;
+pub use document::OPENAPI;
 use health::{health, state_word};
 pub use history::{Failure, Status};
 
@@ -63,7 +67,7 @@ const fn apart(path: &'static str, handler: fn() -> MethodRouter<Arc<Operations>
 }
 
 /// All paths for programs of operators; those of [`dashboard`] are for their browsers.
-pub const PATHS: [Path; 15] = [
+pub const PATHS: [Path; 16] = [
     path_of("/metrics", false, || any(metrics)),
     path_of("/admin/reload", false, || any(reload)),
     path_of("/admin/shadow", false, || any(shadow)),
@@ -73,6 +77,7 @@ pub const PATHS: [Path; 15] = [
     path_of("/admin/report", false, || any(report::report)),
     path_of("/admin/events.json", false, || any(events::events)),
     path_of("/admin/events", false, || any(dashboard::events)),
+    path_of("/admin/replicas", false, || any(replicas::replicas)),
     apart("/admin/keys", || any(keys::all)),
     apart("/admin/keys/{id}", || any(keys::one)),
     apart("/admin/keys/{id}/{action}", || any(keys::act)),
@@ -80,29 +85,6 @@ pub const PATHS: [Path; 15] = [
     path_of("/health", true, || any(health)),
     path_of("/ready", true, || any(ready)),
 ];
-
-/// The description of these paths in OpenAPI 3.1, put together from its parts.
-pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
-    let parts = [
-        include_str!("admin/openapi/operators.json"),
-        include_str!("admin/openapi/spend.json"),
-        include_str!("admin/openapi/stories.json"),
-        include_str!("admin/openapi/report.json"),
-        include_str!("admin/openapi/events.json"),
-        include_str!("admin/openapi/dashboard.json"),
-    ];
-    let mut parts = parts.iter().map(|part| serde_json::from_str::<Value>(part).unwrap_or_default());
-    let mut document = parts.next().unwrap_or_default();
-    for mut part in parts {
-        for place in ["/paths", "/components/schemas"] {
-            let more = part.pointer_mut(place).and_then(Value::as_object_mut).map(std::mem::take);
-            if let Some(known) = document.pointer_mut(place).and_then(Value::as_object_mut) {
-                known.extend(more.unwrap_or_default());
-            }
-        }
-    }
-    document.to_string()
-});
 
 /// All paths for operators; every other path is for clients.
 fn paths() -> impl Iterator<Item = &'static Path> {
@@ -138,6 +120,10 @@ pub struct Operations {
     reloads: mpsc::Sender<ReloadRequest>,
     engines: Arc<Engines>,
     dashboard: Dashboard,
+    /// The name of this replica, once it is served.
+    name: OnceLock<String>,
+    /// The digest of the configuration, with its number.
+    digest: Mutex<(u64, String)>,
     /// The time of the start.
     began: Instant,
     /// True when the server still serves but is about to drain.
@@ -209,6 +195,8 @@ impl Operations {
             reloads,
             engines,
             dashboard: Dashboard::new(began),
+            name: OnceLock::new(),
+            digest: Mutex::default(),
             began,
             leaving: AtomicBool::new(false),
             ended: CancellationToken::new(),
@@ -302,10 +290,15 @@ async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> 
     operations.shown(&request, || shadow::answer(&shadow::together(routes()), request.headers()))
 }
 
-/// `GET /admin/spend`: what has been spent.
+/// `GET /admin/spend`: what has been spent here, or what all replicas have spent of budgets.
 async fn spend(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    let spend = operations.proxy.spend();
-    operations.shown(&request, || spend::answer(spend, request.uri().query(), request.headers()))
+    let (query, headers) = (request.uri().query(), request.headers());
+    let of_all = spend::concerns_all(query) && stories::may_read(&operations, &request).is_ok();
+    if of_all {
+        let answer = spend::of_all(&operations, query).await;
+        return named(answer, operations.proxy.request_id(headers));
+    }
+    operations.shown(&request, || spend::answer(operations.proxy.spend(), query, headers))
 }
 
 /// `GET /admin/openapi.json`: what can be asked here.

@@ -127,6 +127,7 @@ const LIBRARIES: [(&str, &[&str]); 9] = [
     ("oci_client", &["images"]),
     ("redis", &["state"]),
     ("redb", &["state"]),
+    ("ratatui", &["cli"]),
     ("opentelemetry", &["observe/otel"]),
     ("reqwest", &["observe/otel"]),
 ];
