@@ -1,5 +1,5 @@
 //! The paths for operators and their load balancers: `/health`, `/ready`, `/metrics`, `/admin/reload`,
-//! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/config`, `/admin/report` and `/admin/events.json`.
+//! `/admin/shadow`, `/admin/spend`, `/admin/stories`, `/admin/config`, `/admin/report`, `/admin/events.json` and `/admin/replicas`.
 
 pub mod dashboard;
 mod events;
@@ -9,6 +9,7 @@ mod keys;
 mod levels;
 mod limits;
 mod openapi;
+pub mod replicas;
 mod report;
 mod scrape;
 mod settings;
@@ -16,8 +17,8 @@ mod shadow;
 mod spend;
 mod stories;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
@@ -25,6 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use axum::{Extension, Json, Router, body::Body};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -66,7 +68,7 @@ const fn apart(path: &'static str, handler: fn() -> MethodRouter<Arc<Operations>
 }
 
 /// All paths for programs of operators; those of [`dashboard`] are for their browsers.
-pub const PATHS: [Path; 16] = [
+pub const PATHS: [Path; 17] = [
     path_of("/metrics", false, || any(metrics)),
     path_of("/admin/reload", false, || any(reload)),
     path_of("/admin/shadow", false, || any(shadow)),
@@ -77,6 +79,7 @@ pub const PATHS: [Path; 16] = [
     path_of("/admin/report", false, || any(report::report)),
     path_of("/admin/events.json", false, || any(events::events)),
     path_of("/admin/events", false, || any(dashboard::events)),
+    path_of("/admin/replicas", false, || any(replicas::replicas)),
     apart("/admin/keys", || any(keys::all)),
     apart("/admin/keys/{id}", || any(keys::one)),
     apart("/admin/keys/{id}/{action}", || any(keys::act)),
@@ -119,6 +122,10 @@ pub struct Operations {
     reloads: mpsc::Sender<ReloadRequest>,
     engines: Arc<Engines>,
     dashboard: Dashboard,
+    /// The name of this replica, once it is served.
+    name: OnceLock<String>,
+    /// The digest of the configuration, with its number.
+    digest: Mutex<(u64, String)>,
     /// The time of the start.
     began: Instant,
     /// True when the server still serves but is about to drain.
@@ -190,6 +197,8 @@ impl Operations {
             reloads,
             engines,
             dashboard: Dashboard::new(began),
+            name: OnceLock::new(),
+            digest: Mutex::default(),
             began,
             leaving: AtomicBool::new(false),
             ended: CancellationToken::new(),
@@ -283,10 +292,15 @@ async fn shadow(State(operations): State<Arc<Operations>>, request: Request) -> 
     operations.shown(&request, || shadow::answer(&shadow::together(routes()), request.headers()))
 }
 
-/// `GET /admin/spend`: what has been spent.
+/// `GET /admin/spend`: what has been spent here, or what all replicas have spent of budgets.
 async fn spend(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    let spend = operations.proxy.spend();
-    operations.shown(&request, || spend::answer(spend, request.uri().query(), request.headers()))
+    let (query, headers) = (request.uri().query(), request.headers());
+    let of_all = spend::concerns_all(query) && stories::may_read(&operations, &request).is_ok();
+    if of_all {
+        let answer = spend::of_all(&operations, query).await;
+        return named(answer, operations.proxy.request_id(headers));
+    }
+    operations.shown(&request, || spend::answer(operations.proxy.spend(), query, headers))
 }
 
 /// `POST /admin/reload`: reads the configuration again and reports the outcome.

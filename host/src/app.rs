@@ -283,6 +283,7 @@ impl App {
         tasks.spawn(admin::dashboard::run(Arc::clone(&operations), close.clone()));
         tasks.spawn(follow_keys(proxy.clone(), draining.clone()));
         tasks.spawn(engines::exchange(proxy.clone(), Arc::clone(&engines), draining.clone()));
+        tasks.spawn(admin::replicas::introduce(Arc::clone(&operations), listening_at, close.clone()));
         tasks.spawn(reloader.run(reloads));
         let mut shutdown = std::pin::pin!(shutdown);
         let by_signal = tokio::select! {

@@ -13,6 +13,7 @@ mod key;
 mod prices;
 mod probe;
 mod project;
+mod replicas;
 mod report;
 mod scenario;
 mod settings;
@@ -21,6 +22,7 @@ mod signals;
 mod simulate;
 mod strategy;
 mod summary;
+mod top;
 mod why;
 
 use std::io::Write as _;
@@ -88,6 +90,10 @@ enum Command {
     Report(figures::Figures),
     /// List what has happened: reloads and what they changed, ejections, rate limits, faults, outages.
     Events(events::Events),
+    /// List the replicas that share an engine, and what differs among them: exit code 1 if anything does.
+    Replicas(replicas::Replicas),
+    /// Watch a running server in the terminal: providers, routes, strategies, clients, requests.
+    Top(top::Top),
     /// Ask a running server whether it is ready: exit code 0 or 1, for health checks of containers.
     Probe(probe::Probe),
     /// Write, examine and test strategies: new, check, inspect, test, replay, diff.
@@ -167,6 +173,8 @@ pub fn main() -> ExitCode {
         Command::Why(arguments) => why::run(&arguments),
         Command::Report(arguments) => figures::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Replicas(arguments) => replicas::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Strategy(command) => strategy::run(&command),
         Command::Approach(command) => approach::run(&command),

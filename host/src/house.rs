@@ -119,7 +119,7 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
 ];
 
 /// Libraries that only these rooms, or these parts of them, may name.
-const LIBRARIES: [(&str, &[&str]); 9] = [
+const LIBRARIES: [(&str, &[&str]); 10] = [
     ("wasmtime", &["wasm", "strategy", "approach"]),
     ("wasmtime_wasi", &["wasm", "strategy", "approach"]),
     ("wasmtime_wasi_io", &["wasm", "strategy", "approach"]),
@@ -127,6 +127,7 @@ const LIBRARIES: [(&str, &[&str]); 9] = [
     ("oci_client", &["images"]),
     ("redis", &["state"]),
     ("redb", &["state"]),
+    ("ratatui", &["cli"]),
     ("opentelemetry", &["observe/otel"]),
     ("reqwest", &["observe/otel"]),
 ];

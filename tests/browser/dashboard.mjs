@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 const { ADMIN: admin, ADMIN_KEY: key } = process.env;
 const executablePath = execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PAGES = ["/admin", "/admin/stories.html", "/admin/config.html"];
+const PAGES = ["/admin", "/admin/stories.html", "/admin/why.html", "/admin/report.html", "/admin/events.html", "/admin/replicas.html", "/admin/config.html"];
 
 // A browser whose pages load nothing from elsewhere, break no policy and log no error; all of it is claimed at the end.
 async function browse(test, options = {}) {
@@ -122,7 +122,7 @@ const tests = {
     await browse(async (page) => {
       await signIn(page);
       assert.match(await page.locator("#t-providers").textContent(), /admitted/);
-      assert.equal(await page.locator("#charts svg[role=img]").count(), 6);
+      assert.equal(await page.locator("#charts svg[role=img]").count(), 7);
       assert.equal(await page.locator("input[type=search]").first().isVisible(), false, "what needs the script is hidden");
     }, { javaScriptEnabled: false });
   },

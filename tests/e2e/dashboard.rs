@@ -1,12 +1,20 @@
 //! The dashboard without a browser: who gets in, what forms may do, who may listen. What a browser makes of it is in
 //! `tests/browser`.
 
-use harness::{Answer, Call, Mock, Proxy, Reply, Streaming, eventually, within};
+use harness::{Answer, Call, Mock, Proxy, Reply, Streaming, chat_request, eventually, within};
 use http::Method;
 use serde_json::{Value, json};
 
 const ADMIN: &str = "admin-zq7-s3cr3t";
-const PAGES: [&str; 4] = ["/admin", "/admin/stories.html", "/admin/config.html", "/admin/charts.html"];
+const PAGES: [&str; 7] = [
+    "/admin",
+    "/admin/stories.html",
+    "/admin/config.html",
+    "/admin/charts.html",
+    "/admin/report.html",
+    "/admin/events.html",
+    "/admin/replicas.html",
+];
 
 async fn start(admin: Value) -> (Mock, Proxy) {
     let a = Mock::start("a", Reply::chat("a")).await;
@@ -123,6 +131,54 @@ async fn what_a_reload_has_changed_is_shown_without_secrets() {
     assert!(page.contains("failed") && page.contains("soon"), "{page}");
     let some = get(&proxy, "/admin/config.html?key=queue.t", &session).await.text();
     assert!(!some.contains("providers[a].api_key") && some.contains("queue.timeout"), "{some}");
+}
+
+#[tokio::test]
+async fn questions_of_the_night_are_answered_by_a_page_each() {
+    let bad = Mock::start("bad", Reply::error(500, "overloaded")).await;
+    let good = Mock::start("good", Reply::chat("a")).await;
+    let routing = json!({"strategy": "failover", "shadow": ["round_robin"], "health_check": {"cooldown": 0.01}});
+    let clients =
+        json!({"unknown": "allow", "keys": [{"name": "team", "key": "sk-team-zq7-s3cr3t", "limits": {"rpm": 4}}]});
+    let mut proxy = Proxy::builder()
+        .provider(&bad, json!({}))
+        .provider(&good, json!({}))
+        .set(json!({"server": {"admin": {"port": 0, "api_key": ADMIN}}, "routing": routing, "clients": clients}))
+        .set(json!({"prices": {"models": {"gpt-4": {"input": 1, "output": 1}}}}))
+        .start()
+        .await;
+    let session = cookie(&proxy).await;
+    for _ in 0..5 {
+        let call = proxy.chat_call(&chat_request()).header("authorization", "Bearer sk-team-zq7-s3cr3t");
+        drop(call.answer().await);
+    }
+    proxy.reload(json!({"queue": {"timeout": 7}})).await.expect("sound");
+    let page = async |path: &str| get(&proxy, path, &session).await.text();
+    // Why did this one go there, and why was another one not asked: the latest request, as no id is given.
+    let why = page("/admin/why.html").await;
+    assert!(why.contains("rate_limit_exceeded"), "{why}");
+    let stories = page("/admin/stories.html?outcome=failed_over").await;
+    assert!(stories.contains("bad: failed 500"), "{stories}");
+    let spend = page("/admin/report.html?by=client,model&since=24h").await;
+    assert!(spend.contains("?since=24h&amp;client=team&amp;model=gpt-4\">team</a>"), "{spend}");
+    let slow = page("/admin/report.html?by=hour,provider&since=24h").await;
+    assert!(slow.contains("good") && slow.contains("First p50"), "{slow}");
+    let fails = page("/admin/report.html?by=fault,outcome,provider&outcome=failed").await;
+    assert!(fails.contains("a limit</a>") && fails.contains("rate limit exceeded"), "{fails}");
+    assert!(fails.contains("pointsman simulate mine.yaml --strategy failover --strategy weighted"), "{fails}");
+    // Events are kept by the log of the real program: tests/process/night.rs.
+    let changed = page("/admin/config.html").await;
+    assert!(changed.contains("queue.timeout: not set -&gt; 7"), "{changed}");
+    let overview = page("/admin").await;
+    assert!(overview.contains("data-key=\"client team rpm\"") && overview.contains("id=\"t-shadows\""), "{overview}");
+    assert!(overview.contains("round_robin"), "the shadow: {overview}");
+    let replicas = page("/admin/replicas.html").await;
+    assert!(replicas.contains("This one alone.") && replicas.contains("No engine is shared"), "{replicas}");
+    let all = get(&proxy, "/admin?replicas=all", &session).await;
+    assert_eq!((all.status, all.header("location")), (303, "/admin/replicas.html"));
+    let wrong = get(&proxy, "/admin/report.html?since=soon", &session).await;
+    assert!(wrong.status == 400 && wrong.text().contains("role=\"alert\">since must be a time"), "{}", wrong.text());
+    assert_eq!(get(&proxy, "/admin/events.html?level=loud", &session).await.status, 400);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod figures;
 mod held;
 mod hints;
+mod known;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -104,9 +104,10 @@ async fn the_sums_are_those_of_the_stories() {
     let total: [u64; 5] = expected.values().fold([0; 5], |sum, row| std::array::from_fn(|at| sum[at] + row[at]));
     assert_eq!(row(&report["total"]), total);
     assert!(report["total"]["first_byte_ms"]["p50"].as_f64().is_some_and(|ms| ms > 0.0), "{report}");
-    for by in
-        ["client", "group", "route", "provider", "model", "strategy", "approach", "outcome", "status", "day", "hour"]
-    {
+    for by in [
+        "client", "group", "route", "provider", "model", "strategy", "approach", "outcome", "fault", "status", "day",
+        "hour",
+    ] {
         let report = operate(&proxy, &format!("/admin/report?by={by}")).await;
         let sum = |at: usize| report["rows"].as_array().expect("rows").iter().map(|one| row(one)[at]).sum::<u64>();
         assert_eq!(std::array::from_fn(sum), total, "{by}");

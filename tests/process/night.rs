@@ -1,4 +1,4 @@
-//! What an operator asks at night: `pointsman report`, `events` and `why`, of a running server and of a ledger's folder,
+//! What an operator asks at night: `pointsman report`, `events`, `top` and `why`, of a running server and of a ledger's folder,
 //! and the fields of the log's lines in `docs/operations.md`.
 
 use std::path::PathBuf;
@@ -117,6 +117,8 @@ async fn what_changed_is_listed_with_the_ejections_before_it() {
     assert!(place("listening on ") < place("! provider  provider broken was ejected"), "{events}");
     assert!(place("was ejected") < place("reload    changed: providers[broken].weight: 1 -> 3"), "{events}");
     assert!(!events.contains("/v1/chat/completions"), "no lines of requests: {events}");
+    let page = night.process.call(Method::GET, "/admin/events.html?since=1h&kind=reload").await.answer().await.text();
+    assert!(page.contains("changed: providers[broken].weight: 1 -&gt; 3"), "{page}");
     let warnings = night.ask(&["events", "--kind", "provider", "--level", "warn", "--text", "broken", "--json"]).await;
     let warnings: Value = serde_json::from_str(&warnings).expect("JSON");
     assert_eq!(warnings["events"][0]["fields"]["provider"], "broken");
@@ -128,6 +130,34 @@ async fn a_log_that_is_silent_does_not_hide_events() {
     let night = Night::begin(", log_level: ERROR").await;
     assert!(!night.process.stderr().contains("ejected"));
     assert!(night.ask(&["events"]).await.contains("provider broken was ejected"));
+}
+
+#[tokio::test]
+async fn top_prints_a_frame_of_each_of_its_tabs() {
+    let night = Night::begin("").await;
+    let once = |tab: &'static str| night.ask_once(tab);
+    let providers = once("providers").await;
+    let row = |text: &str, begin: &str| {
+        let found = text.lines().find(|line| line.starts_with(begin)).map(str::to_owned);
+        found.unwrap_or_else(|| panic!("{begin} is missing in\n{text}"))
+    };
+    assert!(row(&providers, "broken ").contains("ejected"), "{providers}");
+    assert!(row(&providers, "sound ").contains("admitted"), "{providers}");
+    assert!(once("routes").await.contains("every model at broken, sound"));
+    assert!(row(&once("strategies").await, "failover ").contains("healthy"));
+    assert!(row(&once("clients").await, "(without a name) ").contains("0.1000"));
+    let requests = once("requests").await;
+    assert!(night.ids.iter().all(|id| requests.contains(id)), "{requests}");
+    assert!(once("events").await.contains("provider broken was ejected"));
+    let url = format!("http://{}", night.process.address().await);
+    let (code, _, err) = run(Process::command(&["top", "--url", &url]));
+    assert!(code == Some(2) && err.contains("--once"), "without a terminal: {err}");
+}
+
+impl Night {
+    async fn ask_once(&self, tab: &str) -> String {
+        self.ask(&["top", "--once", "--interval", "0.1", "--width", "200", "--tab", tab]).await
+    }
 }
 
 /// The words in backticks of the first column of the tables under a heading of `docs/operations.md`.

@@ -2,6 +2,8 @@
 //!
 //! Successful answers of a provider are passed on unchanged, so they are not searched.
 
+mod pages;
+
 use std::path::Path;
 
 use harness::{Mock, Process, Raw, Reply, SECRET_MARK, Script, eventually};

@@ -7,6 +7,9 @@
 mod cells;
 mod chart;
 mod entrance;
+mod figures;
+mod fleet;
+mod happened;
 mod hub;
 mod page;
 mod past;
@@ -42,21 +45,24 @@ use past::{Past, Seen, Whole};
 use rings::Span;
 use sessions::Sessions;
 use stories::Search;
-use view::{Spent, View};
+use view::{Fullest, Spent, View};
 
 /// The interval of readings and snapshots.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What pages may load and do: nothing that is not of this listener, and no script or style inside of a page.
+/// The policy of pages: they load nothing that is not of this listener, and have no script or style inside.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The paths of the pages, and of what they load.
-pub(super) const PATHS: [Path; 10] = [
+pub(super) const PATHS: [Path; 13] = [
     path_of("/admin", false, || any(overview)),
     path_of("/admin/charts.html", false, || any(charts)),
     path_of("/admin/stories.html", false, || any(all_stories)),
     path_of("/admin/why.html", false, || any(why)),
+    path_of("/admin/report.html", false, || any(figures::report)),
+    path_of("/admin/events.html", false, || any(happened::events)),
+    path_of("/admin/replicas.html", false, || any(fleet::replicas)),
     path_of("/admin/config.html", false, || any(config)),
     path_of("/admin/act", false, || any(entrance::act)),
     path_of("/admin/login", false, || any(entrance::login)),
@@ -70,6 +76,7 @@ pub(super) const PATHS: [Path; 10] = [
 pub(super) struct Dashboard {
     past: Mutex<Past>,
     spent: Spent,
+    fullest: Fullest,
     sessions: Sessions,
     hub: Hub,
 }
@@ -78,7 +85,13 @@ impl Dashboard {
     /// Without a past.
     pub fn new(now: Instant) -> Self {
         let past = Mutex::new(Past::new(now));
-        Self { past, spent: Spent::default(), sessions: Sessions::default(), hub: Hub::default() }
+        Self {
+            past,
+            spent: Spent::default(),
+            fullest: Fullest::default(),
+            sessions: Sessions::default(),
+            hub: Hub::default(),
+        }
     }
 }
 
@@ -98,9 +111,9 @@ pub async fn run(operations: Arc<Operations>, stop: CancellationToken) {
 
 /// Somebody who may see the pages.
 struct Visitor {
-    /// What the forms on his pages hold.
+    /// The token that the forms on their pages hold.
     token: Secret,
-    /// True when he has signed in, and not shown his key or been let in without one.
+    /// True for one who has signed in, and not shown a key or been let in without one.
     has_session: bool,
 }
 
@@ -128,7 +141,7 @@ impl Operations {
         let mut past = dashboard.past.lock();
         past.read(now, seen, whole);
         if dashboard.hub.is_heard() {
-            let view = View::of(self, &past, &dashboard.spent, now);
+            let view = View::of(self, &past, now);
             drop(past);
             match serde_json::to_string(&view) {
                 Ok(json) => dashboard.hub.send(&json),
@@ -227,9 +240,11 @@ async fn overview(State(operations): State<Arc<Operations>>, request: Request) -
     page(&operations, &request, |visitor| {
         let span = Span::read(&value(query(&request), "span"));
         let provider = Some(value(query(&request), "provider")).filter(|name| !name.is_empty());
-        let (dashboard, now) = (&operations.dashboard, Instant::now());
-        let past = dashboard.past.lock();
-        let view = View::of(&operations, &past, &dashboard.spent, now);
+        if value(query(&request), "replicas") == "all" {
+            return to("/admin/replicas.html");
+        }
+        let past = operations.dashboard.past.lock();
+        let view = View::of(&operations, &past, Instant::now());
         let body = page::overview(&view, &past, span, provider.as_deref());
         drop(past);
         html(StatusCode::OK, frame("Overview", "/admin", visitor).around(&body))
@@ -288,7 +303,12 @@ async fn why(State(operations): State<Arc<Operations>>, request: Request) -> Res
     let answer = match operations.reader(&request) {
         Err(answer) => *answer,
         Ok(visitor) => {
-            let id = value(query(&request), "id");
+            let mut id = value(query(&request), "id");
+            if id.is_empty() {
+                // As on the command line: the latest.
+                let latest = operations.proxy.ledger().select(&Filter::default(), 1);
+                id = latest.first().map(|record| record.request_id.to_string()).unwrap_or_default();
+            }
             let (status, body) = match find(operations.proxy.ledger(), &id).await {
                 Some((record, questions)) => (StatusCode::OK, stories::why(&record, &questions)),
                 None => (StatusCode::NOT_FOUND, stories::unknown(&id)),

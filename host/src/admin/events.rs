@@ -17,11 +17,11 @@ use crate::observe::ledger::filter::{MOMENT, moment};
 use crate::telemetry::{self, Event};
 
 /// The names of the parameters.
-const PARAMETERS: [&str; 5] = ["since", "until", "kind", "level", "text"];
+pub(super) const PARAMETERS: [&str; 5] = ["since", "until", "kind", "level", "text"];
 
 /// What somebody asks for.
 #[derive(Clone, Debug, PartialEq)]
-struct Asked {
+pub(super) struct Asked {
     since: Time,
     until: Time,
     kind: Option<String>,
@@ -46,7 +46,8 @@ pub(super) async fn events(State(operations): State<Arc<Operations>>, request: R
     named(answer, id)
 }
 
-fn read(query: &str, now: Time) -> Result<Asked, (&'static str, String)> {
+/// Reads a query; the error is the parameter that is wrong, and what would be right.
+pub(super) fn read(query: &str, now: Time) -> Result<Asked, (&'static str, String)> {
     let mut asked = Asked { since: Time(0), until: Time(i64::MAX), kind: None, level: severity("INFO"), text: None };
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         match &*name {
@@ -78,7 +79,7 @@ fn severity(level: &str) -> u8 {
 
 impl Asked {
     /// The events, the oldest first.
-    fn found(&self) -> Vec<Event> {
+    pub fn found(&self) -> Vec<Event> {
         let moment = |time: Time, else_: Timestamp| Timestamp::from_microsecond(time.0).unwrap_or(else_);
         let all = telemetry::events();
         let mut found = all.between(moment(self.since, Timestamp::MIN), moment(self.until, Timestamp::MAX));

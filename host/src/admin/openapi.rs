@@ -18,6 +18,7 @@ pub static OPENAPI: LazyLock<String> = LazyLock::new(|| {
         include_str!("openapi/report.json"),
         include_str!("openapi/events.json"),
         include_str!("openapi/dashboard.json"),
+        include_str!("openapi/replicas.json"),
     ];
     let mut parts = parts.iter().map(|part| serde_json::from_str::<Value>(part).unwrap_or_default());
     let mut document = parts.next().unwrap_or_default();

@@ -36,7 +36,10 @@ pub(super) async fn report(State(operations): State<Arc<Operations>>, request: R
                     let message = format!("`{param}` {wrong}.");
                     refusal(StatusCode::BAD_REQUEST, Some(param), "invalid_query", &message)
                 }
-                Ok(asked) => made(Arc::clone(operations.proxy.ledger()), asked, now, request.headers()).await,
+                Ok(asked) => match made(Arc::clone(operations.proxy.ledger()), asked, now).await {
+                    Some(report) => written(report, request.headers()),
+                    None => own(ProxyError::Draining),
+                },
             }
         }
     };
@@ -48,15 +51,16 @@ fn read(query: &str, now: Time) -> Result<Asked, (&'static str, String)> {
     Asked::read(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())), now)
 }
 
-async fn made(ledger: Arc<Ledger>, asked: Asked, now: Time, headers: &HeaderMap) -> Response {
-    let accepted = headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
-    let wants_csv = accepted.split(',').any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/csv"));
+/// The report, when its turn has come; `None` when the server is ending.
+pub(super) async fn made(ledger: Arc<Ledger>, asked: Asked, now: Time) -> Option<Report> {
     // An error means that the semaphore was closed, which never happens.
-    let Ok(_turn) = TURN.acquire().await else { return own(ProxyError::Draining) };
-    let Ok(report) = tokio::task::spawn_blocking(move || add_up(&ledger, &asked, now)).await else {
-        return own(ProxyError::Draining);
-    };
-    if wants_csv {
+    let _turn = TURN.acquire().await.ok()?;
+    tokio::task::spawn_blocking(move || add_up(&ledger, &asked, now)).await.ok()
+}
+
+fn written(report: Report, headers: &HeaderMap) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    if accepted.split(',').any(|kind| kind.trim().to_ascii_lowercase().starts_with("text/csv")) {
         return ([(CONTENT_TYPE, "text/csv; charset=utf-8")], forms::csv(&report)).into_response();
     }
     Json(report).into_response()

@@ -1,17 +1,22 @@
 //! `GET /admin/spend`: what has been spent, by client, route, provider, model or day, as JSON or as a table (CSV).
 //!
-//! `by` names what the sums are for, with commas between; `since` and `until` are days in UTC, both included. Its part of the
-//! OpenAPI document is `openapi/spend.json`.
+//! `by` names what the sums are for, with commas between; `since` and `until` are days in UTC, both included. With
+//! `replicas=all` it is what all replicas together have spent of budgets, as the engine knows it. Its part of the OpenAPI
+//! document is `openapi/spend.json`.
 
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::limits::Spend;
+use super::Operations;
+use super::stories::refusal;
 use crate::limits::spend::Day;
 use crate::limits::spend::report::{By, Report};
+use crate::limits::{Nano, Spend, Unit};
 use crate::proxy::respond;
 
 /// The answer to a request with this query and these headers.
@@ -29,6 +34,55 @@ pub(super) fn answer(spend: &Spend, query: Option<&str>, headers: &HeaderMap) ->
         return ([(CONTENT_TYPE, "text/csv; charset=utf-8")], report.to_csv()).into_response();
     }
     Json(report.to_json()).into_response()
+}
+
+/// True when the question is not about this replica alone.
+pub(super) fn concerns_all(query: Option<&str>) -> bool {
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.any(|(name, value)| name == "replicas" && value != "this")
+}
+
+/// The most clients whose names are looked up.
+const NAMED: usize = 100_000;
+
+/// What all replicas have spent of budgets, in the windows of now. More than that is not shared.
+pub(super) async fn of_all(operations: &Operations, query: Option<&str>) -> Response {
+    let wrong = |message: &str| refusal(StatusCode::BAD_REQUEST, Some("replicas"), "invalid_query", message);
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    if !pairs.all(|(name, value)| name == "replicas" && value == "all") {
+        return wrong(
+            "`replicas` is `this` or `all`. With `all` the answer is what has been spent of budgets in their present windows: \
+             leave out `by`, `since` and `until`.",
+        );
+    }
+    let Some(valkey) = operations.engines.valkey() else {
+        return wrong("`replicas=all` needs an engine that replicas share (`state`); this server has none.");
+    };
+    let generation = operations.proxy.generation();
+    let now = operations.proxy.means().moment(Instant::now());
+    let all = match valkey.used(generation.accounts.book(), now).await {
+        Ok(all) => all,
+        Err(why) => {
+            let message = format!("The engine is out of reach ({why}), so what all replicas have spent is not known.");
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, None, "engine_unavailable", &message);
+        }
+    };
+    let names = operations.names_by_id(NAMED);
+    let budgets = all.iter().filter(|used| used.unit == Unit::Money);
+    let row = |used: &crate::state::valkey::fleet::Used| {
+        let (kind, name) = operations.named_owner(&used.owner, &names);
+        json!({
+            "owner": kind,
+            "name": name,
+            "per": &*used.name,
+            "window": used.window,
+            "limit": Nano(used.amount).dollars(),
+            "cost": Nano(used.used).dollars(),
+            "nano_dollars": used.used,
+        })
+    };
+    let rows: Vec<Value> = budgets.map(row).collect();
+    Json(json!({"replicas": valkey.replicas(), "budgets": rows})).into_response()
 }
 
 /// What is asked for; the error is the parameter that is wrong, and why.
@@ -51,7 +105,8 @@ fn read(query: &str) -> Result<(Vec<By>, Day, Day), (&'static str, String)> {
             }
             "since" => since = day("since")?,
             "until" => until = day("until")?,
-            _ => return Err(("query", "The parameters are `by`, `since` and `until`.".to_owned())),
+            "replicas" => {}
+            _ => return Err(("query", "The parameters are `by`, `since`, `until` and `replicas`.".to_owned())),
         }
     }
     if since > until {
@@ -110,7 +165,7 @@ mod tests {
         assert_eq!(keys(&report["total"]["tokens"]), keys(&schemas["SpentTokens"]["properties"]));
         let parameters = document["paths"]["/admin/spend"]["get"]["parameters"].as_array().expect("a list");
         let names: Vec<&Value> = parameters.iter().map(|parameter| &parameter["name"]).collect();
-        assert_eq!(names, ["by", "since", "until"]);
+        assert_eq!(names, ["by", "since", "until", "replicas"]);
         let values: Vec<&str> = By::ALL.iter().map(|(name, _)| *name).collect();
         assert_eq!(parameters[0]["schema"]["items"]["enum"], serde_json::json!(values));
     }

@@ -17,8 +17,8 @@ use crate::observe::report::{Asked, Report, Tally, forms};
 
 #[derive(Debug, Args)]
 pub(super) struct Figures {
-    /// What to add up by, with commas between: client, group, route, provider, model, strategy, approach, outcome, status, day,
-    /// hour.
+    /// What to add up by, with commas between: client, group, route, provider, model, strategy, approach, outcome, fault, status,
+    /// day, hour.
     #[arg(long, value_name = "NAMES", default_value = "client,model")]
     by: String,
     #[command(flatten)]
@@ -70,7 +70,7 @@ struct Which {
     /// Those that took at least so long, such as 10s.
     #[arg(long, value_name = "TIME")]
     slower_than: Option<String>,
-    /// Those whose id, error or reason of failure has this text.
+    /// Those whose id, trace, error or reason of failure has this text.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
 }

@@ -143,6 +143,13 @@ pub(super) enum Wrong {
 }
 
 impl Wrong {
+    /// What is wrong.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => text,
+        }
+    }
+
     /// Prints it; the exit code that it has.
     pub(super) fn exit(&self) -> ExitCode {
         match self {

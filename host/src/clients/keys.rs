@@ -145,7 +145,7 @@ impl Keys {
     }
 
     /// The client of a key made at run time, by the key's id or the client's name.
-    pub(super) fn made(&self, id: &str) -> Option<Arc<Client>> {
+    pub fn made(&self, id: &str) -> Option<Arc<Client>> {
         let table = self.table.load();
         let mut made = table.entries().iter().filter(|entry| entry.is_made()).map(|entry| &entry.client);
         let by_id = made.clone().find(|client| client.id() == id);

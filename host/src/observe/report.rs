@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub mod fault;
 pub mod forms;
 mod histogram;
 mod timeline;
@@ -47,6 +48,8 @@ pub enum By {
     Approach,
     /// How it ended.
     Outcome,
+    /// Whose fault it is that it failed: see [`fault::of`].
+    Fault,
     /// The status of the answer.
     Status,
     /// The day on which it began, in UTC.
@@ -57,7 +60,7 @@ pub enum By {
 
 impl By {
     /// All of them, with their names.
-    pub const ALL: [(&str, Self); 11] = [
+    pub const ALL: [(&str, Self); 12] = [
         ("client", Self::Client),
         ("group", Self::Group),
         ("route", Self::Route),
@@ -66,6 +69,7 @@ impl By {
         ("strategy", Self::Strategy),
         ("approach", Self::Approach),
         ("outcome", Self::Outcome),
+        ("fault", Self::Fault),
         ("status", Self::Status),
         ("day", Self::Day),
         ("hour", Self::Hour),
@@ -100,6 +104,7 @@ impl By {
                 record.approach.as_ref().map(|approach| approach.name.clone()).or(asks).unwrap_or_default()
             }
             Self::Outcome => record.outcome.clone(),
+            Self::Fault => fault::of(record).into(),
             Self::Status => record.status.map(|status| Text::from(status.to_string())).unwrap_or_default(),
             Self::Day => moment("%Y-%m-%d"),
             Self::Hour => moment("%Y-%m-%dT%H:00Z"),

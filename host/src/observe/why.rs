@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::ledger::record::{Absent, Attempt, Candidate, Millis, Offer, Record};
+use super::trace::Trace;
 use crate::limits::Nano;
 
 /// The course of one request.
@@ -304,6 +305,10 @@ fn tell_end(steps: &mut Vec<Step>, record: &Record) {
     let means: Vec<String> = tokens.into_iter().chain(cost).collect();
     if !means.is_empty() {
         steps.push(detail(capital(&format!("{}.", means.join(", "))), Mark::Plain));
+    }
+    if let Some(Trace { id, span, parent, .. }) = record.trace {
+        let parent = parent.map_or(String::new(), |parent| format!(", below the span {parent}"));
+        steps.push(detail(format!("Trace {id}, span {span}{parent}."), Mark::Plain));
     }
 }
 

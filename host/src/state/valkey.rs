@@ -6,6 +6,7 @@ mod desk;
 mod driver;
 mod eviction;
 mod failure;
+pub mod fleet;
 pub mod keys;
 mod pulse;
 mod script;
@@ -60,6 +61,9 @@ struct Shared {
     /// The limits of providers that this replica has met, and those that any has.
     met: Mutex<Vec<Throttle>>,
     heard: Mutex<Vec<Throttle>>,
+    /// What this replica says of itself, and those that it has seen.
+    card: Mutex<String>,
+    known: Mutex<Vec<fleet::Replica>>,
     rounds: AtomicU64,
     failures: AtomicU64,
     late: AtomicU64,
@@ -102,6 +106,9 @@ pub struct Valkey {
     terms: Arc<Terms>,
     shared: Arc<Shared>,
     records: Arc<Records>,
+    /// The id of this replica, and the first part of every key.
+    replica: String,
+    prefix: String,
     timeout: Duration,
     required: bool,
     end: CancellationToken,
@@ -125,7 +132,9 @@ impl Valkey {
         let end = CancellationToken::new();
         let theirs = Arc::clone(&shared);
         terms.on_due(Box::new(move || theirs.wake.notify_one()));
-        let driver = Driver::new(state.clone(), Arc::clone(&terms), (book, clock), Arc::clone(&shared));
+        let replica = pulse::new_id();
+        let whom = (replica.clone(), Arc::clone(&shared));
+        let driver = Driver::new(state.clone(), Arc::clone(&terms), (book, clock), whom);
         let until = end.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || runtime.block_on(driver.run(until));
@@ -135,8 +144,10 @@ impl Valkey {
             tracing::warn!("state: the engine has not answered yet; limits are kept without it until it does");
         }
         let thread = Mutex::new(Some(thread));
-        let records = Arc::new(Records::new(Arc::clone(&shared), &state.prefix));
-        Ok(Self { terms, shared, records, timeout: state.timeout, required: state.required, end, thread })
+        let prefix = state.prefix.clone();
+        let records = Arc::new(Records::new(Arc::clone(&shared), &prefix));
+        let (timeout, required) = (state.timeout, state.required);
+        Ok(Self { terms, shared, records, replica, prefix, timeout, required, end, thread })
     }
 
     /// How it is.

@@ -1,4 +1,4 @@
-//! What the pages show, as data: tables of cells that are rendered here for a browser without script, and sent as JSON to
+//! The contents of pages, as data: tables of cells that are rendered here for a browser without script, and sent as JSON to
 //! the script that keeps them up to date. The text of a cell is made in one place, so both show the same.
 
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use crate::html::escaped;
 
-/// How a cell is to be seen; its text says the same in words.
+/// The weight of a cell; its text says the same in words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     /// As any other.
@@ -43,7 +43,7 @@ pub struct Cell {
     pub text: String,
     /// The value to sort by, where the text does not begin with it.
     pub sort: Option<f64>,
-    /// How it is to be seen.
+    /// Its weight.
     pub tone: Tone,
     /// A share between 0 and 1, shown as a bar.
     pub meter: Option<f64>,
@@ -97,7 +97,7 @@ impl Cell {
         Self { link: Some(to), ..self }
     }
 
-    /// What is inside of its element.
+    /// The inside of its element, as HTML.
     fn inner(&self) -> String {
         let text = escaped(&self.text);
         let text = match &self.link {
@@ -117,7 +117,7 @@ impl Cell {
     }
 }
 
-/// A plain cell is its text alone; others have `t`, and `s`, `c`, `m` and `h` for what they have besides.
+/// A plain cell is its text alone; others are an object with `t`, and with `s`, `c`, `m` and `h` as far as they apply.
 impl Serialize for Cell {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { text, sort, tone, meter, link } = self;
@@ -158,13 +158,13 @@ pub struct Row {
 pub struct Column {
     /// Its heading.
     pub name: &'static str,
-    /// What that means, where it is not plain.
+    /// The meaning of the heading, where it is not plain.
     pub about: &'static str,
-    /// What its cells hold.
+    /// The kind of its cells.
     pub holds: Holds,
 }
 
-/// What the cells of a column hold.
+/// The kind of the cells of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
     /// A text.
@@ -198,11 +198,11 @@ impl Column {
 pub struct Table<'a> {
     /// Its name for the script.
     pub id: &'a str,
-    /// What it is about.
+    /// Its caption.
     pub caption: &'a str,
     /// Its columns.
     pub columns: &'a [Column],
-    /// What stands there if it has no rows.
+    /// The sentence that stands there if it has no rows.
     pub empty: &'a str,
 }
 

@@ -18,7 +18,7 @@ const BOTTOM: f32 = 144.0;
 /// The most points of a line; of those that share a place the largest is drawn.
 const MOST_POINTS: usize = 290;
 
-/// What the figures of a chart are.
+/// The unit of the figures of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Per second, or a plain number.
@@ -44,7 +44,7 @@ impl Unit {
 /// One line of a chart.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// What it is, in a word or two.
+    /// Its name, in a word or two.
     pub name: &'a str,
     /// Its points; none is a line without any.
     pub series: Option<&'a Series>,
@@ -116,6 +116,9 @@ impl Chart<'_> {
                 escaped(line.name),
                 escaped(&figures)
             );
+        }
+        if lines.is_empty() {
+            out.push_str("<li>nothing yet</li>");
         }
         out.push_str("</ul></figure>");
     }

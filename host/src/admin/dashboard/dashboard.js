@@ -244,7 +244,7 @@
   live.replaceChildren(state, " ", pause);
   say("Connecting …");
 
-  for (const id of ["providers", "routes", "clients", "latest"]) if (byId(`t-${id}`)) tables.set(id, new Table(id));
+  for (const id of ["providers", "routes", "shadows", "limits", "clients", "latest"]) if (byId(`t-${id}`)) tables.set(id, new Table(id));
 
   const events = new EventSource("/admin/events");
   events.addEventListener("snapshot", (event) => {

@@ -46,7 +46,7 @@ pub(super) async fn act(State(operations): State<Arc<Operations>>, request: Requ
     guarded(&operations, &headers, answer)
 }
 
-/// What a form asks for, and who; or the answer to one that asks for nothing.
+/// The action that a form asks for, and who asks; or the answer to a form that asks for none.
 fn confirmed(
     operations: &Operations,
     request: &Request,

@@ -1,4 +1,4 @@
-//! Those who listen to the snapshots. Each has a short queue; whoever does not take from it in time is let go, so that a
+//! The listeners to the snapshots. Each has a short queue; one that does not take from it in time is let go, so that a
 //! slow browser costs nobody else anything.
 
 use std::convert::Infallible;

@@ -10,14 +10,20 @@ use super::view::{self, View};
 use crate::html::escaped;
 
 /// The pages that the navigation names: address, name.
-const PAGES: [(&str, &str); 3] =
-    [("/admin", "Overview"), ("/admin/stories.html", "Stories"), ("/admin/config.html", "Configuration")];
+const PAGES: [(&str, &str); 6] = [
+    ("/admin", "Overview"),
+    ("/admin/stories.html", "Stories"),
+    ("/admin/report.html", "Report"),
+    ("/admin/events.html", "Events"),
+    ("/admin/replicas.html", "Replicas"),
+    ("/admin/config.html", "Configuration"),
+];
 
 /// An icon of its own, so that browsers ask for none: points of a railway.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
                     %3Cpath d='M3 15V1M3 11C3 7 13 8 13 1' fill='none' stroke='%230072B2' stroke-width='2.5'/%3E%3C/svg%3E";
 
-/// What a page needs beside its contents.
+/// The parts of a page beside its contents.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     /// Its title.
@@ -53,11 +59,15 @@ impl Frame<'_> {
                 let current = if path == self.path { " aria-current=\"page\"" } else { "" };
                 let _ = write!(page, "<li><a href=\"{path}\"{current}>{name}</a></li>");
             }
-            page.push_str("</ul></nav>");
+            page.push_str(
+                "</ul></nav><form method=\"get\" action=\"/admin/why.html\" class=\"ask\" role=\"search\" aria-label=\"One request\">\
+                 <label for=\"ask\">Request</label> <input id=\"ask\" name=\"id\" placeholder=\"req_…, or the latest\" \
+                 autocomplete=\"off\"> <button>Why?</button></form>",
+            );
             if has_session {
                 let _ = write!(
                     page,
-                    "<form method=\"post\" action=\"/admin/logout\">{}<button>Sign out</button></form>",
+                    "<form method=\"post\" action=\"/admin/logout\" class=\"out\">{}<button>Sign out</button></form>",
                     hidden(token)
                 );
             }
@@ -131,12 +141,21 @@ pub fn overview(view: &View, past: &Past, span: Span, provider: Option<&str>) ->
     section(&mut out, "latest", "Latest failovers and refusals");
     let caption =
         "The latest 25 requests that needed more than one provider, and the latest 25 that failed or were refused.";
-    table("latest", caption, view::EVENTS, "There have been none.").html(&mut out, &tables.latest);
+    table("latest", caption, view::STORIES, "There have been none.").html(&mut out, &tables.latest);
     out.push_str("</section>");
     charts_section(&mut out, past, span, provider);
     section(&mut out, "routes", "Routes and strategies");
     let caption = "Requests and reasons are of the latest 1 000 stories.";
     table("routes", caption, view::ROUTES, "There are none.").html(&mut out, &tables.routes);
+    out.push_str("</section>");
+    section(&mut out, "shadows", "Shadows");
+    let caption = "Strategies that see what the one that decides sees; their decisions are only compared.";
+    table("shadows", caption, view::SHADOWS, "None: routing.shadow names no strategy.").html(&mut out, &tables.shadows);
+    out.push_str("</section>");
+    section(&mut out, "limits", "Limits, the fullest first");
+    let caption = "The 25 limits that are used up furthest, of clients, groups, routes, accounts and providers.";
+    let empty = "No limit is set, or nothing of any is used.";
+    table("limits", caption, view::LIMITS, empty).html(&mut out, &tables.limits);
     out.push_str("</section>");
     section(&mut out, "clients", "Clients");
     filter(&mut out, "clients", "Show clients with");
@@ -200,6 +219,9 @@ pub fn charts(out: &mut String, past: &Past, span: Span, provider: Option<&str>)
     draw("Time to the first token of streams", Unit::Milliseconds, &first);
     let whole = [line("median", Total::WholeP50), line("95 %", Total::WholeP95), line("99 %", Total::WholeP99)];
     draw("Time of whole attempts", Unit::Milliseconds, &whole);
+    let slowest = past.slowest(span, 3);
+    let slowest = slowest.iter().map(|(name, series)| Line { name, series: Some(*series) });
+    draw("The slowest providers: 95 % to the first token", Unit::Milliseconds, &slowest.collect::<Vec<_>>());
     let queue = [
         line("in flight", Total::InFlight),
         line("waiting", Total::Waiting),

@@ -1,4 +1,4 @@
-//! What the counters said: read once a second, kept as charts and as marks from which the figures of the last minute
+//! The counters, as they were read once a second: kept as charts, and as marks from which the figures of the last minute
 //! follow. Requests pay nothing for it.
 //!
 //! It takes 8 KiB for each of [`TOTALS`] figures of the whole and each of [`PER_PROVIDER`] figures of at most
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::rings::{FINE, Fold, Series};
+use super::rings::{FINE, Fold, Series, Span};
 use crate::metrics::ProviderMetrics;
 use crate::metrics::read::{Counts, Scale};
 
@@ -72,7 +72,7 @@ pub enum Own {
     InFlight,
 }
 
-/// Counters at one moment, or what has come between two.
+/// Counters at one moment, or their growth between two.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// Attempts.
@@ -108,7 +108,7 @@ impl Reading {
         }
     }
 
-    /// What has come since `earlier`; all of it if the counters have begun anew.
+    /// The growth since `earlier`; all of it if the counters have begun anew.
     fn since(&self, earlier: &Self) -> Self {
         if self.attempts < earlier.attempts {
             return *self;
@@ -192,7 +192,7 @@ pub struct Track {
 }
 
 impl Track {
-    /// What has come in the last minute, and the seconds that it was.
+    /// The growth within the last minute, and the seconds that it was.
     pub fn minute(&self, now: Instant) -> (Reading, f64) {
         let (before, time) = self.marks.minute_ago(now);
         (self.marks.now.since(&before), time.as_secs_f64().max(1.0))
@@ -222,7 +222,7 @@ pub struct Seen<'a> {
     pub metrics: &'a ProviderMetrics,
 }
 
-/// What is not of one provider.
+/// The counters that are not of one provider.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Whole {
     /// Requests that have ended.
@@ -363,6 +363,15 @@ impl Past {
         let mut names: Vec<&str> = charted.map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
+    }
+
+    /// The providers whose 95th percentile was the highest in a span, with that series; the highest first.
+    pub fn slowest(&self, span: Span, most: usize) -> Vec<(&str, &Series)> {
+        let series = self.providers.iter().filter_map(|(name, track)| Some((name.as_str(), track.series(Own::P95)?)));
+        let highest = |series: &Series| series.points(span).filter(|point| !point.is_nan()).reduce(f32::max);
+        let mut known: Vec<_> = series.filter_map(|(name, series)| Some((highest(series)?, name, series))).collect();
+        known.sort_by(|(one, name, _), (other, other_name, _)| other.total_cmp(one).then_with(|| name.cmp(other_name)));
+        known.into_iter().take(most).map(|(_, name, series)| (name, series)).collect()
     }
 
     /// A series of the whole.

@@ -37,7 +37,7 @@ impl Span {
     }
 }
 
-/// What a minute makes of its seconds.
+/// The point that a minute makes of its seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fold {
     /// The mean of those that are known.

@@ -1,4 +1,4 @@
-//! Who has signed in to the pages. A session is in memory alone, under the digest of what the browser's cookie says, and it
+//! The sessions of those who have signed in to the pages. A session is in memory alone, under the digest of the browser's cookie, and it
 //! lasts as long as the key that it was opened with is accepted, at most twelve hours.
 //!
 //! Whoever tries keys is slowed down by address: after three failures in a row a second, then twice as long each time.
@@ -53,16 +53,16 @@ struct Failures {
 /// A session that was just opened.
 #[derive(Debug)]
 pub struct Opened {
-    /// What the cookie says.
+    /// The value of the cookie.
     pub cookie: Secret,
 }
 
-/// What a session is good for.
+/// The rights of a session.
 #[derive(Debug)]
 pub struct Known {
     /// Headers that show the key that it was opened with, as a program would.
     pub headers: HeaderMap,
-    /// What every form of its pages must hold.
+    /// The token that every form of its pages must hold.
     pub token: Secret,
 }
 
@@ -173,7 +173,7 @@ pub fn cookie_name(headers: &HeaderMap) -> String {
     format!("pointsman{port}")
 }
 
-/// What the cookie of a request says.
+/// The value of the cookie of a request.
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let name = cookie_name(headers);
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());

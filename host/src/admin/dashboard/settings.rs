@@ -1,5 +1,4 @@
-//! The page of the configuration: what is in force, what the latest reloads have changed, and the buttons that reload and
-//! drain.
+//! The page of the configuration: the keys in force, the changes of the latest reloads, and the buttons that reload and drain.
 
 use std::fmt::Write as _;
 

@@ -41,7 +41,7 @@ const ENDS: [(&str, &str); 9] = [
 pub struct Search {
     /// The parameters that have a value.
     given: Vec<(String, String)>,
-    /// What to look for; or what is wrong.
+    /// The stories to look for; or the mistake in the question.
     pub filter: Result<Filter, String>,
 }
 
@@ -109,7 +109,7 @@ impl Search {
             count => format!("{count} that fit, the latest end first; {kept} are kept in memory."),
         };
         let empty = "None that is kept fits.";
-        Table { id: "stories", caption: &caption, columns: view::EVENTS, empty }.html(&mut out, &rows);
+        Table { id: "stories", caption: &caption, columns: view::STORIES, empty }.html(&mut out, &rows);
         out
     }
 }

@@ -1,9 +1,11 @@
-//! What the overview shows at one moment: single figures by name, and the rows of its tables.
+//! The overview at one moment: single figures by name, and the rows of its tables.
 
 mod clients;
 mod latest;
+mod limits;
 mod providers;
 mod routes;
+mod shadows;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -19,17 +21,22 @@ use crate::limits::spend::Day;
 use crate::metrics::read::Scale;
 
 pub use latest::row as story_row;
+pub use limits::{Fullest, Level};
 
-/// The columns of a table.
+/// The columns of the table of providers.
 pub const PROVIDERS: &[Column] = providers::COLUMNS;
-/// The same.
+/// The columns of the table of routes.
 pub const ROUTES: &[Column] = routes::COLUMNS;
-/// The same.
+/// The columns of the table of shadows.
+pub const SHADOWS: &[Column] = shadows::COLUMNS;
+/// The columns of the table of limits.
+pub const LIMITS: &[Column] = limits::COLUMNS;
+/// The columns of the table of clients.
 pub const CLIENTS: &[Column] = clients::COLUMNS;
-/// The same.
-pub const EVENTS: &[Column] = latest::COLUMNS;
+/// The columns of tables of stories.
+pub const STORIES: &[Column] = latest::COLUMNS;
 
-/// What has been spent today is looked up so often, and what was spent this month six times less often: it may be many rows.
+/// The spending of today is looked up this often, and that of the month six times less often: it may be many rows.
 const SPEND_AGE: Duration = Duration::from_secs(10);
 
 /// The overview at one moment.
@@ -52,6 +59,10 @@ pub struct Tables {
     pub providers: Vec<Row>,
     /// The routes, that of everything last.
     pub routes: Vec<Row>,
+    /// The shadows of all routes.
+    pub shadows: Vec<Row>,
+    /// The limits that are used up furthest.
+    pub limits: Vec<Row>,
     /// The keys of clients, and groups.
     pub clients: Vec<Row>,
     /// The latest failovers and refusals.
@@ -79,7 +90,7 @@ impl Serialize for Figures {
     }
 }
 
-/// What clients have spent, as it was looked up last; in nano-dollars.
+/// The spending of clients, as it was looked up last; in nano-dollars.
 #[derive(Debug, Default)]
 pub struct Spent(Mutex<SpentBy>);
 
@@ -121,10 +132,10 @@ fn first_of_month(today: Day) -> Day {
 }
 
 impl View {
-    /// What is to be seen now.
-    pub fn of(operations: &Operations, past: &Past, spent: &Spent, now: Instant) -> Self {
+    /// The overview now.
+    pub fn of(operations: &Operations, past: &Past, now: Instant) -> Self {
         let minute = past.minute(now);
-        let mut spent = spent.0.lock();
+        let mut spent = operations.dashboard.spent.0.lock();
         spent.refresh(operations, now);
         let latest = operations.proxy.ledger();
         Self {
@@ -132,6 +143,8 @@ impl View {
             tables: Tables {
                 providers: providers::rows(operations, past, &minute, now),
                 routes: routes::rows(operations, &minute),
+                shadows: shadows::rows(operations),
+                limits: operations.dashboard.fullest.rows(operations, now),
                 clients: clients::rows(operations, &spent.today, &spent.month, now),
                 latest: latest::rows(latest),
             },
@@ -163,8 +176,7 @@ fn figures(operations: &Operations, minute: &Minute, now: Instant) -> Figures {
         },
     );
     all.set("engine", engine(operations));
-    let replicas = operations.engines.valkey().map(|valkey| valkey.replicas());
-    all.set("replicas", Cell::text(replicas.map_or_else(|| "this one alone".to_owned(), |count| count.to_string())));
+    all.set("replicas", replicas(operations));
     let fleet = &generation.fleet;
     let snapshot = fleet.snapshot();
     let states = fleet.providers().iter().map(|provider| super::super::state_word(snapshot.of(provider.seat()), now));
@@ -228,6 +240,19 @@ fn figures(operations: &Operations, minute: &Minute, now: Instant) -> Figures {
         }),
     );
     all
+}
+
+/// The number of replicas, and how many differ from the others.
+fn replicas(operations: &Operations) -> Cell {
+    let Some(valkey) = operations.engines.valkey() else { return Cell::text("this one alone") };
+    let different = operations.replicas().iter().filter(|one| !one.differs.is_empty()).count();
+    let count = valkey.replicas();
+    let cell = match different {
+        0 => Cell::text(count.to_string()),
+        1 => Cell::text(format!("{count}, 1 is different")).toned(Tone::Warn),
+        _ => Cell::text(format!("{count}, {different} are different")).toned(Tone::Warn),
+    };
+    cell.linked("/admin/replicas.html".to_owned())
 }
 
 /// Whether requests are welcome, in words.

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ADMIN_KEY: &str = "POINTSMAN_ADMIN_KEY";
 
 /// Where the server is.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Server {
     /// The listener for operators [default: `server.admin` of the configuration].
     #[arg(long)]
@@ -116,6 +116,12 @@ impl Server {
     /// What a running server answers to a request that changes nothing; `command` is who asks.
     pub(in crate::cli) fn read(&self, command: &str, path: &str) -> Result<Value, Wrong> {
         self.exchange(command, self.reading_place()?, Method::GET, path, None)
+    }
+
+    /// The same server, found for good: the configuration is not read again for each question.
+    pub(in crate::cli) fn found(&self) -> Result<Self, Wrong> {
+        let (url, admin_key) = self.reading_place()?;
+        Ok(Self { url: Some(url), admin_key, ..self.clone() })
     }
 
     fn exchange(
@@ -268,10 +274,15 @@ async fn exchange(
     let answered = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let bytes = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| anyhow::anyhow!("{error}"))?;
-        anyhow::Ok((head.status, serde_json::from_slice(&bytes.to_bytes()).unwrap_or_default()))
+        anyhow::Ok((head.status, json_or_text(&bytes.to_bytes())))
     };
     let ((), answered) = tokio::join!(async { drop(connection.await) }, answered);
     answered
+}
+
+/// What is no JSON, as the metrics are, is a text.
+fn json_or_text(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// One key in a line of the list.

@@ -28,7 +28,7 @@ pub struct Filter {
     pub until: Option<Time>,
     /// The least duration.
     pub slower_than: Option<Duration>,
-    /// A part of the request's id, the error's code or message, or the reason of an attempt.
+    /// A part of the request's id, of the trace's, of the error's code or message, or of the reason of an attempt.
     pub text: Option<String>,
     /// True to show questions of approaches as well.
     pub inner: bool,
@@ -151,7 +151,8 @@ fn concerns(record: &Record, model: &str) -> bool {
 fn mentions(record: &Record, text: &str) -> bool {
     let own = [Some(&record.request_id), record.error.as_ref(), record.message.as_ref()];
     let reasons = record.attempts.iter().map(|attempt| attempt.reason.as_ref());
-    own.into_iter().chain(reasons).flatten().any(|field| field.contains(text))
+    let has_trace = || record.trace.is_some_and(|trace| trace.id.to_string().contains(text));
+    own.into_iter().chain(reasons).flatten().any(|field| field.contains(text)) || has_trace()
 }
 
 /// The forms of a moment that are understood.
@@ -171,6 +172,7 @@ pub fn moment(text: &str, now: Time) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::trace::{SpanId, Trace, TraceId};
 
     const NOW: Time = Time(1_800_000_000_000_000);
 
@@ -204,6 +206,7 @@ mod tests {
             status: Some(502),
             error: Some("all_providers_failed".into()),
             duration_ms: Millis(2_000_000),
+            trace: Some(Trace { id: TraceId(0xbeef), span: SpanId(1), parent: None, is_sampled: true }),
             ..Record::default()
         };
         let fits = |asked: &[(&str, &str)]| {
@@ -222,5 +225,6 @@ mod tests {
         );
         assert!(!fits(&[("client", "team-b")]) && !fits(&[("outcome", "4xx")]) && !fits(&[("slower_than", "3")]));
         assert!(!fits(&[("provider", "a")]) && !fits(&[("text", "req_2")]) && !fits(&[("until", "1m")]));
+        assert!(fits(&[("text", "0000000000000000000000000000beef")]), "by its trace");
     }
 }

@@ -242,6 +242,11 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The folder, or the file of it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads a folder, or a file of it.
     pub fn of(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::observe::ledger::Time;
 use crate::observe::ledger::record::{Inner, Strategy};
+use crate::observe::trace::{SpanId, TraceId};
 
 fn candidate(name: &str, in_flight: u32, latency_us: u64) -> Candidate {
     Candidate {
@@ -115,6 +116,17 @@ fn a_failover_is_told_from_the_offer_to_the_end() {
          \u{20}               The head of the answer after 420 ms, of which the proxy took 0.31 ms.\n\
          \u{20}               12 tokens in, 300 out, $0.0123.\n"
     );
+}
+
+#[test]
+fn the_trace_is_named_where_there_is_one() {
+    let (id, span) = (TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736), SpanId(0x00f0_67aa_0ba9_02b7));
+    let record = |parent| Record { trace: Some(Trace { id, span, parent, is_sampled: true }), ..failed_over() };
+    let none: [Arc<Record>; 0] = [];
+    let last = |record: &Record| Course::of(record, &none).steps.pop().expect("an end").text;
+    let own = "Trace 4bf92f3577b34da6a3ce929d0e0e4736, span 00f067aa0ba902b7";
+    assert_eq!(last(&record(None)), format!("{own}."));
+    assert_eq!(last(&record(Some(SpanId(0xab)))), format!("{own}, below the span 00000000000000ab."));
 }
 
 #[test]

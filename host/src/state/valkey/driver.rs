@@ -36,6 +36,8 @@ const SHOWN: usize = 200;
 /// After so many probes without an answer another connection is made: it may lead to another server by now.
 const IN_VAIN: u32 = 3;
 
+type Counters = (Arc<Book>, Arc<Clock>);
+type Own = (String, Arc<Shared>);
 type Landing = (Owner, Result<Value, Failure>);
 type Flights = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
 
@@ -77,8 +79,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub fn new(state: State, terms: Arc<Terms>, (book, clock): (Arc<Book>, Arc<Clock>), shared: Arc<Shared>) -> Self {
-        let replica = pulse::new_id();
+    pub fn new(state: State, terms: Arc<Terms>, (book, clock): Counters, (replica, shared): Own) -> Self {
         terms.set_without_engine(Mode::from(state.on_outage));
         let pulse = Arc::new(Pulse::new(&state.prefix, &replica));
         Self {
@@ -338,10 +339,10 @@ impl Driver {
         let Some(mut wire) = self.wire.clone().filter(|_| !self.pulsing) else { return };
         self.pulsing = true;
         let (pulse, bound) = (Arc::clone(&self.pulse), self.state.timeout);
-        let throttles = self.shared.met.lock().clone();
+        let (throttles, card) = (self.shared.met.lock().clone(), self.shared.card.lock().clone());
         self.flights.push(Box::pin(async move {
             let began = Instant::now();
-            let answer = flat(timeout(bound, pulse.ask(&mut wire, &throttles)).await);
+            let answer = flat(timeout(bound, pulse.ask(&mut wire, &card, &throttles)).await);
             Event::Pulsed(answer, began.elapsed())
         }));
     }

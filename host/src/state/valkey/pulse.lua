@@ -2,15 +2,16 @@
 -- and when the engine began to know them: another time means that it has lost everything.
 --
 -- KEYS: all replicas by the time at which they count as gone, this one's own key, what was met at providers by the time at which
--- it ends, and the engine's birth. ARGV: its id; then for each limit its name and for how long it lasts, in us.
+-- it ends, and the engine's birth. ARGV: its id, what it says of itself; then for each limit its name and for how long it lasts,
+-- in us.
 local clock = redis.call('TIME')
 local now = (clock[1] - 1735689600) * 1000000 + clock[2]
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + 15000000), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now))
 redis.call('PEXPIRE', KEYS[1], 60000)
-redis.call('SET', KEYS[2], '1', 'PX', 15000)
+redis.call('SET', KEYS[2], ARGV[2], 'PX', 15000)
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now))
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   local ends = now + tonumber(ARGV[i + 1])
   local known = redis.call('ZSCORE', KEYS[3], ARGV[i])
   -- The longest holds.

@@ -58,13 +58,13 @@ impl Pulse {
         }
     }
 
-    /// Asks.
+    /// Asks, and leaves there what the replica says of itself.
     ///
     /// # Errors
     ///
     /// What the client says.
-    pub async fn ask(&self, wire: &mut Wire, throttles: &[Throttle]) -> RedisResult<Value> {
-        let mut arguments = vec![self.replica.clone()];
+    pub async fn ask(&self, wire: &mut Wire, card: &str, throttles: &[Throttle]) -> RedisResult<Value> {
+        let mut arguments = vec![self.replica.clone(), card.to_owned()];
         for (name, lasts) in throttles.iter().take(MOST) {
             arguments.extend([name.clone(), lasts.as_micros().to_string()]);
         }

@@ -1,4 +1,4 @@
-//! The table of clients: their keys, what they have used of their limits, and what they have spent.
+//! The table of clients: their keys, the use of their limits, and their spending.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub const COLUMNS: &[Column] = &[
 /// The most rows.
 const MOST: usize = 1000;
 
-/// Its rows; what clients without a key have spent is the last one.
+/// Its rows; the last one is the spending of clients without a key.
 pub fn rows(
     operations: &Operations,
     today: &HashMap<String, u64>,
@@ -79,7 +79,7 @@ fn row(client: &Client, is_over: bool, [today, month]: [f64; 2], now: Moment) ->
     Row { key: client.id().to_owned(), cells }
 }
 
-/// What is used of limits on this unit: its own, and then its group's.
+/// The use of limits on this unit: its own, and then its group's.
 fn used(accounts: &[&Account], unit: Unit, now: Moment) -> Cell {
     let (mut texts, mut most) = (Vec::new(), 0.0_f64);
     for (at, account) in accounts.iter().enumerate() {

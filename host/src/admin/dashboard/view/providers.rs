@@ -122,7 +122,7 @@ fn toned(state: &'static str, is_fallback: bool) -> Cell {
     Cell::text(text).toned(tone).by(sort)
 }
 
-/// What is left of limits, the shortest with a bar.
+/// The rest of limits, the shortest with a bar.
 fn left(levels: &[Level]) -> Cell {
     if levels.is_empty() {
         return Cell::text("");
