@@ -62,7 +62,7 @@ pub async fn introduce(operations: Arc<Operations>, at: String, stop: Cancellati
 }
 
 impl Operations {
-    /// What this replica says of itself.
+    /// The card that this replica shows to the others.
     fn card(&self) -> Card {
         let generation = self.proxy.generation();
         let strategies = generation.routes.all().iter().map(|route| {

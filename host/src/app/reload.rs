@@ -50,7 +50,7 @@ pub struct Reloader {
     /// The listeners, for a warning when they become open to everybody.
     pub exposed: Vec<(Door, Address)>,
     pub status: Arc<Status>,
-    /// What exports finished requests, once the server runs.
+    /// The exporter of finished requests, once the server runs.
     pub otel: Option<Arc<Otel>>,
     pub doors: Doors,
     /// True when there is a second listener, which is bound only at the start.

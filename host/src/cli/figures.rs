@@ -76,7 +76,7 @@ struct Which {
 }
 
 impl Which {
-    /// As the parameters of a query.
+    /// The parameters of a query that ask for it.
     fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let Self { since, until, client, provider, route, model, strategy, outcome, slower_than, text } = self;
         [

@@ -143,7 +143,7 @@ pub(super) enum Wrong {
 }
 
 impl Wrong {
-    /// What is wrong.
+    /// The message that says what is wrong.
     pub(super) fn text(self) -> String {
         match self {
             Self::Usage(text) | Self::Failed(text) => text,

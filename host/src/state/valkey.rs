@@ -61,7 +61,7 @@ struct Shared {
     /// The limits of providers that this replica has met, and those that any has.
     met: Mutex<Vec<Throttle>>,
     heard: Mutex<Vec<Throttle>>,
-    /// What this replica says of itself, and those that it has seen.
+    /// The card that this replica shows, and those that it has seen.
     card: Mutex<String>,
     known: Mutex<Vec<fleet::Replica>>,
     rounds: AtomicU64,

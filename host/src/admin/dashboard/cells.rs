@@ -10,7 +10,7 @@ use crate::html::escaped;
 /// The weight of a cell; its text says the same in words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
-    /// As any other.
+    /// The usual one.
     #[default]
     Plain,
     /// All is well.
@@ -19,7 +19,7 @@ pub enum Tone {
     Warn,
     /// Something is wrong.
     Bad,
-    /// Of less weight.
+    /// One of less weight.
     Faint,
 }
 
@@ -57,7 +57,7 @@ impl Cell {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// Of nothing.
+    /// A cell without content.
     pub fn none() -> Self {
         Self { text: "–".to_owned(), tone: Tone::Faint, sort: Some(-1.0), ..Self::default() }
     }
@@ -207,7 +207,7 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// As HTML, in a box that can be scrolled by keyboard.
+    /// Writes the table as HTML, in a box that can be scrolled by keyboard.
     pub fn html(&self, out: &mut String, rows: &[Row]) {
         let Table { id, caption, columns, empty } = self;
         let (caption, count) = (escaped(caption), columns.len());

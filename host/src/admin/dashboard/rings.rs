@@ -78,7 +78,7 @@ pub struct Series {
     fine: Ring,
     coarse: Ring,
     fold: Fold,
-    /// Of the minute under way: the sum or the largest of its points that are known, and their number.
+    /// The minute under way: the sum or the largest of its points that are known, and their number.
     minute: (f32, u16),
 }
 

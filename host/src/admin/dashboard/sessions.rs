@@ -39,7 +39,7 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Session {
     opened: Instant,
-    /// As it is shown in `Authorization`.
+    /// The operators' key, as `Authorization` shows it.
     key: HeaderValue,
     token: Secret,
 }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 /// The weight of a cell; its text says the same in words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// As any other.
+    /// The usual one.
     #[default]
     Plain,
     /// All is well.
