@@ -26,9 +26,12 @@ async fn each_way_to_break_is_502_and_counted_by_its_kind() {
         ("broken", "broken"),
     ];
     let deeds = broken.map(|(deed, _)| (deed, json!({"times": 2})));
-    let proxy = set_up(&a, &deeds, json!({"approach": {"cpu": 0.2}})).await;
+    // Whoever spins is to be caught soon; what the others do may take longer on a busy machine.
+    let impatient = set_up(&a, &[("spin", json!({}))], json!({"approach": {"cpu": 0.2}})).await;
+    let patient = set_up(&a, &deeds, json!({})).await;
     for (deed, kind) in broken {
-        let answer = ask(&proxy, deed).await;
+        let proxy = if deed == "spin" { &impatient } else { &patient };
+        let answer = ask(proxy, deed).await;
         assert_eq!((answer.status, answer.code().as_str()), (502, "approach_failed"), "{deed}: {}", answer.text());
         assert_eq!(
             (answer.header("x-should-retry"), answer.json()["error"]["type"].as_str()),
@@ -38,11 +41,14 @@ async fn each_way_to_break_is_502_and_counted_by_its_kind() {
         assert!(!answer.text().contains("out of order"), "the guest's words are for the log");
         let stream = proxy.chat_call(&stream_request(deed)).answer().await;
         assert_eq!((stream.status, stream.code().as_str()), (502, "approach_failed"), "{deed}");
-        assert!((faults(&proxy, deed, kind).await - 2.0).abs() < 0.5, "{deed}");
         let runs = format!("pointsman_approach_runs_total{{approach=\"{deed}\",result=\"broke\"}}");
-        assert!((proxy.metric(&runs).await - 2.0).abs() < 0.5, "{deed}");
+        let counted = async || (faults(proxy, deed, kind).await, proxy.metric(&runs).await);
+        eventually(&format!("{deed} has broken twice"), async || counted().await == (2.0, 2.0)).await;
     }
-    assert_eq!((a.calls(), super::in_flight(&proxy).await), (0, 0));
+    for proxy in [&impatient, &patient] {
+        eventually("all slots are back", async || super::in_flight(proxy).await == 0).await;
+    }
+    assert_eq!(a.calls(), 0);
 }
 
 #[tokio::test]
