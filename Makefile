@@ -48,8 +48,9 @@ wasm: setup
 tools: wasm
 	tests/tools get $(TOOLS)
 
+# Compiled as quickly as it can be, rather than to run as fast as it can.
 demo: setup
-	$(CARGO) run --release --locked -p pointsman -- demo
+	$(CARGO) run --profile demo --locked -p pointsman -- demo
 
 run: setup
 	$(CARGO) run --release --locked -p pointsman -- serve $(if $(CONFIG),--config $(CONFIG))
