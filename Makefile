@@ -93,14 +93,15 @@ components-check: wasm
 	@diff -rq host/components $(MADE)/fresh || { echo "host/components are not what their sources give: make components, and commit them"; exit 1; }
 
 # First what needs cargo alone. One selection of packages throughout, or features would differ and much be built again.
+TESTED := --workspace --exclude pointsman-fuzz --locked
 test: wasm
 	@tests/tools plan $(TOOLS)
-	$(CARGO) test --workspace --locked --lib --bins $(ALONE)
-	$(CARGO) test --workspace --locked --doc
+	$(CARGO) test $(TESTED) --lib --bins $(ALONE)
+	$(CARGO) test $(TESTED) --doc
 	for example in $(EXAMPLES); do \
 		$(CARGO) test --locked --manifest-path strategies/examples/$$example/Cargo.toml --target-dir target/examples || exit 1; done
 	tests/tools get $(TOOLS)
-	$(CARGO) test --workspace --locked $(FETCHED)
+	$(CARGO) test $(TESTED) $(FETCHED)
 
 # What is on record are the instructions of one platform; elsewhere there is nothing to compare with.
 guard guard-record: setup
@@ -117,9 +118,7 @@ lint: wasm components-check
 	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete"; exit 1; }
 	$(CARGO) fmt --all --check
 	for example in $(EXAMPLES); do $(CARGO) fmt --check --manifest-path strategies/examples/$$example/Cargo.toml || exit 1; done
-	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target
 	$(CARGO) clippy --locked --target $(WASM) $(GUESTS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	$(CARGO) deny --workspace check --hide-inclusion-graph bans licenses sources
@@ -144,14 +143,14 @@ bench-parts: setup
 soak: wasm
 	$(CARGO) build --release --locked -p pointsman
 	POINTSMAN_BINARY=$(CURDIR)/target/release/pointsman \
-		$(CARGO) test --workspace --locked --test chaos -- --ignored --nocapture --test-threads 1
+		$(CARGO) test $(TESTED) --test chaos -- --ignored --nocapture --test-threads 1
 
 # The pinned compiler, because the strategies need its target for the sandbox: RUSTC_BOOTSTRAP lets it instrument. No
 # sanitizer but coverage: what is ours has no unsafe code, and the runs are three times as many. Committed seeds are
 # copied, what is found beyond them stays in fuzz/found, what crashes in fuzz/artifacts.
 FUZZ_TARGETS ?= request_body sse config component traceparent
 FUZZ_SECONDS ?= 600
-FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
+FUZZ := RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo fuzz
 
 fuzz: setup
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }

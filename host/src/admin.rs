@@ -34,7 +34,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clients::Known;
 use crate::listener::{Peer, Settings, Traffic};
-use crate::metrics;
 
 use crate::proxy::generation::{Operators, shows};
 use crate::proxy::respond::{self, Form, ProxyError};
@@ -282,7 +281,7 @@ async fn ready(State(operations): State<Arc<Operations>>, method: Method, header
 
 /// `GET /metrics`: all metrics, for Prometheus.
 async fn metrics(State(operations): State<Arc<Operations>>, request: Request) -> Response {
-    operations.shown(&request, || ([(http::header::CONTENT_TYPE, metrics::CONTENT_TYPE)], operations.metrics()))
+    operations.shown(&request, || operations.metrics(request.headers()))
 }
 
 /// `GET /admin/shadow`: how the shadows compare with the strategy that decides, as JSON or for a browser.

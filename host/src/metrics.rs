@@ -21,6 +21,7 @@ mod clients;
 pub mod labelled;
 mod limits;
 mod money;
+pub mod openmetrics;
 mod otel;
 mod process;
 pub mod read;

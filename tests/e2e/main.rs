@@ -19,6 +19,7 @@ mod door;
 mod ejection;
 mod endings;
 mod endings_of_streams;
+mod exemplars;
 mod faults;
 mod fleet;
 mod headers;

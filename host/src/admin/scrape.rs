@@ -1,17 +1,51 @@
 //! What `/metrics` reads from the state at a scrape, beside what is counted as it happens.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, Method};
 use tokio::time::Instant;
 
 use super::{Operations, levels, limits, state_word};
+use crate::metrics::openmetrics::{self, Exemplar, Exemplars, Of};
 use crate::metrics::{self, MetricFamily, Metrics, state::ProviderState};
+use crate::proxy::endpoint::{Endpoint, LABELS};
 use crate::telemetry;
 
 impl Operations {
-    /// All metrics, for Prometheus.
-    pub(super) fn metrics(&self) -> Vec<u8> {
-        Metrics::encode(&self.families())
+    /// All metrics, for Prometheus: the type of the answer, and the answer.
+    pub(super) fn metrics(&self, headers: &HeaderMap) -> ([(HeaderName, &'static str); 1], Vec<u8>) {
+        let accept = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+        let families = self.families();
+        if accept.into_iter().any(openmetrics::is_accepted) {
+            return ([(CONTENT_TYPE, openmetrics::CONTENT_TYPE)], openmetrics::write(&families, &self.exemplars()));
+        }
+        ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], Metrics::encode(&families))
+    }
+
+    /// The latest request of each bucket, as far as they are kept.
+    fn exemplars(&self) -> Exemplars {
+        let mut exemplars = Exemplars::default();
+        // Nearly all are of one path.
+        let mut endpoint: (String, String, &str) = (String::new(), String::new(), "");
+        self.proxy.ledger().glance(&mut |glimpse| {
+            if endpoint.0 != glimpse.method || endpoint.1 != glimpse.path {
+                endpoint = (glimpse.method.to_owned(), glimpse.path.to_owned(), label(glimpse.method, glimpse.path));
+            }
+            let made = |took: Duration| {
+                let at = Duration::from_micros(u64::try_from(glimpse.began.plus(glimpse.took).0).unwrap_or(0));
+                let trace_id = glimpse.trace.map(|trace| trace.to_string());
+                let (value, at) = (took.as_secs_f64(), at.as_secs_f64());
+                Exemplar { request_id: glimpse.id.to_owned(), trace_id, value, at }
+            };
+            if !glimpse.is_inner {
+                exemplars.offer(Of::Requests, endpoint.2, glimpse.took.as_secs_f64(), || made(glimpse.took));
+            }
+            if let Some((provider, took)) = glimpse.last {
+                exemplars.offer(Of::Attempts, provider, took.as_secs_f64(), || made(took));
+            }
+        });
+        exemplars
     }
 
     /// The same, not yet written down.
@@ -55,4 +89,11 @@ impl Operations {
             strategies: generation.routes.all().iter().rev().map(|route| route.strategy().health()).collect(),
         })
     }
+}
+
+/// The label of the endpoint at a path.
+fn label(method: &str, path: &str) -> &'static str {
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+    let label = Endpoint::of(&method, path).map_or(LABELS.len() - 1, |endpoint| endpoint.label());
+    LABELS[label]
 }

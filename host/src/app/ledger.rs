@@ -78,6 +78,12 @@ fn remember(ledger: &Ledger) {
 /// Has the ledger of a proxy do what is due, until `stop`.
 pub(super) async fn settle(proxy: Arc<Proxy>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-        proxy.ledger().tick(Instant::now(), proxy.generation().number);
+        if proxy.ledger().is_due(Instant::now(), proxy.generation().number) {
+            let ledger = Arc::clone(proxy.ledger());
+            // Thousands of stories take milliseconds, for which no request shall wait.
+            if tokio::task::spawn_blocking(move || ledger.settle()).await.is_err() {
+                return;
+            }
+        }
     }
 }

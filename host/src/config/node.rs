@@ -130,6 +130,13 @@ impl Node {
         entries.iter_mut().find(|(known, _)| known.text == key).map(|(_, node)| node)
     }
 
+    /// Takes the items with this text out, if this is a list.
+    pub fn take_out(&mut self, text: &str) {
+        if let NodeKind::List(items) = &mut self.kind {
+            items.retain(|item| item.as_text() != Some(text));
+        }
+    }
+
     /// The value under a key, inserted as an empty one if missing; `None` if this is not a mapping.
     pub fn entry(&mut self, key: &str) -> Option<&mut Node> {
         if self.is_null() {

@@ -19,8 +19,10 @@ use tokio::time::Instant;
 mod archive;
 pub mod filter;
 pub mod folder;
+mod glimpse;
 pub mod record;
 mod time;
+mod trouble;
 
 use super::{Story, story};
 use crate::provider::Absence;
@@ -28,7 +30,9 @@ use crate::routing::Candidate;
 use archive::Archive;
 pub use filter::Filter;
 use folder::Reading;
+pub use glimpse::Glimpse;
 pub use record::{Record, Time};
+use trouble::{Kind, Same, Trouble};
 
 /// The most stories that wait for listeners.
 const MOST_PENDING: usize = 16_384;
@@ -54,6 +58,10 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Pending {
     stories: VecDeque<Box<Story>>,
+    /// The number of the first of them; every story has the next one.
+    first: u64,
+    /// The numbers of those that went wrong.
+    trouble: Trouble<u64>,
     bytes: usize,
     /// The number of stories that are kept in memory.
     capacity: usize,
@@ -68,6 +76,8 @@ struct Kept {
     archive: Archive,
     /// The records by the end of their requests, the oldest first, each with its estimated bytes.
     ring: VecDeque<(Arc<Record>, usize)>,
+    /// Those of them that went wrong.
+    trouble: Trouble<Same>,
     bytes: usize,
     listeners: Vec<mpsc::Sender<Arc<Record>>>,
 }
@@ -76,8 +86,16 @@ impl Ledger {
     /// A ledger that keeps the latest `capacity` stories in memory; `reading` reads the folder that has more of them.
     pub fn new(capacity: usize, reading: Option<Reading>) -> Arc<Self> {
         let (archive, ring) = (Archive::default(), VecDeque::new());
-        let pending = Pending { stories: VecDeque::new(), bytes: 0, capacity, generation: u64::MAX, is_heard: false };
-        let kept = Kept { archive, ring, bytes: 0, listeners: Vec::new() };
+        let pending = Pending {
+            stories: VecDeque::new(),
+            first: 0,
+            trouble: Trouble::default(),
+            bytes: 0,
+            capacity,
+            generation: u64::MAX,
+            is_heard: false,
+        };
+        let kept = Kept { archive, ring, trouble: Trouble::default(), bytes: 0, listeners: Vec::new() };
         Arc::new(Self {
             pending: Mutex::new(pending),
             kept: Mutex::new(kept),
@@ -92,7 +110,7 @@ impl Ledger {
         if !self.is_on.load(Relaxed) {
             return;
         }
-        let bytes = story.bytes();
+        let (bytes, kind) = (story.bytes(), Kind::of_story(&story));
         let mut pending = self.pending.lock();
         if pending.is_heard && pending.stories.len() >= MOST_PENDING {
             drop(pending);
@@ -103,10 +121,15 @@ impl Ledger {
             pending.generation = pending.generation.min(story.generation);
         }
         pending.bytes += bytes;
+        if let Some(kind) = kind {
+            let number = pending.first + pending.stories.len() as u64;
+            pending.trouble.push(&number, kind);
+        }
         pending.stories.push_back(story);
         let mut gone = None;
         while !pending.is_heard && (pending.stories.len() > pending.capacity || pending.bytes > MOST_BYTES) {
             gone = pending.stories.pop_front();
+            pending.first += 1;
             pending.bytes -= gone.as_ref().map_or(0, |story| story.bytes());
         }
         drop(pending);
@@ -114,22 +137,25 @@ impl Ledger {
         drop(gone);
     }
 
-    /// Does what is due, every tenth of a second or so; `generation` is the number of the configuration in force.
-    pub fn tick(&self, now: Instant, generation: u64) {
-        let is_due = {
-            let pending = self.pending.lock();
-            let is_old = |story: &Story| now.saturating_duration_since(story.began + story.took) >= AGE;
-            pending.is_heard
-                || pending.generation < generation
-                || pending.stories.front().is_some_and(|story| is_old(story))
-        };
-        if is_due {
-            self.settle();
-        } else {
-            let mut kept = self.kept.lock();
-            let (capacity, bytes) = self.pending.lock().room();
+    /// True when stories have to be made into records now, for which [`Ledger::settle`] is to be called, from a thread that
+    /// may take its time. Lets go of records for which stories leave no room. To be called every tenth of a second or so;
+    /// `generation` is the number of the configuration in force.
+    pub fn is_due(&self, now: Instant, generation: u64) -> bool {
+        let pending = self.pending.lock();
+        let is_old = |story: &Story| now.saturating_duration_since(story.began + story.took) >= AGE;
+        let oldest = pending.stories.front();
+        if !pending.stories.is_empty() && (pending.is_heard || pending.generation < generation)
+            || oldest.is_some_and(|story| is_old(story))
+        {
+            return true;
+        }
+        let (capacity, bytes) = pending.room();
+        drop(pending);
+        // Somebody who reads holds the lock for a while, and next time is early enough.
+        if let Some(mut kept) = self.kept.try_lock() {
             kept.shrink(capacity, bytes);
         }
+        false
     }
 
     /// Tells listeners of the last stories; without any, nobody will ask.
@@ -146,6 +172,8 @@ impl Ledger {
         let (stories, capacity) = {
             let mut pending = self.pending.lock();
             (pending.bytes, pending.generation) = (0, u64::MAX);
+            pending.first += pending.stories.len() as u64;
+            pending.trouble = Trouble::default();
             (std::mem::take(&mut pending.stories), pending.capacity)
         };
         let now = (Instant::now(), Time::now());
@@ -164,11 +192,14 @@ impl Ledger {
         for record in records.into_iter().rev() {
             let bytes = record.bytes();
             if kept.ring.len() >= capacity || kept.bytes + bytes > most {
-                return;
+                break;
             }
             kept.bytes += bytes;
             kept.ring.push_front((Arc::new(record), bytes));
         }
+        let Kept { ring, trouble, .. } = &mut *kept;
+        *trouble = Trouble::default();
+        ring.iter().for_each(|(record, _)| trouble.note(record));
     }
 
     /// Has every record from now on sent to a receiver, which misses those that come while `room` of them wait.
@@ -237,6 +268,20 @@ impl Ledger {
         let fitting = kept.ring.iter().rev().map(|(record, _)| record).filter(|record| filter.fits(record));
         fitting.take(most).map(Arc::clone).collect()
     }
+
+    /// The latest requests that failed, and the latest that failed over, in no order. In contrast to [`Ledger::select`] it
+    /// makes no records of the stories that nobody will look at, so that it can be asked every second.
+    pub fn latest_trouble(&self) -> Vec<Arc<Record>> {
+        let mut kept = self.kept.lock();
+        let mut pending = self.pending.lock();
+        let first = pending.first;
+        pending.trouble.let_go_before(first);
+        let (mut records, numbers) = kept.trouble.with(&pending.trouble);
+        let now = (Instant::now(), Time::now());
+        let stories = numbers.iter().filter_map(|number| pending.stories.get(usize::try_from(number - first).ok()?));
+        records.extend(stories.map(|story| Arc::new(kept.archive.record(story, now))));
+        records
+    }
 }
 
 impl Kept {
@@ -253,6 +298,7 @@ impl Kept {
         });
         let bytes = record.bytes();
         self.bytes += bytes;
+        self.trouble.note(&record);
         self.ring.push_back((record, bytes));
         missed
     }
@@ -260,8 +306,9 @@ impl Kept {
     /// Lets go of the oldest records beyond a number, and beyond a size.
     fn shrink(&mut self, capacity: usize, most: usize) {
         while self.ring.len() > capacity || self.bytes > most {
-            let Some((_, bytes)) = self.ring.pop_front() else { return };
+            let Some((record, bytes)) = self.ring.pop_front() else { return };
             self.bytes -= bytes;
+            self.trouble.let_go(&record);
         }
     }
 }

@@ -155,14 +155,31 @@ fn mentions(record: &Record, text: &str) -> bool {
     own.into_iter().chain(reasons).flatten().any(|field| field.contains(text)) || has_trace()
 }
 
-/// The forms of a moment that are understood.
-pub const MOMENT: &str =
-    "must be a time such as `2026-11-26T14:05:00Z`, `2026-11-26`, or a span before now such as `30m`, `24h` or `7d`";
+const MICROS_A_DAY: i64 = 24 * 3600 * 1_000_000;
 
-/// Reads a moment: RFC 3339, a day in UTC, or a span before now.
+/// Reads a time of day, such as `14:05` or `14:05:30`.
+fn time_of_day(text: &str) -> Option<Duration> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_written_so = matches!(parts.len(), 2 | 3)
+        && parts.iter().all(|part| matches!(part.len(), 1 | 2) && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let mut numbers = parts.iter().map(|part| part.parse::<u64>().ok());
+    let (hours, minutes) = (numbers.next()??, numbers.next()??);
+    let seconds = numbers.next().unwrap_or(Some(0))?;
+    let is_sound = is_written_so && hours < 24 && minutes < 60 && seconds < 60;
+    is_sound.then(|| Duration::from_secs(hours * 3600 + minutes * 60 + seconds))
+}
+
+/// The forms of a moment that are understood.
+pub const MOMENT: &str = "must be a time such as `2026-11-26T14:05:00Z`, `14:05` (in UTC), `2026-11-26`, or a span before now such as `30m`, `24h` or `7d`";
+
+/// Reads a moment: RFC 3339, a day in UTC, the latest time of day in UTC, or a span before now.
 pub fn moment(text: &str, now: Time) -> Option<Time> {
     if let Some(span) = span(text) {
         return Some(now.minus(span));
+    }
+    if let Some(time) = time_of_day(text) {
+        let today = Time(now.0 - now.0.rem_euclid(MICROS_A_DAY)).plus(time);
+        return Some(if today > now { Time(today.0 - MICROS_A_DAY) } else { today });
     }
     let day = || jiff::tz::TimeZone::UTC.to_timestamp(text.parse::<jiff::civil::Date>().ok()?.into()).ok();
     let timestamp = text.parse::<Timestamp>().ok().or_else(day)?;
@@ -182,6 +199,13 @@ mod tests {
         assert_eq!(moment("2027-01-15", NOW), Some(Time(1_799_971_200_000_000)));
         assert_eq!(moment("2027-01-15T08:00:00Z", NOW), Some(NOW));
         assert_eq!(moment("2027-02-30", NOW), None);
+        // It is 08:00 in UTC.
+        assert_eq!(moment("07:59", NOW), Some(Time(NOW.0 - 60_000_000)));
+        assert_eq!(moment("8:00:00", NOW), Some(NOW));
+        assert_eq!(moment("8:00:01", NOW), Some(Time(NOW.0 + 1_000_000 - MICROS_A_DAY)), "that of yesterday");
+        for wrong in ["24:00", "14:60", "14:", "14:005", ":30", "1:2:3:4", "+1:30", "14:05:60"] {
+            assert_eq!(moment(wrong, NOW), None, "{wrong}");
+        }
     }
 
     #[test]

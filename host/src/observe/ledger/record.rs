@@ -280,6 +280,9 @@ pub struct Attempt {
 }
 
 impl Record {
+    /// The outcome of an answer that broke off.
+    pub const INTERRUPTED: &str = "interrupted";
+
     /// True when more than one provider was tried, hedges aside.
     pub fn failed_over(&self) -> bool {
         self.attempts.iter().filter(|attempt| !attempt.is_hedge).count() > 1
@@ -287,7 +290,7 @@ impl Record {
 
     /// True when the client got an error, or an answer that broke.
     pub fn failed(&self) -> bool {
-        self.error.is_some() || self.status.is_none_or(|status| status >= 400) || &*self.outcome == "interrupted"
+        self.error.is_some() || self.status.is_none_or(|status| status >= 400) || *self.outcome == *Self::INTERRUPTED
     }
 
     /// The id of the client's request that it belongs to, if it is a question of an approach.

@@ -58,16 +58,21 @@ fn a_story_becomes_a_record_when_somebody_asks_or_its_configuration_ends_or_it_i
     let records = || ledger.kept.lock().ring.len();
     let now = Instant::now();
     ledger.take(Box::new(Story { generation: 3, ..*story("a") }));
-    ledger.tick(now, 3);
+    let tick = |now, generation| {
+        if ledger.is_due(now, generation) {
+            ledger.settle();
+        }
+    };
+    tick(now, 3);
     assert_eq!((records(), ledger.size().0), (0, 1));
     assert!(ledger.find("a").is_some());
     ledger.take(Box::new(Story { generation: 3, ..*story("b") }));
-    ledger.tick(now, 4);
+    tick(now, 4);
     assert_eq!(records(), 2, "it began with another configuration");
     ledger.take(story("refused"));
-    ledger.tick(now + AGE / 2, 4);
+    tick(now + AGE / 2, 4);
     assert_eq!(records(), 2);
-    ledger.tick(now + 2 * AGE, 4);
+    tick(now + 2 * AGE, 4);
     assert_eq!(records(), 3);
     assert_eq!(ids(&ledger), ["refused", "b", "a"]);
 }
@@ -80,7 +85,7 @@ fn stories_and_records_together_stay_within_the_number() {
         if number == 8 {
             ledger.settle();
         }
-        ledger.tick(Instant::now(), 0);
+        assert!(!ledger.is_due(Instant::now(), 0));
         let held = ledger.kept.lock().ring.len() + ledger.pending.lock().stories.len();
         assert!(held <= 10, "{held} after {number}");
     }
@@ -140,4 +145,42 @@ fn a_record_is_the_same_after_json() {
     let record = ledger.find("a").expect("kept");
     let text = serde_json::to_string(&*record).expect("JSON");
     assert_eq!(serde_json::from_str::<Record>(&text).expect("a record"), *record);
+}
+
+#[test]
+fn what_went_wrong_is_found_while_it_is_a_story_and_as_a_record_and_until_it_is_gone() {
+    let ledger = Ledger::new(40, None);
+    let failed = |id: &str| Box::new(Story { status: Some(503), error: Some("all_failed"), ..*story(id) });
+    let trouble = || {
+        let mut ids: Vec<_> = ledger.latest_trouble().iter().map(|record| record.request_id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    ledger.take(failed("a"));
+    ledger.take(story("fine"));
+    assert_eq!((trouble(), ledger.kept.lock().ring.len()), (vec!["a".to_owned()], 0), "no records are made for it");
+    ledger.settle();
+    ledger.take(failed("b"));
+    assert_eq!(trouble(), ["a", "b"]);
+    assert_eq!((trouble(), ledger.kept.lock().ring.len()), (vec!["a".to_owned(), "b".to_owned()], 2));
+    for number in 0..39 {
+        ledger.take(story(&number.to_string()));
+    }
+    assert!(!ledger.is_due(Instant::now(), 0));
+    assert_eq!(trouble(), ["b"], "`a` is kept no more");
+    ledger.take(story("last"));
+    assert_eq!(trouble(), [""; 0]);
+    for number in 100..135 {
+        ledger.take(failed(&number.to_string()));
+        if number == 110 {
+            ledger.settle();
+        }
+    }
+    let expected: Vec<String> = (110..135).map(|number| number.to_string()).collect();
+    assert_eq!(trouble(), expected, "the latest 25");
+    ledger.take(Box::new(Story {
+        inner: Some(story::Inner { approach: "bon".into(), step: String::new() }),
+        ..*failed("q")
+    }));
+    assert_eq!(trouble(), expected, "questions of approaches are shown with their request");
 }

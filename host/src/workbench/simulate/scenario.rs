@@ -258,9 +258,13 @@ impl Scenario {
     }
 }
 
-/// Makes a proxy use this strategy.
+/// Makes a proxy use this strategy, which then is no shadow any more.
 fn choose(proxy: &mut Node, strategy: &str) {
-    if let Some(chosen) = proxy.entry("routing").and_then(|routing| routing.entry("strategy")) {
+    let Some(routing) = proxy.entry("routing") else { return };
+    if let Some(shadows) = routing.entry_of("shadow") {
+        shadows.take_out(strategy);
+    }
+    if let Some(chosen) = routing.entry("strategy") {
         *chosen = Node::text(strategy);
     }
 }

@@ -269,6 +269,15 @@ fn a_configuration_of_a_proxy_is_told_from_a_scenario() {
 }
 
 #[test]
+fn a_shadow_of_the_proxy_can_be_the_strategy_that_is_tried() {
+    let shadowed = TWO.replace("proxy: {", "proxy: {routing: {strategy: weighted, shadow: [failover, round_robin]}, ");
+    let scenario = written(&shadowed).expect("a scenario");
+    let share_of_a = |strategy| played(&scenario, strategy).providers[0].share;
+    assert!(share_of_a("failover") > 0.99, "{}", share_of_a("failover"));
+    assert!((0.7..0.8).contains(&share_of_a("weighted")), "{}", share_of_a("weighted"));
+}
+
+#[test]
 fn says_what_is_wrong_with_the_strategy_and_whose_fault_it_is() {
     let error = |text: &str, strategy: &str| {
         simulate(&written(text).expect("a scenario"), strategy, None, &|_| None).expect_err("wrong").to_string()

@@ -1,11 +1,8 @@
 //! The table of the latest failovers and refusals.
 
-use std::sync::Arc;
-
 use super::super::cells::{Cell, Column, Holds, Row, Tone};
 use crate::observe::Ledger;
-use crate::observe::ledger::filter::Wanted;
-use crate::observe::ledger::{Filter, Record};
+use crate::observe::ledger::Record;
 use crate::observe::why::span;
 
 /// Its columns.
@@ -20,18 +17,9 @@ pub const COLUMNS: &[Column] = &[
     Column::new("Took", Holds::Number, ""),
 ];
 
-/// The most rows of each kind, so that many of one do not hide the other.
-const LATEST: usize = 25;
-
 /// Its rows, the latest first.
 pub fn rows(ledger: &Ledger) -> Vec<Row> {
-    let of = |outcome| ledger.select(&Filter { outcome: Some(outcome), ..Filter::default() }, LATEST);
-    let mut all = of(Wanted::Failed);
-    for other in of(Wanted::FailedOver) {
-        if !all.iter().any(|known| Arc::ptr_eq(known, &other)) {
-            all.push(other);
-        }
-    }
+    let mut all = ledger.latest_trouble();
     all.sort_by_key(|record| std::cmp::Reverse(record.time.plus(record.duration_ms.duration())));
     all.iter().map(|record| row(record)).collect()
 }
