@@ -57,7 +57,8 @@ pub fn run(
 }
 
 /// Two providers at one address. No checks and no look at the files, which come by the clock; metrics and the log are
-/// on, of which only errors are written.
+/// on, of which only errors are written. The ledger keeps as few stories as are there after a moment, because until it is
+/// full every story takes new memory, which costs the first 10,000 requests of a server 2 % and the others nothing.
 fn configuration(provider: SocketAddr, traffic: Traffic) -> String {
     let clients = match traffic {
         Traffic::Requests | Traffic::Events => "",
@@ -70,7 +71,8 @@ fn configuration(provider: SocketAddr, traffic: Traffic) -> String {
         })
         .concat();
     format!(
-        "server: {{watch: false}}\nrouting: {{strategy: weighted, health_check: {{enabled: false}}}}\nmonitoring: {{log_level: ERROR}}\n{clients}providers:\n{listed}"
+        "server: {{watch: false}}\nrouting: {{strategy: weighted, health_check: {{enabled: false}}}}\n\
+         monitoring: {{log_level: ERROR, ledger: {{stories: 64}}}}\n{clients}providers:\n{listed}"
     )
 }
 
