@@ -16,7 +16,7 @@ GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p chea
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 
-.PHONY: help setup wasm tools demo run dist image components components-check test guard guard-record lint audit bench bench-quick bench-parts fuzz soak
+.PHONY: help setup wasm tools demo run dist image components components-check test guard guard-build guard-record lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
@@ -104,10 +104,15 @@ test: wasm
 	$(CARGO) test $(TESTED) $(FETCHED)
 
 # What is on record are the instructions of one platform; elsewhere there is nothing to compare with.
-guard guard-record: setup
+guard-build: setup
+ifeq ($(shell uname -sm),Linux x86_64)
+	$(CARGO) build --profile guard --locked -p pointsman
+	$(CARGO) build --profile guard --locked -p guard
+endif
+
+guard guard-record: guard-build
 ifeq ($(shell uname -sm),Linux x86_64)
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: install the package valgrind (apt-get install valgrind)"; exit 1; }
-	$(CARGO) build --profile guard --locked -p pointsman
 	$(CARGO) run --profile guard --locked -p guard -- $(if $(filter guard,$@),check,record)
 else
 	@echo "guard: nothing is counted here, since the counts on record are those of Linux on x86-64"
