@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{base_of, must, pack, the_client_is_content};
+use crate::{base_of, must, pack_into, the_client_is_content};
 
 /// An image, unpacked, and what it says of how it is to be run.
 struct Image {
@@ -30,10 +30,8 @@ impl Image {
     fn build() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let of = |name: &str| folder.path().join(name);
-        let made = pack("root", &["--libraries"]);
         let context = of("context");
-        std::fs::create_dir(&context).expect("writable");
-        std::fs::rename(&made, context.join("root-of-image")).or_else(|_| copy(&made, &context)).expect("writable");
+        pack_into("root", &["--libraries"], &context.join("root-of-image"));
         std::fs::create_dir(of("nothing")).expect("writable");
         let mut build = buildah(folder.path());
         build.args(["build", "--isolation", "chroot", "--format", "docker", "--tag", "pointsman"]);
@@ -77,12 +75,6 @@ impl Image {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
-}
-
-/// For a temporary folder on another file system.
-fn copy(made: &Path, context: &Path) -> std::io::Result<()> {
-    must(Command::new("cp").arg("-a").arg(made).arg(context.join("root-of-image")));
-    Ok(())
 }
 
 /// The process that runs as the first of the container, below the one that made it.

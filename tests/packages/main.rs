@@ -14,9 +14,9 @@ mod installed;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use harness::{Process, alone, binary, eventually, fetch, target, tool, workspace};
+use tempfile::TempDir;
 
 /// What makes and examines packages, in the versions that the tests were written against.
 const TOOLS: [&str; 5] = [
@@ -80,15 +80,17 @@ fn program() -> &'static Path {
     })
 }
 
-/// Makes a package, and gives the folder of its own that it is in.
-fn pack(what: &str, more: &[&str]) -> PathBuf {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let out = folder().join(format!("{what}-{}", NUMBER.fetch_add(1, Relaxed)));
-    drop(std::fs::remove_dir_all(&out));
-    let mut command = with_tools("python3");
-    command.arg(workspace().join("packaging/pack")).arg(what).arg("--binary").arg(program()).arg("--out").arg(&out);
-    must(command.args(more));
+/// Makes a package in a folder of its own.
+fn pack(what: &str, more: &[&str]) -> TempDir {
+    let out = TempDir::new().expect("a temporary folder");
+    pack_into(what, more, out.path());
     out
+}
+
+fn pack_into(what: &str, more: &[&str], out: &Path) {
+    let mut command = with_tools("python3");
+    command.arg(workspace().join("packaging/pack")).arg(what).arg("--binary").arg(program()).arg("--out").arg(out);
+    must(command.args(more));
 }
 
 /// The one file in a folder.
@@ -122,7 +124,7 @@ async fn serves_a_newcomer(command: impl Fn(&[&str]) -> Command) {
     let version = must(&mut command(&["--version"]));
     assert_eq!(version.trim(), format!("pointsman {}", env!("CARGO_PKG_VERSION")));
 
-    let configurations = tempfile::tempdir().expect("a temporary folder");
+    let configurations = TempDir::new().expect("a temporary folder");
     let file = |name: &str, text: &str| {
         let path = configurations.path().join(name);
         std::fs::write(&path, text).expect("writable");
