@@ -1,7 +1,7 @@
 //! PURE: what may be asked, and what it costs.
 //!
-//! Nothing here waits, reads a clock or knows a request: times come in as [`Moment`]s, and what has been spent is given
-//! back by whoever reserved it.
+//! Nothing here waits, reads a clock or knows a request: times come in as [`Moment`]s, and a request settles
+//! the reservation that it has taken.
 //!
 //! An [`Owner`], such as a client's key, has an [`Account`] with a [`Meter`] for each of its limits. A request takes a
 //! [`Reservation`] of its likely [`Cost`] from all its owners at once, and settles it by the [`Charge`] that it has come
@@ -40,41 +40,41 @@ pub use usage::Usage;
 /// A limit does not allow a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whose limit it is.
+    /// The owner of the limit.
     pub owner: Owner,
-    /// What it counts.
+    /// The unit that the limit counts.
     pub unit: Unit,
     /// Its key in the configuration, such as `rpm`; of a budget its time, such as `day`.
     pub name: Arc<str>,
     /// Its amount.
     pub limit: u64,
-    /// What is left of it.
+    /// The quantity that is left of the limit.
     pub remaining: u64,
-    /// What was asked for.
+    /// The quantity that was asked for.
     pub asked: u64,
-    /// Until when it refuses.
+    /// The event after which the limit may allow the request.
     pub until: Until,
 }
 
-/// Until when a limit refuses a request.
+/// The event after which a limit may allow a request that it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// Until the engine was asked, which has the rest of a limit that replicas share.
+    /// The engine is asked, which has the rest of a limit that replicas share.
     Ask,
-    /// Until another request ends.
+    /// Another request ends.
     Free,
-    /// For this long, if nobody else takes what comes back.
+    /// This much time passes, and no other request takes the quantity that comes back meanwhile.
     Wait(Duration),
-    /// Until the window of the budget ends.
+    /// The window of the budget ends.
     End(Moment),
-    /// For good: the request alone is larger than the limit.
+    /// Never: the request alone is larger than the limit.
     Never,
-    /// Until the engine answers again, without which nothing is let in.
+    /// The engine answers again; without it the limit allows nothing (`on_outage: closed`).
     Closed,
 }
 
 impl Until {
-    /// By how long it lasts.
+    /// The order of refusals by the time that they last.
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |until: &Self| match until {
             Self::Ask => (0, 0),

@@ -17,13 +17,13 @@ use crate::observe::report::{Asked, Report, Tally, forms};
 
 #[derive(Debug, Args)]
 pub(super) struct Figures {
-    /// What to add up by, with commas between: client, group, route, provider, model, strategy, approach, outcome, fault, status,
+    /// Add up by these, with commas between: client, group, route, provider, model, strategy, approach, outcome, fault, status,
     /// day, hour.
     #[arg(long, value_name = "NAMES", default_value = "client,model")]
     by: String,
     #[command(flatten)]
     which: Which,
-    /// Count the questions of approaches as well, each at its provider, and what they take there alone.
+    /// Also count the questions of approaches as requests, each with its own tokens and cost, at its provider.
     #[arg(long)]
     inner: bool,
     /// Print CSV for a spreadsheet.
@@ -39,44 +39,44 @@ pub(super) struct Figures {
     server: Server,
 }
 
-/// The requests that count.
+/// The flags that choose requests.
 #[derive(Debug, Args)]
 struct Which {
-    /// Requests that began since: a moment such as 2026-11-26T14:05:00Z, a day, or a span before now such as 30m, 24h, 7d
-    /// [default: 24h].
+    /// Only requests that began at this time or later: a moment such as 2026-11-26T14:05:00Z, a day, or a span before now such
+    /// as 30m, 24h, 7d [default: 24h].
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Requests that began until.
+    /// Only requests that began before this time.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Those of this client.
+    /// Only requests of this client.
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
-    /// Those for which this provider was tried.
+    /// Only requests for which this provider was tried.
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// Those of this route.
+    /// Only requests of this route.
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
-    /// Those for this model, as the client or the provider calls it.
+    /// Only requests for this model, as the client or the provider calls it.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Those on which this strategy decided.
+    /// Only requests that this strategy has decided on.
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
-    /// Those that ended so: failed, failed_over, a status such as 429, a class such as 5xx, an outcome, the code of an error.
+    /// Only requests with this outcome: failed, failed_over, a status such as 429, a class such as 5xx, an outcome, the code of an error.
     #[arg(long, value_name = "END")]
     outcome: Option<String>,
-    /// Those that took at least so long, such as 10s.
+    /// Only requests that took at least this long, such as 10s.
     #[arg(long, value_name = "TIME")]
     slower_than: Option<String>,
-    /// Those whose id, trace, error or reason of failure has this text.
+    /// Only requests whose id, trace, error or reason of failure contains this text.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
 }
 
 impl Which {
-    /// The parameters of a query that ask for it.
+    /// The parameters of the query for `GET /admin/report`.
     fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let Self { since, until, client, provider, route, model, strategy, outcome, slower_than, text } = self;
         [

@@ -1,4 +1,4 @@
-//! `pointsman config show`: what is in force, and where each value comes from; and `pointsman schema`, for editors.
+//! `pointsman config show`: the configuration in force, and where each value comes from; and `pointsman schema`, for editors.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -20,19 +20,19 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// As with `serve`: overrides server.host.
+    /// Show the configuration as `serve --host` would have it; overrides server.host.
     #[arg(long, conflicts_with = "url")]
     host: Option<String>,
-    /// As with `serve`: overrides server.port.
+    /// Show the configuration as `serve --port` would have it; overrides server.port.
     #[arg(long, conflicts_with = "url")]
     port: Option<u16>,
-    /// As with `serve`: overrides approach.default.
+    /// Show the configuration as `serve --approach` would have it; overrides approach.default.
     #[arg(long, conflicts_with = "url")]
     approach: Option<String>,
-    /// Only what the file, a variable or a flag sets.
+    /// Show only keys that the file, a variable or a flag sets.
     #[arg(long, conflicts_with = "defaults")]
     set: bool,
-    /// Every key that there is with its default, whatever the configuration says.
+    /// Show every key that there is with its default, without a configuration.
     #[arg(long, conflicts_with_all = ["url", "host", "port", "approach", "config"])]
     defaults: bool,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Lets the flags of the command line, and the variables that stand over the file, have their way.
+/// Puts the flags of the command line, and the variables that take precedence over the file, into the configuration.
 pub(super) fn set_over(config: &mut Config, host: Option<&str>, port: Option<u16>, approach: Option<&str>) {
     if let Some(host) = host {
         host.clone_into(&mut config.server.host);
@@ -89,7 +89,7 @@ pub(super) fn set_over(config: &mut Config, host: Option<&str>, port: Option<u16
     }
 }
 
-/// What a running server says.
+/// The table of a running server.
 fn of_server(show: &Show) -> ExitCode {
     let path = if show.set { "/admin/config?defaults=false" } else { "/admin/config" };
     let answer = match show.server.read("pointsman config show", path) {
@@ -127,7 +127,7 @@ fn read(setting: &Value) -> Setting {
     Setting { key: text("key").unwrap_or_default(), value: text("value"), origin }
 }
 
-/// Key, value and origin.
+/// The key, the value and the origin of a setting, as texts.
 fn line(setting: &Setting) -> [String; 3] {
     let value = match (&setting.value, &setting.origin) {
         (None, _) => "***".to_owned(),
@@ -137,7 +137,7 @@ fn line(setting: &Setting) -> [String; 3] {
     [printable(&setting.key), printable(&value), printable(&setting.origin.words())]
 }
 
-/// Values and origins below each other, but for those that are too long.
+/// A table in which values and origins stand in columns; a text that is too long for its column moves the rest of its line.
 fn table(lines: &[[String; 3]]) -> String {
     const WIDEST: usize = 48;
     let width = |place: usize| {

@@ -1,8 +1,8 @@
 //! `pointsman top`: a running server in the terminal: providers, routes, strategies, clients, requests and why they went where
 //! they went.
 //!
-//! It reads what every operator may read, so it needs nothing but the server's address and the operators' key. One thread
-//! asks the server, the other one draws and listens to keys; `screen` is the state between them, and knows neither.
+//! It reads the paths that are open to every operator, so it needs only the server's address and the operators' key. One thread
+//! asks the server, another one draws and reads the keyboard; `screen` is the state between them, and knows neither.
 
 mod grid;
 mod grids;
@@ -33,9 +33,9 @@ use crate::config::environment;
 use screen::{Opened, Press, Screen, Tab, Wish};
 use source::{Reading, Source};
 
-/// The requests of one provider or client that are listed.
+/// The most requests of one provider or client that are listed.
 const LISTED: usize = 500;
-/// The time that a key waits to be seen while nothing is drawn.
+/// The longest wait for a key between two frames.
 const GLANCE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
@@ -43,13 +43,13 @@ pub(super) struct Top {
     /// Seconds between two readings.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
     interval: Duration,
-    /// What to show first.
+    /// Show this tab first.
     #[arg(long, value_name = "NAME", default_value = "providers")]
     tab: FirstTab,
     /// Print one frame as text and end.
     #[arg(long)]
     once: bool,
-    /// The width of that frame.
+    /// Width of the frame that --once prints, in columns.
     #[arg(long, value_name = "COLUMNS", default_value = "160", requires = "once", value_parser = clap::value_parser!(u16).range(20..=1000))]
     width: u16,
     #[command(flatten)]
@@ -87,7 +87,7 @@ impl Top {
     }
 }
 
-/// Two readings, since rates are what has come between two, and a frame that is high enough for all rows.
+/// Prints one frame that is high enough for all rows. It takes two readings, since a rate is the difference between two.
 fn once(top: &Top, mut source: Source) -> Result<(), Wrong> {
     source.read()?;
     std::thread::sleep(top.interval);
@@ -112,20 +112,20 @@ fn text(screen: &Screen, width: u16) -> String {
     lines.join("\n").trim_end().to_owned()
 }
 
-/// What the thread that asks the server is told.
+/// A message to the thread that asks the server.
 enum Order {
     Wish(Wish),
     Pause(bool),
 }
 
-/// What it says.
+/// A message of the thread that asks the server.
 enum News {
     Reading(Box<Reading>),
     Opened(Opened),
     Trouble(String),
 }
 
-/// Gives the terminal back when it ends, however it ends.
+/// The terminal, which is given back when this is dropped, also by a panic.
 struct Borrowed;
 
 impl Drop for Borrowed {
@@ -198,7 +198,7 @@ fn hear(screen: &mut Screen, news: News) {
     }
 }
 
-/// Reads the server again and again, and what is wished for between; ends with the one who draws.
+/// Reads the server again and again, and between two readings what a key has asked for. It ends when the thread that draws has ended.
 fn ask(mut source: Source, every: Duration, orders: &Receiver<Order>, tell: &SyncSender<News>) {
     let mut is_paused = false;
     let trouble = |wrong: Wrong| News::Trouble(wrong.text());
@@ -224,7 +224,7 @@ fn ask(mut source: Source, every: Duration, orders: &Receiver<Order>, tell: &Syn
     }
 }
 
-/// What a wish opens.
+/// The list or the text that a wish opens.
 fn opened(source: &Source, wish: &Wish) -> Option<Result<Opened, Wrong>> {
     match wish {
         Wish::Quit => None,
@@ -240,7 +240,7 @@ fn opened(source: &Source, wish: &Wish) -> Option<Result<Opened, Wrong>> {
     }
 }
 
-/// What a key means.
+/// The meaning of a key; `None` for a key without one.
 fn meaning(key: KeyEvent) -> Option<Press> {
     if key.kind == KeyEventKind::Release {
         return None;

@@ -11,7 +11,7 @@ use super::reservation::{Charge, Cost, Way};
 use super::terms::{Mode, Terms};
 use super::{Moment, Refusal, Until};
 
-/// Whose limits they are. Its text is the one under which counters are kept, such as `c/7f3k2m9q`.
+/// The owner of limits. Its text, such as `c/7f3k2m9q`, begins the names under which its counters are kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// A client's key, by its id.
@@ -69,21 +69,21 @@ pub struct Account {
     is_shared: bool,
 }
 
-/// Requests at once.
+/// The limit of requests at once.
 #[derive(Debug)]
 pub(super) struct Parallel {
     pub limit: u32,
     pub places: Places,
-    /// As of a meter.
+    /// The mode during an outage of the engine, if this limit has one of its own.
     pub outage: Option<Mode>,
 }
 
 /// The requests in flight, which outlive reloads.
 #[derive(Clone, Debug)]
 pub(super) enum Places {
-    /// On this server.
+    /// Those of this server alone, where no engine shares limits.
     Own(Arc<AtomicU32>),
-    /// Where replicas share limits.
+    /// Slots of the engine, where replicas share limits.
     Shared(Arc<Slots>),
 }
 
@@ -142,22 +142,22 @@ impl Account {
         Self { owner, meters, parallel, tokens_per_request, is_shared }
     }
 
-    /// Whose limits they are.
+    /// The owner of the limits.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// Its rates and budgets.
+    /// The meters of its rates and budgets.
     pub fn meters(&self) -> &[Meter] {
         &self.meters
     }
 
-    /// The requests at once, with those in flight on this replica.
+    /// The limit of requests at once, and the number of those in flight on this replica.
     pub fn parallel(&self) -> Option<(u32, u32)> {
         self.parallel.as_ref().map(|parallel| (parallel.limit, parallel.held()))
     }
 
-    /// The tokens of one request.
+    /// The limit of the tokens of one request.
     pub fn tokens_per_request(&self) -> Option<u64> {
         self.tokens_per_request
     }
@@ -166,7 +166,7 @@ impl Account {
         self.parallel.as_ref().map(|parallel| &parallel.places)
     }
 
-    /// Where replicas share limits: how many requests at once, and the slots for them.
+    /// The limit of requests at once and the slots for them, where replicas share limits.
     pub(super) fn slots(&self) -> Option<(u32, &Arc<Slots>)> {
         match self.parallel.as_ref()? {
             Parallel { places: Places::Own(_), .. } => None,
@@ -201,7 +201,7 @@ impl Account {
         Ok(())
     }
 
-    /// Gives back what the first `count` meters were asked for.
+    /// Gives the cost back to the first `count` meters, which have allowed it.
     fn undo(&self, count: usize, cost: &Cost, now: Moment, way: Way) {
         for meter in self.meters.iter().take(count) {
             meter.correct((meter.quantity(cost), 0), now, now, way);
@@ -223,13 +223,13 @@ impl Account {
             && self.slots().is_none_or(|(_, slots)| slots.is_quiet())
     }
 
-    /// Gives back what was taken at `at`.
+    /// Gives back a cost that was taken at `at`.
     pub(super) fn give_back(&self, cost: &Cost, at: Moment, way: Way) {
         self.undo(self.meters.len(), cost, at, way);
         self.leave(cost);
     }
 
-    /// Replaces what was taken at `at` by what it has come to.
+    /// Replaces a cost that was taken at `at` by the charge that the request has come to.
     pub(super) fn settle(&self, cost: &Cost, charge: Charge, (at, now): (Moment, Moment), way: Way) {
         for meter in &self.meters {
             let actual = match meter.unit {
@@ -242,14 +242,14 @@ impl Account {
         self.leave(cost);
     }
 
-    /// Leaves the place among the requests in flight.
+    /// Takes the request out of the number of those in flight.
     fn leave(&self, cost: &Cost) {
         if let Some(parallel) = self.parallel.as_ref().filter(|_| cost.parallel) {
             parallel.leave();
         }
     }
 
-    /// Why a cost would be refused at present; `None` when it would be taken.
+    /// The refusal that a cost would meet at present; `None` when it would be allowed.
     pub fn lacks(&self, cost: &Cost, now: Moment) -> Option<Refusal> {
         let way = match self.terms().map(Terms::mode) {
             None | Some(Mode::Leased) => Way::Leased,
@@ -258,7 +258,7 @@ impl Account {
         self.refusal(cost, now, way)
     }
 
-    /// Why it refuses a cost: of several reasons the one that lasts longest.
+    /// The refusal of a cost: of several the one that lasts longest.
     pub(super) fn refusal(&self, cost: &Cost, now: Moment, way: Way) -> Option<Refusal> {
         let refusal = |unit, name: Arc<str>, limit, remaining, asked, until| Refusal {
             owner: self.owner.clone(),

@@ -14,7 +14,7 @@ use super::terms::{Mode, Terms};
 use super::window::Calendar;
 use crate::config::{Budget, Counts, Limits, OnOutage, Period, Rate};
 
-/// The most counters of owners that are gone.
+/// The most counters that are kept of owners that are no longer configured.
 const GONE: usize = 10_000;
 
 /// The time of a rolling budget of one day.
@@ -24,33 +24,34 @@ const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 #[derive(Debug, Default)]
 pub struct Book {
     pages: Mutex<Pages>,
-    /// Where replicas share limits: the terms of the leases.
+    /// The terms of the leases, where replicas share limits.
     terms: OnceLock<Arc<Terms>>,
 }
 
 #[derive(Debug, Default)]
 struct Pages {
     accounts: HashMap<Owner, Arc<Account>>,
-    /// Values that were kept, of counters that nobody has asked for yet, by their key.
+    /// Values read from the store for counters that no account has asked for yet, by their key.
     kept: HashMap<String, Kept>,
-    /// Counters of owners that are gone, by their key: a reload that brings one back must not begin its budget anew.
+    /// Counters of owners that are no longer configured, by their key: a reload that brings an owner back must not begin its
+    /// budget anew.
     gone: HashMap<String, Arc<Counter>>,
 }
 
 impl Book {
-    /// Has the limits of all accounts that are asked for from now on be leased from an engine.
+    /// From now on, new accounts lease their limits from an engine.
     pub fn share(&self, terms: Arc<Terms>) {
         // There is one engine in a process.
         drop(self.terms.set(terms));
     }
 
-    /// The account of an owner, if it was asked for.
+    /// The account of an owner, if there is one.
     pub fn find(&self, owner: &Owner) -> Option<Arc<Account>> {
         self.pages.lock().accounts.get(owner).cloned()
     }
 
-    /// The account of an owner under these limits. With other limits than before it counts on where it was: a limit of
-    /// the same key has the same counter, whatever its amount.
+    /// The account of an owner with these limits. When an owner's limits have changed, a limit with the same key goes on
+    /// with the same counter, whatever its amount.
     pub fn account(&self, owner: Owner, limits: &Limits) -> Arc<Account> {
         let mut pages = self.pages.lock();
         let before = pages.accounts.get(&owner).cloned();
@@ -104,12 +105,13 @@ impl Book {
         account
     }
 
-    /// Forgets an owner. Its requests in flight settle all the same.
+    /// Forgets an owner. Its requests in flight still settle.
     pub fn forget(&self, owner: &Owner) {
         self.pages.lock().accounts.remove(owner);
     }
 
-    /// Puts away all owners but those that are to be kept. One that comes back counts on where it was.
+    /// Removes the accounts of all owners for which `keep` is false. Their counters are put away, so that an owner that comes
+    /// back goes on with them.
     pub fn retain(&self, keep: impl Fn(&Owner) -> bool) {
         let mut pages = self.pages.lock();
         let Pages { accounts, gone, .. } = &mut *pages;
@@ -131,7 +133,7 @@ impl Book {
         self.pages.lock().accounts.values().cloned().collect()
     }
 
-    /// The counters that have changed since this was last asked, each under its key, such as `c/7f3k2m9q:rpm` or
+    /// The counters that have changed since the last call, each under its key, such as `c/7f3k2m9q:rpm` or
     /// `g/search:usd:month`.
     pub fn changed(&self) -> Vec<(String, Kept)> {
         let changed = |account: &Arc<Account>| {
@@ -144,8 +146,8 @@ impl Book {
         pages.accounts.values().flat_map(changed).chain(gone).collect()
     }
 
-    /// Takes over values that were kept. Of a counter that has gone on since the larger value stays; one that nobody has
-    /// asked for yet begins with it.
+    /// Takes over values from the store. A counter that already counts takes the larger value; a counter that no account has
+    /// asked for yet begins with the stored one.
     pub fn restore(&self, all: impl IntoIterator<Item = (String, Kept)>) {
         let mut pages = self.pages.lock();
         let counters = |account: &Arc<Account>| {

@@ -19,12 +19,12 @@ impl Moment {
         Self(ms.saturating_sub(ORIGIN_S * 1000).saturating_mul(1_000_000))
     }
 
-    /// In milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub fn unix_ms(self) -> u64 {
         ORIGIN_S * 1000 + self.0 / 1_000_000
     }
 
-    /// In microseconds since the beginning of 2025, which is how engines count.
+    /// The time in microseconds since the beginning of 2025, as engines count.
     pub fn us(self) -> u64 {
         self.0 / 1000
     }
@@ -50,13 +50,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// By the system's calendar.
+    /// A clock that follows the system's calendar, read once.
     pub fn system() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::at(Instant::now(), Moment::of_unix_ms(0).after(now.saturating_sub(Duration::from_secs(ORIGIN_S))))
     }
 
-    /// By a calendar in which it is `moment` at `now`.
+    /// A clock on which it is `moment` at the instant `now`.
     pub fn at(now: Instant, moment: Moment) -> Self {
         Self { began: now, origin: AtomicU64::new(moment.0) }
     }
@@ -66,7 +66,7 @@ impl Clock {
         Moment(self.origin.load(Relaxed)).after(now.saturating_duration_since(self.began))
     }
 
-    /// Sets it by another calendar, in which it is `moment` at `now`.
+    /// Sets the clock so that it is `moment` at the instant `now`.
     pub fn set(&self, now: Instant, moment: Moment) {
         let ran = now.saturating_duration_since(self.began);
         let ran = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);

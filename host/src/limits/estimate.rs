@@ -1,7 +1,7 @@
-//! What a request is likely to take, before anybody knows: learned from what others took.
+//! Estimates of the tokens that a request will take, learned from earlier requests.
 //!
 //! Both tables are of a fixed size, so that no client can fill the memory: two keys that fall on one place take turns.
-//! A place is one atomic number, the upper half of a key's bits and the value.
+//! A place is one atomic number: its upper half holds the upper half of the key's bits, its lower half the value.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,15 +9,15 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The places of a table; a power of two.
 const PLACES: usize = 4096;
 
-/// The tokens of a prompt for each token of a guess of four bytes, in units of 1/4096: one token in 3.5 bytes, before
-/// anything is known.
+/// The ratio of tokens to the guess of one token for four bytes, in units of 1/4096, before anything is learned: one token
+/// for 3.5 bytes.
 const RATIO: u32 = 4681;
-/// Tokens of a script without spaces have a byte or two; a prompt of spaces has dozens.
+/// The bounds of that ratio: in a script without spaces a token has a byte or two, in a prompt of spaces it has dozens.
 const RATIOS: std::ops::RangeInclusive<u32> = 256..=65_536;
-/// The tokens of an answer, before anything is known.
+/// The tokens of an answer, before anything is learned.
 const ANSWER: u32 = 512;
 
-/// The estimates, as they have been learned.
+/// The tables of learned estimates.
 #[derive(Debug)]
 pub struct Estimates {
     ratios: Table,
@@ -31,15 +31,15 @@ impl Default for Estimates {
 }
 
 impl Estimates {
-    /// The tokens of a text for a model, of which there would be `guess` if each had four bytes.
+    /// The estimated tokens of a text for a model; `guess` is the number of its bytes divided by four.
     pub fn prompt(&self, model: u64, guess: u64) -> u64 {
         let ratio = u64::from(self.ratios.get(model).unwrap_or(RATIO));
         guess.saturating_mul(ratio).div_ceil(4096)
     }
 
-    /// Learns that a prompt of such a guess had so many tokens.
+    /// Learns that a prompt with this guess had `tokens` tokens.
     pub fn learn_prompt(&self, model: u64, guess: u64, tokens: u64) {
-        // Of a few words, what the endpoint adds to them would count most.
+        // In a prompt of a few words, the tokens that the endpoint adds would dominate.
         if guess < 16 || tokens == 0 {
             return;
         }
@@ -49,7 +49,7 @@ impl Estimates {
         self.ratios.set(model, before - before / 8 + seen / 8);
     }
 
-    /// The tokens that nine of ten answers have at most.
+    /// The number of tokens that nine of ten answers do not exceed.
     pub fn answer(&self, key: u64) -> u64 {
         self.answers.get(key).unwrap_or(ANSWER).into()
     }

@@ -1,7 +1,7 @@
 //! A rate as one number: the generic cell rate algorithm (ITU-T I.371), weighted.
 //!
-//! The number is the moment at which everything will have come back, the "theoretical arrival time". Taking moves it
-//! ahead, giving back moves it back, and a debt is no more than a moment further ahead than taking could have moved
+//! The number is the moment at which the whole amount will be available again, the "theoretical arrival time". Taking moves
+//! it ahead, giving back moves it back, and a debt is a moment that lies further ahead than taking alone could move
 //! it. Times are nanoseconds since 2025, all arithmetic is in integers, and rounding is always against the taker: no
 //! series of takes can have more than the amount in a window.
 
@@ -20,14 +20,14 @@ pub struct Gcra {
 /// More was asked for than there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Short {
-    /// It will be there after so many nanoseconds, if nobody else takes it.
+    /// The quantity will be available after so many nanoseconds, if nobody else takes it.
     For(u64),
-    /// It is more than there can ever be.
+    /// The quantity is larger than the amount, so it is never available.
     Never,
 }
 
 impl Gcra {
-    /// `amount` in each `window`; one of 0 allows nothing.
+    /// A rate of `amount` in each `window`; an amount of 0 allows nothing.
     pub fn new(amount: u64, window: Duration) -> Self {
         let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX / 4);
         let slack = match amount {
@@ -42,17 +42,17 @@ impl Gcra {
         self.amount
     }
 
-    /// The time in which it comes back.
+    /// The time in which the whole amount comes back.
     pub fn window(&self) -> std::time::Duration {
         std::time::Duration::from_nanos(self.window)
     }
 
-    /// The number after a quantity that nothing has to allow; never further ahead than the burst.
+    /// The number after a quantity that was used without being asked for; never further ahead than the burst.
     pub fn charge(&self, number: u64, quantity: u64, now: u64) -> u64 {
         number.max(now).saturating_add(self.share(quantity)).min(now.saturating_add(self.burst))
     }
 
-    /// How much is taken and has not come back, of the amount at most.
+    /// The quantity that was taken and has not come back yet; at most the amount.
     pub fn outstanding(&self, number: u64, now: u64) -> u64 {
         self.amount.saturating_sub(self.free(number, now))
     }
@@ -86,7 +86,7 @@ impl Gcra {
         if ahead <= self.burst { Ok(next) } else { Err(Short::For(ahead - self.burst)) }
     }
 
-    /// The number after a quantity that was taken turned out to be another one.
+    /// The number after a quantity that was taken is replaced by another one.
     pub fn correct(&self, number: u64, taken: u64, actual: u64, now: u64) -> u64 {
         let (taken, actual) = (self.share(taken), self.share(actual));
         if actual > taken {
@@ -96,7 +96,7 @@ impl Gcra {
         }
     }
 
-    /// How much there is at `now`.
+    /// The quantity that is available at `now`.
     pub fn free(&self, number: u64, now: u64) -> u64 {
         let free = self.burst.saturating_sub(number.saturating_sub(now));
         let free = match free.checked_mul(self.amount) {

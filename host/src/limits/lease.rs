@@ -40,17 +40,17 @@ pub struct Lease {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What may be taken; below 0 more was used than had been leased.
+    /// The quantity that may be taken; below 0 when more was used than had been leased.
     left: i64,
-    /// Of a budget: what requests under way have taken.
+    /// Of a budget: the amount that requests under way have reserved.
     held: u64,
-    /// Of a budget: what was spent and is not told yet.
+    /// Of a budget: the amount that was spent and that the engine has not been told.
     untold: u64,
     /// Of a rate: what was used, as a number of [`Gcra`] in which each use counts as often as there are replicas. It is kept
     /// all along, so that it is right when the engine does not answer.
     warm: u64,
-    /// What was used without the engine and is not told yet; below 0 what it was told too much. Not as a number of
-    /// [`Gcra`]: the engine has it come back, from `since_apart` on.
+    /// The quantity that was used without the engine and that it has not been told; below 0 when it was told too much. This is
+    /// no number of [`Gcra`], because the engine lets the quantity come back, from `since_apart` on.
     apart: i64,
     since_apart: Moment,
     /// The window of a budget.
@@ -58,11 +58,11 @@ struct State {
     start: Moment,
     end: Moment,
     calendar: u64,
-    /// What was spent in the window before this one, and is not told yet.
+    /// The amount that was spent in the window before this one and that the engine has not been told.
     former: Option<(Arc<str>, u64)>,
     /// The engine's value at the last answer.
     seen: f64,
-    /// Taken since `since`, and how much that was in a second before.
+    /// The quantity taken since `since`, and the rate per second before that.
     taken: u64,
     since: Moment,
     pace: u64,
@@ -70,20 +70,20 @@ struct State {
     largest: u64,
     /// Below this the engine is asked for more.
     low: i64,
-    /// The engine has refused so much, from then until then.
+    /// The quantity that the engine has refused, and the times from and until which its refusal holds.
     refused: Option<(u64, Moment, Moment)>,
     /// The last time that something was taken.
     used: Moment,
     /// The last time that the engine has answered.
     renewed: Moment,
-    /// True when requests were served without the engine, which it has not been told yet.
+    /// True when the engine has not been told yet of requests that were served without it.
     alone: bool,
     /// True when the engine is going to be asked.
     noted: bool,
 }
 
 impl Lease {
-    /// An empty one.
+    /// A lease of nothing.
     pub fn new(terms: Arc<Terms>, owner: Owner) -> Self {
         Self { terms, owner, state: Mutex::default() }
     }
@@ -97,7 +97,8 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// [`Until::Ask`]: there is not enough, and the engine may have more; or the time for which there is not.
+    /// [`Until::Ask`] when the lease has not enough and the engine may have more; otherwise the time after which it may be
+    /// enough.
     pub fn take(&self, rule: &Rule, quantity: u64, now: Moment, way: Way) -> Result<(), Until> {
         let replicas = self.terms.replicas();
         let mut state = self.state.lock();
@@ -132,7 +133,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Why a quantity cannot be taken.
+    /// The reason why a quantity cannot be taken.
     pub fn refuses(&self, rule: &Rule, quantity: u64, now: Moment, way: Way) -> Option<Until> {
         let replicas = self.terms.replicas();
         let mut state = self.state.lock();
@@ -140,7 +141,7 @@ impl Lease {
         state.refusal(rule, quantity, now, (way, replicas))
     }
 
-    /// Has what was taken at `at` be another quantity; 0 gives it back.
+    /// Replaces a quantity that was taken at `at` by another one; 0 gives it back.
     pub fn correct(&self, rule: &Rule, (taken, actual): (u64, u64), at: Moment, now: Moment, way: Way) {
         let replicas = self.terms.replicas();
         let mut state = self.state.lock();
@@ -152,7 +153,7 @@ impl Lease {
                 if way == Way::Leased {
                     state.left = state.left.saturating_add(signed(taken)).saturating_sub(signed(actual));
                 } else {
-                    // It may have been told meanwhile as what was taken.
+                    // The engine may have been told of the taken quantity meanwhile.
                     state.apart(signed(actual).saturating_sub(signed(taken)), now);
                 }
             }
@@ -168,7 +169,7 @@ impl Lease {
         self.note(state);
     }
 
-    /// Has the engine be asked soon, unless it will be: where the block runs low, or there is something to tell.
+    /// Arranges that the engine is asked soon, where the block runs low or there is something to tell.
     fn note(&self, mut state: parking_lot::MutexGuard<'_, State>) {
         let due = state.left < state.low || state.left < 0 || state.alone;
         if due && !state.noted {
@@ -178,7 +179,7 @@ impl Lease {
         }
     }
 
-    /// What is left as far as this replica knows: of the limit as the engine has last told it, less what was used since.
+    /// The quantity that is left as far as this replica knows: the engine's last word, less the use since then.
     pub fn remaining(&self, rule: &Rule, now: Moment) -> u64 {
         let mut state = self.state.lock();
         state.turn(rule, now);
@@ -193,7 +194,7 @@ impl Lease {
         }
     }
 
-    /// When everything will have come back, if nobody takes any.
+    /// The moment at which the whole amount will be available, if nobody takes any of it.
     pub fn full(&self, rule: &Rule, now: Moment) -> Moment {
         let mut state = self.state.lock();
         state.turn(rule, now);
@@ -248,7 +249,7 @@ impl State {
         match (rule, way) {
             (_, Way::Leased) if self.left >= signed(quantity) => None,
             (Rule::Rate(gcra), _) if refused.is_some() => refused.map(|(least, _, until)| {
-                // Who lacks more waits for longer.
+                // A larger quantity takes longer to come back.
                 let lacks = signed(quantity).saturating_sub(self.left).saturating_sub(signed(least));
                 let more = gcra.share(u64::try_from(lacks).unwrap_or(0));
                 Until::Wait(until.since(now).saturating_add(Duration::from_nanos(more)))
@@ -266,7 +267,7 @@ impl State {
         }
     }
 
-    /// Tops a budget up to this replica's share of what was left when the engine was last heard.
+    /// Grants a budget this replica's share of the amount that was left at the engine's last answer.
     fn share(&mut self, amount: u64, replicas: u64) {
         self.left = self.left.max(self.shared(amount, replicas));
     }
@@ -276,7 +277,7 @@ impl State {
         signed(rest / replicas).saturating_sub(signed(self.untold)).saturating_sub(signed(self.held))
     }
 
-    /// Counts what is used without the engine.
+    /// Counts a quantity that is used without the engine.
     fn apart(&mut self, change: i64, now: Moment) {
         if !self.alone {
             self.since_apart = now;
@@ -285,7 +286,7 @@ impl State {
         self.alone = true;
     }
 
-    /// How much is taken in a second. A few takes are enough for a first guess, or each of them would be a round.
+    /// The quantity that is taken in a second. A first guess needs only a few takes, so that not each of them causes a round.
     fn pace(&mut self, now: Moment) -> u64 {
         let ran = now.since(self.since);
         let is_telling = self.taken >= self.largest.saturating_mul(4) && ran >= Duration::from_millis(1);
@@ -308,14 +309,14 @@ impl State {
         self.seen as u64
     }
 
-    /// The engine's moment in nanoseconds, as it counts in microseconds.
+    /// A moment of the engine, which counts in microseconds, in nanoseconds.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a moment, not below 0")]
     fn seen_number(&self) -> u64 {
         (self.seen * 1000.0) as u64
     }
 }
 
-/// A quantity as often as there are replicas; one that is too large for its share takes all of it.
+/// A quantity multiplied by the number of replicas, but at most the amount of the limit, unless the quantity itself is more.
 fn scaled(gcra: &Gcra, quantity: u64, replicas: u64) -> u64 {
     quantity.saturating_mul(replicas).min(gcra.amount().max(quantity))
 }

@@ -44,12 +44,12 @@ impl Unit {
     }
 }
 
-/// What a meter allows.
+/// The rule of a limit.
 #[derive(Clone, Debug)]
 pub enum Rule {
-    /// So much in a time, coming back continuously.
+    /// An amount in a time, which comes back continuously.
     Rate(Gcra),
-    /// So much in each window of a calendar.
+    /// An amount in each window of a calendar.
     Budget {
         /// The amount of a window.
         amount: u64,
@@ -61,17 +61,17 @@ pub enum Rule {
 /// A limit with its counter.
 #[derive(Debug)]
 pub struct Meter {
-    /// What it counts.
+    /// The unit that it counts.
     pub unit: Unit,
     /// Its key in the configuration, such as `rpm` or `30d`.
     pub name: Arc<str>,
-    /// What it allows.
+    /// The rule.
     pub rule: Rule,
-    /// What has been taken.
+    /// The counter of the quantity that was taken.
     pub counter: Arc<Counter>,
-    /// Where replicas share limits: the part of it that is leased to this one.
+    /// The part of the limit that is leased to this replica, where replicas share limits.
     pub lease: Option<Arc<Lease>>,
-    /// How it is kept while the engine does not answer, where that is not as with all others.
+    /// The mode during an outage of the engine, if this limit has one of its own.
     pub outage: Option<Mode>,
 }
 
@@ -82,14 +82,14 @@ pub enum Counter {
     Rate {
         /// The moment.
         number: AtomicU64,
-        /// What an engine was last told.
+        /// The moment at the last call of [`Counter::changed`].
         told: AtomicU64,
     },
-    /// What has been spent in a window.
+    /// The amount that has been spent in a window.
     Budget(Mutex<Spent>),
 }
 
-/// What has been spent in a window.
+/// The amount that has been spent in a window.
 #[derive(Debug, Default)]
 pub struct Spent {
     amount: u64,
@@ -100,7 +100,7 @@ pub struct Spent {
     end: Moment,
     /// The calendar by which the window was found.
     calendar: u64,
-    /// What an engine has not been told.
+    /// True when the amount has changed since the last call of [`Counter::changed`].
     changed: bool,
     /// The end of the latest window of which it was noticed that it is nearly used up.
     noticed: Moment,
@@ -127,7 +127,7 @@ impl Spent {
             return;
         }
         let window = calendar.window(now);
-        // What was restored has a name alone; what a reload has moved goes on to count.
+        // A restored counter has only the window's name; a counter that a reload has moved goes on counting.
         if window.name != self.window && !inside {
             self.amount = 0;
         }
@@ -137,7 +137,7 @@ impl Spent {
 }
 
 impl Counter {
-    /// One that counts for a rule.
+    /// A counter for a rule.
     pub fn of(rule: &Rule) -> Self {
         match rule {
             Rule::Rate(_) => Self::Rate { number: AtomicU64::new(0), told: AtomicU64::new(0) },
@@ -150,7 +150,7 @@ impl Counter {
         matches!((self, rule), (Self::Rate { .. }, Rule::Rate(_)) | (Self::Budget(_), Rule::Budget { .. }))
     }
 
-    /// Its value, if it has changed since this was last asked.
+    /// The value, if it has changed since the last call.
     pub fn changed(&self) -> Option<Kept> {
         match self {
             Self::Rate { number, told } => {
@@ -165,7 +165,7 @@ impl Counter {
         }
     }
 
-    /// Takes over a value that was kept: the larger of the two, never their sum.
+    /// Takes over a value from the store: the larger of both, never their sum.
     pub fn restore(&self, kept: &Kept) {
         match (self, &kept.window) {
             (Self::Rate { number, .. }, None) => drop(number.fetch_max(kept.number, Relaxed)),
@@ -192,8 +192,8 @@ impl Meter {
         }
     }
 
-    /// The part of a cost that it counts: an estimate at most as much as it holds, but what the request itself names in
-    /// full.
+    /// The part of a cost that this limit counts. Of an estimate it counts at most its own amount, but always all tokens that
+    /// the request itself names.
     pub fn quantity(&self, cost: &Cost) -> u64 {
         match self.unit {
             Unit::Requests => cost.requests,
@@ -203,7 +203,7 @@ impl Meter {
         }
     }
 
-    /// The way in which it is taken from, where a reservation goes this way; `None` when nothing is let in.
+    /// The way in which a reservation takes from this limit; `None` when the limit allows nothing.
     fn way(&self, way: Way, lease: &Lease) -> Option<Way> {
         match way {
             Way::Leased => Some(way),
@@ -215,7 +215,7 @@ impl Meter {
     ///
     /// # Errors
     ///
-    /// The time until which there is not enough.
+    /// The event after which there may be enough.
     pub fn take(&self, quantity: u64, now: Moment, way: Way) -> Result<(), Until> {
         if quantity == 0 {
             return Ok(());
@@ -252,7 +252,7 @@ impl Meter {
         }
     }
 
-    /// Says why a quantity cannot be taken, without taking it.
+    /// The reason why a quantity cannot be taken; takes nothing.
     pub fn refuses(&self, quantity: u64, now: Moment, way: Way) -> Option<Until> {
         if let Some(lease) = &self.lease {
             return match self.way(way, lease) {
@@ -274,10 +274,10 @@ impl Meter {
         }
     }
 
-    /// Has what was taken at `at` be another quantity. What belongs to a window that is over changes nothing.
+    /// Replaces a quantity that was taken at `at` by another one. A quantity of a window that is over changes nothing.
     pub fn correct(&self, (taken, actual): (u64, u64), at: Moment, now: Moment, way: Way) {
         if let Some(lease) = &self.lease {
-            // Where nothing is let in, what was expected to take nothing may have taken something.
+            // Even a limit that allows nothing is charged, when a request that was expected to cost nothing has cost something.
             let way = self.way(way, lease).unwrap_or(Way::Apart);
             return lease.correct(&self.rule, (taken, actual), at, now, way);
         }
@@ -298,7 +298,7 @@ impl Meter {
             (Rule::Budget { calendar, .. }, Counter::Budget(spent)) => {
                 let mut spent = spent.lock();
                 if at >= spent.end {
-                    // It may have been expected to cost nothing, and be the first of its window.
+                    // The request may be the first of its window, and may have been expected to cost nothing.
                     spent.roll(calendar, at);
                 }
                 if at >= spent.start && at < spent.end {
@@ -310,7 +310,7 @@ impl Meter {
         }
     }
 
-    /// How much is left.
+    /// The quantity that is left.
     pub fn remaining(&self, now: Moment) -> u64 {
         if let Some(lease) = &self.lease {
             return lease.remaining(&self.rule, now);
@@ -343,7 +343,7 @@ impl Meter {
         is_new
     }
 
-    /// When everything will have come back, if nobody takes any.
+    /// The moment at which the whole amount will be available, if nobody takes any of it.
     pub fn full(&self, now: Moment) -> Moment {
         if let Some(lease) = &self.lease {
             return lease.full(&self.rule, now);

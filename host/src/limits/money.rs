@@ -17,7 +17,7 @@ impl Nano {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// The amount that a decimal number of dollars is, such as `0.00014` or `1.4e-05`, rounded up; `None` for a text that is
+    /// The amount of a decimal number of dollars, such as `0.00014` or `1.4e-05`, rounded up; `None` for a text that is
     /// no such number, or a negative one.
     pub fn of_dollars(text: &str) -> Option<Self> {
         scaled(text, PLACES).map(Self)
@@ -29,7 +29,7 @@ impl Nano {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// In dollars, as precise as a float is.
+    /// The amount in dollars, as precise as a float is.
     pub fn dollars(self) -> f64 {
         self.0 as f64 / 1e9
     }

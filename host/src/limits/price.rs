@@ -31,7 +31,7 @@ const MILLION: u64 = 1_000_000;
 struct Rates([u64; Part::ALL.len()]);
 
 impl Rates {
-    /// The given ones; those that are missing are those of the prompt or the answer.
+    /// The given rates; a part without a rate has that of the prompt or of the answer.
     fn of(given: &config::Rates) -> Self {
         let nano = |rate: f64| (rate * 1e9).round() as u64;
         let or = |rate: Option<f64>, other: u64| rate.map_or(other, nano);
@@ -66,7 +66,7 @@ impl Rates {
             sum += u128::from(rate) * u128::from(tokens);
         }
         let nano = match u64::try_from(sum) {
-            // Nearly every sum, at a tenth of the cost of a division of two words.
+            // Nearly every sum fits, and then costs a tenth of a division of two words.
             Ok(sum) => sum.div_ceil(MILLION),
             Err(_large) => u64::try_from(sum.div_ceil(MILLION.into())).unwrap_or(u64::MAX),
         };
@@ -153,7 +153,7 @@ impl Entry {
     /// The most that so many tokens of text cost.
     pub fn most(&self, prompt: u64, answer: u64) -> Option<Nano> {
         let rates = self.for_prompt(prompt);
-        // Of a known and an unknown rate, the known one; audio and pictures would cost many times as much as what is usual.
+        // Where one rate is unknown, the known one counts. Rates of audio and pictures are left out, as they are many times as high.
         let dearer = |one: Part, other: Part| {
             let (a, b) = (rates.of_part(one), rates.of_part(other));
             if b == NONE || (a != NONE && a >= b) { one } else { other }
@@ -186,7 +186,7 @@ type Named<T> = HashMap<String, T, RandomState>;
 #[derive(Debug, Default)]
 struct Table {
     exact: Named<Entry>,
-    /// Those with a `*`, the most special first: by the text before it, and then behind it.
+    /// The patterns with a `*`, the most special first: by the length of the text before it, and then behind it.
     patterns: Vec<(String, String, Entry)>,
 }
 
@@ -281,7 +281,7 @@ impl Prices {
         }
     }
 
-    /// True when the configuration has any price, so that a request without one is worth telling.
+    /// True when the configuration has any price, so that a request without one is worth a warning.
     pub fn are_set(&self) -> bool {
         self.are_set
     }

@@ -1,4 +1,4 @@
-//! What a request has taken from the limits of its owners: all or nothing, and settled once.
+//! A reservation: the cost that a request has taken from the limits of its owners, all or nothing, and settled once.
 //!
 //! The type sees to it: settling consumes a reservation, and one that is dropped unsettled gives everything back.
 
@@ -11,10 +11,10 @@ use super::{Moment, Refusal, Until};
 /// The most owners whose limits one reservation takes from.
 pub const MOST: usize = 4;
 
-/// What a request is expected to take.
+/// The cost that a request is expected to have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// 1, or 0 where it counts as part of another request.
+    /// The number of requests: 1, or 0 for a request that counts as part of another one.
     pub requests: u64,
     /// Tokens of the request and its answer, as far as they can be guessed. A limit takes no more of a guess than it
     /// holds.
@@ -27,7 +27,7 @@ pub struct Cost {
     pub parallel: bool,
 }
 
-/// What a request has come to.
+/// The charge that a request has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
     /// Tokens of the request and its answer.
@@ -39,11 +39,11 @@ pub struct Charge {
 /// The way in which a reservation is taken where replicas share limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// From what is leased; also from limits that are not shared.
+    /// From the leased quantity; also from limits that are not shared.
     Leased,
     /// From this replica's own share, as the engine does not answer; a limit may say otherwise.
     Apart,
-    /// Whatever is left, as the engine does not answer.
+    /// Without a bound, as the engine does not answer (`on_outage: open`).
     Free,
 }
 
@@ -62,7 +62,7 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: of all limits that refuse it the one that does so longest.
+    /// [`Refusal`] of the limit that refuses it for the longest time.
     pub fn take(accounts: [Option<&Arc<Account>>; MOST], cost: Cost, now: Moment) -> Result<Self, Box<Refusal>> {
         let way = match accounts.iter().flatten().find_map(|account| account.terms()).map(Terms::mode) {
             None | Some(Mode::Leased) => Way::Leased,
@@ -71,7 +71,7 @@ impl Reservation {
         Self::take_by(way, accounts, cost, now)
     }
 
-    /// As [`Reservation::take`], by the way that is told.
+    /// As [`Reservation::take`], in the given way.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Reservation {
         Self::take_by(if is_shared { Way::Apart } else { Way::Leased }, accounts, cost, now)
     }
 
-    /// What was taken.
+    /// The cost that was taken.
     pub fn cost(&self) -> &Cost {
         &self.cost
     }
@@ -114,13 +114,12 @@ impl Reservation {
         self.held.iter().flatten()
     }
 
-    /// The account that stands at a place.
+    /// The account at a position.
     pub fn at(&self, place: usize) -> Option<&Arc<Account>> {
         self.held.get(place)?.as_ref()
     }
 
-    /// Takes the same cost from another account in the place of the one that stands there, which is settled as if the
-    /// request had come to nothing.
+    /// Takes the same cost from another account in the place of the one at a position, which gets its cost back.
     ///
     /// # Errors
     ///
@@ -142,7 +141,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Replaces what was taken by what it has come to. Requests stay counted.
+    /// Replaces the cost by the charge that the request has come to. The request stays counted.
     pub fn settle(mut self, charge: Charge, now: Moment) {
         for account in self.held.iter_mut().filter_map(Option::take) {
             account.settle(&self.cost, charge, (self.at, now), self.way);
@@ -158,7 +157,7 @@ impl Drop for Reservation {
     }
 }
 
-/// The refusal that lasts longest. Where nobody refuses any more, as others have given back since, it is over at once.
+/// The refusal that lasts longest. When no account refuses any more, since others have given back meanwhile, its wait is zero.
 fn refusal(accounts: [Option<&Arc<Account>>; MOST], refused: &Account, cost: &Cost, now: Moment, way: Way) -> Refusal {
     let all = accounts.iter().flatten().filter_map(|account| account.refusal(cost, now, way));
     all.max_by(|one, two| one.until.cmp(&two.until)).unwrap_or_else(|| Refusal {
@@ -168,7 +167,7 @@ fn refusal(accounts: [Option<&Arc<Account>>; MOST], refused: &Account, cost: &Co
         limit: refused.parallel().map_or(0, |(limit, _)| limit.into()),
         remaining: 0,
         asked: 1,
-        // What is leased has come since.
+        // The lease has been refilled meanwhile.
         until: if refused.terms().is_some() && way == Way::Leased { Until::Ask } else { Until::Free },
     })
 }

@@ -1,17 +1,17 @@
-//! One round of an owner's limits: what they ask the engine, and its answer.
+//! One round of an owner's limits: their questions to the engine, and its answers.
 
 use std::sync::Arc;
 
 use super::lease::{Answer, Ask, Kind, Lease, Need, Occasion, Slots};
 use super::{Account, Cost, Moment, Unit};
 
-/// What the limits of one owner ask the engine at once. It is sent, the same again if need be, until it is answered.
+/// The questions of the limits of one owner, asked at once. It is sent unchanged until the engine answers.
 #[derive(Debug)]
 pub struct Round {
     asks: Vec<(String, Ask, Asking)>,
 }
 
-/// Who takes the answer.
+/// The receiver of an answer.
 #[derive(Debug)]
 enum Asking {
     Lease(Arc<Lease>),
@@ -19,7 +19,7 @@ enum Asking {
 }
 
 impl Round {
-    /// What an account has to ask and to tell, with requests of these costs waiting.
+    /// The round of an account while requests of these costs wait.
     pub fn of(account: &Account, waiting: &[Cost], now: Moment, occasion: Occasion) -> Self {
         let mut asks = Vec::new();
         for meter in account.meters() {
@@ -47,23 +47,23 @@ impl Round {
         self.asks.is_empty()
     }
 
-    /// What is asked about each limit, under the name that it has among those of its owner.
+    /// The ask of each limit, by the name of the limit among those of its owner.
     pub fn asks(&self) -> impl ExactSizeIterator<Item = (&str, &Ask)> {
         self.asks.iter().map(|(name, ask, _)| (name.as_str(), ask))
     }
 
-    /// True when it tells that something was used.
+    /// True when the round tells the engine that something was used.
     pub fn tells(&self) -> bool {
         self.asks.iter().any(|(_, ask, _)| ask.delta > 0)
     }
 
-    /// The money that it tells of, in billionths of a dollar. Of several budgets each tells of the same.
+    /// The money that the round tells of, in billionths of a dollar. Several budgets tell of the same money, so one counts.
     pub fn spent(&self) -> u64 {
         let told = self.asks.iter().filter(|(_, ask, _)| ask.kind == Kind::Budget).map(|(_, ask, _)| ask.delta);
         told.max().and_then(|most| u64::try_from(most).ok()).unwrap_or(0)
     }
 
-    /// Takes the answers, in the order of what was asked.
+    /// Takes the answers, in the order of the questions.
     pub fn answered(&self, answers: &[Answer], now: Moment) {
         for ((_, ask, asking), answer) in self.asks.iter().zip(answers) {
             match asking {

@@ -1,4 +1,4 @@
-//! What has been spent: requests, tokens and money by client, route, provider, model and day.
+//! The account of everything that has been spent: requests, tokens and money by client, route, provider, model and day.
 //!
 //! One short lock around a map: an addition on a row that is there takes no memory. The number of rows is bounded, so that
 //! neither a client that asks for ever new models nor many days can fill the memory.
@@ -29,7 +29,7 @@ const DAYS: u32 = 400;
 /// The name of all models that have no row of their own.
 pub const OTHER: &str = "other";
 
-/// Whose spending it is, and on what.
+/// The key of a row: the client, and where and for which model the money went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key<'k> {
     /// The client's name; empty if it is not known.
@@ -42,7 +42,7 @@ pub struct Key<'k> {
     pub model: &'k str,
 }
 
-/// What was spent on one day by one key.
+/// The requests, tokens and money of one key on one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The day, in UTC.
@@ -57,7 +57,7 @@ pub struct Row {
     pub model: String,
     /// Requests.
     pub requests: u64,
-    /// Those of them whose cost is not known.
+    /// The requests whose cost is not known.
     pub unpriced: u64,
     /// Tokens of each part, in the order of [`Part::ALL`].
     pub tokens: [u64; Part::ALL.len()],
@@ -90,7 +90,7 @@ impl Row {
         self.nano = self.nano.saturating_add(other.nano);
     }
 
-    /// The larger of each figure: the same row as it was kept at another time.
+    /// Takes the larger of each figure of two copies of the same row.
     fn raise(&mut self, other: &Self) {
         self.requests = self.requests.max(other.requests);
         self.unpriced = self.unpriced.max(other.unpriced);
@@ -108,7 +108,7 @@ struct Kept {
     changed: bool,
 }
 
-/// Takes the hash of a key for what it is, as it must not be hashed once more.
+/// A hasher that passes the hash of a key on, which must not be hashed once more.
 #[derive(Debug, Default)]
 struct Taken(u64);
 
@@ -138,18 +138,18 @@ struct Rows {
 struct Books {
     days: BTreeMap<Day, Rows>,
     rows: usize,
-    /// True once somebody has asked for changes, and keeps them.
+    /// True once somebody has asked for changes, to keep them in a store.
     is_kept: bool,
-    /// The rows that have changed since, and the keys of those that are gone; empty while nobody keeps them.
+    /// The rows that have changed since the last question, and the keys of removed rows; empty while nobody asks.
     changed: Vec<(Day, u64)>,
     gone: Vec<String>,
 }
 
-/// What has been spent.
+/// The rows of all days.
 #[derive(Debug, Default)]
 pub struct Spend {
     books: Mutex<Books>,
-    /// Fast. It could be made to collide by whoever knew its seed, but a row has to be paid for at a provider.
+    /// A fast hasher. Somebody who knew its seed could make keys collide, but has to pay a provider for each row.
     hasher: RandomState,
 }
 
@@ -267,7 +267,7 @@ impl Spend {
         changes
     }
 
-    /// Puts rows back that were kept; of a row that is there, the larger figures count.
+    /// Puts rows from the store back; where a row exists already, the larger figures count.
     pub fn restore(&self, rows: impl IntoIterator<Item = Row>) {
         for row in rows {
             self.with_row(row.day, row.of_key(), false, |known| known.raise(&row));

@@ -1,5 +1,5 @@
-//! The terms under which leases are served, the same for all of a process: how the engine is, and who wants to be heard
-//! by it.
+//! The terms of leases, which all leases of a process share: whether the engine answers, and which owners have something to
+//! ask it.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -23,17 +23,17 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// The longest time that a request waits for it.
     fn patience(&self) -> Duration;
 
-    /// Asks for what a request of this cost lacks of the limits of `owner`, and waits for the answer: no longer than it
-    /// was told to. Then the request takes its reservation again.
+    /// Asks for the quantities that a request of this cost lacks of the limits of `owner`, and waits for the answer, at most
+    /// for [`Engine::patience`]. Then the request takes its reservation again.
     fn ask<'a>(&'a self, owner: &Owner, cost: Cost) -> Pin<Box<dyn Future<Output = Asked> + Send + 'a>>;
 }
 
 /// The end of a question to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// It has answered: leases are larger now, or refuse for a while.
+    /// The engine has answered: leases are larger now, or refuse for a while.
     Answered,
-    /// It has not, in time.
+    /// The engine has not answered in time.
     Late,
 }
 
@@ -41,18 +41,18 @@ pub enum Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Mode {
-    /// The engine answers: what is spent was leased from it.
+    /// The engine answers, and requests take from leases.
     Leased,
-    /// It does not, and this replica keeps to its own share.
+    /// The engine does not answer, and this replica keeps to its own share.
     Local,
-    /// It does not, and nothing with a limit is let in.
+    /// The engine does not answer, and requests with a limit are refused.
     Closed,
-    /// It does not, and everything is let in.
+    /// The engine does not answer, and all requests are admitted.
     Open,
 }
 
 impl Mode {
-    /// The way in which limits are taken from while the engine does not answer; `None` when nothing is let in.
+    /// The way in which reservations take from limits while the engine does not answer; `None` when requests are refused.
     pub fn way(self) -> Option<Way> {
         match self {
             Self::Leased | Self::Local => Some(Way::Apart),
@@ -62,7 +62,7 @@ impl Mode {
     }
 }
 
-/// How the engine is, and who wants to be heard by it.
+/// The state of the engine, and the owners that have something to ask it.
 #[derive(Default)]
 pub struct Terms {
     engine: OnceLock<Weak<dyn Engine>>,
@@ -80,7 +80,7 @@ impl fmt::Debug for Terms {
 }
 
 impl Terms {
-    /// The engine, which is asked for what leases lack.
+    /// The engine, which is asked when leases run low.
     pub fn engine(&self) -> Option<Arc<dyn Engine>> {
         self.engine.get()?.upgrade()
     }
@@ -117,7 +117,7 @@ impl Terms {
         self.set_mode(mode);
     }
 
-    /// The number of replicas that share the limits, as it was last seen; at least 1.
+    /// The number of replicas that share the limits, as last counted; at least 1.
     pub fn replicas(&self) -> u64 {
         self.replicas.load(Relaxed).max(1)
     }
@@ -127,7 +127,7 @@ impl Terms {
         self.replicas.store(replicas, Relaxed);
     }
 
-    /// Has `wake` called whenever an owner becomes due.
+    /// From now on, calls `wake` whenever an owner becomes due.
     pub fn on_due(&self, wake: Box<dyn Fn() + Send + Sync>) {
         // The engine is started once.
         drop(self.wake.set(wake));
@@ -141,7 +141,7 @@ impl Terms {
         }
     }
 
-    /// Those noted since this was last asked.
+    /// The owners noted since the last call.
     pub fn due(&self) -> Vec<Owner> {
         std::mem::take(&mut self.due.lock())
     }

@@ -8,11 +8,11 @@ pub(super) enum Tone {
     /// The usual one.
     #[default]
     Plain,
-    /// All is well.
+    /// A state in which all is well.
     Good,
-    /// Worth a look.
+    /// A state that is worth a look.
     Warn,
-    /// Something is wrong.
+    /// A state in which something is wrong.
     Bad,
 }
 
@@ -43,7 +43,7 @@ impl Cell {
         }
     }
 
-    /// The same with this weight, where it applies.
+    /// The same cell with this weight if `applies`.
     pub fn toned(self, tone: Tone, applies: bool) -> Self {
         if applies { Self { tone, ..self } } else { self }
     }
@@ -60,7 +60,7 @@ impl Cell {
 /// One row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Row {
-    /// What it is of, for what is shown when it is opened.
+    /// The provider, client or request that the row is about; it decides what Enter opens.
     pub key: String,
     /// Its cells, one for each column.
     pub cells: Vec<Cell>,
@@ -71,7 +71,7 @@ pub(super) struct Row {
 pub(super) struct Column {
     /// Its heading.
     pub name: &'static str,
-    /// Columns of the terminal; 0 is what is left.
+    /// The width in columns of the terminal; 0 for the columns that all others leave.
     pub width: u16,
     /// True for numbers, which stand at the right.
     pub is_number: bool,

@@ -76,7 +76,7 @@ const REQUESTS: [Column; 11] = [
 ];
 const EVENTS: [Column; 4] = [words("time", 19), words("kind", 9), words("level", 5), words("what", 0)];
 
-/// What has come since, by the keys of `now`.
+/// The difference of two readings, by the keys of `now`.
 fn since(now: HashMap<String, f64>, before: Option<HashMap<String, f64>>) -> HashMap<String, f64> {
     let (mut now, before) = (now, before.unwrap_or_default());
     for (key, value) in &mut now {
@@ -85,7 +85,7 @@ fn since(now: HashMap<String, f64>, before: Option<HashMap<String, f64>>) -> Has
     now
 }
 
-/// Per second, by the values of a label, over the last ten seconds; empty without an earlier reading.
+/// The rate per second of a metric by the values of a label, over the last ten seconds; empty without an earlier reading.
 fn rates(reading: &Reading, metric: &str, label: &str) -> HashMap<String, f64> {
     let Some((before, seconds)) = &reading.shortly_ago else { return HashMap::new() };
     let come = since(reading.now.by(metric, label, &[]), Some(before.by(metric, label, &[])));

@@ -1,5 +1,5 @@
-//! The state of the screen, and what keys make of it. It knows neither a terminal nor a server: what is to be asked of the
-//! latter is returned.
+//! The state of the screen, and how keys change it. It knows neither a terminal nor a server: a key that needs something of
+//! the server returns a [`Wish`].
 
 use super::grid::Grid;
 use super::grids;
@@ -7,7 +7,7 @@ use super::limits;
 use super::source::Reading;
 use crate::observe::ledger::Record;
 
-/// What is shown.
+/// A tab of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tab {
     /// The providers.
@@ -22,7 +22,7 @@ pub(super) enum Tab {
     Limits,
     /// The latest requests.
     Requests,
-    /// What has happened.
+    /// The latest events.
     Events,
 }
 
@@ -56,16 +56,16 @@ impl Tab {
     }
 }
 
-/// A key that means something.
+/// The meanings of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Press {
-    /// To a tab by its number, from 0.
+    /// Shows a tab by its number, from 0.
     Tab(usize),
-    /// To the next tab, or the one before.
+    /// Shows the next tab, or the one before.
     Next(bool),
-    /// So many rows down; up if it is negative.
+    /// Moves so many rows down; up if it is negative.
     Move(i32),
-    /// To the first row, or the last.
+    /// Moves to the first row, or the last.
     End(bool),
     /// Opens what is selected.
     Open,
@@ -79,14 +79,14 @@ pub(super) enum Press {
     Pause,
     /// Shows failed requests alone, or all of them.
     Failed,
-    /// Ends.
+    /// Ends the program.
     Quit,
 }
 
-/// What a key makes necessary.
+/// Something that a key asks for, beyond the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// The end.
+    /// The program should end.
     Quit,
     /// The requests with this property.
     Requests(&'static str, String),
@@ -94,12 +94,12 @@ pub(super) enum Wish {
     Why(String),
 }
 
-/// What was opened over a tab.
+/// A list or a text that was opened over a tab.
 #[derive(Clone, Debug)]
 pub(super) enum Opened {
     /// A list of requests.
     Requests {
-        /// Of whom, in words.
+        /// The provider, client, route or strategy that the requests belong to, in words.
         of: String,
         /// The requests.
         records: Vec<Record>,
@@ -108,7 +108,7 @@ pub(super) enum Opened {
     },
     /// A text.
     Text {
-        /// What it is, in words.
+        /// The heading.
         title: String,
         /// Its lines.
         text: String,
@@ -124,20 +124,20 @@ pub(super) struct Screen {
     pub tab: Tab,
     /// The latest reading.
     pub reading: Option<Reading>,
-    /// The reason why there is no later one.
+    /// The reason why the latest reading failed; `None` if it did not.
     pub trouble: Option<String>,
     /// True while nothing is read.
     pub is_paused: bool,
     /// True while failed requests alone are shown.
     pub failed_only: bool,
-    /// What was opened, the last on top.
+    /// The lists and texts that were opened, the last on top.
     pub opened: Vec<Opened>,
     /// By tab: the column to sort by, whether that is reversed, and the row that is selected.
     pub order: [(Option<usize>, bool, usize); Tab::ALL.len()],
 }
 
 impl Screen {
-    /// Without a reading yet.
+    /// A screen without a reading.
     pub fn new() -> Self {
         Self {
             tab: Tab::Providers,
@@ -150,7 +150,7 @@ impl Screen {
         }
     }
 
-    /// The table that is shown, sorted, and the row that is selected; `None` over it is a text, or nothing was read yet.
+    /// The table that is shown, sorted, and the row that is selected; `None` while a text is shown or nothing was read yet.
     pub fn grid(&self) -> Option<(Grid, usize)> {
         if let Some(opened) = self.opened.last() {
             return match opened {
@@ -217,7 +217,7 @@ impl Screen {
         }
     }
 
-    /// Moves in what is on top.
+    /// Moves by rows in the list or text on top, or in the table of the tab.
     fn go(&mut self, to: impl Fn(usize) -> usize) {
         let last = self.grid().map_or(0, |(grid, _)| grid.rows.len().saturating_sub(1));
         match self.opened.last_mut() {

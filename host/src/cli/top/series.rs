@@ -124,7 +124,7 @@ fn labels(mut rest: &str) -> Option<(Vec<(String, String)>, &str)> {
 pub(super) struct Buckets(Vec<(f64, f64)>);
 
 impl Buckets {
-    /// What has come since.
+    /// The observations since an earlier reading.
     pub fn since(&self, before: Option<&Self>) -> Self {
         let Some(before) = before else { return self.clone() };
         let earlier = |bound: f64| before.0.iter().find(|(known, _)| *known == bound).map_or(0.0, |(_, count)| *count);

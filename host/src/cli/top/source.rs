@@ -1,4 +1,4 @@
-//! What a running server says: `/health`, `/metrics`, `/admin/stories`, `/admin/report` and `/admin/events.json`.
+//! Reads a running server: `/health`, `/metrics`, `/admin/stories`, `/admin/report` and `/admin/events.json`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,15 +15,16 @@ use crate::observe::ledger::Record;
 use crate::observe::report::Report;
 use crate::observe::why::Course;
 
-/// The name in what is said when something goes wrong.
+/// The name of the command in error messages.
 const COMMAND: &str = "pointsman top";
-/// A reading is kept as a mark after this time; rates are since the latest mark that is old enough, percentiles since the first.
+/// The time between two readings that are kept as marks. Rates count from the latest mark that is ten seconds old, percentiles
+/// from the first one.
 const MARK: Duration = Duration::from_secs(10);
-/// The marks that are kept: those of a minute.
+/// The number of marks that are kept: those of the last minute.
 const MARKS: usize = 6;
-/// Reports are asked for so often: a server may have to read files for them.
+/// The time between two questions for reports, for which the server may have to read files.
 const REPORTS: Duration = Duration::from_secs(5);
-/// The latest requests that are shown.
+/// The number of latest requests that are shown.
 const REQUESTS: usize = 200;
 
 /// One reading of a server.
@@ -67,7 +68,7 @@ struct Told {
 }
 
 impl Source {
-    /// Of the server that the arguments name.
+    /// A source that reads the server that the arguments name.
     pub fn of(server: &Server) -> Result<Self, Wrong> {
         Ok(Self { server: server.found()?, marks: VecDeque::new(), reports: None })
     }
@@ -97,7 +98,7 @@ impl Source {
         Ok(Reading { health, now, shortly_ago, minute_ago, requests, reports, events })
     }
 
-    /// Reports; those of before while they are fresh, and none where the server has none.
+    /// The reports: the earlier ones while they are fresh, and none where the server has no ledger.
     fn reports(&mut self, now: Instant) -> [Option<Report>; 2] {
         if let Some((at, reports)) = &self.reports
             && now.saturating_duration_since(*at) < REPORTS
@@ -129,7 +130,7 @@ impl Source {
     }
 }
 
-/// True when counters are lower than they were: the server is another one.
+/// True when counters are lower than before, so that another process must have answered.
 fn has_begun_anew(before: &Series, now: &Series) -> bool {
     let count = |series: &Series| series.sum("pointsman_requests_total", &[]).unwrap_or(0.0);
     count(now) < count(before)

@@ -11,10 +11,10 @@ use super::screen::{Opened, Screen, Tab};
 use super::source::Reading;
 use crate::telemetry::printable;
 
-/// The lines above and below what a tab shows, its headings included.
+/// The lines above and below the rows of a tab, its headings included.
 pub(super) const AROUND: u16 = 6;
 
-/// The least width of a column that takes what is left.
+/// The least width of the column that takes the width that the others leave.
 const LAST: u16 = 10;
 
 /// Draws the screen; without colours if they are not wanted.
@@ -107,7 +107,7 @@ fn tab_line(screen: &Screen) -> Line<'static> {
     Line::from(Tab::ALL.iter().enumerate().flat_map(tab).collect::<Vec<_>>())
 }
 
-/// What is to be known of what is shown.
+/// The line below the table: what is shown, in which order, and with which of the requests left out.
 fn note(screen: &Screen) -> String {
     let mut parts = Vec::new();
     if let Some(trouble) = &screen.trouble {

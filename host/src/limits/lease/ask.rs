@@ -1,4 +1,4 @@
-//! What a lease asks the engine, and what it makes of the answer.
+//! The questions of a lease to the engine, and the effect of the answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const AFTER: Duration = Duration::from_secs(8 * 86_400);
 /// One limit in a round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
-    /// What the number means.
+    /// The meaning of the number.
     pub kind: Kind,
     /// The window of a budget.
     pub window: Option<Arc<str>>,
@@ -25,26 +25,27 @@ pub struct Ask {
     pub amount: u64,
     /// The time in which a rate comes back, or for which the value of a budget is needed.
     pub lasts: Duration,
-    /// To be added to what counts as used: a debt, or below 0 what is given back; of a budget what was spent.
+    /// The change of the quantity that counts as used: a debt, or below 0 a quantity that is given back; of a budget the amount
+    /// that was spent.
     pub delta: i64,
-    /// Of a budget: what this replica still holds.
+    /// Of a budget: the amount that this replica still holds.
     pub holds: u64,
-    /// As much is wanted.
+    /// The quantity that is wanted.
     pub want: u64,
-    /// Less is of no use; then the engine refuses, for all limits of the round.
+    /// The smallest quantity that is of use. An engine that has less refuses, for all limits of the round.
     pub least: u64,
     /// The value at the last answer, for an engine that has lost its own.
     pub seen: f64,
-    /// Of a rate: when what `delta` tells was begun to be used. It has been coming back since, however late the engine hears of it.
+    /// Of a rate: the moment from which the quantity in `delta` comes back, however late the engine hears of it.
     pub since: Moment,
 }
 
-/// Why a limit is asked what it has to say.
+/// The reason for a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// It may have something to ask or to tell.
+    /// The limit may have something to ask or to tell.
     Usual,
-    /// The engine may have lost its values, and is to be told of every one that this replica has seen.
+    /// The engine may have lost its values, and is told every one that this replica has seen.
     Verifies,
     /// The replica ends, and gives everything back.
     Ends,
@@ -55,16 +56,16 @@ pub enum Occasion {
 pub enum Kind {
     /// The moment at which everything will have come back.
     Rate,
-    /// What was spent, and what each replica holds of the rest.
+    /// The amount that was spent, and the part of the rest that each replica holds.
     Budget,
-    /// What each replica holds of a number of slots.
+    /// The slots that each replica holds.
     Slots,
 }
 
 /// The engine's answer about one limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {
-    /// As much more is leased.
+    /// The quantity that is leased in addition.
     pub granted: u64,
     /// If the least was refused: until when.
     pub refused: Option<Until>,
@@ -87,17 +88,17 @@ impl Answer {
     }
 }
 
-/// What the requests that wait need of one limit.
+/// The quantities of one limit that waiting requests need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    /// The smallest of them.
+    /// The smallest quantity.
     pub least: u64,
-    /// All of them.
+    /// The sum of the quantities.
     pub all: u64,
 }
 
 impl Need {
-    /// What requests need that wait with these quantities.
+    /// The need of requests that wait for these quantities.
     pub fn of(waiting: impl Iterator<Item = u64>) -> Self {
         waiting.filter(|quantity| *quantity > 0).fold(Self::default(), |need, quantity| Self {
             least: if need.least == 0 { quantity } else { need.least.min(quantity) },
@@ -107,8 +108,8 @@ impl Need {
 }
 
 impl Lease {
-    /// What to ask the engine about this limit, if anything. The values move into the ask: it must be sent until it is
-    /// answered.
+    /// The next ask about this limit, if there is anything to ask or to tell. The values move into it, so it must be sent
+    /// until it is answered.
     pub fn ask(&self, rule: &Rule, need: Need, now: Moment, occasion: Occasion) -> Vec<Ask> {
         let (ends, verifies) = (occasion == Occasion::Ends, occasion == Occasion::Verifies);
         let replicas = self.terms.replicas();
@@ -169,13 +170,13 @@ impl Lease {
             }
             Rule::Budget { .. } => {
                 if gives_back || rejoins {
-                    // What was this replica's share is no lease.
+                    // This replica's share during an outage is no lease.
                     state.left = state.left.min(0);
                     state.alone = false;
                 }
                 let delta = signed(std::mem::take(&mut state.untold));
                 let holds = u64::try_from(state.left.saturating_add(signed(state.held))).unwrap_or(0);
-                // What went beyond the lease is told with what was spent.
+                // The part that went beyond the lease is told with the amount that was spent.
                 state.left = state.left.max(-signed(state.held));
                 let renews = holds > 0 && now.since(state.renewed) >= RENEWAL;
                 let leaves = ends && state.renewed > Moment(0);
@@ -201,16 +202,16 @@ impl Lease {
         state.renewed = now;
         // Half of a block is time enough for the next one to come.
         state.low = signed(answer.granted) / 2;
-        // Where it is short, all replicas need not ask for each unit that comes back.
+        // Where the limit is nearly used up, replicas need not all ask for each unit that comes back.
         let asking = u32::try_from(self.terms.replicas()).unwrap_or(u32::MAX);
         let paused = |wait: Duration| wait.max(wait.saturating_mul(asking).min(PAUSE));
         state.refused = match answer.refused {
             Some(Until::Wait(wait)) => Some((ask.least, now, now.after(paused(wait)))),
-            // Others may give back what they hold.
+            // Other replicas may give back the quantity that they hold.
             Some(_) => Some((ask.least, now, now.after(IDLE))),
             None if ask.kind == Kind::Rate => {
                 let (missing, wait) = answer.missing(ask);
-                // The next one would be refused: what the engine had is what it has granted.
+                // The engine has granted all that it had, so it would refuse the next request.
                 (missing <= state.largest.max(1)).then(|| (missing, now, now.after(paused(wait))))
             }
             None => None,

@@ -17,7 +17,7 @@ use crate::limits::{Moment, Owner, Until};
 /// After a refusal the engine is left alone for this long: somebody else's request may have ended by then.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The engine keeps what it knows of slots for this long.
+/// The time for which the engine keeps its values of slots.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// The slots that this replica may use without asking.
@@ -32,11 +32,11 @@ pub struct Slots {
 struct State {
     /// The requests under way.
     held: u32,
-    /// Lent by the engine.
+    /// The slots that the engine has lent.
     lent: u32,
-    /// As many as the engine was last told of, or has granted since.
+    /// The number of slots that the engine was last told of or has granted since.
     told: u32,
-    /// None was to be had, until then.
+    /// The time until which a refusal of the engine holds.
     refused: Option<Moment>,
     /// The last time that one was taken.
     used: Moment,
@@ -55,7 +55,7 @@ impl State {
 }
 
 impl Slots {
-    /// None yet.
+    /// No slots.
     pub fn new(terms: Arc<Terms>, owner: Owner) -> Self {
         Self { terms, owner, state: Mutex::default() }
     }
@@ -90,7 +90,7 @@ impl Slots {
         Ok(())
     }
 
-    /// Has the engine be told, unless it will be.
+    /// Arranges that the engine is told.
     fn note(&self, mut state: parking_lot::MutexGuard<'_, State>) {
         if !state.noted {
             state.noted = true;
@@ -99,7 +99,7 @@ impl Slots {
         }
     }
 
-    /// Why none can be taken.
+    /// The reason why no slot can be taken.
     pub fn refuses(&self, limit: u32, now: Moment, way: Way) -> Option<Until> {
         refusal(&self.state.lock(), limit, now, (way, self.terms.replicas()))
     }
@@ -115,21 +115,21 @@ impl Slots {
         }
     }
 
-    /// What to ask the engine, if anything.
+    /// The next ask, if there is anything to ask or to tell.
     pub fn ask(&self, limit: u32, need: Need, now: Moment, occasion: Occasion) -> Option<Ask> {
         let replicas = self.terms.replicas();
         let mut state = self.state.lock();
         state.noted = false;
         let lies_idle = occasion == Occasion::Ends || now.since(state.used) > IDLE;
         let spare = if lies_idle { 0 } else { state.spare(limit, replicas) };
-        // What is told is what is there: those taken without the engine as well.
+        // The engine is told of all slots in use, also of those that were taken without it.
         state.lent = state.held + spare;
         let missing = need.all.saturating_sub(spare.into());
         let least = u64::from(missing > 0);
         let most = u64::from(limit) / (8 * replicas);
         let want = if missing > 0 { missing.saturating_add(most) } else { 0 };
         let renews = state.told > 0 && now.since(state.renewed) >= RENEWAL;
-        // One that was started with an old copy may think that some are held which were given back since.
+        // An engine that was started with an old copy may still count slots that were given back since.
         let shows = occasion == Occasion::Verifies && (state.lent > 0 || state.renewed > Moment(0));
         if state.told == state.lent && least == 0 && !renews && !shows {
             return None;
@@ -159,7 +159,7 @@ impl Slots {
         state.refused = answer.refused.map(|_| now.after(PAUSE));
     }
 
-    /// True when the engine need not hear of them before one is taken.
+    /// True when the engine need not hear of the slots before one is taken.
     pub fn is_quiet(&self) -> bool {
         let state = self.state.lock();
         state.told == 0 && state.held == 0

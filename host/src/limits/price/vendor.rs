@@ -1,4 +1,4 @@
-//! Whose price in a file is a provider's: files call vendors by names of their own.
+//! The vendor of a provider in files of prices, which call vendors by names of their own.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ const VENDORS: [(&str, &[&str]); 20] = [
     ("openrouter.ai", &["openrouter"]),
 ];
 
-/// Vendors that sell models of their own making: their price is meant where nobody is named.
+/// Vendors that sell models of their own making: their price counts where no vendor is named.
 const MAKERS: [&str; 12] = [
     "openai",
     "anthropic",
@@ -53,7 +53,7 @@ pub(super) struct Shelf {
     vendors: Named<Named<Entry>>,
     /// The names of vendors, by the hosts of their APIs.
     hosts: HashMap<String, Vec<String>>,
-    /// For each model of several vendors or of one: whose price holds where nobody is named. None where they differ.
+    /// For each model the price that holds where no vendor is named; `None` where vendors differ.
     common: Named<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What has been spent, added up by what somebody asks for.
+//! Spending, added up by client, route, provider, model or day.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use super::{Day, Row, Spend};
 use crate::limits::money::Nano;
 use crate::limits::usage::Part;
 
-/// What rows can be added up by.
+/// A property that rows can be added up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The client.
@@ -50,7 +50,7 @@ impl By {
     }
 }
 
-/// What was spent in some days, added up.
+/// Spending over some days, added up.
 #[derive(Debug)]
 pub struct Report {
     by: Vec<By>,
@@ -61,7 +61,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds up what was spent.
+    /// Adds up the rows.
     pub fn of(spend: &Spend, by: Vec<By>, days: RangeInclusive<Day>) -> Self {
         let (mut rows, mut total) = (BTreeMap::<Vec<String>, Row>::new(), Row::default());
         spend.each(days.clone(), |row| {
