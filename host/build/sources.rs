@@ -140,14 +140,15 @@ impl Digest {
         }
     }
 
-    /// Adds the files below a folder with their paths, but for tests, of which nothing is in a component.
+    /// Adds the files below a folder with their paths, but for those of which nothing is in a component: tests, and the
+    /// description of a package of WIT.
     fn add_folder(&mut self, folder: &Path) -> Result<(), String> {
         let mut files = Vec::new();
         list(folder, &mut files)?;
         files.sort();
         for file in files {
             let name = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().replace('\\', "/");
-            if name.rsplit('/').next() != Some("tests.rs") {
+            if !["tests.rs", "wkg.toml"].contains(&name.rsplit('/').next().unwrap_or_default()) {
                 self.add(&name);
                 self.add(&read(&file)?);
             }

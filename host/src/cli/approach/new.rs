@@ -106,7 +106,16 @@ mod tests {
             for needed in [own, "README.md", ".gitignore", "fixtures/best.json"] {
                 assert!(files.iter().any(|(path, _)| path == needed), "{language:?} has {needed}: {files:?}");
             }
-            assert_eq!(files.iter().filter(|(path, _)| path.ends_with("wit/approach.wit")).count(), 1, "{language:?}");
+            let contracts: Vec<_> = files.iter().filter(|(path, _)| path.ends_with("wit/approach.wit")).collect();
+            assert_eq!(contracts.len(), 1, "{language:?}");
+            // Byte for byte, and the README names its version.
+            let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/approach/approach.wit");
+            let original = std::fs::read_to_string(original).expect("the contract");
+            assert!(contracts[0].1 == original, "{language:?} has another contract than wit/approach/approach.wit");
+            let package = original.lines().find_map(|line| line.strip_prefix("package ")).expect("a package");
+            let package = format!("`{}`", package.trim_end_matches(';'));
+            let is_named = |(path, text): &(String, String)| path == "README.md" && text.contains(&package);
+            assert!(files.iter().any(is_named), "{language:?}: {package}");
             assert!(!files.iter().any(|(path, _)| path.ends_with("strategy.wit")), "{language:?}");
             for (path, text) in &files {
                 assert!(!text.contains(NAME) && !text.contains(STEM), "{language:?}: {path}");

@@ -39,7 +39,15 @@ fn a_project_has_all_that_it_takes_and_no_placeholder_is_left() {
         for needed in [own, "README.md", ".gitignore", "fixtures/region.json"] {
             assert!(written.iter().any(|path| path == needed), "{language:?} has {needed}: {written:?}");
         }
-        assert_eq!(written.iter().filter(|path| path.ends_with("wit/strategy.wit")).count(), 1, "{language:?}");
+        let contracts: Vec<&String> = written.iter().filter(|path| path.ends_with("wit/strategy.wit")).collect();
+        assert_eq!(contracts.len(), 1, "{language:?}");
+        let read = |path: &str| fs::read_to_string(folder.path().join(path)).expect("readable");
+        // Byte for byte, and the README names its version.
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/strategy.wit");
+        let original = fs::read_to_string(original).expect("the contract");
+        assert!(read(contracts[0]) == original, "{language:?}: {contracts:?} differs from wit/strategy.wit");
+        let package = original.lines().find_map(|line| line.strip_prefix("package ")).expect("a package");
+        assert!(read("README.md").contains(&format!("`{}`", package.trim_end_matches(';'))), "{language:?}: {package}");
         for path in &written {
             let text = fs::read_to_string(folder.path().join(path)).expect("readable");
             assert!(!text.contains(NAME) && !text.contains(STEM), "{language:?}: {path}");
