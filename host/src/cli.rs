@@ -370,3 +370,6 @@ pub(super) fn say(text: &str) {
 fn say_error(text: &str) {
     telemetry::say(text);
 }
+
+#[cfg(test)]
+mod tests;
