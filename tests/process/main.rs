@@ -1,6 +1,7 @@
 //! The real binary: exit codes, logs, where the configuration comes from, signals, and the demo.
 
 mod approaches;
+mod blocks;
 mod cache;
 mod compile;
 mod configured;
