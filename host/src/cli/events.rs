@@ -14,20 +14,20 @@ use crate::telemetry::printable;
 
 #[derive(Debug, Args)]
 pub(super) struct Events {
-    /// Those since: a moment such as 2026-11-26T14:05:00Z, a day, or a span before now such as 30m or 24h [default: all of the
-    /// latest 1,000].
+    /// Only events at this time or later: a moment such as 2026-11-26T14:05:00Z, a day, a time of day in UTC such as 14:05, or a
+    /// span before now such as 30m or 24h [default: all of the latest 1,000].
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Those until.
+    /// Only events before this time.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Those about this: reload, provider, strategy, approach, state, keys, ledger, server.
+    /// Only events of this kind: reload, provider, strategy, approach, state, keys, ledger, server.
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
-    /// Those of at least this level: info, warn, error.
+    /// Only events of at least this level: info, warn, error.
     #[arg(long, value_name = "LEVEL")]
     level: Option<String>,
-    /// Those with this text, such as the name of a provider.
+    /// Only events that contain this text, such as the name of a provider.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
     #[command(flatten)]

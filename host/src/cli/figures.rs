@@ -42,8 +42,8 @@ pub(super) struct Figures {
 /// The flags that choose requests.
 #[derive(Debug, Args)]
 struct Which {
-    /// Only requests that began at this time or later: a moment such as 2026-11-26T14:05:00Z, a day, or a span before now such
-    /// as 30m, 24h, 7d [default: 24h].
+    /// Only requests that began at this time or later: a moment such as 2026-11-26T14:05:00Z, a day, a time of day in UTC such
+    /// as 14:05, or a span before now such as 30m, 24h, 7d [default: 24h].
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Only requests that began before this time.

@@ -132,7 +132,7 @@ fn by_flags(init: &Init, is_set: &dyn Fn(&str) -> bool) -> Result<Vec<Chosen>, S
     }
 }
 
-/// Whoever sits there.
+/// The person at the terminal, by what they write and read.
 struct Dialogue<R, W> {
     input: R,
     output: W,
@@ -245,7 +245,7 @@ fn write(path: &Path, text: &str, force: bool) -> io::Result<()> {
     options.open(path)?.write_all(text.as_bytes())
 }
 
-/// What to do next.
+/// The text that names the next commands.
 fn next(chosen: &[Chosen], file: &Path, model: &str, is_set: &dyn Fn(&str) -> bool) -> String {
     let names: Vec<&str> = chosen.iter().map(|one| one.starter.name).collect();
     let mut text = format!("Wrote {} with {}.\n\nNext:\n\n", file.display(), names.join(", "));

@@ -44,7 +44,7 @@ pub(super) enum Command {
     Delete(remote::One),
 }
 
-/// What is known of a key that is made.
+/// The flags that describe a new key.
 #[derive(Debug, Args)]
 struct Terms {
     /// Name of the client, in logs and metrics.
@@ -136,7 +136,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
 /// The reason why a command does nothing.
 #[derive(Debug)]
 pub(super) enum Wrong {
-    /// Its arguments are to blame.
+    /// The arguments are wrong.
     Usage(String),
     /// The server refuses, or does not answer.
     Failed(String),

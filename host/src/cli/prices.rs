@@ -26,7 +26,7 @@ pub(super) enum Command {
 pub(super) struct Show {
     /// The model, as clients ask for it.
     model: String,
-    /// This provider alone.
+    /// Show this provider alone.
     #[arg(long)]
     provider: Option<String>,
     /// The configuration [default: as for `serve`].

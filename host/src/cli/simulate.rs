@@ -21,13 +21,11 @@ pub struct Simulate {
     /// The scenario: traffic, a proxy's configuration, and the behaviour of its providers.
     scenario: PathBuf,
     /// A built-in strategy, a name under `strategies` of the scenario's proxy, or a file ending in .wasm; may be
-    /// repeated
-    /// [default: the strategy of the scenario's proxy, or round_robin].
+    /// repeated [default: the strategy of the scenario's proxy, or round_robin].
     #[arg(long, value_name = "NAME|FILE")]
     strategy: Vec<String>,
     /// The config of a strategy, as JSON or as @FILE, instead of the scenario's; with several strategies, prefix it
-    /// with the
-    /// name or the stem of the file: --config eu-first='{"region": "eu"}'.
+    /// with the name or the stem of the file: --config eu-first='{"region": "eu"}'.
     #[arg(long, value_name = "[NAME=]JSON|@FILE")]
     config: Vec<String>,
     /// Simulate this many requests, instead of the scenario's duration.

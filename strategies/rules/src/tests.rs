@@ -111,7 +111,7 @@ fn conditions_on_names_hold_for_any_of_a_list_and_for_nobody_without_a_name() {
         assert_eq!(holds(when, model(name)), expected, "{when} {name:?}");
     }
     assert!(holds(r#"{"client": ["search", "team-*"]}"#, |s| s.request.client = "team-a".to_owned()));
-    assert!(!holds(r#"{"client": "*"}"#, |_| {}), "clients have no names yet");
+    assert!(!holds(r#"{"client": "*"}"#, |_| {}), "a request without a client");
     let both = r#"{"attributes": {"tenant": ["gold", "silver"], "user_id": 7}}"#;
     assert!(!holds(both, |s| s.attribute("tenant", "gold")));
     assert!(holds(both, |s| {
