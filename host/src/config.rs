@@ -566,6 +566,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// The silence after which a stream gets a comment line, so that it stays open; `None` is never.
     pub keep_alive: Option<Duration>,
+    /// The time limits of WebSockets.
+    pub websocket: WebSocket,
     /// True when a change of the files causes a reload.
     pub watch: bool,
     /// True when clients may speak HTTP/2 as well as HTTP/1.1.
@@ -576,6 +578,15 @@ pub struct Server {
     pub tls: Option<TlsFiles>,
     /// The second listener, for operators.
     pub admin: Option<Admin>,
+}
+
+/// The time limits of WebSockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// The time without a message either way after which one is closed; `None` is never.
+    pub idle_timeout: Option<Duration>,
+    /// The longest time that one is open; `None` is without end.
+    pub max_duration: Option<Duration>,
 }
 
 /// A certificate and its key, as PEM files that existed when the configuration was checked.

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -33,6 +34,7 @@ mod farewell;
 mod frames;
 mod http2;
 pub mod socket;
+pub mod takeover;
 pub mod tls;
 mod watched;
 
@@ -40,6 +42,7 @@ use crate::config;
 use connection::Connection;
 use farewell::Farewells;
 use socket::Socket;
+use takeover::Takeover;
 
 /// The pause when the system has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -119,12 +122,25 @@ impl Drop for Admitted {
 /// Lets a response end its connection: no further request is read from it. With HTTP/2 the end of a stream says all, and this
 /// does nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Closer(Arc<Notify>);
+pub struct Closer(Arc<Told>);
+
+/// What a response has told its connection.
+#[derive(Debug, Default)]
+struct Told {
+    news: Notify,
+    takeover: Mutex<Option<Takeover>>,
+}
 
 impl Closer {
     /// Closes the connection once the response in progress has been sent.
     pub fn close(&self) {
-        self.0.notify_one();
+        self.0.news.notify_one();
+    }
+
+    /// Has somebody else go on with the connection, once the response in progress has been sent, which must have status 101 and
+    /// answer a request with HTTP/1.1 that asks for an upgrade.
+    pub fn hand_over(&self, takeover: Takeover) {
+        *self.0.takeover.lock() = Some(takeover);
     }
 }
 

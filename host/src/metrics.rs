@@ -27,6 +27,7 @@ mod process;
 pub mod read;
 pub mod state;
 mod timed;
+mod websockets;
 
 use crate::routing::{OutcomeKind, Strategy};
 pub use approaches::ApproachMetrics;
@@ -38,6 +39,7 @@ pub use otel::OtelMetrics;
 pub use prometheus::proto::MetricFamily;
 use state::Scraped;
 use timed::Timed;
+pub use websockets::{OpenWebSocket, WebSocketMetrics};
 
 /// Prometheus's text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -47,11 +49,9 @@ const LONG: [f64; 15] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 /// Buckets in seconds for the wait for a slot.
 const WAITS: [f64; 12] = [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 /// Buckets in seconds for the proxy's own time.
-const SHORT: [f64; 12] =
-    [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5];
+const SHORT: [f64; 12] = [2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 0.005, 0.01, 0.025, 0.1, 0.5];
 /// Buckets in seconds for a strategy's call, which ends after at most 15 ms unless the machine is busy.
-const CALLS: [f64; 12] =
-    [0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.015, 0.1];
+const CALLS: [f64; 12] = [1e-6, 2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 0.005, 0.015, 0.1];
 
 /// All metrics that are counted as events happen.
 #[derive(Debug)]
@@ -87,6 +87,8 @@ pub struct Metrics {
     pub labelled: LabelledMetrics,
     /// Those of what is exported to a collector.
     pub otel: OtelMetrics,
+    /// Those of WebSockets.
+    pub websockets: WebSocketMetrics,
     /// The providers that have time series.
     providers: Mutex<BTreeSet<String>>,
 }
@@ -237,6 +239,7 @@ impl Metrics {
             limits: LimitMetrics::new(&registry),
             labelled: LabelledMetrics::default(),
             otel: OtelMetrics::new(&registry),
+            websockets: WebSocketMetrics::new(&registry),
             registry,
         }
     }

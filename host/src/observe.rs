@@ -11,7 +11,9 @@ pub mod otel;
 pub mod report;
 pub mod story;
 pub mod trace;
+pub mod websocket;
 pub mod why;
 
 pub use ledger::Ledger;
 pub use story::{Attempt, Full, Offer, Story, Usage};
+pub use websocket::WebSocket;

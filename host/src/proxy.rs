@@ -43,6 +43,7 @@ pub mod stream;
 pub mod telling;
 pub mod usage;
 pub mod visitors;
+pub mod websocket;
 pub mod whole;
 pub mod within;
 
@@ -73,6 +74,8 @@ use stream::early::{self, Early};
 use stream::protocol::Protocol;
 use telling::Telling;
 use visitors::Bound;
+use websocket::handshake::Offer;
+use websocket::{Opened, Opening};
 
 /// The header that names a request, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -175,6 +178,17 @@ pub async fn handle(
     let form = Form::of(&head.uri);
     let answer = match proxy.serve(head, &mut body, bound, &mut story).await {
         Ok(Prepared::Own(response)) => Ok(Answer::Own(response)),
+        Ok(Prepared::WebSocket(opening)) => {
+            // Boxed: rare.
+            match Box::pin(websocket::open(proxy, *opening, &mut story)).await {
+                Ok(Opened::Session(session)) => return session.begin(story, closer),
+                Ok(Opened::Refused(answered)) => {
+                    let ways = Ways { closer: closer.clone(), keep_alive: None, naming: None };
+                    Ok(Answer::Provider(*answered, ways))
+                }
+                Err(error) => Err(error),
+            }
+        }
         Ok(Prepared::Job(mut job, generation)) => {
             if let Some(plan) = job.run.take() {
                 // Boxed: rare, and larger than the way of a plain request.
@@ -254,6 +268,8 @@ enum Prepared {
     Own(Response<Full<Bytes>>),
     /// A job for a provider, under the configuration that it began with.
     Job(Job, Arc<Generation>),
+    /// A WebSocket to be opened.
+    WebSocket(Box<Opening>),
 }
 
 /// The answer to a request.
@@ -288,9 +304,10 @@ impl Proxy {
         if head.uri.path() == "/" {
             return front_page(&head.method).map(Prepared::Own);
         }
+        let offer = is_upgrade(&head.headers).then(|| Box::new(Offer::take(&mut head.headers)));
         permitted::identify(&self.clients, &head.headers, story)?;
-        if is_upgrade(&head.headers) {
-            return Err(ProxyError::Upgrade);
+        if let Some(offer) = offer {
+            return Opening::of(head, *offer, generation, story).map(|opening| Prepared::WebSocket(Box::new(opening)));
         }
         let mut endpoint = Endpoint::of(&head.method, head.uri.path())?;
         story.endpoint = endpoint.label();

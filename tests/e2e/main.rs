@@ -67,4 +67,5 @@ mod unlabelled;
 mod unserved;
 mod waiting_for_streams;
 mod ways;
+mod websocket;
 mod words;

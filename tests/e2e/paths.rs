@@ -119,10 +119,10 @@ async fn the_root_says_what_this_is() {
 }
 
 #[tokio::test]
-async fn a_websocket_is_refused_with_a_reason_and_reaches_nobody() {
+async fn a_websocket_elsewhere_is_refused_with_a_reason_and_reaches_nobody() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let proxy = Proxy::before([&a]).await;
-    for path in ["/v1/realtime?model=m", "/v1/responses"] {
+    for path in ["/v1/chat/completions", "/v1/realtime/sessions"] {
         let call = proxy.call(Method::GET, path).header("connection", "Upgrade").header("upgrade", "websocket");
         let answer = call.header("sec-websocket-version", "13").answer().await;
         assert_eq!((answer.status, answer.code().as_str()), (501, "upgrade_unavailable"), "{path}");

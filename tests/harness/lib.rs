@@ -16,6 +16,7 @@ mod proxy;
 mod raw;
 pub mod recorded;
 mod secrets;
+pub mod socket;
 mod tools;
 
 pub use client::{Answer, Call, Http2, Session, Streaming};
@@ -29,6 +30,7 @@ pub use process::{Process, binary};
 pub use proxy::{KEY, Proxy, ProxyBuilder, provider};
 pub use raw::Raw;
 pub use secrets::{SECRET_MARK, holds_secret};
+pub use socket::{Knock, Socket};
 pub use tools::{alone, fetch, tool};
 
 use std::future::Future;

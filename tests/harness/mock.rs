@@ -18,10 +18,13 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use self::reply::{Reply, Script};
+use crate::socket::Socket;
+use crate::within;
 
 /// A scripted provider on a port of its own.
 #[derive(Debug)]
@@ -96,10 +99,13 @@ struct Shared {
     panics: Mutex<Vec<Box<dyn Any + Send>>>,
     /// The time for which a connection may be without a request.
     idle: Mutex<Option<Duration>>,
+    /// The connections that have become WebSockets, for the test.
+    sockets: (mpsc::UnboundedSender<Socket>, tokio::sync::Mutex<mpsc::UnboundedReceiver<Socket>>),
 }
 
 impl Shared {
     fn new(script: Script) -> Arc<Self> {
+        let (sockets, arrived) = mpsc::unbounded_channel();
         Arc::new(Self {
             script: Mutex::new(script),
             check_script: Mutex::new(Reply::models(&["gpt-4"]).into()),
@@ -111,6 +117,7 @@ impl Shared {
             most_at_once: AtomicUsize::default(),
             panics: Mutex::default(),
             idle: Mutex::default(),
+            sockets: (sockets, tokio::sync::Mutex::new(arrived)),
         })
     }
 
@@ -209,6 +216,16 @@ impl Mock {
     /// Answers requests for its list of models by `script`.
     pub fn list_models_by(&self, script: impl Into<Script>) {
         *self.shared.check_script.lock() = script.into();
+    }
+
+    /// The next WebSocket that was opened here.
+    ///
+    /// # Panics
+    ///
+    /// When none is in time.
+    pub async fn socket(&self) -> Socket {
+        let mut arrived = self.shared.sockets.1.lock().await;
+        within("a WebSocket", arrived.recv()).await.expect("the mock is there")
     }
 
     /// Closes connections on which no request has come for so long, as many servers do.

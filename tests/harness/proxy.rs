@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::{
-    Answer, Call, Mock, Raw, Session, Streaming, chat_request, eventually, panics, secrets, stream_request, within,
+    Answer, Call, Knock, Mock, Raw, Session, Streaming, chat_request, eventually, panics, secrets, stream_request,
+    within,
 };
 
 /// The key of every provider in the configuration of a test; it may appear in no answer.
@@ -109,7 +110,8 @@ impl ProxyBuilder {
     }
 
     async fn start_from(self, path: &Path) -> Proxy {
-        let bound = self.bind(path).await;
+        // Boxed, as it holds a whole configuration.
+        let bound = Box::pin(self.bind(path)).await;
         let error = bound.as_ref().err().map(|error| format!("{error:#}"));
         assert_eq!(error, None, "the app starts");
         let app = bound.expect("just checked");
@@ -214,6 +216,11 @@ impl Proxy {
     /// A request to be filled and sent.
     pub fn call(&self, method: Method, path: &str) -> Call {
         Call::to(self.address, method, path)
+    }
+
+    /// A request for a WebSocket, to be filled and sent.
+    pub fn knock(&self, path: &str) -> Knock {
+        Knock::to(self.address, path)
     }
 
     /// A request without a body.

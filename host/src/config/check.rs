@@ -20,7 +20,7 @@ use super::problem::{Findings, Place};
 use super::provider::{Around, providers, required};
 use super::read::{Reader, Section, Zero};
 use super::route::read::routes;
-use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP};
+use super::schema::{ADMIN, AFFINITY, HEALTH_CHECK, MONITORING, QUEUE, ROUTING, SERVER, TIMEOUTS, TLS, TOP, WEBSOCKET};
 use super::secret::secret;
 use super::state::state;
 use super::strategy::{Sources, Strategies, choose, known};
@@ -28,7 +28,7 @@ use super::telemetry::telemetry;
 use super::visitors;
 use super::{
     Admin, Affinity, Clients, Config, HealthCheck, LogFormat, LogLevel, ModelNames, Monitoring, Queue, Record, Server,
-    StreamUsage, Timeouts, TlsFiles, Written,
+    StreamUsage, Timeouts, TlsFiles, WebSocket, Written,
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,6 +59,10 @@ const SLOT_WAIT: Duration = Duration::from_millis(500);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shorter than the 60 s after which common load balancers give up a silent connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A person may think for as long, and the place of a session that nobody uses any more is free again in time.
+const WEBSOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longer than the hour that OpenAI gives one, so that the provider ends it and says so.
+const WEBSOCKET_MAX_DURATION: Duration = Duration::from_secs(7200);
 const MAX_BODY_BYTES: u64 = 32 << 20;
 const RECORD_BYTES: u64 = 64 << 20;
 const HOST: &str = "127.0.0.1";
@@ -291,6 +295,7 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, clients: &Clients) -> Serv
         drain_timeout: reader.seconds(&section, "drain_timeout", Zero::Legal).unwrap_or(DRAIN_TIMEOUT),
         keep_alive: Some(reader.seconds(&section, "keep_alive", Zero::Legal).unwrap_or(KEEP_ALIVE))
             .filter(|pause| !pause.is_zero()),
+        websocket: websocket(reader, &section),
         watch: reader.boolean(&section, "watch", true),
         http2: http(reader, &section),
         max_streams: u32::try_from(
@@ -299,6 +304,18 @@ fn server(reader: &mut Reader<'_>, top: &Section<'_>, clients: &Clients) -> Serv
         .unwrap_or(u32::MAX),
         tls: tls(reader, &section),
         admin: admin(reader, &section),
+    }
+}
+
+/// The time limits of WebSockets.
+fn websocket(reader: &mut Reader<'_>, server: &Section<'_>) -> WebSocket {
+    let section = reader.section(server, "websocket", Some(WEBSOCKET));
+    let mut limit = |key: &str, default: Duration| {
+        Some(reader.seconds(&section, key, Zero::Legal).unwrap_or(default)).filter(|limit| !limit.is_zero())
+    };
+    WebSocket {
+        idle_timeout: limit("idle_timeout", WEBSOCKET_IDLE_TIMEOUT),
+        max_duration: limit("max_duration", WEBSOCKET_MAX_DURATION),
     }
 }
 

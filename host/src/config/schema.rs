@@ -28,7 +28,7 @@ pub(super) use routes::{
 };
 pub(super) use server::{
     ADMIN, CLIENT_GROUP, CLIENT_KEY, CLIENT_STORE, CLIENTS, CORS, KEY_TERMS, NETWORK, QUEUE, SENTINEL, SERVER, STATE,
-    STATE_TLS, TLS,
+    STATE_TLS, TLS, WEBSOCKET,
 };
 pub(super) use watching::{ALWAYS, LEDGER, MONITORING, OTLP, OTLP_METRICS, OTLP_TLS, TELEMETRY, TRACES};
 
@@ -290,6 +290,7 @@ pub(super) const ALL: &[&Schema] = &[
     &SERVER,
     &TLS,
     &CORS,
+    &WEBSOCKET,
     &ADMIN,
     &NETWORK,
     &CLIENTS,

@@ -27,6 +27,7 @@ use super::early::Early;
 use super::farewell::{Farewells, WANTS_HTTP1, WANTS_TLS};
 use super::http2;
 use super::socket::Stream;
+use super::takeover::Taken;
 use super::tls::HTTP2;
 use super::watched::{Answering, Watched};
 use super::{Admitted, Closer, Peer, Settings, Site};
@@ -199,15 +200,20 @@ impl<T: Site> Connection<T> {
             let answer = Box::pin(site.answer(request, peer, &closer));
             async move { Ok::<_, std::convert::Infallible>(answer.await.map(|body| Answering::new(body, in_progress))) }
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             // The deadlines here are finer than hyper's, and need no timer per request.
             .header_read_timeout(None)
             .max_buf_size(max_head)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
-        let connection = std::pin::pin!(connection);
         let driven = Driven { peer, activity: &activity, limits, close: &close };
-        driven.drive(connection, timer, &closer.0).await;
+        let ended = driven.drive(Pin::new(&mut connection), timer, &closer.0.news).await;
+        let takeover = closer.0.takeover.lock().take();
+        if let Some(takeover) = takeover.filter(|_| ended) {
+            let http1::Parts { io, read_buf, .. } = connection.into_parts();
+            let stream = Box::new(io.into_inner().into_inner());
+            takeover.course(Taken { stream, early: read_buf }).await;
+        }
     }
 
     async fn serve_http2<S>(self, stream: S, timer: Pin<&mut Sleep>)
@@ -259,8 +265,9 @@ struct Driven<'a> {
 }
 
 impl Driven<'_> {
-    /// Drives a connection until it ends or must; `news` is notified when one of its requests has something to tell it.
-    async fn drive(self, mut connection: Pin<&mut impl Served>, mut timer: Pin<&mut Sleep>, news: &Notify) {
+    /// Drives a connection until it ends or must; `news` is notified when one of its requests has something to tell it. True
+    /// when HTTP came to its end on it without a fault.
+    async fn drive(self, mut connection: Pin<&mut impl Served>, mut timer: Pin<&mut Sleep>, news: &Notify) -> bool {
         let Self { peer, activity, limits, close } = self;
         let mut closing = false;
         loop {
@@ -276,27 +283,26 @@ impl Driven<'_> {
                     Ok(ended) => return log_end(peer, ended),
                     Err(Overdue::Head) => {
                         tracing::debug!(peer = %peer, "a connection was closed: the head of its request took too long");
-                        return;
+                        return false;
                     }
                     Err(Overdue::Unread) => {
                         tracing::debug!(peer = %peer, "a connection was closed: the client does not read its answer");
-                        return;
+                        return false;
                     }
                     Err(Overdue::Idle) => {
                         connection.as_mut().shut();
-                        match timeout(CLOSING, connection.as_mut()).await {
+                        return match timeout(CLOSING, connection.as_mut()).await {
                             Ok(ended) => log_end(peer, ended),
                             // A request that came at the last moment is not cut off.
                             Err(_) if activity.is_busy() => log_end(peer, connection.await),
-                            Err(_) => {}
-                        }
-                        return;
+                            Err(_) => false,
+                        };
                     }
                 },
                 () = news.notified() => {
                     if connection.as_mut().told() {
                         tracing::debug!(peer = %peer, "a connection was cut: its client resets one request after another");
-                        return;
+                        return false;
                     }
                 }
                 () = close.cancelled(), if !closing => {
@@ -308,8 +314,10 @@ impl Driven<'_> {
     }
 }
 
-fn log_end(peer: Peer, ended: hyper::Result<()>) {
-    if let Err(error) = ended {
+/// True when it ended without a fault.
+fn log_end(peer: Peer, ended: hyper::Result<()>) -> bool {
+    if let Err(error) = &ended {
         tracing::debug!(%peer, %error, "a connection ended: {error}");
     }
+    ended.is_ok()
 }

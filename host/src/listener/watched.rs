@@ -37,6 +37,11 @@ impl<S> Watched<S> {
         Self { stream, activity, instead: None, to_discard: 0 }
     }
 
+    /// The socket, of which nothing is noted any more.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Notices when `bytes` are the library's own answer to a head that it refuses.
     fn look_for_refusal(&mut self, bytes: &[u8]) {
         if self.instead.is_none() && self.activity.is_in_head() {

@@ -26,6 +26,7 @@ pub fn write(story: &Story, duration: Duration) {
     // In the text format they come last.
     let structured = telemetry::is_structured();
     let (number, plain) = cost(story);
+    let websocket = story.websocket.as_deref();
     tracing::info!(
         request_id = story.id,
         client = story.client.as_ref().map(|client| &*client.name),
@@ -53,6 +54,15 @@ pub fn write(story: &Story, duration: Duration) {
         approach = story.approach.as_ref().map(|approach| approach.name.as_str()),
         calls = story.approach.as_ref().map(|approach| approach.calls),
         depth = story.approach.as_ref().map(|approach| approach.depth),
+        ended = websocket.map(|websocket| websocket.ended.name()),
+        closed_by = websocket.map(|websocket| websocket.by),
+        close_code = websocket.and_then(|websocket| websocket.code),
+        client_messages = websocket.map(|websocket| websocket.from_client.messages),
+        client_bytes = websocket.map(|websocket| websocket.from_client.bytes),
+        provider_messages = websocket.map(|websocket| websocket.from_provider.messages),
+        provider_bytes = websocket.map(|websocket| websocket.from_provider.bytes),
+        answers = websocket.map(|websocket| websocket.answers),
+        unread_messages = websocket.map(|websocket| websocket.unread).filter(|unread| *unread > 0),
         "{method} {path} {status} in {:.1} ms",
         millis(duration)
     );

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::trace::{SpanId, Traced, Traceparent};
+use super::websocket::WebSocket;
 use crate::clients::Client;
 use crate::limits::Nano;
 pub use crate::limits::Usage;
@@ -84,6 +85,8 @@ pub struct Story {
     pub affinity: u64,
     /// Its place in a trace, where requests are traced.
     pub trace: Option<Box<Traced>>,
+    /// How its WebSocket went, once that is over.
+    pub websocket: Option<Box<WebSocket>>,
     /// The time until its end, once that has come.
     pub took: Duration,
 }
@@ -222,6 +225,7 @@ impl Story {
             inner: None,
             affinity: 0,
             trace: None,
+            websocket: None,
             took: Duration::ZERO,
         }
     }

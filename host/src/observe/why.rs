@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::ledger::record::{Absent, Attempt, Candidate, Millis, Offer, Record};
+use super::ledger::record::{Absent, Attempt, Candidate, Millis, Offer, Record, WebSocket};
 use super::trace::Trace;
 use crate::limits::Nano;
 
@@ -276,9 +276,13 @@ fn tell_end(steps: &mut Vec<Step>, record: &Record) {
         let text = format!("The approach {name} asked the model {calls} times, up to {depth} one after the other.");
         steps.push(detail(text, Mark::Plain));
     }
+    if let Some(websocket) = &record.websocket {
+        steps.push(detail(of_websocket(websocket), Mark::Plain));
+    }
     let text = match (record.status, &record.error) {
         (None, _) => "The client left before there was an answer.".to_owned(),
         (Some(status), Some(error)) => format!("The proxy answered with status {status}, {error}."),
+        (Some(101), None) => "The WebSocket is over.".to_owned(),
         (Some(status), None) => match &record.provider {
             Some(provider) => format!("The answer of {provider} ended, with status {status}."),
             None => format!("The proxy answered with status {status}."),
@@ -310,6 +314,20 @@ fn tell_end(steps: &mut Vec<Step>, record: &Record) {
         let parent = parent.map_or(String::new(), |parent| format!(", below the span {parent}"));
         steps.push(detail(format!("Trace {id}, span {span}{parent}."), Mark::Plain));
     }
+}
+
+/// How a WebSocket went, in a sentence.
+fn of_websocket(websocket: &WebSocket) -> String {
+    let WebSocket { by, code, client_messages, provider_messages, answers, .. } = websocket;
+    let code = code.map_or(String::new(), |code| format!(" with code {code}"));
+    let why = match &*websocket.ended {
+        "closed" => format!("The {by} closed the WebSocket{code}"),
+        "left" => format!("The {by} ended the connection without a close"),
+        other => format!("The proxy closed the WebSocket{code} ({other})"),
+    };
+    format!(
+        "{why}, after {client_messages} messages of the client, {provider_messages} of the provider and {answers} answers."
+    )
 }
 
 fn capital(text: &str) -> String {

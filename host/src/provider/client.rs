@@ -25,6 +25,7 @@ pub mod pool;
 mod stream;
 pub mod trust;
 mod tunnel;
+mod upgrade;
 mod wake;
 mod wire;
 
@@ -39,7 +40,9 @@ pub use failure::AttemptError;
 use names::Resolver;
 pub use played::{Pieces, Player};
 use pool::{Broken, Connection, Pool, Progress};
+pub use stream::Stream;
 use trust::Trust;
+pub use upgrade::{Switched, Switching};
 
 /// Sends requests to one provider.
 #[derive(Clone, Debug)]

@@ -99,7 +99,12 @@ impl Dialect {
         } else {
             url.set_path(&format!("{path}/openai/{endpoint}"));
         }
-        url.set_query(query);
+        // What OpenAI calls the model of a session.
+        let query = query.map(|query| match endpoint {
+            "realtime" => Cow::Owned(format!("&{query}").replace("&model=", "&deployment=")[1..].to_owned()),
+            _ => Cow::Borrowed(query),
+        });
+        url.set_query(query.as_deref());
         if !url.query_pairs().any(|(name, _)| name == "api-version") {
             url.query_pairs_mut().append_pair("api-version", version);
         }
@@ -181,6 +186,8 @@ mod tests {
         assert_eq!(url_of(azure, "models", None, ""), format!("{base}/models?api-version=2"));
         let own = url_of(azure, "chat/completions", Some("api-version=1"), "m");
         assert_eq!(own, format!("{base}/deployments/m/chat/completions?api-version=1"));
+        let session = url_of(azure, "realtime", Some("intent=x&model=m"), "m");
+        assert_eq!(session, format!("{base}/realtime?intent=x&deployment=m&api-version=2"));
         let v1 = "base_url: 'https://x.openai.azure.com/openai/v1'";
         assert_eq!(url_of(v1, "chat/completions", None, "m"), format!("{base}/v1/chat/completions"));
     }

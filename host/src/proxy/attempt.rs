@@ -15,6 +15,7 @@ mod held;
 mod judged;
 mod opening;
 mod refusal;
+pub mod switched;
 mod unlabelled;
 
 use super::endpoint::{Class, Endpoint};
@@ -36,6 +37,7 @@ use asking::{Unasking, ask_without, is_refusal};
 use held::{hold, is_media};
 use opening::{is_event_stream, open_stream};
 use refusal::{Asked, refused};
+pub use switched::Switch;
 use unlabelled::{Nature, look_into};
 
 /// The most bytes up to which an answer that is no stream is held until it is whole; likewise an error text that is
@@ -86,7 +88,7 @@ impl Expected {
                 "audio/speech" => Self::Bytes,
                 _ => Self::Object,
             },
-            Class::Models | Class::Stored | Class::Other => Self::Anything,
+            Class::Models | Class::Stored | Class::Session | Class::Other => Self::Anything,
         }
     }
 
@@ -129,6 +131,8 @@ pub enum Content {
     /// Its beginning, and the source of the rest. Boxed, because an answer is moved through all layers of the dispatcher, and
     /// each of them has room for it.
     Passing(Box<Passing>),
+    /// A connection that has changed to WebSocket.
+    Switched(Box<Switch>),
 }
 
 /// An answer that goes on.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, sleep};
 
@@ -18,7 +19,7 @@ mod room;
 
 use super::approach::Agenda;
 use super::attempt::asking::{Refusers, Unasking};
-use super::attempt::{Answered, Attempted, Expected, Plan, attempt};
+use super::attempt::{Answered, Attempted, Expected, Plan, attempt, switched};
 use super::attributes::Attributes;
 use super::endpoint::{Class, Endpoint};
 use super::entropy::Entropy;
@@ -31,6 +32,7 @@ use super::stored;
 use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use super::telling::Telling;
+use super::websocket::query::with_model;
 use crate::observe::trace::{TRACEPARENT, Traceparent};
 use crate::provider::Permit;
 use crate::provider::client::Call;
@@ -317,6 +319,14 @@ impl Dispatcher<'_> {
         let target = course.route.target(index);
         let model = target.model_for(&provider.config, asked, course.route.taken(asked));
         let protocol = Protocol::of(&endpoint.path);
+        let connect = Some(permit.bounds().connect.limit);
+        if endpoint.class == Class::Session {
+            let (method, endpoint, query) = (method.clone(), &*endpoint.path, with_model(query.as_deref(), &model));
+            let (query, model, body) = (query.as_deref(), &*model, Bytes::new());
+            let call = Call { method, endpoint, query, model, headers, body, connect, once: true };
+            // Boxed: rare.
+            return Box::pin(switched::attempt(permit, call)).await;
+        }
         let asks = course.job.usage
             && body.leaves_usage_open()
             && matches!(protocol, Protocol::Chat | Protocol::Completions)
@@ -330,7 +340,7 @@ impl Dispatcher<'_> {
             model: &model,
             headers,
             body: if asks { body.asking_for_usage(&model) } else { body.with_model(&model) },
-            connect: Some(permit.bounds().connect.limit),
+            connect,
             once: endpoint.class == Class::Stored,
         };
         let plan = Plan {
@@ -356,10 +366,9 @@ pub fn destination<'r>(
     body: &RequestBody,
 ) -> Option<(&'r Arc<Route>, Arc<EligibleSet>)> {
     let model = body.model();
-    let makes = method == Method::POST || method == Method::PUT || method == Method::PATCH;
     let stored = endpoint.class == Class::Stored;
     let route = if stored { Some(routes.everything()) } else { routes.of(model) }?;
-    let any = makes && !stored && model.is_empty();
+    let any = endpoint.makes(method) && !stored && model.is_empty();
     let eligible = if any { Arc::clone(route.unlisted()) } else { route.eligible(model) };
     (!eligible.is_empty()).then_some((route, eligible))
 }

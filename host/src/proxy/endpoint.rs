@@ -7,7 +7,7 @@ mod path;
 use super::respond::ProxyError;
 
 /// The names of endpoints in metrics, so that no client can make more of them. In the order of [`Label`].
-pub const LABELS: [&str; 12] = [
+pub const LABELS: [&str; 13] = [
     "chat/completions",
     "completions",
     "embeddings",
@@ -19,6 +19,7 @@ pub const LABELS: [&str; 12] = [
     "models",
     "files",
     "batches",
+    "realtime",
     "other",
 ];
 
@@ -37,6 +38,7 @@ pub enum Label {
     Models,
     Files,
     Batches,
+    Realtime,
     Other,
 }
 
@@ -49,6 +51,8 @@ pub enum Class {
     Generate,
     /// Concerns things stored at a provider: goes to one provider, and to no other one after bytes were sent.
     Stored,
+    /// A WebSocket, on which a client asks for as many answers as it likes.
+    Session,
     /// Everything else.
     Other,
 }
@@ -197,7 +201,7 @@ const TABLE: &[Row] = &[
     other("content_provenance_checks", Label::Other),
     other("organization", Label::Other),
     other("projects", Label::Other),
-    other("realtime", Label::Other),
+    other("realtime", Label::Realtime),
     at_root("apply-template"),
     at_root("classify"),
     at_root("completion"),
@@ -210,6 +214,11 @@ const TABLE: &[Row] = &[
     at_root("score"),
     at_root("tokenize"),
 ];
+
+/// The endpoint of sessions in which a model is spoken with.
+pub const REALTIME: &str = "realtime";
+/// The endpoint of responses, which are made by requests or on a WebSocket.
+pub const RESPONSES: &str = "responses";
 
 /// Below `/v1` everything else is forwarded as well.
 const UNKNOWN: Row = other("", Label::Other);
@@ -240,6 +249,23 @@ impl Endpoint {
     /// Its place in [`LABELS`].
     pub fn label(&self) -> usize {
         self.label
+    }
+
+    /// True when a request with this method has a model make something, or a server keep it.
+    pub fn makes(&self, method: &Method) -> bool {
+        method == Method::POST || method == Method::PUT || method == Method::PATCH || self.class == Class::Session
+    }
+
+    /// The endpoint of a path at which WebSocket is spoken; `None` where it is not.
+    pub fn of_websocket(path: &str) -> Option<Self> {
+        let plain = path::plain(path)?;
+        let label = match &*plain.endpoint {
+            REALTIME => Label::Realtime,
+            RESPONSES => Label::Responses,
+            _ => return None,
+        };
+        let path = plain.endpoint.into_owned();
+        Some(Self { path, class: Class::Session, json: false, model: plain.deployment, label: label as usize })
     }
 
     /// Reads a path.

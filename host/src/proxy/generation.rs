@@ -10,7 +10,7 @@ use super::approach::Approaches;
 use super::limits::Accounts;
 use super::visitors::Visitors;
 use crate::clients::shown;
-use crate::config::{Affinity, Attribute, Config, ModelNames, Secret, StreamUsage};
+use crate::config::{Affinity, Attribute, Config, ModelNames, Secret, StreamUsage, WebSocket};
 use crate::limits::{Book, Prices};
 use crate::observe::trace::Tracing;
 use crate::provider::Fleet;
@@ -51,6 +51,8 @@ pub struct Generation {
     pub drain_timeout: Duration,
     /// The time without a byte after which a stream gets a comment.
     pub keep_alive: Option<Duration>,
+    /// The time limits of WebSockets.
+    pub websocket: WebSocket,
     /// The parts of a request that tell which requests belong together.
     pub affinity: Affinity,
     /// The values of headers and bodies that strategies are told.
@@ -122,6 +124,7 @@ impl Generation {
             drain_delay: config.server.drain_delay,
             drain_timeout: config.server.drain_timeout,
             keep_alive: config.server.keep_alive,
+            websocket: config.server.websocket,
             affinity: config.affinity.clone(),
             attributes: config.attributes.clone(),
             model_names: config.model_names,

@@ -128,6 +128,8 @@ pub enum Share {
     Question,
     /// All of it but its cost, which comes on top of a budget that is used up.
     Unpaid,
+    /// One more answer in a session: a request and its tokens, while the session is what counts among those at once.
+    Answer,
 }
 
 /// A request for which the means are taken.
@@ -159,13 +161,29 @@ impl Means {
         at: Instant,
         story: &mut Telling,
     ) -> Result<(), ProxyError> {
-        // Cloned, as the story is changed at the end.
-        let client = story.client.clone();
-        let owners = generation.accounts.of_request(client.as_deref(), wanted.route);
-        if owners.iter().all(Option::is_none) {
-            return Ok(());
+        if let Some(taken) = self.reserve(generation, wanted, at, story.client.as_deref()).await? {
+            story.take(taken);
         }
-        let mut taken = Taken::new(Arc::clone(self), wanted, client.as_deref());
+        Ok(())
+    }
+
+    /// As [`Means::take`], for a client; what was taken is returned. `None` without limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Means::take`].
+    pub async fn reserve(
+        self: &Arc<Self>,
+        generation: &Generation,
+        wanted: &Wanted<'_>,
+        at: Instant,
+        client: Option<&Client>,
+    ) -> Result<Option<Box<Taken>>, ProxyError> {
+        let owners = generation.accounts.of_request(client, wanted.route);
+        if owners.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let mut taken = Taken::new(Arc::clone(self), wanted, client);
         let mut cost = taken.cost(wanted);
         if wanted.share != Share::Unpaid
             && cost.tokens > 0
@@ -181,8 +199,7 @@ impl Means {
         match reserved {
             Ok(reservation) => {
                 taken.reserve(reservation);
-                story.take(taken);
-                Ok(())
+                Ok(Some(taken))
             }
             Err(refusal) => {
                 let now = self.moment(Instant::now());
@@ -212,6 +229,25 @@ impl Means {
             }
         }
         Reservation::take_late(owners, cost, now())
+    }
+
+    /// Checks that the limits of a client and its group leave anything at all, for one that has yet to say what it wants.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Limited`].
+    pub fn check(&self, client: Option<&Client>) -> Result<(), ProxyError> {
+        let [own, group] = of_client(client);
+        let owners = [own, group, None, None];
+        let now = self.moment(Instant::now());
+        let cost = Cost { requests: 1, tokens: 1, nano: 1, parallel: true, ..Cost::default() };
+        match Reservation::take(owners, cost, now) {
+            // What others hold may be had when it is needed.
+            Err(refusal) if refusal.until != Until::Ask => {
+                Err(self.refused(*refusal, Levels::of(owners.into_iter().flatten(), now), now))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Writes how far the limits of a request are used up, or those of its client where it has taken nothing.
@@ -283,9 +319,14 @@ impl Taken {
     /// The cost that it is likely to have.
     fn cost(&self, wanted: &Wanted<'_>) -> Cost {
         let is_request = wanted.share != Share::Question;
-        let cost = Cost { requests: is_request.into(), parallel: is_request, ..Cost::default() };
+        let is_alone = is_request && wanted.share != Share::Answer;
+        let cost = Cost { requests: is_request.into(), parallel: is_alone, ..Cost::default() };
         if wanted.share == Share::Request {
             return cost;
+        }
+        if wanted.endpoint.class == Class::Session {
+            // Each of its answers is charged when it is there; until then it is enough that something is left.
+            return Cost { tokens: 1, ..cost };
         }
         // Of several answers each may be as long as one.
         let choices = u64::from(wanted.body.choices());

@@ -1,5 +1,6 @@
 //! Turns a provider's answer into the client's, and names the provider in its head.
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use tokio::time::Instant;
@@ -39,6 +40,8 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     let (is_whole, is_stream) = match &content {
         Content::Whole(_) => (true, false),
         Content::Passing(passing) => (false, matches!(passing.kind, Kind::Events(_))),
+        // Only a request for one is answered so, and goes another way.
+        Content::Switched(_) => (true, false),
     };
     headers.reserve(ADDED + if story.is_limited() { HEADERS } else { 0 });
     headers::to_client(&mut headers);
@@ -76,6 +79,7 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
             let Passing { held, source, kind, deadline, permit } = *passing;
             Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, story, ways)))
         }
+        Content::Switched(_) => Reply::Whole(Whole::new(Bytes::new(), story)),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

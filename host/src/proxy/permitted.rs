@@ -36,7 +36,7 @@ pub fn identify(keys: &Keys, headers: &HeaderMap, story: &mut Telling) -> Result
 /// [`ProxyError::ModelNotAllowed`], [`ProxyError::ModelsUnseen`].
 pub fn check(client: Option<&Client>, (method, endpoint): (&Method, &Endpoint), model: &str) -> Result<(), ProxyError> {
     let Some(client) = client.filter(|client| client.models().is_some()) else { return Ok(()) };
-    let makes = method == Method::POST || method == Method::PUT || method == Method::PATCH;
+    let makes = endpoint.makes(method);
     if makes && UNSEEN.iter().any(|path| is_below(&endpoint.path, path)) {
         return Err(ProxyError::ModelsUnseen);
     }

@@ -47,7 +47,7 @@ pub(super) async fn understand(
 }
 
 /// Reads a JSON body; a large one on a thread of its own.
-async fn json(bytes: Bytes, named: Option<&str>, menu: &Arc<Menu>) -> Result<RequestBody, BodyError> {
+pub(super) async fn json(bytes: Bytes, named: Option<&str>, menu: &Arc<Menu>) -> Result<RequestBody, BodyError> {
     if bytes.len() <= SCANNED_IN_PLACE {
         return RequestBody::json(bytes, named, menu);
     }

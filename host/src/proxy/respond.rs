@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
 use http::{Response, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::json;
@@ -23,7 +23,7 @@ use super::request::BodyError;
 use super::stream::protocol::Protocol;
 use crate::provider::words::Words;
 use crate::routing::Outcome;
-pub use frame::{LATE_ANSWER, interruption, late_answer};
+pub use frame::{LATE_ANSWER, interruption, late_answer, passed_on};
 
 /// The type of the error when the client is at fault.
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -61,8 +61,14 @@ pub enum ProxyError {
     ForeignHost(String),
     /// The request comes from a web page that is not allowed.
     ForeignOrigin,
-    /// The client wants to change to another protocol, such as WebSocket.
+    /// The client wants to change to another protocol where none is spoken but HTTP.
     Upgrade,
+    /// The request for a WebSocket is not as it must be, because of this.
+    Handshake(&'static str),
+    /// The client speaks another version of WebSocket than 13, which is the only one.
+    WebSocketVersion,
+    /// A message on a WebSocket that cannot be read, because of this.
+    Message(&'static str),
     /// The path exists, the method does not.
     WrongMethod(&'static str),
     /// No such path on the listener for operators.
@@ -185,7 +191,8 @@ impl ProxyError {
     /// that were made for it.
     pub fn into_response(self, form: Form, id: &str, attempts: usize) -> Response<Full<Bytes>> {
         let allowed = if let Self::WrongMethod(allowed) = self { Some(allowed) } else { None };
-        let is_final = matches!(self, Self::Upgrade | Self::Approach(_));
+        let is_final = matches!(self, Self::Upgrade | Self::Handshake(_) | Self::WebSocketVersion | Self::Approach(_));
+        let is_other_version = matches!(self, Self::WebSocketVersion);
         let is_final = is_final || matches!(&self, Self::Limited(limited) if limited.retry_after().is_none());
         let is_final = is_final
             || matches!(&self, Self::ProvidersLimited(exhausted) if !matches!(exhausted.lack(), Lack::Rate(_)));
@@ -214,6 +221,10 @@ impl ProxyError {
             // RFC 9110, 12.5.3: the encodings that are accepted.
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(DECODED));
         }
+        if is_other_version {
+            // RFC 6455, 4.4.
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
         if let Some(allowed) = allowed {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
@@ -229,6 +240,15 @@ impl ProxyError {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// The event that says so on a WebSocket, with the status and the code; `event` is the id of the client's event that it
+    /// answers, if that has one.
+    pub fn into_event(self, endpoint: &str, event: Option<&str>) -> (Bytes, StatusCode, &'static str) {
+        let face = self.face();
+        let code = face.their_code.as_deref().unwrap_or(face.code);
+        let said = frame::Said { message: &face.message, kind: &face.kind, param: face.param.as_deref(), code };
+        (frame::error_event(endpoint, face.status, &said, event), face.status, face.code)
     }
 
     /// The last event of a stream whose head has gone out, and the error's code.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::approach::plan::plan;
 use super::attempt::Answered;
 use super::dispatch::{Dispatcher, Job, destination};
-use super::endpoint::Endpoint;
+use super::endpoint::{Class, Endpoint};
 use super::generation::Generation;
 use super::intake::budget::Reserved;
 use super::limits::{Share, Wanted};
@@ -75,7 +75,8 @@ impl Proxy {
             return Err(models::unknown(generation, body.model(), story.client.as_deref()));
         };
         story.routed(route);
-        let run = if body.approach().is_some() || generation.approaches.has_defaults() {
+        let is_session = endpoint.class == Class::Session;
+        let run = if body.approach().is_some() || (generation.approaches.has_defaults() && !is_session) {
             let default = generation.approaches.default_of(&route.name);
             // Boxed: rare, and larger than what is around it.
             Box::pin(plan(&generation.approaches, (&method, &endpoint), &body, default)).await?.map(Box::new)
@@ -94,8 +95,8 @@ impl Proxy {
         let (permit, wait) = self.enter_queue(generation, deadline).await?;
         story.hold(permit, wait);
         let admitted = at + wait;
-        let signs =
-            (body.streaming() && run.is_none() && Protocol::of(&endpoint.path) != Protocol::Other).then(Signs::new);
+        let is_stream = Protocol::of(&endpoint.path) != Protocol::Other && !is_session;
+        let signs = (body.streaming() && run.is_none() && is_stream).then(Signs::new);
         Ok(Job {
             method,
             endpoint,

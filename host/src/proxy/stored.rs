@@ -50,7 +50,7 @@ pub fn learn(job: &Job, answered: &Answered, provider: &str, fleet: &Fleet) {
     let made = match &answered.content {
         Content::Whole(text) => serde_json::from_slice(text).unwrap_or_default(),
         Content::Passing(passing) if job.body.streaming() => first_event(passing.held.iter()),
-        Content::Passing(_) => return,
+        Content::Passing(_) | Content::Switched(_) => return,
     };
     let Made { id, output_file_id, error_file_id, response } = made;
     let response = response.map(|response| response.id);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use pointsman::proxy::websocket::handshake::accept;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -13,12 +14,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::reply::{Ending, Framing, Reply, Step};
 use super::{Seen, Shared};
+use crate::socket::Socket;
 
 /// The state of a connection after a reply.
 enum After {
     NextRequest,
     Close,
     Reset,
+    /// It is a WebSocket now.
+    Switched,
 }
 
 /// Serves one connection until either side has had enough.
@@ -36,10 +40,11 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, connection
         }
         let (mut reader, mut writer) = stream.split();
         let Ok(Some(seen)) = read_request(&mut reader, &mut buffer, connection).await else { return };
+        let headers = seen.headers.clone();
         let (reply, place) = shared.take_in(seen);
         let serving = Serving::new(&shared);
         let after = tokio::select! {
-            after = play(&mut writer, &reply) => after.unwrap_or(After::Close),
+            after = play(&mut writer, &reply, &headers) => after.unwrap_or(After::Close),
             () = peer_leaves(&mut reader, &mut buffer) => {
                 shared.left(&place);
                 After::Close
@@ -49,6 +54,11 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, connection
         match after {
             After::NextRequest => {}
             After::Close => return,
+            After::Switched => {
+                // The test may be over.
+                drop(shared.sockets.0.send(Socket::of_provider(stream, buffer, headers)));
+                return;
+            }
             After::Reset => {
                 stream.set_zero_linger().expect("an open socket takes options");
                 return;
@@ -58,9 +68,13 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, connection
 }
 
 /// Plays the reply to its end.
-async fn play(writer: &mut WriteHalf<'_>, reply: &Reply) -> io::Result<After> {
+async fn play(writer: &mut WriteHalf<'_>, reply: &Reply, asked: &HeaderMap) -> io::Result<After> {
     for step in &reply.lead {
         pause(step).await;
+    }
+    if reply.ending == Ending::Switched {
+        writer.write_all(&switching(reply, asked)).await?;
+        return Ok(After::Switched);
     }
     if let Some(head) = reply.head() {
         writer.write_all(head.as_bytes()).await?;
@@ -86,8 +100,29 @@ async fn play(writer: &mut WriteHalf<'_>, reply: &Reply) -> io::Result<After> {
         (Ending::Complete, Framing::Length(_)) => Ok(After::NextRequest),
         (Ending::Complete, Framing::UntilClose | Framing::Raw) | (Ending::Cut, _) => Ok(After::Close),
         (Ending::Reset, _) => Ok(After::Reset),
+        (Ending::Switched, _) => Ok(After::Switched),
         (Ending::Hang, _) => std::future::pending().await,
     }
+}
+
+/// The head that opens a WebSocket, with what comes along.
+fn switching(reply: &Reply, asked: &HeaderMap) -> Vec<u8> {
+    let key = asked.get("sec-websocket-key").expect("the proxy opens a WebSocket");
+    let accept = accept(key).expect("a value");
+    let mut head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n".to_owned();
+    if reply.headers.iter().all(|(name, _)| name != "sec-websocket-accept") {
+        head.push_str(&format!("sec-websocket-accept: {}\r\n", accept.to_str().expect("ASCII")));
+    }
+    for (name, value) in &reply.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut bytes = format!("{head}\r\n").into_bytes();
+    for step in &reply.steps {
+        if let Step::Write(early) = step {
+            bytes.extend_from_slice(early);
+        }
+    }
+    bytes
 }
 
 async fn pause(step: &Step) {

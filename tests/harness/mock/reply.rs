@@ -69,6 +69,8 @@ pub(super) enum Ending {
     Reset,
     /// Nothing more comes, and the connection stays.
     Hang,
+    /// The connection becomes a WebSocket, which the test has.
+    Switched,
 }
 
 /// The reply of a mock to one request.
@@ -136,6 +138,12 @@ impl Reply {
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
         let raw = Self::status(0).body(bytes).cut();
         Self { framing: Framing::Raw, ..raw }
+    }
+
+    /// Opens a WebSocket, whose provider's end [`super::Mock::socket`] gives to the test; bytes that are written come along
+    /// with the head.
+    pub fn switch() -> Self {
+        Self { framing: Framing::Raw, ending: Ending::Switched, ..Self::status(101) }
     }
 
     /// Never answers.

@@ -84,6 +84,7 @@ pub(in crate::config) const SERVER: Schema = Schema::new(
             Is("15"),
             "A stream on which nothing was sent for so long gets a comment; 0: never.",
         ),
+        row("websocket", Kind::Section(&WEBSOCKET), Each, "The time limits of WebSockets."),
         row(
             "watch",
             Kind::Boolean,
@@ -116,6 +117,18 @@ pub(in crate::config) const TLS: Schema = Schema::new(
 pub(in crate::config) const CORS: Schema = Schema::new(
     "`server.cors`",
     &[row("origins", TEXTS, Nothing, "Such as http://localhost:3000, as browsers name them; `*` is any.")],
+);
+pub(in crate::config) const WEBSOCKET: Schema = Schema::new(
+    "`server.websocket`",
+    &[
+        row(
+            "idle_timeout",
+            Kind::SecondsOrZero,
+            Is("300"),
+            "When one without a message either way is closed; pings do not count; 0: never.",
+        ),
+        row("max_duration", Kind::SecondsOrZero, Is("7200"), "How long one may be open; 0: without end."),
+    ],
 );
 pub(in crate::config) const ADMIN: Schema = Schema::new(
     "`server.admin`",

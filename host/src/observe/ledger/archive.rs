@@ -8,7 +8,9 @@ use std::time::Duration;
 use foldhash::quality::RandomState as Hasher;
 use tokio::time::Instant;
 
-use super::record::{Absent, Approach, Attempt, Candidate, Inner, Millis, Offer, Record, Strategy, Text, Time};
+use super::record::{
+    Absent, Approach, Attempt, Candidate, Inner, Millis, Offer, Record, Strategy, Text, Time, WebSocket,
+};
 use crate::limits::usage::Part;
 use crate::observe::story::Full;
 use crate::observe::{Story, count, story};
@@ -101,6 +103,16 @@ impl Archive {
                 .as_ref()
                 .map(|inner| Inner { approach: self.name(&inner.approach), step: self.name(&inner.step) }),
             trace: story.trace.as_deref().map(Into::into),
+            websocket: story.websocket.as_deref().map(|websocket| WebSocket {
+                ended: self.name(websocket.ended.name()),
+                by: self.name(websocket.by),
+                code: websocket.code,
+                client_messages: websocket.from_client.messages,
+                client_bytes: websocket.from_client.bytes,
+                provider_messages: websocket.from_provider.messages,
+                provider_bytes: websocket.from_provider.bytes,
+                answers: websocket.answers,
+            }),
             offers: self.offers(story, now.0),
             attempts: story.attempts.iter().take(MOST_ATTEMPTS).map(|attempt| self.attempt(attempt, story)).collect(),
             more_attempts: story.attempts.len().saturating_sub(MOST_ATTEMPTS) as u64,

@@ -117,6 +117,9 @@ pub struct Record {
     /// Its place in a trace, where requests are traced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
+    /// How its WebSocket went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<WebSocket>,
     /// The tiers that were offered, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<Offer>,
@@ -137,6 +140,29 @@ pub struct Approach {
     pub calls: u32,
     /// The longest chain of questions that waited for each other.
     pub depth: u32,
+}
+
+/// How a WebSocket went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebSocket {
+    /// Why it is over: `closed`, `left`, `idle`, `max_duration`, `drained`, `limited`, `refused`, `too_large`, `crowded`,
+    /// `malformed`.
+    pub ended: Text,
+    /// Who ended it: `client`, `provider` or `proxy`.
+    pub by: Text,
+    /// The code of the close, if it was closed with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// Messages of the client.
+    pub client_messages: u64,
+    /// Bytes of the client.
+    pub client_bytes: u64,
+    /// Messages of the provider.
+    pub provider_messages: u64,
+    /// Bytes of the provider.
+    pub provider_bytes: u64,
+    /// Answers that the provider has ended.
+    pub answers: u64,
 }
 
 /// The origin of a question of an approach; the client's request has the id that stands before the `/`.

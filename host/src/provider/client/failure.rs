@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::io::ErrorKind;
 
+use http::StatusCode;
+
 use super::connect::{ConnectError, lack_of};
 use super::pool::{Broken, Progress};
 use super::trust::fault_of;
@@ -34,6 +36,11 @@ impl AttemptError {
     /// A failure whose answer arrived.
     pub fn failed(kind: FailureKind) -> Self {
         Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: None }
+    }
+
+    /// An answer with this status where it was to change its protocol.
+    pub fn declined(status: StatusCode) -> Self {
+        Self { outcome: Outcome::Declined(status.as_u16()), sent: true, words: None, source: None }
     }
 
     /// The same, with the provider's own words.

@@ -15,10 +15,13 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+mod switch;
 
 use super::connect::{ConnectError, Dialer, HTTP2};
 use super::http2::{Lease, Shared};
@@ -27,6 +30,7 @@ use super::wake::Together;
 use super::wire::{Talk, Turn, Wire};
 use crate::config::ProviderHttp;
 use crate::patience;
+pub use switch::Exchanged;
 
 /// The most headers of an answer. Gateways and content delivery networks add to what the server behind them says.
 const MAX_HEADERS: usize = 256;
@@ -289,6 +293,19 @@ impl Pool {
     }
 }
 
+/// How an exchange failed, and how far it had come.
+fn broken(mut failed: TrySendError<Request<Full<Bytes>>>, talk: &Talk) -> Broken {
+    Broken {
+        progress: match talk.turn() {
+            _ if failed.take_message().is_some() => Progress::Unsent,
+            Turn::Nobody | Turn::Ours => Progress::Sent,
+            Turn::Theirs | Turn::Unasked => Progress::Answering,
+            Turn::Flooded => Progress::Flooded,
+        },
+        error: failed.into_error(),
+    }
+}
+
 /// The life of the connection that is opened as `number`th. Multiples of the golden ratio are spread evenly.
 fn life(number: u32) -> Duration {
     let share = f64::from(number.wrapping_mul(0x9E37_79B9)) / f64::from(u32::MAX);
@@ -347,15 +364,7 @@ impl Connection {
                 answer.as_mut().poll(context)
             })
         });
-        answered.await.map_err(|mut failed| Broken {
-            progress: match talk.turn() {
-                _ if failed.take_message().is_some() => Progress::Unsent,
-                Turn::Nobody | Turn::Ours => Progress::Sent,
-                Turn::Theirs | Turn::Unasked => Progress::Answering,
-                Turn::Flooded => Progress::Flooded,
-            },
-            error: failed.into_error(),
-        })
+        answered.await.map_err(|failed| broken(failed, talk))
     }
 
     /// The next frame of the answer's body.

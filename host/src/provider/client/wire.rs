@@ -85,6 +85,11 @@ impl Wire {
         Self { stream, talk, interim: Interim::default() }
     }
 
+    /// The connection, which nobody watches any more.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// Looks at the socket itself whether anything lies there. The runtime only knows what it was told when it last
     /// looked for events, and a request must not go out after bytes that will be taken for its answer.
     fn listen(&self) -> Poll<io::Result<()>> {

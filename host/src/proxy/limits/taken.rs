@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::delivered::Delivered;
 use super::{Levels, Means, Share, Wanted, answer_key, answers_with_text};
 use crate::clients::Client;
+use crate::limits::reservation::MOST;
 use crate::limits::terms::Asked;
-use crate::limits::{Charge, Cost, Moment, Nano, Owner, Reservation, Unit, Until, Usage};
+use crate::limits::{Account, Charge, Cost, Moment, Nano, Owner, Reservation, Unit, Until, Usage};
 use crate::observe::Story;
 use crate::observe::story::Attempt;
 use crate::proxy::endpoint::Class;
@@ -45,6 +46,8 @@ pub struct Taken {
     prompt: u64,
     /// Its text so far, if the answer is text.
     delivered: Option<Delivered>,
+    /// True for a session, whose answers are charged one by one.
+    is_session: bool,
 }
 
 /// How a request has ended.
@@ -74,7 +77,8 @@ impl Taken {
         let (model, answer) = (model.number(), answer.number());
         let choices = body.choices().into();
         let (share, reservation, more) = (*share, None, None);
-        Box::new(Self { means, reservation, more, share, model, answer, choices, guess, prompt, delivered })
+        let is_session = endpoint.class == Class::Session;
+        Box::new(Self { means, reservation, more, share, model, answer, choices, guess, prompt, delivered, is_session })
     }
 
     /// Notes what it has taken.
@@ -83,7 +87,7 @@ impl Taken {
     }
 
     /// The estimated tokens of the prompt.
-    pub(super) fn prompt(&self) -> u64 {
+    pub fn prompt(&self) -> u64 {
         self.prompt
     }
 
@@ -144,6 +148,36 @@ impl Taken {
         Ok(())
     }
 
+    /// Charges an answer of a session for which nothing was taken before.
+    pub fn charge(&self, usage: &Usage, cost: Option<Nano>, client: Option<&Client>, now: Instant) {
+        let now = self.means.moment(now);
+        if let Ok(nothing) = Reservation::take(self.owners(), Cost::default(), now) {
+            nothing.settle(Charge { tokens: usage.total(), nano: cost.map_or(0, |cost| cost.0) }, now);
+        }
+        self.notice(client, now);
+    }
+
+    /// Checks that there is anything left for another answer of a session.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Limited`].
+    pub fn check(&self, now: Instant) -> Result<(), ProxyError> {
+        let now = self.means.moment(now);
+        let cost = Cost { tokens: 1, nano: 1, ..Cost::default() };
+        match Reservation::take(self.owners(), cost, now) {
+            Err(refusal) if refusal.until != Until::Ask => {
+                let levels = Levels::of(self.owners().into_iter().flatten(), now);
+                Err(self.means.refused(*refusal, levels, now))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn owners(&self) -> [Option<&Arc<Account>>; MOST] {
+        [0, 1, 2, 3].map(|place| self.reservation.as_ref().and_then(|reservation| reservation.at(place)))
+    }
+
     /// How the request has ended.
     pub fn end(&self, story: &Story) -> End {
         if self.share == Share::Request {
@@ -151,6 +185,9 @@ impl Taken {
         }
         if !story.attempts.iter().any(|attempt| attempt.sent) {
             return End::Unsent;
+        }
+        if self.is_session {
+            return End::Counted;
         }
         let estimated = |prompt: u64| End::Estimated(Usage::of(Some(prompt), Some(self.text())));
         let unknown = self.prompt == 0 && self.delivered.is_none();
@@ -193,14 +230,15 @@ impl Taken {
         if let Some(more) = self.more.take() {
             more.settle(Charge::default(), now);
         }
+        let cost = cost.filter(|_| !self.is_session);
         reservation.settle(Charge { tokens, nano: cost.map_or(0, |cost| cost.0) }, now);
         self.learn(story);
-        self.notice(story, now);
+        self.notice(story.client.as_deref(), now);
     }
 
     /// Tells once in each window that a client's budget is nearly used up.
-    fn notice(&self, story: &Story, now: Moment) {
-        let Some((client, share)) = story.client.as_deref().and_then(|client| Some((client, client.notify()?))) else {
+    fn notice(&self, client: Option<&Client>, now: Moment) {
+        let Some((client, share)) = client.and_then(|client| Some((client, client.notify()?))) else {
             return;
         };
         let meters = client.account.iter().flat_map(|account| account.meters());

@@ -130,8 +130,27 @@ impl ProxyError {
                 StatusCode::NOT_IMPLEMENTED,
                 INVALID_REQUEST,
                 "upgrade_unavailable",
-                "The proxy does not speak WebSocket: use the endpoints of HTTP, with `stream` where events are wanted."
+                "The proxy speaks WebSocket at /v1/realtime and /v1/responses alone: use the endpoints of HTTP, with `stream` \
+                 where events are wanted."
                     .to_owned(),
+            ),
+            Self::Handshake(wrong) => face(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "invalid_handshake",
+                format!("The request does not open a WebSocket: {wrong}."),
+            ),
+            Self::WebSocketVersion => face(
+                StatusCode::UPGRADE_REQUIRED,
+                INVALID_REQUEST,
+                "websocket_version",
+                "The proxy speaks version 13 of WebSocket (Sec-WebSocket-Version).".to_owned(),
+            ),
+            Self::Message(wrong) => face(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                "invalid_event",
+                format!("The proxy cannot read the message: {wrong}."),
             ),
             Self::NotForOperators { asked, served } => face(
                 StatusCode::NOT_FOUND,

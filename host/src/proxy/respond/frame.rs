@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{PROVIDER, error_json};
+use crate::proxy::endpoint::RESPONSES;
 use crate::proxy::stream::protocol::Protocol;
 use crate::proxy::stream::reader::Reader;
 
@@ -36,6 +37,45 @@ pub(super) fn error_frame(protocol: Protocol, events: u64, message: &str, kind: 
             named(&json!({"type": "error", "error": {"type": "api_error", "message": message, "code": code}}))
         }
     }
+}
+
+/// The text of an error.
+pub(super) struct Said<'a> {
+    pub message: &'a str,
+    pub kind: &'a str,
+    pub param: Option<&'a str>,
+    pub code: &'a str,
+}
+
+/// An error as an event on a WebSocket. Sessions have a form of their own for it
+/// (<https://platform.openai.com/docs/api-reference/realtime-server-events/error>), and so has the WebSocket of responses
+/// (<https://developers.openai.com/api/docs/guides/websocket-mode>).
+pub(super) fn error_event(endpoint: &str, status: StatusCode, said: &Said<'_>, event: Option<&str>) -> Bytes {
+    let Said { message, kind, param, code } = said;
+    let text = match endpoint {
+        RESPONSES => json!({
+            "type": "error", "status": status.as_u16(),
+            "error": {"type": kind, "code": code, "message": message, "param": param},
+        }),
+        _ => json!({
+            "type": "error", "event_id": "event_pointsman",
+            "error": {"type": kind, "code": code, "message": message, "param": param, "event_id": event},
+        }),
+    };
+    text.to_string().into()
+}
+
+/// A provider's refusal to open a WebSocket of responses, as an event on that of the client.
+pub fn passed_on(status: StatusCode, body: &[u8]) -> Bytes {
+    let body = serde_json::from_slice::<Value>(body).unwrap_or(Value::Null);
+    let error = match body.get("error") {
+        Some(error) => error.clone(),
+        None => {
+            let message = format!("The provider answered {status}.");
+            json!({"type": PROVIDER, "code": "provider_error", "message": message, "param": null})
+        }
+    };
+    json!({"type": "error", "status": status.as_u16(), "error": error}).to_string().into()
 }
 
 /// The code of [`late_answer`].

@@ -152,6 +152,7 @@ impl Early {
                 self.stage = Stage::Relaying(Box::new(relay));
                 None
             }
+            Content::Switched(_) => None,
             Content::Whole(bytes) => {
                 story.ended(outcome, now);
                 story.answered(http::StatusCode::OK, Some(respond::LATE_ANSWER), now);

@@ -341,6 +341,8 @@ impl World {
                 outcome == Outcome::Succeeded
             }
             Content::Passing(passing) => pass(*passing, story).await,
+            // Nobody asks for one.
+            Content::Switched(_) => false,
         };
         let Some(index) = provider.filter(|_| whole) else {
             return Ended { status: status.as_u16(), provider: None, first, queue, cost: 0.0 };
