@@ -69,12 +69,13 @@ dist: setup
 
 CONTAINERS = $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 IMAGE ?= pointsman
+# podman and buildah make images of OCI's form by themselves, which have no health check.
 image:
 	@test -x $(BUILT) || { echo "there is no $(BUILT): make dist first"; exit 1; }
 	@test -n "$(CONTAINERS)" || { echo "docker, podman and buildah are missing; one of them makes images"; exit 1; }
 	rm -rf $(DIST)-image && mkdir -p $(DIST)-image/nothing
 	packaging/pack root --binary $(BUILT) --out $(DIST)-image/root-of-image
-	$(CONTAINERS) build --file packaging/container/Containerfile --build-context root=$(DIST)-image --tag $(IMAGE) $(DIST)-image/nothing
+	$(CONTAINERS) build $(if $(filter docker,$(CONTAINERS)),,--format docker) --file packaging/container/Containerfile --build-context root=$(DIST)-image --tag $(IMAGE) $(DIST)-image/nothing
 
 # The components in the binary are committed, so that nobody needs the target for the sandbox, or minutes, to build it. The
 # build script of the host makes them, and is run here by itself.
