@@ -87,6 +87,23 @@ async fn requests_are_served_over_tls_1_2_and_1_3() {
 }
 
 #[tokio::test]
+async fn a_websocket_is_opened_over_tls() {
+    let a = Mock::start("a", Reply::switch()).await;
+    let (builder, issued) = builder(&a, json!({}));
+    let proxy = builder.start().await;
+    let stream = connect(&proxy, &issued.der, &[&rustls::version::TLS13]).await.expect("a handshake");
+    let mut client = proxy.knock("/v1/realtime?model=gpt-4").over(Box::new(stream)).await.expect("opened");
+    let mut there = a.socket().await;
+    let large = "x".repeat(1 << 20);
+    let (there_first, ()) = tokio::join!(there.text(), client.send(&large));
+    assert_eq!(there_first.len(), large.len());
+    there.send("hello").await;
+    assert_eq!(client.text().await, "hello");
+    there.close(1000, "").await;
+    assert_eq!(client.closed().await.0, 1000);
+}
+
+#[tokio::test]
 async fn a_request_that_comes_in_one_piece_with_the_end_of_the_handshake_is_served() {
     let a = Mock::start("a", Reply::chat("a")).await;
     let (builder, issued) = builder(&a, json!({}));

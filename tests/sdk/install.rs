@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use harness::{alone, fetch, target, tool, workspace};
 
 /// The versions that the tests were written against.
-const OPENAI: &[&str] = &["openai==3.54.0"];
+const OPENAI: &[&str] = &["openai[realtime]==3.54.0"];
 const ANTHROPIC: &[&str] = &["anthropic==2.14.0"];
 const LANGCHAIN: &[&str] = &["langchain-openai==1.6.7", "langchain-core==1.6.13"];
 const NODE: &str = "openai@7.57.0";

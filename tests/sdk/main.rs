@@ -11,7 +11,7 @@ mod streams;
 
 use std::process::{Command, Stdio};
 
-use harness::{Mock, Proxy, Reply, Script, workspace};
+use harness::{Mock, Proxy, Reply, Script, eventually, workspace};
 use install::Package;
 use serde_json::{Value, json};
 
@@ -70,6 +70,56 @@ fn embeds() -> Script {
             }),
         )
     })
+}
+
+/// A mock whose WebSockets the test holds, and a proxy before it under which its model has another name.
+async fn speaks() -> (Mock, Proxy) {
+    let a = Mock::start("a", Reply::switch()).await;
+    let options = json!({"model_map": {"gpt-4": "gpt-4-0613"}, "models": ["gpt-4"]});
+    let proxy = Proxy::builder().provider(&a, options).start().await;
+    (a, proxy)
+}
+
+#[tokio::test]
+async fn a_realtime_session_of_the_package_is_held() {
+    let (a, proxy) = speaks().await;
+    let provider = async {
+        let mut there = a.socket().await;
+        assert_eq!(there.json().await["session"]["model"], "gpt-4-0613");
+        assert_eq!(there.json().await["type"], "response.create");
+        there.event(&json!({"type": "response.output_text.delta", "delta": "Hello"})).await;
+        let usage = json!({"total_tokens": 3, "input_tokens": 1, "output_tokens": 2});
+        there.event(&json!({"type": "response.done", "response": {"id": "r", "usage": usage}})).await;
+        assert_eq!(there.closed().await.0, 1000);
+        there.close(1000, "").await;
+    };
+    tokio::join!(client(&proxy, "realtime"), provider);
+    let prompt = r#"pointsman_tokens_total{kind="completion",provider="a"}"#;
+    eventually("the tokens are counted", async || proxy.metric(prompt).await == 2.0).await;
+}
+
+#[tokio::test]
+async fn responses_of_the_package_over_one_websocket_follow_each_other() {
+    let (a, proxy) = speaks().await;
+    let provider = async {
+        let mut there = a.socket().await;
+        for turn in ["one", "two"] {
+            let asked = there.json().await;
+            assert_eq!((&asked["input"], &asked["model"]), (&json!(turn), &json!("gpt-4-0613")));
+            there.event(&json!({"type": "response.output_text.delta", "delta": turn})).await;
+            there.event(&json!({"type": "response.completed", "response": {"id": format!("resp_{turn}")}})).await;
+        }
+        assert_eq!(there.closed().await.0, 1000);
+        there.close(1000, "").await;
+    };
+    tokio::join!(client(&proxy, "responses_over_a_websocket"), provider);
+}
+
+#[tokio::test]
+async fn a_refusal_on_a_websocket_is_an_error_event_of_the_package() {
+    let (a, proxy) = speaks().await;
+    client(&proxy, "a_websocket_with_an_unknown_model").await;
+    assert_eq!(a.calls(), 0);
 }
 
 /// A mock that transcribes a file.

@@ -53,6 +53,33 @@ def tools():
     assert (call.function.name, call.function.arguments) == ("weather", '{"city": "Bern"}')
 
 
+def realtime():
+    with client.realtime.connect(model="gpt-4") as session:
+        session.session.update(session={"type": "realtime", "model": "gpt-4", "output_modalities": ["text"]})
+        session.response.create()
+        event = session.recv()
+        assert (event.type, event.delta) == ("response.output_text.delta", "Hello"), event
+        event = session.recv()
+        assert (event.type, event.response.usage.total_tokens) == ("response.done", 3), event
+
+
+def responses_over_a_websocket():
+    with client.responses.connect() as connection:
+        for turn in ("one", "two"):
+            connection.response.create(model="gpt-4", input=turn, store=False)
+            event = connection.recv()
+            assert (event.type, event.delta) == ("response.output_text.delta", turn), event
+            event = connection.recv()
+            assert (event.type, event.response.id) == ("response.completed", f"resp_{turn}"), event
+
+
+def a_websocket_with_an_unknown_model():
+    with client.responses.connect() as connection:
+        connection.response.create(model="nobody", input="Hello")
+        event = connection.recv()
+        assert event.type == "error" and "nobody" in str(event), event
+
+
 def embeddings():
     answer = client.embeddings.create(model="text-embedding-3-small", input="Hello")
     assert answer.data[0].embedding == [1.0, 2.0], answer

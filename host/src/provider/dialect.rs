@@ -101,7 +101,9 @@ impl Dialect {
         }
         // What OpenAI calls the model of a session.
         let query = query.map(|query| match endpoint {
-            "realtime" => Cow::Owned(format!("&{query}").replace("&model=", "&deployment=")[1..].to_owned()),
+            "realtime" | "realtime/translations" => {
+                Cow::Owned(format!("&{query}").replace("&model=", "&deployment=")[1..].to_owned())
+            }
             _ => Cow::Borrowed(query),
         });
         url.set_query(query.as_deref());

@@ -217,6 +217,8 @@ const TABLE: &[Row] = &[
 
 /// The endpoint of sessions in which a model is spoken with.
 pub const REALTIME: &str = "realtime";
+/// The endpoint of sessions that translate what they hear.
+const TRANSLATIONS: &str = "realtime/translations";
 /// The endpoint of responses, which are made by requests or on a WebSocket.
 pub const RESPONSES: &str = "responses";
 
@@ -260,7 +262,7 @@ impl Endpoint {
     pub fn of_websocket(path: &str) -> Option<Self> {
         let plain = path::plain(path)?;
         let label = match &*plain.endpoint {
-            REALTIME => Label::Realtime,
+            REALTIME | TRANSLATIONS => Label::Realtime,
             RESPONSES => Label::Responses,
             _ => return None,
         };

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 mod events;
 pub mod frame;
 pub mod handshake;
-mod message;
+pub mod message;
 mod pump;
 pub mod query;
 mod session;

@@ -151,7 +151,11 @@ impl Waiting {
     /// Waits for the first message of data.
     async fn first(&mut self, proxy: &Proxy, generation: &Generation) -> Result<Bytes, Nothing> {
         let mut piece = vec![0; PIECE];
-        let idle = generation.websocket.idle_timeout.map(|idle| Instant::now() + idle);
+        let limits = generation.websocket;
+        let (idle, longest) = (limits.idle_timeout, limits.max_duration);
+        let limit = [idle, longest].into_iter().flatten().min();
+        let due = limit.map(|limit| Instant::now() + limit);
+        let ended = if limit == idle { Ended::Idle } else { Ended::TooLong };
         loop {
             let came = tokio::select! {
                 biased;
@@ -160,8 +164,8 @@ impl Waiting {
                     drop(self.client.poll_send(context));
                     self.client.poll_read(&mut piece, context)
                 }) => came,
-                () = sleep_until(idle.unwrap_or_else(Instant::now)), if idle.is_some() => {
-                    return Err(Nothing::Own(Ended::Idle, 1001));
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    return Err(Nothing::Own(ended, 1001));
                 }
                 () = proxy.draining.cancelled() => return Err(Nothing::Own(Ended::Drained, 1001)),
             };
