@@ -51,7 +51,7 @@ pub enum ImageError {
     Missing {
         /// The registry.
         host: String,
-        /// What was asked for.
+        /// The component that was asked for.
         what: String,
     },
     /// It cannot be asked.
@@ -62,7 +62,7 @@ pub enum ImageError {
         /// The reason.
         why: String,
     },
-    /// What it gives is no component.
+    /// The registry has given something that is no component.
     #[error("{0}")]
     Unusable(String),
     /// It is larger than the limit.

@@ -124,7 +124,7 @@ impl Drop for Admitted {
 #[derive(Clone, Debug, Default)]
 pub struct Closer(Arc<Told>);
 
-/// What a response has told its connection.
+/// The words of a response to its connection.
 #[derive(Debug, Default)]
 struct Told {
     news: Notify,

@@ -57,7 +57,7 @@ impl Drop for Working {
     }
 }
 
-/// What the provider does with a request.
+/// The way in which the provider treats a request.
 #[derive(Clone)]
 enum Script {
     /// Answers once the gate lets it.

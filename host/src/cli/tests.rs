@@ -135,7 +135,7 @@ fn of_page(place: &str, text: &str, shown: &mut Vec<Shown>) {
     of_prose(&format!("{place}, at its end"), &prose, shown);
 }
 
-/// What stands between backticks.
+/// The text between backticks.
 fn of_prose(place: &str, text: &str, shown: &mut Vec<Shown>) {
     for code in text.split('`').skip(1).step_by(2) {
         let text = code.split_whitespace().collect::<Vec<_>>().join(" ").replace("\\|", "|");

@@ -39,7 +39,7 @@ pub(crate) struct Schema {
     pub path: &'static str,
     /// Its keys, in the order in which the documentation has them.
     pub rows: &'static [Row],
-    /// Of these keys there must be one.
+    /// Keys of which one must be there; empty if none has to be.
     pub either: &'static [&'static str],
     /// Keys of which nothing more is said here, because the mapping is no part of the configuration.
     pub names: &'static [&'static str],
@@ -51,7 +51,7 @@ pub(crate) struct Row {
     pub key: &'static str,
     pub kind: Kind,
     pub absent: Absent,
-    /// What it is for: a sentence, in one line.
+    /// The purpose of the key: a sentence, in one line.
     pub text: &'static str,
 }
 
@@ -92,16 +92,16 @@ pub(crate) enum Kind {
     OneOf(&'static [Kind]),
 }
 
-/// What holds when a key is left out.
+/// The meaning of a key that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Absent {
     /// It must not be.
     Required,
     /// Nothing: there is none.
     Nothing,
-    /// As if it had this value, written as in the file.
+    /// The default is this value, written as in the file.
     Is(&'static str),
-    /// What these words say.
+    /// The default is what these words say.
     As(&'static str),
     /// A section: the default of each key in it.
     Each,
@@ -157,7 +157,7 @@ impl Schema {
         self.row(key).is_some() || self.names.contains(&key)
     }
 
-    /// What is known of `key`.
+    /// The row of `key`, if the table has one.
     pub fn row(&self, key: &str) -> Option<&'static Row> {
         self.rows.iter().find(|row| row.key == key)
     }

@@ -55,7 +55,7 @@ struct Value {
     sources: Sources,
 }
 
-/// Where the references in a value lead.
+/// The places that the references in a value lead to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sources {
     /// Variables that are set.
@@ -246,7 +246,7 @@ fn resolved(text: &str, env: &Env<'_>, findings: &Findings) -> (String, Sources)
 struct At {
     path: String,
     shown: Shown,
-    /// What the table says about it, where it does.
+    /// The kind of value that the table of keys gives it; `None` for a key that the table does not have.
     kind: Option<&'static Kind>,
 }
 

@@ -21,7 +21,7 @@ use super::pull::MANIFESTS;
 use super::{ImageError, client, login, of, reference};
 use crate::config::Image;
 
-/// What stands before the point in the DER form of a P-256 public key.
+/// The bytes before the point in the DER form of a P-256 public key.
 pub(super) const P256: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -34,7 +34,7 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const MOST: usize = 32;
 const LARGEST: usize = 256 << 10;
 
-/// What may prove that an image was signed: a text and signatures of it.
+/// A possible proof that an image was signed: a text and signatures of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// The signed text.

@@ -42,12 +42,12 @@ pub struct Lease {
 struct State {
     /// The quantity that may be taken; below 0 when more was used than had been leased.
     left: i64,
-    /// Of a budget: the amount that requests under way have reserved.
+    /// The amount of a budget that requests under way have reserved.
     held: u64,
-    /// Of a budget: the amount that was spent and that the engine has not been told.
+    /// The amount of a budget that was spent and that the engine has not been told.
     untold: u64,
-    /// Of a rate: what was used, as a number of [`Gcra`] in which each use counts as often as there are replicas. It is kept
-    /// all along, so that it is right when the engine does not answer.
+    /// The use of a rate, as a number of [`Gcra`] in which each use counts as often as there are replicas. It is kept all
+    /// along, so that it is right when the engine does not answer.
     warm: u64,
     /// The quantity that was used without the engine and that it has not been told; below 0 when it was told too much. This is
     /// no number of [`Gcra`], because the engine lets the quantity come back, from `since_apart` on.

@@ -53,7 +53,7 @@ impl First {
     }
 }
 
-/// What a client speaks, by its first bytes.
+/// The protocol that a client speaks, by its first bytes.
 enum Spoken {
     Http1,
     Http2,
@@ -256,7 +256,7 @@ where
     }
 }
 
-/// What watches over a connection.
+/// The watch over a connection.
 struct Driven<'a> {
     peer: Peer,
     activity: &'a Activity,

@@ -158,7 +158,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-/// Whether a client reads an answer.
+/// The pace at which a client reads an answer.
 #[derive(Debug)]
 struct Flow {
     began: Instant,

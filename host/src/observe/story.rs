@@ -85,7 +85,7 @@ pub struct Story {
     pub affinity: u64,
     /// Its place in a trace, where requests are traced.
     pub trace: Option<Box<Traced>>,
-    /// How its WebSocket went, once that is over.
+    /// The course of its WebSocket, once that is over.
     pub websocket: Option<Box<WebSocket>>,
     /// The time until its end, once that has come.
     pub took: Duration,

@@ -9,9 +9,9 @@ pub struct WebSocket {
     pub by: &'static str,
     /// The code of the close, if it was closed with one.
     pub code: Option<u16>,
-    /// What the client sent.
+    /// The traffic from the client.
     pub from_client: Flow,
-    /// What the provider sent.
+    /// The traffic from the provider.
     pub from_provider: Flow,
     /// Answers that the provider has ended.
     pub answers: u64,
@@ -19,7 +19,7 @@ pub struct WebSocket {
     pub unread: u64,
 }
 
-/// What went one way.
+/// The traffic of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     /// Messages.
@@ -43,7 +43,7 @@ pub enum Ended {
     Drained,
     /// A budget of the client is used up.
     Limited,
-    /// What the client asked for first was refused.
+    /// The first thing that the client asked for was refused.
     Refused,
     /// A message was larger than any may be.
     TooLarge,

@@ -316,7 +316,7 @@ fn tell_end(steps: &mut Vec<Step>, record: &Record) {
     }
 }
 
-/// How a WebSocket went, in a sentence.
+/// The course of a WebSocket, in a sentence.
 fn of_websocket(websocket: &WebSocket) -> String {
     let WebSocket { by, code, client_messages, provider_messages, answers, .. } = websocket;
     let code = code.map_or(String::new(), |code| format!(" with code {code}"));

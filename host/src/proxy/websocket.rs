@@ -89,7 +89,7 @@ pub struct Session {
     way: Way,
 }
 
-/// How a session begins.
+/// The beginning of a session.
 enum Way {
     /// With a provider.
     Ready(Box<Switch>),

@@ -53,7 +53,7 @@ const CURL: &str = "#!/bin/sh\nPATH=${PATH#*:}\nexec curl --fail-with-body \"$@\
 /// The beginning of a line that says which command comes next.
 const MARK: &str = "=== command ";
 
-/// What a command prints by the page.
+/// The text that a command prints, by the page.
 struct Expected {
     line: usize,
     command: String,

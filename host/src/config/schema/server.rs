@@ -217,7 +217,7 @@ pub(in crate::config) const CLIENT_KEY: Schema = Schema::with(
         row("notify", Kind::Above(0.0, 1.0), Nothing, "The log warns once at this share of a limit."),
     ],
 );
-/// What operators may say about a key at run time.
+/// The properties of a key that operators may set at run time.
 pub(in crate::config) const KEY_TERMS: Schema = Schema::of_names(
     "the key",
     &["name", "group", "models", "expires", "limits", "budget", "when_exhausted", "notify"],

@@ -228,7 +228,7 @@ fn a_variable_may_stand_where_the_reader_takes_one() {
     }
 }
 
-/// What each required key may say, for files that are made here.
+/// A value for each required key, for files that are made here.
 fn example(schema: &Schema) -> Map<String, Value> {
     let all = json!({
         "name": "n", "base_url": "http://a/v1", "api_key": "k", "models": ["m"], "provider": "n", "usd": 1, "per": "day",

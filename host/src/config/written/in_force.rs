@@ -21,11 +21,11 @@ pub struct Setting {
     pub key: String,
     /// Its value, as it would be written; `None` where it is not shown.
     pub value: Option<String>,
-    /// Where the value comes from.
+    /// The place that the value comes from.
     pub origin: Origin,
 }
 
-/// Where a value comes from.
+/// The place that a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The file.
@@ -144,7 +144,7 @@ impl Written {
 }
 
 impl Value {
-    /// What it stands for.
+    /// The text that the value stands for.
     fn text(&self) -> &str {
         self.stands_for.reveal()
     }

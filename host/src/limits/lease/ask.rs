@@ -28,7 +28,7 @@ pub struct Ask {
     /// The change of the quantity that counts as used: a debt, or below 0 a quantity that is given back; of a budget the amount
     /// that was spent.
     pub delta: i64,
-    /// Of a budget: the amount that this replica still holds.
+    /// The amount of a budget that this replica still holds; 0 for a rate.
     pub holds: u64,
     /// The quantity that is wanted.
     pub want: u64,
@@ -36,7 +36,7 @@ pub struct Ask {
     pub least: u64,
     /// The value at the last answer, for an engine that has lost its own.
     pub seen: f64,
-    /// Of a rate: the moment from which the quantity in `delta` comes back, however late the engine hears of it.
+    /// The moment from which the quantity of a rate in `delta` comes back, however late the engine hears of it.
     pub since: Moment,
 }
 
@@ -76,7 +76,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Of a rate: what nobody will be granted for now, and after what time somebody will be.
+    /// The quantity of a rate that nobody will be granted now, and the time after which somebody will be.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is bounded by the amount")]
     fn missing(&self, ask: &Ask) -> (u64, Duration) {
         let (amount, lasts) = (ask.amount as f64, ask.lasts.as_micros() as f64);

@@ -117,7 +117,7 @@ pub struct Record {
     /// Its place in a trace, where requests are traced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
-    /// How its WebSocket went.
+    /// The course of its WebSocket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub websocket: Option<WebSocket>,
     /// The tiers that were offered, in their order.
@@ -142,7 +142,7 @@ pub struct Approach {
     pub depth: u32,
 }
 
-/// How a WebSocket went.
+/// The course of a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebSocket {
     /// Why it is over: `closed`, `left`, `idle`, `max_duration`, `drained`, `limited`, `refused`, `too_large`, `crowded`,

@@ -9,7 +9,7 @@ use crate::observe::{Story, count};
 /// The most of each kind, so that many of one do not hide the other.
 const LATEST: usize = 25;
 
-/// How a request went wrong.
+/// The ways in which a request went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     failed: bool,

@@ -48,7 +48,7 @@ const MAX_HEAD: u32 = 256 << 10;
 /// For how long an origin that has chosen HTTP/1.1 is not asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 
-/// How often a request is sent that the provider says it has not looked at.
+/// The number of times that a request is sent which the provider says it has not looked at.
 const MOST_TRIES: usize = 3;
 
 impl Http {

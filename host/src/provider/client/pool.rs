@@ -83,7 +83,7 @@ pub struct Connection {
 
 type Driver = http1::Connection<TokioIo<Wire>, Full<Bytes>>;
 
-/// What a request is sent on, where HTTP/2 may be spoken.
+/// The connection that a request is sent on, where HTTP/2 may be spoken.
 pub enum Leased {
     /// A part of a connection with HTTP/2.
     Shared(Lease, Fresh),
@@ -91,7 +91,7 @@ pub enum Leased {
     Own(Box<Connection>),
 }
 
-/// Whether a connection was opened just now.
+/// The age of a connection: opened just now, or kept from an earlier request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fresh {
     /// It was.
@@ -293,7 +293,7 @@ impl Pool {
     }
 }
 
-/// How an exchange failed, and how far it had come.
+/// The failure of an exchange, and the point that it had come to.
 fn broken(mut failed: TrySendError<Request<Full<Bytes>>>, talk: &Talk) -> Broken {
     Broken {
         progress: match talk.turn() {

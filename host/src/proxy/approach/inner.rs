@@ -76,7 +76,7 @@ pub struct Asking {
 pub struct Label<'a> {
     /// The approach that asks.
     pub approach: &'a str,
-    /// What it asks for.
+    /// The step that it asks for.
     pub step: &'a str,
     /// Counts the calls of a request from 1.
     pub number: u32,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::proxy::request::scan::{Members, Scanner};
 use crate::proxy::usage::{self, Usage};
 
-/// What a client's event asks for.
+/// The demand of a client's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// An answer: `response.create`.
@@ -20,7 +20,7 @@ pub enum Wish {
 /// The event of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClientEvent {
-    /// What it asks for.
+    /// The wish that it expresses.
     pub wish: Wish,
     /// Its id, if it has one.
     pub id: Option<String>,

@@ -29,7 +29,7 @@ pub struct Head {
     pub reserved: u8,
     /// Its kind.
     pub opcode: u8,
-    /// What the bytes of the payload are masked with, in turn.
+    /// The bytes that the payload is masked with, in turn.
     pub mask: Option<[u8; 4]>,
     /// The length of the payload.
     pub length: u64,
@@ -42,7 +42,7 @@ impl Head {
     }
 }
 
-/// What comes is no WebSocket.
+/// The answer is no WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are no frames of WebSocket")]
 pub struct Malformed;

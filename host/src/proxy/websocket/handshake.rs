@@ -22,7 +22,7 @@ const REALTIME: &str = "realtime";
 /// The text behind each key of a handshake (RFC 6455, 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// What a client offers in the head of its request.
+/// The offers of a client in the head of its request.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
     /// The subprotocols that are not secret, in the client's order.
@@ -118,7 +118,7 @@ fn names(headers: &HeaderMap, option: &str) -> bool {
     values.any(|value| value.split(',').any(|named| named.trim().eq_ignore_ascii_case(option)))
 }
 
-/// What answers the key of a handshake.
+/// The answer to the key of a handshake.
 pub fn accept(key: &HeaderValue) -> Option<HeaderValue> {
     let answered = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID.as_bytes()].concat());
     HeaderValue::try_from(STANDARD.encode(answered)).ok()

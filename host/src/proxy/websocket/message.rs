@@ -8,7 +8,7 @@ const KEPT: usize = 64 << 10;
 /// The bytes of a message from which on its memory counts among that of all bodies.
 const LARGE: usize = 256 << 10;
 
-/// What has come to its end with some bytes.
+/// The messages that end with some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Nothing yet.
@@ -223,7 +223,7 @@ mod tests {
     use super::super::frame::{self, CONTINUATION};
     use super::*;
 
-    /// What ended, with the text of each, when the bytes come in these pieces.
+    /// The messages that ended, with the text of each, when the bytes come in these pieces.
     fn read(messages: &mut Messages, pieces: &[&[u8]]) -> Vec<(Event, String)> {
         let mut events = Vec::new();
         for piece in pieces {

@@ -21,7 +21,7 @@ const KEPT: usize = 256 << 10;
 /// One of the two connections.
 pub struct Side {
     stream: Box<dyn Duplex>,
-    /// What waits to be sent.
+    /// The bytes that wait to be sent.
     pub out: BytesMut,
     /// Bytes that came before this side was moved.
     early: Bytes,
@@ -104,7 +104,7 @@ impl Side {
     }
 }
 
-/// Which of the two.
+/// A side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The client.
@@ -113,7 +113,7 @@ pub enum Who {
     Provider,
 }
 
-/// What happened on a connection.
+/// The events of a connection.
 #[derive(Debug)]
 pub enum News {
     /// So many bytes came, which the pump has.

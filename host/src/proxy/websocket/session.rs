@@ -103,7 +103,7 @@ pub(super) struct Session {
     spent: Spent,
     /// Events for the client, until one may be put in.
     waiting: VecDeque<Bytes>,
-    /// What each side has said at its end: the client, then the provider.
+    /// The close of each side: the client's, then the provider's.
     goodbyes: [Option<Option<u16>>; 2],
     /// The side that was the first to say so.
     first_goodbye: Option<Who>,

@@ -62,9 +62,9 @@ pub struct Replica {
 /// A limit, and what all replicas have used of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
-    /// Whose limit it is.
+    /// The owner of the limit.
     pub owner: Owner,
-    /// What it counts.
+    /// The unit that it counts.
     pub unit: Unit,
     /// Its key in the configuration, such as `rpm` or `month`.
     pub name: Arc<str>,
@@ -72,7 +72,7 @@ pub struct Used {
     pub window: Option<String>,
     /// The limit; money in billionths of a dollar.
     pub amount: u64,
-    /// What is used of it.
+    /// The use of it.
     pub used: u64,
 }
 
@@ -168,7 +168,7 @@ async fn of_account(wire: Wire, prefix: &str, account: &Account, now: Moment) ->
     Ok(all)
 }
 
-/// What is used of a limit, and of a budget the window.
+/// The use of a limit, and the window of a budget.
 async fn of_meter(
     wire: &Wire,
     key: &impl Fn(&str) -> String,
@@ -192,7 +192,7 @@ async fn of_meter(
     }
 }
 
-/// What one replica holds of slots, if that has not come back meanwhile.
+/// The slots that one replica holds, if they have not come back meanwhile.
 fn holding(value: &str, now: Moment) -> Option<u64> {
     let (much, expires) = value.split_once(' ')?;
     let is_held = expires.parse::<u64>().ok()?.saturating_mul(1000) > now.0;
