@@ -183,31 +183,33 @@ impl Session {
             if std::mem::take(&mut self.has_moved) {
                 moved = now;
             }
+            if drained.is_none() && draining.is_cancelled() {
+                let limit = self.generation.drain_timeout;
+                drained = Some(now + limit.saturating_sub(BEFORE_THE_END.min(limit / 4)));
+            }
             let idle = settings.idle_timeout.map(|idle| moved + idle);
             let due = [idle, longest, drained, parting].into_iter().flatten().min();
+            // Looked at each time, since sides that always have something to say leave the timer no turn.
+            if due.is_some_and(|due| due <= now) {
+                let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+                return if passed(parting) {
+                    self.closed()
+                } else if passed(drained) {
+                    End::Own(Ended::Drained, 1001)
+                } else if passed(longest) {
+                    End::Own(Ended::TooLong, 1001)
+                } else {
+                    End::Own(Ended::Idle, 1001)
+                };
+            }
             if let Some(due) = due {
                 timer.as_mut().reset(due);
             }
             let news = tokio::select! {
                 biased;
                 news = poll_fn(|context| self.pump.poll(context)) => news,
-                () = timer.as_mut(), if due.is_some() => {
-                    let passed = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
-                    return if passed(parting) {
-                        self.closed()
-                    } else if passed(drained) {
-                        End::Own(Ended::Drained, 1001)
-                    } else if passed(longest) {
-                        End::Own(Ended::TooLong, 1001)
-                    } else {
-                        End::Own(Ended::Idle, 1001)
-                    };
-                }
-                () = draining.cancelled(), if drained.is_none() => {
-                    let limit = self.generation.drain_timeout;
-                    drained = Some(now + limit.saturating_sub(BEFORE_THE_END.min(limit / 4)));
-                    continue;
-                }
+                () = timer.as_mut(), if due.is_some() => continue,
+                () = draining.cancelled(), if drained.is_none() => continue,
             };
             match news {
                 News::Came(who, came) => {
