@@ -16,7 +16,7 @@ GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p chea
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 
-.PHONY: help setup wasm tools demo run dist image components components-check test guard guard-build guard-record lint audit bench bench-quick bench-parts fuzz soak
+.PHONY: help setup wasm tools demo run dist image components components-check test test-build guard guard-build guard-record lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
@@ -95,6 +95,9 @@ components-check: wasm
 
 # First what needs cargo alone. One selection of packages throughout, or features would differ and much be built again.
 TESTED := --workspace --exclude pointsman-fuzz --locked
+test-build: wasm
+	$(CARGO) test $(TESTED) --lib --bins $(ALONE) --no-run
+
 test: wasm
 	@tests/tools plan $(TOOLS)
 	$(CARGO) test $(TESTED) --lib --bins $(ALONE)
