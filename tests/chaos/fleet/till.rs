@@ -191,12 +191,13 @@ fn events(plan: Plan, serving: Serving) -> Body {
     let last = json!({"id": "1", "object": "chat.completion.chunk", "choices": [last]});
     let usage = json!({"id": "1", "object": "chat.completion.chunk", "choices": [], "usage": plan.usage()});
     let end = format!("data: {last}\n\ndata: {usage}\n\ndata: [DONE]\n\n");
-    let frames = stream::unfold((0, serving), move |(number, serving)| {
+    let frames = stream::unfold((0, Some(serving)), move |(number, mut serving)| {
         let (plan, word, end) = (plan.clone(), word.clone(), end.clone());
         async move {
             if plan.cut == Some(number) {
                 // So that the word before has gone out.
                 sleep(plan.pause).await;
+                serving.take();
                 return Some((Err(std::io::Error::other("cut")), (u64::MAX, serving)));
             }
             let text = match number {
@@ -204,7 +205,11 @@ fn events(plan: Plan, serving: Serving) -> Body {
                     sleep(plan.pause).await;
                     word
                 }
-                number if number == plan.words => end,
+                number if number == plan.words => {
+                    // Whoever reads the end may ask anew before this is asked for more.
+                    serving.take();
+                    end
+                }
                 _ => return None,
             };
             Some((Ok(Frame::data(Bytes::from(text))), (number + 1, serving)))
