@@ -25,6 +25,8 @@ end_server() {
 }
 in_background() {
   end_server
+  # Empty before the child gets to it, or the words of the server before would count.
+  : >server.log
   "$@" >server.log 2>&1 &
   server=$!
   until grep -q 'listening\|Ctrl-C' server.log; do
