@@ -268,6 +268,8 @@ fn start(program: &Path, arguments: &[String]) -> std::io::Result<Child> {
         .arg(child::COMMAND)
         .args(arguments)
         .env_clear()
+        // Memory that the allocator takes ahead would not be held against the limit, and then threads would get none.
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -295,16 +297,17 @@ fn verdict(status: ExitStatus, code: Vec<u8>, words: &str, limits: &StrategyLimi
         Some(child::INVALID) => return Err(Refused::Invalid(words)),
         Some(child::OUT_OF_TIME) => return Err(out_of_time(limits)),
         Some(child::OUT_OF_MEMORY) => return Err(out_of_memory(limits)),
-        // The cause of a panic is in the component.
-        Some(101) => return Err(Refused::Costly(format!("crashes the compiler: {words}"))),
         Some(_) | None => {}
     }
-    // The words of Rust and of the system.
-    let lacks_memory = ["memory allocation of", "Cannot allocate memory", "out of memory"];
+    // The words of Rust and of the system; the last ones are about the stack of a thread.
+    let lacks_memory =
+        ["memory allocation of", "Cannot allocate memory", "out of memory", "Resource temporarily unavailable"];
     if lacks_memory.iter().any(|sign| words.contains(sign)) {
         return Err(out_of_memory(limits));
     }
     Err(match status.signal() {
+        // The cause of a panic is in the component.
+        _ if status.code() == Some(101) => Refused::Costly(format!("crashes the compiler: {words}")),
         Some(signal) if signal == child::OUT_OF_PROCESSOR_TIME => out_of_time(limits),
         // The signal that the system sends to the largest process when memory runs out.
         Some(9) => {
