@@ -70,7 +70,7 @@ impl Block {
         self.language == "yaml" && self.text.starts_with("providers:")
     }
 
-    /// What stands in its comment behind `beginning`.
+    /// The text behind `beginning` in its comment.
     fn says(&self, beginning: &str) -> Option<&str> {
         self.comment.as_deref()?.strip_prefix(beginning)
     }

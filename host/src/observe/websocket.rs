@@ -5,7 +5,7 @@
 pub struct WebSocket {
     /// Why it is over.
     pub ended: Ended,
-    /// Who ended it: `client`, `provider` or `proxy`.
+    /// The side that ended it: `client`, `provider` or `proxy`.
     pub by: &'static str,
     /// The code of the close, if it was closed with one.
     pub code: Option<u16>,

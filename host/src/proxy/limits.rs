@@ -171,7 +171,7 @@ impl Means {
     ///
     /// # Errors
     ///
-    /// As [`Means::take`].
+    /// The same errors as [`Means::take`].
     pub async fn reserve(
         self: &Arc<Self>,
         generation: &Generation,

@@ -148,7 +148,7 @@ pub struct WebSocket {
     /// Why it is over: `closed`, `left`, `idle`, `max_duration`, `drained`, `limited`, `refused`, `too_large`, `crowded`,
     /// `malformed`.
     pub ended: Text,
-    /// Who ended it: `client`, `provider` or `proxy`.
+    /// The side that ended it: `client`, `provider` or `proxy`.
     pub by: Text,
     /// The code of the close, if it was closed with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

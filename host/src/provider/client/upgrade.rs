@@ -35,7 +35,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Client::send`].
+    /// The same errors as [`Client::send`].
     pub async fn switch(&self, call: Call<'_>) -> Result<Switching, AttemptError> {
         match &self.0 {
             Way::Http(http) => http.switch(call).await,

@@ -17,7 +17,7 @@ pub enum Event {
     Text,
     /// Another message of data.
     Binary,
-    /// As much of a message as may be kept, which goes on. Whoever is told takes it, or it is dropped.
+    /// A message goes on that has as many bytes as may be kept. The reader takes them now, or they are dropped.
     Full,
     /// A close with this code, if it has one.
     Close(Option<u16>),
