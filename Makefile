@@ -63,6 +63,7 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/$(DIST_TARGET)/release/pointsman
 dist: setup
 	tests/tools get $(TOOLS) maturin
 	packaging/build $(DIST_TARGET)
+	packaging/precompile $(BUILT)
 	for what in archive wheel npm npm-launcher chart sbom; do \
 		PATH="$(TOOLS)/bin:$$PATH" packaging/pack $$what --binary $(BUILT) --target $(DIST_TARGET) --out $(DIST) || exit 1; done
 	packaging/pack sums --out $(DIST)
@@ -142,6 +143,7 @@ BENCH_FLAGS ?=
 
 bench bench-quick: setup
 	$(CARGO) build --release --locked -p pointsman
+	packaging/precompile target/release/pointsman
 	$(CARGO) build --release --locked -p pointsman-bench
 	target/release/pointsman-bench run $(if $(filter bench-quick,$@),--quick) $(BENCH_FLAGS)
 

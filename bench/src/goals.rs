@@ -64,7 +64,7 @@ pub fn judge(results: &Results, startup: &Startup, binary_mb: f64) -> Vec<Goal> 
         less("resident memory per live stream", "KB", results.spread(US, "slow", "kb_per_stream"), 35.0, 25.0),
         less("1,000 providers instead of 2", "µs more", many, 10.0, 5.0),
         Goal { what: "two cores (estimate)", unit: "x one", measured: capacity, goal: 1.8, stretch: 1.95, more: true },
-        less("start to listening, cold", "ms", Some(startup.cold), 100.0, 30.0),
+        less("start to listening, cold", "ms", Some(startup.cold), 40.0, 15.0),
         less("size of the binary", "MB", size, 25.0, 15.0),
     ]
 }

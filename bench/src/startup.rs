@@ -20,7 +20,7 @@ const STARTS: usize = 7;
 /// The measurements of starts.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Startup {
-    /// Milliseconds without compiled strategies on disk: the first start ever.
+    /// Milliseconds without compiled strategies on disk: the first start ever, of a program that may carry them.
     pub cold: Spread,
     /// Resident memory after such a start, MB: what the compiler used stays with the process.
     pub cold_rss_mb: Spread,

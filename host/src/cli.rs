@@ -10,6 +10,7 @@ mod figures;
 mod import;
 mod init;
 mod key;
+mod precompile;
 mod prices;
 mod probe;
 mod project;
@@ -106,6 +107,11 @@ enum Command {
     Completions(shell::Completions),
     /// Print the manual page, or write the pages of all commands.
     Man(shell::Man),
+    /// Print the version, and whether the program carries the compiled code of its components.
+    Version,
+    /// Compile the components in the program, and append their code to it, so that it starts without compiling.
+    #[command(hide = true)]
+    Precompile(precompile::Precompile),
     /// Compile a component; the proxy itself starts this as a process of its own.
     #[command(hide = true)]
     CompileComponent(crate::wasm::Compile),
@@ -180,6 +186,8 @@ pub fn main() -> ExitCode {
         Command::Approach(command) => approach::run(&command),
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => shell::man(&arguments),
+        Command::Version => precompile::version(),
+        Command::Precompile(arguments) => precompile::run(&arguments),
         Command::CompileComponent(wanted) => crate::wasm::compile(&wanted),
     }
 }
@@ -293,14 +301,18 @@ fn load(explicit: Option<&Path>) -> Result<Config, String> {
     config::load(&file, &environment, crate::strategy::builtins()).map_err(|error| error.to_string())
 }
 
-/// Lets strategies be compiled by processes of their own.
-fn use_compiler() {
-    // This names the running program, even if its file has been replaced since.
+/// The running program.
+fn program() -> Option<PathBuf> {
+    // This names it even if its file has been replaced since.
     let running = PathBuf::from("/proc/self/exe");
-    if running.exists() {
-        crate::wasm::compile_with(running);
-    } else if let Ok(file) = std::env::current_exe() {
-        crate::wasm::compile_with(file);
+    if running.exists() { Some(running) } else { std::env::current_exe().ok() }
+}
+
+/// Lets strategies be compiled by processes of their own, and those in the program be taken from what it carries.
+fn use_compiler() {
+    if let Some(program) = program() {
+        crate::wasm::carried_by(program.clone());
+        crate::wasm::compile_with(program);
     }
 }
 

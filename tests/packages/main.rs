@@ -72,13 +72,15 @@ fn with_tools(program: &str) -> Command {
     command
 }
 
-/// The binary without what only a debugger reads, which would make each package ten times as large.
+/// The binary without what only a debugger reads, which would make each package ten times as large, and with the compiled
+/// code of its components, as `make dist` makes it.
 fn program() -> &'static Path {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
     STRIPPED.get_or_init(|| {
         let stripped = folder().join("pointsman");
         std::fs::create_dir_all(folder()).expect("target/ is writable");
         must(Command::new("strip").arg("-o").arg(&stripped).arg(binary()));
+        must(Command::new(workspace().join("packaging/precompile")).arg(&stripped));
         stripped
     })
 }
@@ -126,6 +128,8 @@ async fn the_client_is_content(base: &str) {
 async fn serves_a_newcomer(command: impl Fn(&[&str]) -> Command) {
     let version = must(&mut command(&["--version"]));
     assert_eq!(version.trim(), format!("pointsman {}", env!("CARGO_PKG_VERSION")));
+    let version = must(&mut command(&["version"]));
+    assert!(version.contains("are compiled in this program"), "the packages keep the end of the program: {version}");
 
     let configurations = TempDir::new().expect("a temporary folder");
     let file = |name: &str, text: &str| {

@@ -19,6 +19,7 @@ mod made_keys;
 mod network;
 mod night;
 mod operation;
+mod precompiled;
 mod prices;
 mod record;
 mod secrets;

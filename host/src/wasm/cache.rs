@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use wasmtime::component::Component;
 
 use super::artifact::chain;
+use super::carried;
 use super::compile::{self, Input};
 use super::digest::Digest;
 use super::engine::Engine;
@@ -79,13 +80,18 @@ pub fn use_cache(folder: &Path) {
     }
 }
 
-/// Compiles a component, or loads it from the cache.
+/// Compiles a component, or loads it from this program or from the cache.
 ///
 /// # Errors
 ///
 /// The reason why it cannot be compiled.
 pub fn compiled(engine: &Engine, input: &Input<'_>) -> Result<Component, LoadError> {
     let (wasm, cache) = (engine.wasm(), SHARED.get());
+    if input.trusted
+        && let Some(component) = carried::component(engine, input.digest)
+    {
+        return Ok(component);
+    }
     if let Some(component) = cache.and_then(|cache| cache.load(wasm, input.digest)) {
         return Ok(component);
     }
@@ -146,15 +152,15 @@ pub fn header(engine: &wasmtime::Engine, component: &[u8], code: &[u8]) -> Vec<u
     [&MAGIC[..], seal(engine, &Digest::of([component]), code).bytes()].concat()
 }
 
-/// A component from its code.
-fn loaded(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, String> {
+/// A component from its code, which must come from the cache, from `compile` or from `carried`.
+pub fn loaded(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, String> {
     // SAFETY: `deserialize` runs what it is given as machine code, so the bytes must be the unchanged output of
     // `Component::serialize` or `Engine::precompile_component` of a compatible engine. They are, wherever they come from.
     // From the cache: `read` took them from a regular file in a folder, both owned by this user and writable by nobody
     // else, so only this user's processes can have written them, who could as well replace this binary; `keep` writes
     // nothing else under this name, which holds the hash of the engine's compatibility. From `compile`: they came through
     // a pipe from a process that is this very program. In both cases `check` found them whole and made for this component
-    // by this engine; and they lie in our own memory, where nothing can change them any more. Wasmtime checks engine and
+    // by this engine. From `carried`: they are a part of the file of this program, which `Carried::code` found whole. And they lie in our own memory, where nothing can change them any more. Wasmtime checks engine and
     // version once more by itself.
     #[expect(unsafe_code, reason = "compiled code cannot be loaded otherwise; see SAFETY above")]
     let component = unsafe { Component::deserialize(engine, code) };
@@ -352,7 +358,7 @@ fn create_temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 /// Everything besides the component that the machine code depends on.
-fn engine_digest(engine: &wasmtime::Engine) -> Digest {
+pub fn engine_digest(engine: &wasmtime::Engine) -> Digest {
     let compatible = Digest::of_value(&engine.precompile_compatibility_hash());
     Digest::of([&compatible.bytes()[..], env!("CARGO_PKG_VERSION").as_bytes()])
 }

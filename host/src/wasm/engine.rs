@@ -176,6 +176,19 @@ pub fn compiler(reservation: Option<u64>) -> Result<wasmtime::Engine, String> {
     wasmtime::Engine::new(&config(reservation)).map_err(|error| format!("{error:#}"))
 }
 
+/// A compiler whose code runs on any processor of this architecture, and with the usual address space for each memory.
+///
+/// # Errors
+///
+/// The reason why nothing can be compiled here.
+pub fn portable() -> Result<wasmtime::Engine, String> {
+    // Named, a target stands for what all its processors have in common; by default it is what this one has.
+    let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux-gnu" };
+    let mut config = config(None);
+    let made = config.target(&format!("{}-{system}", std::env::consts::ARCH)).map(|config| &*config);
+    made.and_then(wasmtime::Engine::new).map_err(|error| format!("{error:#}"))
+}
+
 /// An engine whose memories fit into this process's address space, and the size that it reserves for each.
 fn fitting() -> Result<(wasmtime::Engine, Option<u64>), String> {
     let mut lacking = String::new();
