@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room the rooms that it may import. Every room may import `config`.
-const MAY_KNOW: [(&str, &[&str]); 28] = [
+const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("config", &[]),
     ("routing", &[]),
     ("certificates", &[]),
     ("drain", &[]),
     ("html", &[]),
+    ("http1", &[]),
     ("images", &[]),
     ("memory", &[]),
     ("notify", &[]),
@@ -24,11 +25,11 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("telemetry", &[]),
     ("metrics", &["routing"]),
     ("wasm", &["routing", "images"]),
-    ("provider", &["routing", "slots", "limits", "metrics", "patience", "certificates"]),
+    ("provider", &["http1", "routing", "slots", "limits", "metrics", "patience", "certificates"]),
     ("strategy", &["routing", "images", "wasm"]),
     ("approach", &["routing", "images", "wasm"]),
     ("observe", &["routing", "limits", "clients", "provider", "metrics", "telemetry"]),
-    ("listener", &["certificates"]),
+    ("listener", &["http1", "certificates"]),
     (
         "proxy",
         &[

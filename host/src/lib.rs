@@ -40,6 +40,7 @@ pub mod drain;
 #[cfg(test)]
 mod house;
 pub mod html;
+pub mod http1;
 pub mod images;
 pub mod limits;
 pub mod listener;

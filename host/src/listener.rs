@@ -16,7 +16,6 @@ use axum::Router;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::sync::Notify;
@@ -26,19 +25,21 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
 mod activity;
+mod arriving;
 mod connection;
 pub mod descriptors;
 mod early;
 pub mod exposure;
 mod farewell;
 mod frames;
+mod http1;
 mod http2;
 pub mod socket;
 pub mod takeover;
 pub mod tls;
-mod watched;
 
 use crate::config;
+pub use arriving::{Arriving, Cut};
 use connection::Connection;
 use farewell::Farewells;
 use socket::Socket;
@@ -52,7 +53,7 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// The settings of a listener. A reload swaps them as a whole; each connection reads them once, when it is accepted.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A larger head is refused with 431, but hyper lets some heads of up to twice the size through. At least 8 KiB.
+    /// A larger head is refused with 431. At least 8 KiB.
     pub max_header_bytes: usize,
     /// Connections beyond this number are turned away.
     pub max_connections: usize,
@@ -165,15 +166,18 @@ impl fmt::Display for Peer {
     }
 }
 
+/// An error of whatever kind.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The service that answers the requests of a listener.
 pub trait Site: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static;
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
 
     /// Answers a request from `peer`; `closer` ends its connection.
     fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         peer: Peer,
         closer: &Closer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
@@ -183,7 +187,7 @@ pub trait Site: Clone + Send + Sync + 'static {
 impl Site for Router {
     type Body = axum::body::Body;
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: Peer, _closer: &Closer) -> Response<Self::Body> {
+    async fn answer(&self, mut request: Request<Arriving>, peer: Peer, _closer: &Closer) -> Response<Self::Body> {
         request.extensions_mut().insert(peer);
         match self.clone().call(request).await {
             Ok(response) => response,

@@ -11,7 +11,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, UPGR
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,7 +49,7 @@ pub mod within;
 use crate::clients::Keys;
 use crate::config::ModelNames;
 use crate::limits::{Moment, Spend};
-use crate::listener::{Closer, Peer};
+use crate::listener::{Arriving, Closer, Peer};
 use crate::metrics::Metrics;
 use crate::observe::Ledger;
 use crate::queue::Queue;
@@ -159,7 +158,7 @@ impl Proxy {
 /// Handles a request for any endpoint of the OpenAI API.
 pub async fn handle(
     proxy: &Arc<Proxy>,
-    request: Request<Incoming>,
+    request: Request<Arriving>,
     (peer, bound): (Peer, &Bound),
     closer: &Closer,
 ) -> Response<Reply> {
@@ -170,9 +169,7 @@ pub async fn handle(
     if let Some(address) = peer.0 {
         story.came_from(address.ip());
     }
-    // A request with a chunked body may have had a Content-Length as well, which the HTTP library drops in that case.
-    // So no second request is read after it (RFC 9112, 6.1).
-    let mut closes = request.headers().contains_key(http::header::TRANSFER_ENCODING);
+    let mut closes = false;
     let (head, body) = request.into_parts();
     let mut body = Some(body);
     let form = Form::of(&head.uri);
@@ -285,7 +282,7 @@ impl Proxy {
     async fn serve(
         &self,
         mut head: Parts,
-        body: &mut Option<Incoming>,
+        body: &mut Option<Arriving>,
         bound: &Bound,
         story: &mut Telling,
     ) -> Result<Prepared, ProxyError> {

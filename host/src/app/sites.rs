@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use http::header::ORIGIN;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 
 use crate::admin;
-use crate::listener::{Closer, Peer, Site};
+use crate::listener::{Arriving, Closer, Peer, Site};
 use crate::proxy::{self, Proxy, reply::Reply, visitors::Bound};
 
 /// The site that clients reach: the proxy, and beside it the routes for operators.
@@ -22,7 +21,7 @@ pub(super) struct Front {
 impl Site for Front {
     type Body = Reply;
 
-    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
+    async fn answer(&self, request: Request<Arriving>, peer: Peer, closer: &Closer) -> Response<Reply> {
         // For pages of other origins that are allowed; nearly no request comes from one.
         let origin = request.headers().get(ORIGIN).cloned();
         let of_operators = admin::path(request.uri().path()).filter(|_| request.method() != Method::OPTIONS);
@@ -52,7 +51,7 @@ pub(super) struct Back {
 impl Site for Back {
     type Body = Reply;
 
-    async fn answer(&self, request: Request<Incoming>, peer: Peer, closer: &Closer) -> Response<Reply> {
+    async fn answer(&self, request: Request<Arriving>, peer: Peer, closer: &Closer) -> Response<Reply> {
         let keys = self.proxy.generation().operators.have_key();
         operate(&self.proxy, &self.operations, &self.bound, (keys, true), request, peer, closer).await
     }
@@ -65,7 +64,7 @@ async fn operate(
     operations: &Router,
     bound: &Bound,
     (keys, own_pages): (bool, bool),
-    request: Request<Incoming>,
+    request: Request<Arriving>,
     peer: Peer,
     closer: &Closer,
 ) -> Response<Reply> {

@@ -2,7 +2,7 @@
 //!
 //! A connection is idle (no request), receives a head, or is busy with a request. The first two phases have a deadline.
 //! So does an answer that the client does not read, because it holds slots and a provider's connection. The phase is
-//! set by the code that sees it change: [`super::watched::Watched`] sees bytes, and [`InProgress`] lives as long as a
+//! set by the code that sees it change: whoever reads and writes sees bytes, and [`InProgress`] lives as long as a
 //! request. With HTTP/1.1 all of it runs in the connection's single task, so the phase is never out of date; with HTTP/2 requests
 //! have tasks of their own, and only the connection's looks at deadlines.
 
@@ -111,11 +111,6 @@ impl Activity {
     pub fn begin(self: &Arc<Self>) -> InProgress {
         self.busy.fetch_add(1, Relaxed);
         InProgress(Arc::clone(self))
-    }
-
-    /// True when a head has begun and has not been complete.
-    pub fn is_in_head(&self) -> bool {
-        !self.is_busy() && self.mark.load(Relaxed) & HEAD != 0
     }
 
     /// True while a request is in progress.

@@ -1,7 +1,6 @@
 //! One connection, from its first byte to its end.
 //!
-//! Nothing is set up before the first byte arrives: hyper takes 16 KiB of buffers for a connection, which an idle one
-//! does not need.
+//! Nothing is set up before the first byte arrives: an idle connection needs no buffers.
 
 use std::future::Future;
 use std::io::{self, BufRead as _};
@@ -10,11 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -25,19 +19,17 @@ use tokio_util::task::TaskTracker;
 use super::activity::{Activity, Overdue, PhaseLimits};
 use super::early::Early;
 use super::farewell::{Farewells, WANTS_HTTP1, WANTS_TLS};
+use super::http1;
 use super::http2;
 use super::socket::Stream;
 use super::takeover::Taken;
 use super::tls::HTTP2;
-use super::watched::{Answering, Watched};
-use super::{Admitted, Closer, Peer, Settings, Site};
+use super::{Admitted, BoxError, Closer, Peer, Settings, Site};
 
 /// The first byte of a TLS connection: the type of a handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 /// The beginning of a connection with HTTP/2, as far as no method of HTTP/1.1 begins so (RFC 9113, 3.4).
 const PREFACE: &[u8; 4] = b"PRI ";
-/// The most headers that a request may have.
-const MAX_HEADERS: usize = 256;
 /// The time that a connection has to close cleanly after it has been idle for too long.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -194,25 +186,17 @@ impl<T: Site> Connection<T> {
         // A connection must not keep settings in memory that a reload has replaced.
         drop(settings);
         let (activity, closer) = (Activity::new(), Closer::default());
-        let service = service_fn(|request: hyper::Request<Incoming>| {
-            let in_progress = activity.begin();
-            // Boxed, because hyper reserves room for it for the whole life of the connection, even while a stream runs.
-            let answer = Box::pin(site.answer(request, peer, &closer));
-            async move { Ok::<_, std::convert::Infallible>(answer.await.map(|body| Answering::new(body, in_progress))) }
-        });
-        let mut connection = http1::Builder::new()
-            // The deadlines here are finer than hyper's, and need no timer per request.
-            .header_read_timeout(None)
-            .max_buf_size(max_head)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&activity))), service);
+        let (connection, line) = http1::connection(stream, (site, peer), &activity, max_head, closer.clone());
         let driven = Driven { peer, activity: &activity, limits, close: &close };
-        let ended = driven.drive(Pin::new(&mut connection), timer, &closer.0.news).await;
+        let ended = {
+            let connection = std::pin::pin!(connection);
+            driven.drive(connection, timer, &closer.0.news).await
+        };
         let takeover = closer.0.takeover.lock().take();
-        if let Some(takeover) = takeover.filter(|_| ended) {
-            let http1::Parts { io, read_buf, .. } = connection.into_parts();
-            let stream = Box::new(io.into_inner().into_inner());
-            takeover.course(Taken { stream, early: read_buf }).await;
+        if let Some(takeover) = takeover.filter(|_| ended)
+            && let Some((stream, early)) = line.into_parts()
+        {
+            takeover.course(Taken { stream: Box::new(stream), early }).await;
         }
     }
 
@@ -232,7 +216,7 @@ impl<T: Site> Connection<T> {
 }
 
 /// A connection of either kind, once its first bytes are there.
-pub(super) trait Served: Future<Output = hyper::Result<()>> {
+pub(super) trait Served: Future<Output = Result<(), BoxError>> {
     /// Lets it finish what is in progress, and end.
     fn shut(self: Pin<&mut Self>);
 
@@ -240,19 +224,6 @@ pub(super) trait Served: Future<Output = hyper::Result<()>> {
     fn told(self: Pin<&mut Self>) -> bool {
         self.shut();
         false
-    }
-}
-
-impl<I, B, S> Served for http1::Connection<I, S>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn shut(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
     }
 }
 
@@ -315,7 +286,7 @@ impl Driven<'_> {
 }
 
 /// True when it ended without a fault.
-fn log_end(peer: Peer, ended: hyper::Result<()>) -> bool {
+fn log_end(peer: Peer, ended: Result<(), BoxError>) -> bool {
     if let Err(error) = &ended {
         tracing::debug!(%peer, %error, "a connection ended: {error}");
     }

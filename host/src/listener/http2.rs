@@ -30,9 +30,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::activity::{Activity, InProgress};
+use super::arriving::Arriving;
 use super::connection::Served;
 use super::frames::Frames;
-use super::{Closer, Peer, Settings, Site};
+use super::{BoxError, Closer, Peer, Settings, Site};
 
 /// What a client may send of one body before it is read, and of all bodies together.
 const STREAM_WINDOW: u32 = 128 << 10;
@@ -61,7 +62,7 @@ where
     let streams = Streams { tasks, idle: settings.idle_timeout, latest: Arc::clone(&latest) };
     let (news, counted, busy) = (Arc::clone(&abuse.news), Arc::clone(&abuse), Arc::clone(activity));
     let service = service_fn(move |request: Request<Incoming>| {
-        let request = as_in_http1(request);
+        let request = as_in_http1(request).map(Arriving::from);
         let flow = Arc::new(Flow::new());
         *latest.lock() = Some(Arc::clone(&flow));
         let counted = Counted { abuse: Arc::clone(&counted), is_whole: false, request: Some(busy.begin()) };
@@ -84,13 +85,18 @@ where
     (Multiplexed { connection: Box::pin(connection), abuse }, news)
 }
 
-impl<I, B, S, E> Served for http2::Connection<I, S, E>
+/// A connection of the HTTP library.
+trait Shut: Future<Output = hyper::Result<()>> {
+    fn shut(self: Pin<&mut Self>);
+}
+
+impl<I, B, S, E> Shut for http2::Connection<I, S, E>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
     B: Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
     S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Error: Into<BoxError>,
     E: Http2ServerConnExec<S::Future, B>,
 {
     fn shut(self: Pin<&mut Self>) {
@@ -104,15 +110,15 @@ struct Multiplexed<C> {
     abuse: Arc<Abuse>,
 }
 
-impl<C: Served> Future for Multiplexed<C> {
-    type Output = hyper::Result<()>;
+impl<C: Shut> Future for Multiplexed<C> {
+    type Output = Result<(), BoxError>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.connection.as_mut().poll(context)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.connection.as_mut().poll(context).map_err(Into::into)
     }
 }
 
-impl<C: Served> Served for Multiplexed<C> {
+impl<C: Shut> Served for Multiplexed<C> {
     fn shut(mut self: Pin<&mut Self>) {
         self.connection.as_mut().shut();
     }

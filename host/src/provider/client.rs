@@ -1,6 +1,6 @@
 //! The only HTTP client: sends one request to one provider, and says precisely what went wrong.
 //!
-//! Over hyper's connections and a pool of our own ([`pool`]): the cost of forwarding is decided here. Bodies are
+//! Over connections and a pool of our own ([`connection`], [`pool`]): the cost of forwarding is decided here. Bodies are
 //! reference counted bytes, so an attempt costs no copy; redirects are not followed, nothing is decompressed, and
 //! HTTP/1.1 is spoken: one request per connection, so that closing the connection cancels exactly that request.
 
@@ -9,37 +9,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 
 mod body;
 pub mod connect;
+mod connection;
 mod failure;
 mod http2;
 mod names;
+mod outgoing;
 mod played;
 pub mod pool;
 mod stream;
 pub mod trust;
 mod tunnel;
 mod upgrade;
-mod wake;
-mod wire;
 
 use super::dialect::Dialect;
 use crate::config;
+use crate::http1::framing::Framing;
+use crate::http1::response::Head;
 use crate::metrics::ConnectionMetrics;
 use crate::routing::FailureKind;
 pub use body::AnswerBody;
 use body::Source;
 use connect::{Dialer, Origin};
+use connection::{Broken, Connection, Outgoing, Progress};
 pub use failure::AttemptError;
 use names::Resolver;
+use outgoing::OwnFields;
 pub use played::{Pieces, Player};
-use pool::{Broken, Connection, Pool, Progress};
+use pool::Pool;
 pub use stream::Stream;
 use trust::Trust;
 pub use upgrade::{Switched, Switching};
@@ -71,6 +73,8 @@ struct Http {
     dialect: Dialect,
     /// The headers of every request: the host, the key, and others from the configuration.
     own: HeaderMap,
+    /// The same as they go over the wire with HTTP/1.1.
+    fields: OwnFields,
     metrics: ConnectionMetrics,
     /// `http://host:port`, where the target of each request tells a forward proxy its destination.
     absolute: Option<http::uri::Authority>,
@@ -147,7 +151,8 @@ impl Draft {
     pub fn counted_by(self, metrics: &ConnectionMetrics) -> Client {
         Client(match self.0 {
             Drafted::Http { pool, connect_timeout, dialect, own, absolute } => {
-                Way::Http(Http { pool, connect_timeout, dialect, own, metrics: metrics.clone(), absolute })
+                let fields = OwnFields::of(&own);
+                Way::Http(Http { pool, connect_timeout, dialect, own, fields, metrics: metrics.clone(), absolute })
             }
             Drafted::Played(player) => Way::Played(player),
         })
@@ -316,10 +321,10 @@ impl Http {
             return Box::pin(self.send_shared(call)).await;
         }
         if let Some(mut connection) = self.pool.take() {
-            match self.pool.exchange(&mut connection, self.request(&call)).await {
-                Ok(response) => {
+            match connection.exchange(self.outgoing(&call, b"")).await {
+                Ok(head) => {
                     self.metrics.reused.inc();
-                    return self.answer(response, connection);
+                    return self.answer(head, connection);
                 }
                 Err(Broken { progress: Progress::Unsent, .. }) => {}
                 Err(Broken { progress: Progress::Sent, .. }) if !call.once => self.metrics.stale.inc(),
@@ -330,13 +335,18 @@ impl Http {
         let opened = Box::pin(self.pool.open(call.connect.unwrap_or(self.connect_timeout))).await;
         let mut connection = opened.map_err(AttemptError::of_connect)?;
         self.metrics.opened.inc();
-        match self.pool.exchange(&mut connection, self.request(&call)).await {
-            Ok(response) => self.answer(response, connection),
+        match connection.exchange(self.outgoing(&call, b"")).await {
+            Ok(head) => self.answer(head, connection),
             Err(broken) => Err(AttemptError::of_head(broken)),
         }
     }
 
-    /// The call as this provider gets it.
+    /// The call as this provider gets it over HTTP/1.1, with `more` fields.
+    fn outgoing(&self, call: &Call<'_>, more: &[u8]) -> Outgoing {
+        self.fields.request(call, &self.target(call), more)
+    }
+
+    /// The call as this provider gets it over HTTP/2.
     fn request(&self, call: &Call<'_>) -> http::Request<Full<Bytes>> {
         let mut request = http::Request::new(Full::new(call.body.clone()));
         *request.uri_mut() = self.target(call);
@@ -345,7 +355,7 @@ impl Http {
         for (name, value) in &self.own {
             headers.insert(name.clone(), value.clone());
         }
-        if call.method == Method::POST && request.body().is_end_stream() {
+        if call.method == Method::POST && call.body.is_empty() {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         *request.method_mut() = call.method.clone();
@@ -363,27 +373,21 @@ impl Http {
         http::Uri::from_parts(parts).unwrap_or_default()
     }
 
-    fn answer(&self, response: http::Response<Incoming>, connection: Box<Connection>) -> Result<Answer, AttemptError> {
-        let (head, incoming) = response.into_parts();
-        if self.absolute.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            return Err(AttemptError::failed(FailureKind::ForwardProxy(Some(head.status.as_u16()))));
+    fn answer(&self, head: Head, connection: Box<Connection>) -> Result<Answer, AttemptError> {
+        let Head { status, headers, framing, .. } = head;
+        if self.absolute.is_some() && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(AttemptError::failed(FailureKind::ForwardProxy(Some(status.as_u16()))));
         }
-        let (length, encoding) =
-            (head.headers.contains_key(header::CONTENT_LENGTH), head.headers.contains_key(header::TRANSFER_ENCODING));
-        if length && encoding {
-            // Each gives another length, and the other side may mean either (RFC 9112, 6.3). The error closes the
-            // connection.
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody had asked for another protocol.
             return Err(AttemptError::failed(FailureKind::Malformed));
         }
-        let framed = length || encoding || head.version > Version::HTTP_11;
+        let source = Source::Http { connection: Some(connection), pool: Arc::clone(&self.pool) };
         Ok(Answer {
-            status: head.status,
-            ends_with_connection: !framed && !incoming.is_end_stream(),
-            headers: head.headers,
-            body: AnswerBody {
-                unread: Bytes::new(),
-                source: Source::Http { incoming, connection: Some(connection), pool: Arc::clone(&self.pool) },
-            },
+            status,
+            headers,
+            ends_with_connection: framing == Framing::Close,
+            body: AnswerBody { unread: Bytes::new(), source },
         })
     }
 }

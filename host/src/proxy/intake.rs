@@ -1,5 +1,7 @@
 //! Reads a request's body, bounded in size and time, before the request takes a slot of anything.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 pub mod budget;
 
 use super::respond::ProxyError;
+use crate::listener::{Arriving, Cut};
 use budget::{Budget, Reserved};
 
 /// The time without a byte after which a client is given up.
@@ -30,6 +33,26 @@ const MAX_DISCARDING: Duration = Duration::from_secs(5);
 const MAX_REST: usize = 64 << 10;
 /// The limit of its time.
 const MAX_REST_TIME: Duration = Duration::from_millis(500);
+
+/// A body that can be read to its end.
+pub trait Readable: Body<Data = Bytes> + Unpin {
+    /// All of it, if it is there already.
+    fn take_whole(&mut self) -> Option<Bytes>;
+
+    /// Reads what comes next into `whole`, and says how much that was; `None` at the end.
+    fn poll_into(&mut self, context: &mut Context<'_>, whole: &mut BytesMut) -> Poll<Option<Result<usize, Cut>>>;
+}
+
+impl Readable for Arriving {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        Arriving::take_whole(self)
+    }
+
+    fn poll_into(&mut self, context: &mut Context<'_>, whole: &mut BytesMut) -> Poll<Option<Result<usize, Cut>>> {
+        Arriving::poll_into(self, context, whole)
+    }
+}
+
 /// Reads the whole body, and returns the part of `budget` that it holds: nothing if it came in one piece, which is in
 /// the memory of its connection already.
 ///
@@ -37,11 +60,14 @@ const MAX_REST_TIME: Duration = Duration::from_millis(500);
 ///
 /// [`ProxyError::TooLarge`], [`ProxyError::CutOff`], [`ProxyError::TooSlow`] or [`ProxyError::Crowded`].
 pub async fn read(
-    mut body: impl Body<Data = Bytes> + Unpin,
+    mut body: impl Readable,
     headers: &HeaderMap,
     limit: usize,
     budget: &Budget,
 ) -> Result<(Bytes, Option<Reserved>), ProxyError> {
+    if let Some(whole) = body.take_whole() {
+        return if whole.len() > limit { Err(ProxyError::TooLarge(limit)) } else { Ok((whole, None)) };
+    }
     let mut pace = Pace::new();
     let announced = announced(headers);
     if announced.is_some_and(|length| length > limit as u64) {
@@ -62,14 +88,22 @@ pub async fn read(
     let mut whole = BytesMut::with_capacity(reserve.max(first.len()));
     whole.extend_from_slice(&first);
     drop(first);
-    while let Some(piece) = next(&mut body, &mut pace).await? {
-        if whole.len() + piece.len() > limit {
+    loop {
+        // Bytes go straight to where they stay, in reads as large as what is missing.
+        let read = poll_fn(|context| body.poll_into(context, &mut whole));
+        let size = match timeout_at(pace.deadline(), read).await {
+            Err(_elapsed) => return Err(ProxyError::TooSlow),
+            Ok(None) => break,
+            Ok(Some(Err(_cut))) => return Err(ProxyError::CutOff),
+            Ok(Some(Ok(size))) => size,
+        };
+        pace.came(size);
+        if whole.len() > limit {
             drop(whole);
             drop(reserved);
             return Err(refuse(&mut body, limit, None).await);
         }
-        reserved.grow(whole.len() + piece.len(), limit).await?;
-        whole.extend_from_slice(&piece);
+        reserved.grow(whole.len(), limit).await?;
     }
     reserved.shrink(whole.len());
     Ok((whole.freeze(), Some(reserved)))
@@ -156,10 +190,26 @@ async fn refuse(body: &mut (impl Body<Data = Bytes> + Unpin), limit: usize, anno
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use futures_util::stream;
     use tokio::time::sleep;
 
     use super::*;
+
+    impl Readable for axum::body::Body {
+        fn take_whole(&mut self) -> Option<Bytes> {
+            None
+        }
+
+        fn poll_into(&mut self, context: &mut Context<'_>, whole: &mut BytesMut) -> Poll<Option<Result<usize, Cut>>> {
+            Pin::new(self).poll_frame(context).map(|frame| {
+                let data = frame?.expect("whole").into_data().expect("no trailers");
+                whole.extend_from_slice(&data);
+                Some(Ok(data.len()))
+            })
+        }
+    }
 
     /// Reads a body of `pieces` of `size` bytes, each `pause` after the one before; the result, and the seconds that it
     /// took.

@@ -9,9 +9,10 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::AttemptError;
+use super::connection::Connection;
 use super::http2::Lease;
 use super::played::{Pieces, PlayedBody};
-use super::pool::{Connection, Pool};
+use super::pool::Pool;
 
 /// The body of an answer, with the connection that it comes from. Dropped before its end it closes the connection.
 #[derive(Debug)]
@@ -24,7 +25,6 @@ pub struct AnswerBody {
 #[derive(Debug)]
 pub(super) enum Source {
     Http {
-        incoming: Incoming,
         /// `None` at the end.
         connection: Option<Box<Connection>>,
         pool: Arc<Pool>,
@@ -50,15 +50,12 @@ impl AnswerBody {
     }
 
     /// Ends the reading of a body that is complete by its content. The connection is kept, and used for the next
-    /// request if the body has ended by then by the rules of HTTP.
+    /// request if the body has ended by then by the rules of HTTP: servers send the two ends one after the other.
     pub fn retire(self) {
-        let Source::Http { mut incoming, connection: Some(mut connection), pool } = self.source else { return };
-        let mut nobody = Context::from_waker(std::task::Waker::noop());
-        match connection.poll_body(&mut incoming, &mut nobody) {
-            Poll::Ready(None) => pool.put(connection),
-            Poll::Pending => pool.put_ending(connection, incoming),
-            // There is more than the end, or the connection has broken: it is closed.
-            Poll::Ready(Some(_)) => {}
+        if let Source::Http { connection: Some(mut connection), pool } = self.source
+            && connection.settle()
+        {
+            pool.put(connection);
         }
     }
 
@@ -67,28 +64,19 @@ impl AnswerBody {
         if !self.unread.is_empty() {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.unread))));
         }
-        let (incoming, kept, pool) = match &mut self.source {
-            Source::Http { incoming, connection, pool } => (incoming, connection, pool),
+        let (kept, pool) = match &mut self.source {
+            Source::Http { connection, pool } => (connection, pool),
             Source::Shared { incoming, lease } => return poll_shared(incoming, lease, context),
             Source::Played(played) => return played.poll_chunk(context),
         };
-        loop {
-            let Some(connection) = kept else { return Poll::Ready(None) };
-            match ready!(connection.poll_body(incoming, context)) {
-                None => {
-                    if let Some(connection) = kept.take() {
-                        pool.put(connection);
-                    }
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(AttemptError::of_body(error)))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => {}
-                    Ok(data) => return Poll::Ready(Some(Ok(data))),
-                    Err(_trailers) => {}
-                },
-            }
+        let Some(connection) = kept else { return Poll::Ready(None) };
+        let piece = ready!(connection.poll_body(context));
+        if piece.is_none()
+            && let Some(connection) = kept.take()
+        {
+            pool.put(connection);
         }
+        Poll::Ready(piece.map(|piece| piece.map_err(AttemptError::of_body)))
     }
 
     /// The same as [`AnswerBody::poll_chunk`], as a future.
@@ -110,7 +98,7 @@ fn poll_shared(
     while lease.is_some() {
         match ready!(Pin::new(&mut *incoming).poll_frame(context)) {
             None => *lease = None,
-            Some(Err(error)) => return Poll::Ready(Some(Err(AttemptError::of_body(error)))),
+            Some(Err(error)) => return Poll::Ready(Some(Err(AttemptError::of_body(error.into())))),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => return Poll::Ready(Some(Ok(data))),

@@ -1,4 +1,4 @@
-//! The ways in which a request to a provider fails, as hyper, TLS and the system tell them.
+//! The ways in which a request to a provider fails, as HTTP, TLS and the system tell them.
 
 use std::error::Error as _;
 use std::io::ErrorKind;
@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use http::StatusCode;
 
 use super::connect::{ConnectError, lack_of};
-use super::pool::{Broken, Progress};
+use super::connection::{Broken, Fault, Progress};
 use super::trust::fault_of;
 use super::tunnel::TunnelError;
 use crate::provider::words::Words;
@@ -80,22 +80,29 @@ impl AttemptError {
     }
 
     pub(super) fn of_head(broken: Broken) -> Self {
-        let Broken { error, progress } = broken;
-        let malformed = progress == Progress::Flooded || is_malformed(&error);
+        let Broken { fault, progress } = broken;
         // With TLS 1.3 the other side looks at our certificate after the handshake.
-        let fault = error.source().and_then(|source| source.downcast_ref()).and_then(tls_fault);
-        let kind = match fault {
+        let kind = match tls_fault_of(&fault) {
             Some(fault) => FailureKind::Tls(fault),
-            None if malformed => FailureKind::Malformed,
+            None if is_malformed(&fault) => FailureKind::Malformed,
             None => FailureKind::Reset,
         };
         let sent = progress != Progress::Unsent;
-        Self { outcome: Outcome::Failed(kind), sent, words: None, source: Some(error.into()) }
+        Self { outcome: Outcome::Failed(kind), sent, words: None, source: Some(fault.into()) }
     }
 
-    pub(super) fn of_body(error: hyper::Error) -> Self {
-        let kind = if is_malformed(&error) { FailureKind::Malformed } else { FailureKind::CutShort };
-        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: Some(error.into()) }
+    pub(super) fn of_body(fault: Fault) -> Self {
+        let kind = if is_malformed(&fault) { FailureKind::Malformed } else { FailureKind::CutShort };
+        Self { outcome: Outcome::Failed(kind), sent: true, words: None, source: Some(fault.into()) }
+    }
+}
+
+/// The fault that TLS found in the other side, if that broke the exchange.
+fn tls_fault_of(fault: &Fault) -> Option<TlsFault> {
+    match fault {
+        Fault::Io(error) => tls_fault(error),
+        Fault::Http2(error) => error.source().and_then(|source| source.downcast_ref()).and_then(tls_fault),
+        Fault::Ended | Fault::Malformed | Fault::Flooded => None,
     }
 }
 
@@ -105,7 +112,13 @@ fn tls_fault(error: &std::io::Error) -> Option<TlsFault> {
 }
 
 /// True when the bytes that came are no HTTP, rather than too little of it.
-fn is_malformed(error: &hyper::Error) -> bool {
-    let framing = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    error.is_parse() || framing.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidInput)
+fn is_malformed(fault: &Fault) -> bool {
+    match fault {
+        Fault::Malformed | Fault::Flooded => true,
+        Fault::Io(_) | Fault::Ended => false,
+        Fault::Http2(error) => {
+            let framing = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            error.is_parse() || framing.is_some_and(|io| io.kind() == ErrorKind::InvalidInput)
+        }
+    }
 }

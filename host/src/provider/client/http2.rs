@@ -25,7 +25,8 @@ use tokio_util::task::TaskTracker;
 
 use super::body::Source;
 use super::connect::ConnectError;
-use super::pool::{Broken, Fresh, Leased, Progress};
+use super::connection::{Broken, Fault, Progress};
+use super::pool::{Fresh, Leased};
 use super::stream::Stream;
 use super::{Answer, AnswerBody, AttemptError, Call, Http};
 
@@ -62,8 +63,8 @@ impl Http {
                 Leased::Shared(lease, fresh) => (lease, fresh),
                 Leased::Own(mut connection) => {
                     self.metrics.opened.inc();
-                    return match self.pool.exchange(&mut connection, self.request(&call)).await {
-                        Ok(response) => self.answer(response, connection),
+                    return match connection.exchange(self.outgoing(&call, b"")).await {
+                        Ok(head) => self.answer(head, connection),
                         Err(broken) => Err(AttemptError::of_head(broken)),
                     };
                 }
@@ -83,7 +84,7 @@ impl Http {
                 }
                 Err(Broken { progress: Progress::Unsent, .. }) if tries < MOST_TRIES => self.metrics.stale.inc(),
                 // As with HTTP/1.1: a server that closes an idle connection has read nothing.
-                Err(broken) if lease.was_idle && !call.once && tries < MOST_TRIES && !is_reset(&broken.error) => {
+                Err(broken) if lease.was_idle && !call.once && tries < MOST_TRIES && !is_reset(&broken.fault) => {
                     self.metrics.stale.inc();
                 }
                 Err(broken) => return Err(AttemptError::of_head(broken)),
@@ -178,7 +179,7 @@ impl Lease {
             let unsent = failed.take_message().is_some();
             let error = failed.into_error();
             let progress = if unsent || is_refused(&error) { Progress::Unsent } else { Progress::Sent };
-            Broken { error, progress }
+            Broken { fault: error.into(), progress }
         })
     }
 }
@@ -201,7 +202,8 @@ fn is_refused(error: &hyper::Error) -> bool {
 }
 
 /// True when the provider, or this side, ended the stream and not the connection.
-fn is_reset(error: &hyper::Error) -> bool {
+fn is_reset(fault: &Fault) -> bool {
+    let Fault::Http2(error) = fault else { return false };
     error.source().and_then(|source| source.downcast_ref::<h2::Error>()).is_some_and(h2::Error::is_reset)
 }
 

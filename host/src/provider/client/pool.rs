@@ -3,37 +3,18 @@
 //! A connection is not driven by a task of its own: whoever uses it polls it along. So a request costs no hand-over
 //! between tasks, dropping it gives it up, and a connection in the pool was intact when it was last polled.
 
-use std::error::Error as _;
-use std::future::{Future as _, poll_fn};
-use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body as _, Frame};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-mod switch;
-
 use super::connect::{ConnectError, Dialer, HTTP2};
+use super::connection::{Connection, Look};
 use super::http2::{Lease, Shared};
 use super::stream::Stream;
-use super::wake::Together;
-use super::wire::{Talk, Turn, Wire};
 use crate::config::ProviderHttp;
 use crate::patience;
-pub use switch::Exchanged;
-
-/// The most headers of an answer. Gateways and content delivery networks add to what the server behind them says.
-const MAX_HEADERS: usize = 256;
 
 /// An idle connection is closed after this long: below the 5 s after which common servers (uvicorn, Node) close theirs,
 /// so that a request is seldom sent into a connection that is just being closed.
@@ -67,22 +48,6 @@ struct Idle {
     distrusted_until: Option<Instant>,
 }
 
-/// One connection. Dropping it closes it.
-#[derive(Debug)]
-pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// The future that reads and writes; `None` once the connection has ended.
-    driver: Option<Driver>,
-    together: Together,
-    talk: Talk,
-    /// The body of the last answer, of which only the end by the rules of HTTP has yet to come.
-    tail: Option<Incoming>,
-    /// The time at which it has lived long enough.
-    ends: Instant,
-}
-
-type Driver = http1::Connection<TokioIo<Wire>, Full<Bytes>>;
-
 /// The connection that a request is sent on, where HTTP/2 may be spoken.
 pub enum Leased {
     /// A part of a connection with HTTP/2.
@@ -98,27 +63,6 @@ pub enum Fresh {
     Yes,
     /// It had been opened before.
     No,
-}
-
-/// An exchange that brought no head of an answer.
-pub struct Broken {
-    /// The reason.
-    pub error: hyper::Error,
-    /// The progress that the exchange had made.
-    pub progress: Progress,
-}
-
-/// The progress of an exchange when its connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// No byte of the request was sent.
-    Unsent,
-    /// No byte of the answer had come.
-    Sent,
-    /// Some of the answer had come.
-    Answering,
-    /// Interim answers came without end.
-    Flooded,
 }
 
 impl Pool {
@@ -164,7 +108,7 @@ impl Pool {
                 (true, _) => self.shared.begin(stream, self.end()).await.map(|lease| Leased::Shared(lease, Fresh::Yes)),
                 (false, ProviderHttp::Auto) => {
                     self.shared.decline();
-                    self.begin(stream).await.map(Leased::Own)
+                    Ok(Leased::Own(self.begin(stream)))
                 }
                 (false, ProviderHttp::One | ProviderHttp::Two) => Err(ConnectError::NoHttp2),
             }
@@ -200,65 +144,25 @@ impl Pool {
     /// [`ConnectError`], of which [`ConnectError::TimedOut`] after `limit`.
     pub async fn open(&self, limit: Duration) -> Result<Box<Connection>, ConnectError> {
         let opened = patience::until(Instant::now() + limit, self.dialer.connect(ProviderHttp::One)).await;
-        self.begin(opened.map_err(|_elapsed| ConnectError::TimedOut)??).await
+        Ok(self.begin(opened.map_err(|_elapsed| ConnectError::TimedOut)??))
     }
 
     /// Begins to speak HTTP/1.1.
-    async fn begin(&self, stream: Stream) -> Result<Box<Connection>, ConnectError> {
-        let talk = Talk::default();
-        let wire = TokioIo::new(Wire::new(stream, talk.clone()));
-        let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(wire).await;
-        let (sender, driver) = handshake.map_err(ConnectError::Http)?;
-        let ends = self.end();
-        Ok(Box::new(Connection { sender, driver: Some(driver), together: Together::default(), talk, tail: None, ends }))
+    fn begin(&self, stream: Stream) -> Box<Connection> {
+        Box::new(Connection::new(stream, self.end()))
     }
 
-    /// Sends a request on `connection` and waits for the head of its answer.
-    ///
-    /// # Errors
-    ///
-    /// [`Broken`], which says how far it had come.
-    pub async fn exchange(
-        &self,
-        connection: &mut Connection,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Broken> {
-        let exchanged = connection.exchange(request).await;
-        // Something had come between the last look and this one.
-        if matches!(&exchanged, Err(Broken { progress: Progress::Unsent, .. }))
-            && connection.talk.turn() == Turn::Theirs
-        {
-            self.distrust();
+    /// Keeps a connection for the next request, if it may carry one: that is looked at when it is taken.
+    pub fn put(&self, connection: Box<Connection>) {
+        if connection.has_surplus() {
+            return self.distrust();
         }
-        exchanged
-    }
-
-    /// Keeps a connection for the next request, if it can carry one.
-    pub fn put(&self, mut connection: Box<Connection>) {
-        connection.together.forget();
-        let look = connection.look();
-        connection.talk.give(Turn::Nobody);
         let now = Instant::now();
-        match look {
-            Look::Usable if now < connection.ends => {
-                let mut idle = self.idle.lock();
-                if idle.distrusted_until.is_none_or(|until| now >= until) {
-                    idle.connections.push((now, connection));
-                }
-            }
-            Look::Usable | Look::Ended => {}
-            Look::Unasked => self.distrust(),
+        if !connection.may_be_kept() || now >= connection.ends {
+            return;
         }
-    }
-
-    /// Keeps a connection whose answer, `body`, has said that it is over before HTTP did: it is used again if that end has
-    /// come by then, and else closed. Servers send the two one after the other.
-    pub fn put_ending(&self, mut connection: Box<Connection>, body: Incoming) {
-        connection.together.forget();
-        connection.tail = Some(body);
-        let now = Instant::now();
         let mut idle = self.idle.lock();
-        if now < connection.ends && idle.distrusted_until.is_none_or(|until| now >= until) {
+        if idle.distrusted_until.is_none_or(|until| now >= until) {
             idle.connections.push((now, connection));
         }
     }
@@ -293,94 +197,8 @@ impl Pool {
     }
 }
 
-/// The failure of an exchange, and the point that it had come to.
-fn broken(mut failed: TrySendError<Request<Full<Bytes>>>, talk: &Talk) -> Broken {
-    Broken {
-        progress: match talk.turn() {
-            _ if failed.take_message().is_some() => Progress::Unsent,
-            Turn::Nobody | Turn::Ours => Progress::Sent,
-            Turn::Theirs | Turn::Unasked => Progress::Answering,
-            Turn::Flooded => Progress::Flooded,
-        },
-        error: failed.into_error(),
-    }
-}
-
 /// The life of the connection that is opened as `number`th. Multiples of the golden ratio are spread evenly.
 fn life(number: u32) -> Duration {
     let share = f64::from(number.wrapping_mul(0x9E37_79B9)) / f64::from(u32::MAX);
     LONGEST_LIFE.mul_f64(1.0 - LIFE_SPREAD * share)
-}
-
-/// Reads and writes what can be, and says how the connection ended when it did.
-fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) -> Option<hyper::Result<()>> {
-    let Poll::Ready(ended) = Pin::new(driver.as_mut()?).poll(context) else { return None };
-    *driver = None;
-    Some(ended)
-}
-
-/// The state of a connection without a request, as its socket shows it.
-enum Look {
-    Usable,
-    Ended,
-    Unasked,
-}
-
-impl Connection {
-    /// Tells whether the next request can be sent on it, as far as anybody can know.
-    fn look(&mut self) -> Look {
-        let Self { sender, driver, together, talk, tail, .. } = self;
-        let ended = together.poll_quietly(|context| {
-            if let Some(body) = tail {
-                match Pin::new(body).poll_frame(context) {
-                    Poll::Ready(None) => *tail = None,
-                    // There is something behind the end.
-                    Poll::Ready(Some(_)) => return Poll::Ready(Ok(())),
-                    Poll::Pending => {}
-                }
-            }
-            drive(driver, context).map_or(Poll::Pending, Poll::Ready)
-        });
-        if tail.is_some() {
-            return Look::Ended;
-        }
-        match ended {
-            Poll::Pending if sender.is_ready() => Look::Usable,
-            // An error without a cause, where nothing was expected, is one about what came.
-            Poll::Ready(Err(error)) if error.source().is_none() && !error.is_incomplete_message() => Look::Unasked,
-            _ if talk.turn() == Turn::Unasked => Look::Unasked,
-            _ => Look::Ended,
-        }
-    }
-
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
-        let Self { sender, driver, together, talk, .. } = self;
-        talk.give(Turn::Ours);
-        let mut answer = pin!(sender.try_send_request(request));
-        let answered = poll_fn(|context| {
-            together.poll(context, |context| {
-                // The body that it carried tells how it ended.
-                drive(driver, context);
-                answer.as_mut().poll(context)
-            })
-        });
-        answered.await.map_err(|failed| broken(failed, talk))
-    }
-
-    /// The next frame of the answer's body.
-    pub fn poll_body(
-        &mut self,
-        body: &mut Incoming,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { driver, together, .. } = self;
-        together.poll(context, |context| {
-            // Asking first tells the connection that there is somebody to read for.
-            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
-                return Poll::Ready(frame);
-            }
-            drive(driver, context);
-            Pin::new(&mut *body).poll_frame(context)
-        })
-    }
 }

@@ -4,9 +4,8 @@
 //! such a request may not be sent twice.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, StatusCode};
 
-use super::pool::Exchanged;
 use super::stream::Stream;
 use super::{Answer, AttemptError, Call, Client, Http, Way};
 
@@ -48,18 +47,14 @@ impl Client {
 impl Http {
     async fn switch(&self, call: Call<'_>) -> Result<Switching, AttemptError> {
         let opened = self.pool.open(call.connect.unwrap_or(self.connect_timeout)).await;
-        let connection = opened.map_err(AttemptError::of_connect)?;
+        let mut connection = opened.map_err(AttemptError::of_connect)?;
         self.metrics.opened.inc();
-        let mut request = self.request(&call);
-        let headers = request.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        match connection.switch(request).await.map_err(AttemptError::of_head)? {
-            Exchanged::Switched(response, stream, early) => {
-                let headers = response.into_parts().0.headers;
-                Ok(Switching::Switched(Switched { headers, stream, early }))
-            }
-            Exchanged::Answered(response, connection) => self.answer(response, connection).map(Switching::Answered),
+        let request = self.outgoing(&call, b"connection: Upgrade\r\nupgrade: websocket\r\n");
+        let head = connection.exchange(request).await.map_err(AttemptError::of_head)?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let (stream, early) = connection.into_stream();
+            return Ok(Switching::Switched(Switched { headers: head.headers, stream, early }));
         }
+        self.answer(head, connection).map(Switching::Answered)
     }
 }
