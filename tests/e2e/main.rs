@@ -22,6 +22,7 @@ mod endings_of_streams;
 mod exemplars;
 mod faults;
 mod fleet;
+mod framing;
 mod headers;
 mod held_answers;
 mod http2;
