@@ -23,7 +23,7 @@ use harness::{KEY, PATIENCE, Proxy, ProxyBuilder};
 use serde_json::json;
 use tokio::time::timeout;
 
-use self::client::{Came, Client};
+use self::client::{Came, Client, Next};
 use self::provider::{Heard, Provider};
 
 /// The body of the requests of rows, of 43 bytes: its length has a letter as a hexadecimal number.
@@ -39,8 +39,6 @@ enum Want {
     Passes,
     /// The same, but the connection ends with the answer.
     PassesLast,
-    /// The same, whether or not the connection goes on.
-    Served,
     /// One of these answers and the end of the connection, and nothing at the provider. None where the connection may
     /// end without one.
     Refused(&'static [u16]),
@@ -49,7 +47,7 @@ enum Want {
     /// An answer of the proxy's own with one of these statuses, and nothing at the provider. Whether the connection goes
     /// on is the proxy's choice.
     Own(&'static [u16]),
-    /// A refusal of any kind, or [`Want::Served`].
+    /// A refusal of any kind, or [`Want::Passes`], whether or not the connection goes on.
     Either,
 }
 
@@ -113,11 +111,11 @@ impl Stage {
             client.finish().await;
         }
         let answer = client.answer().await;
-        let serves = match &answer {
-            Some(_) => client.serves().await,
-            None => false,
+        let next = match &answer {
+            Some(_) => client.next().await,
+            None => Next::Nothing,
         };
-        Outcome { answer, serves, heard: self.provider.take() }
+        Outcome { answer, next, heard: self.provider.take() }
     }
 
     /// Plays each row as `bytes` makes it, and claims that what should comes of it.
@@ -146,26 +144,27 @@ impl Stage {
 #[derive(Debug)]
 struct Outcome {
     answer: Option<Came>,
-    serves: bool,
+    next: Next,
     heard: Vec<Heard>,
 }
 
 impl Outcome {
     /// What is not as it should be.
     fn fault(&self, want: Want) -> Option<String> {
-        match want {
-            Want::Passes => self.fault_of_passing().or_else(|| fault(self.serves, "the connection serves the next")),
-            Want::PassesLast => self.fault_of_passing().or_else(|| fault(!self.serves, "the connection ends")),
-            Want::Served => self.fault_of_passing(),
+        let (served, ended) = (self.next == Next::Served, self.next == Next::Nothing);
+        let fault = match want {
+            Want::Passes => self.fault_of_passing().or_else(|| fault(served, "the connection serves the next")),
+            Want::PassesLast => self.fault_of_passing().or_else(|| fault(ended, "the connection ends")),
             Want::Refused(statuses) | Want::Starved(statuses) => {
-                self.fault_of_own(statuses).or_else(|| fault(!self.serves, "nothing more is read from the connection"))
+                self.fault_of_own(statuses).or_else(|| fault(ended, "nothing more is read from the connection"))
             }
             Want::Own(statuses) => self.fault_of_own(statuses).or_else(|| fault(self.answer.is_some(), "an answer")),
             Want::Either if self.heard.is_empty() => {
                 self.fault_of_own(&[400, 403, 404, 405, 413, 414, 417, 431, 501, 505])
             }
             Want::Either => self.fault_of_passing(),
-        }
+        };
+        fault.or_else(|| (self.next == Next::Surplus).then(|| "there is an answer that nobody asked for".to_owned()))
     }
 
     fn fault_of_passing(&self) -> Option<String> {

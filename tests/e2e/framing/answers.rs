@@ -72,11 +72,14 @@ impl Stage {
         client.answer().await.expect("an answer")
     }
 
-    /// Plays rows, and claims that what should comes of them.
-    async fn claim(&self, table: &[Row]) {
+    /// Plays rows before a proxy of their own, and claims that what should comes of them.
+    async fn claim(table: &[Row]) {
+        let stage = Self::new().await;
         let mut faults = Vec::new();
-        for (section, what, text, then, gives) in table {
-            if let Some(fault) = self.play(&filled(text), *then, *gives).await {
+        // First those after which the connection is kept: none is kept any more to a provider that has said too much.
+        let kept = table.iter().filter(|row| row.4 == Gives::Kept);
+        for (section, what, text, then, gives) in kept.chain(table.iter().filter(|row| row.4 != Gives::Kept)) {
+            if let Some(fault) = stage.play(&filled(text), *then, *gives).await {
                 faults.push(format!("section {section}, {what}: {text:.400?}\n{gives:?}, but {fault}"));
             }
         }
@@ -112,25 +115,22 @@ impl Stage {
 
 #[tokio::test]
 async fn heads_of_answers_are_read_by_the_letter() {
-    let stage = Stage::new().await;
-    stage.claim(table::LINES).await;
-    stage.claim(table::FIELDS).await;
-    stage.claim(table::HEADS_LEFT_OPEN).await;
+    Stage::claim(table::LINES).await;
+    Stage::claim(table::FIELDS).await;
+    Stage::claim(table::HEADS_LEFT_OPEN).await;
 }
 
 #[tokio::test]
 async fn the_end_of_an_answer_is_known_for_certain() {
-    let stage = Stage::new().await;
-    stage.claim(table::LENGTHS).await;
-    stage.claim(table::CODINGS).await;
-    stage.claim(table::FRAMINGS_LEFT_OPEN).await;
+    Stage::claim(table::LENGTHS).await;
+    Stage::claim(table::CODINGS).await;
+    Stage::claim(table::FRAMINGS_LEFT_OPEN).await;
 }
 
 #[tokio::test]
 async fn chunks_of_answers_are_read_by_the_letter() {
-    let stage = Stage::new().await;
-    stage.claim(table::CHUNKS).await;
-    stage.claim(table::CHUNKS_LEFT_OPEN).await;
+    Stage::claim(table::CHUNKS).await;
+    Stage::claim(table::CHUNKS_LEFT_OPEN).await;
 }
 
 #[tokio::test]
@@ -220,7 +220,8 @@ async fn an_answer_that_has_no_body_whatever_it_says_has_none() {
         ("DELETE", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("DELETE", "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n"),
     ] {
-        for (surplus, kept) in [(String::new(), true), (surplus(), false)] {
+        // After the second one no connection is kept any more, so that it needs a proxy of its own.
+        for (stage, surplus, kept) in [(&stage, String::new(), true), (&Stage::new().await, surplus(), false)] {
             stage.a.say(filled(text) + &surplus, Then::Stays);
             let mut client = Client::connect(stage.proxy.address()).await;
             client.send(format!("{method} /v1/files/x HTTP/1.1\r\nhost: x\r\n\r\n")).await;
@@ -254,11 +255,13 @@ async fn a_stream_whose_chunks_go_wrong_ends_in_an_error_and_takes_its_connectio
         let asks = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
         client.send(format!("{asks}{body}")).await;
         let came = client.answer().await.expect("an answer");
-        assert!(came.text().contains("\"one\"") && came.text().contains("\"error\""), "{wrong:?}: {came:?}");
+        let begun = came.text().contains("\"one\"");
+        // If what is wrong is seen before the first content has gone out, the next provider is asked.
+        let helped = stage.b.take().len() == 1 && came.text().contains("echo of it");
+        assert!(if begun { came.text().contains("\"error\"") } else { helped }, "{wrong:?}: {came:?}");
         assert!(!came.text().contains("surplus") && !came.text().contains("[DONE]"), "{wrong:?}: {came:?}");
         let told = stage.a.take()[0].connection;
         assert!(stage.chat("next").await.text().contains("echo of next"), "{wrong:?}");
         assert_ne!(stage.a.take()[0].connection, told, "{wrong:?}");
-        assert!(stage.b.take().is_empty(), "{wrong:?}: after the first content nobody else is asked");
     }
 }

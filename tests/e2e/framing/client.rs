@@ -35,6 +35,17 @@ impl Came {
     }
 }
 
+/// What a connection does with another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It answers it.
+    Served,
+    /// It has ended.
+    Nothing,
+    /// It has answered something that came before.
+    Surplus,
+}
+
 /// A connection to the proxy.
 #[derive(Debug)]
 pub struct Client {
@@ -95,17 +106,25 @@ impl Client {
         self.head().await?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
     }
 
-    /// True when the connection answers a request that only this client has made, and nothing before it.
+    /// Whether the connection answers a request that only this client has made, and nothing before it.
+    pub async fn next(&mut self) -> Next {
+        self.send(SENTINEL).await;
+        match self.answer().await {
+            None => Next::Nothing,
+            Some(came) if came.status == 200 && came.field("x-request-id") == Some("sentinel") => Next::Served,
+            Some(_) => Next::Surplus,
+        }
+    }
+
+    /// True when the connection serves.
     ///
     /// # Panics
     ///
     /// When something else is answered.
     pub async fn serves(&mut self) -> bool {
-        self.send(SENTINEL).await;
-        let Some(came) = self.answer().await else { return false };
-        let own = came.status == 200 && came.field("x-request-id") == Some("sentinel");
-        assert!(own, "an answer that nobody asked for: {came:?}");
-        true
+        let next = self.next().await;
+        assert_ne!(next, Next::Surplus, "an answer that nobody asked for");
+        next == Next::Served
     }
 
     async fn head(&mut self) -> Option<String> {

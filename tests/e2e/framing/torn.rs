@@ -37,8 +37,8 @@ async fn a_request_without_its_end_reaches_nobody() {
 async fn a_request_in_two_pieces_is_the_same_request() {
     let stage = Stage::new().await;
     for bytes in sound() {
+        let mut client = stage.client().await;
         for middle in 1..bytes.len() {
-            let mut client = stage.client().await;
             client.send(&bytes[..middle]).await;
             // The proxy runs in this test's thread, and reads while the test gives it the time.
             tokio::time::sleep(Duration::from_micros(10)).await;
