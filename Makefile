@@ -159,7 +159,7 @@ soak: wasm
 # The pinned compiler, because the strategies need its target for the sandbox: RUSTC_BOOTSTRAP lets it instrument. No
 # sanitizer but coverage: what is ours has no unsafe code, and the runs are three times as many. Committed seeds are
 # copied, what is found beyond them stays in fuzz/found, what crashes in fuzz/artifacts.
-FUZZ_TARGETS ?= request_body sse config component traceparent websocket
+FUZZ_TARGETS ?= request_body sse config component traceparent websocket http1
 FUZZ_SECONDS ?= 600
 FUZZ := RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo fuzz
 

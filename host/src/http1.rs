@@ -67,3 +67,8 @@ fn fields(head: &Bytes, spans: &[Span]) -> Option<Fields> {
     }
     Some(fields)
 }
+
+#[cfg(test)]
+mod compare;
+#[cfg(test)]
+mod tests;

@@ -22,11 +22,16 @@
 //! | [`admin`] | `/health`, `/ready`, `/metrics`, `/admin/reload`, `/admin/shadow`, `/admin/spend`, and the dashboard at `/admin` |
 //! | [`notify`] | messages to the service manager (systemd) when the server is ready, reloads and ends |
 //! | [`certificates`] | certificates and keys from PEM files |
+//! | [`http1`] | HTTP/1.1 on the wire: heads, how bodies end, chunks; for [`listener`] and [`provider`] alike |
 //! | [`html`] | escaping and charts for the pages of [`admin`], [`cli`] and [`workbench::simulate`] |
 //! | [`demo`] | the proxy with embedded providers, for a first look |
 //!
 //! Dependencies point one way. The tests in `house.rs` list which modules each module may import; ARCHITECTURE.md draws
 //! the picture and describes the submodules.
+
+// A file of the tests is a part of a fuzz target as well, for which this is another crate.
+#[cfg(test)]
+extern crate self as pointsman;
 
 pub mod admin;
 pub mod app;

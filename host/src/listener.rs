@@ -13,9 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::sync::Notify;
@@ -37,6 +35,7 @@ mod http2;
 pub mod socket;
 pub mod takeover;
 pub mod tls;
+mod written;
 
 use crate::config;
 pub use arriving::{Arriving, Cut};
@@ -44,6 +43,7 @@ use connection::Connection;
 use farewell::Farewells;
 use socket::Socket;
 use takeover::Takeover;
+pub use written::{Answering, Written};
 
 /// The pause when the system has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -172,7 +172,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The service that answers the requests of a listener.
 pub trait Site: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
+    type Body: Answering + Send + Unpin + 'static;
 
     /// Answers a request from `peer`; `closer` ends its connection.
     fn answer(

@@ -39,8 +39,9 @@ enum State {
     /// Behind the data of a chunk.
     DataReturn,
     DataEnd,
-    /// At the beginning of a line of the trailer section, within one, and before the line feed that ends one.
+    /// At the beginning of a line of the trailer section, in a name there, in a value, and before the line feed that ends it.
     Line,
+    Name,
     Trailer,
     TrailerEnd,
     /// Before the line feed that ends all.
@@ -121,17 +122,18 @@ impl Chunks {
             (State::DataEnd, b'\n') => State::Size(0, 0),
             (State::Line, b'\r') => State::End,
             (State::Trailer, b'\r') => State::TrailerEnd,
-            (State::Line, b'!'..=b'~') | (State::Trailer, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.trailers += 1;
-                if self.trailers > MAX_TRAILERS {
-                    return Err(Malformed);
-                }
-                State::Trailer
-            }
+            (State::Line | State::Name, byte) if is_of_name(byte) => self.trailing(State::Name)?,
+            (State::Name, b':') | (State::Trailer, b'\t' | b' '..=b'~' | 0x80..) => self.trailing(State::Trailer)?,
             (State::TrailerEnd, b'\n') => State::Line,
             (State::End, b'\n') => State::Over,
             _ => return Err(Malformed),
         })
+    }
+
+    /// Counts a byte of the trailer section.
+    fn trailing(&mut self, state: State) -> Result<State, Malformed> {
+        self.trailers += 1;
+        if self.trailers > MAX_TRAILERS { Err(Malformed) } else { Ok(state) }
     }
 
     /// Counts a byte of an extension, or of what stands in its place.
@@ -139,6 +141,11 @@ impl Chunks {
         self.extensions += 1;
         if self.extensions > MAX_EXTENSIONS { Err(Malformed) } else { Ok(size) }
     }
+}
+
+/// True for a byte that the name of a field may have (RFC 9110, 5.6.2).
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -206,6 +213,9 @@ mod tests {
             "0\r\n a: b\r\n\r\n",
             "0\r\na: b\r\n\r\r",
             "0\r\na\0: b\r\n\r\n",
+            "0\r\na b: c\r\n\r\n",
+            "0\r\na\r\n\r\n",
+            "0\r\n: a\r\n\r\n",
             &long,
             &trailers,
         ] {

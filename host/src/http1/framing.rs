@@ -37,13 +37,12 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Reads a `Content-Length`. Several values, in one field or in several, must all be the same (RFC 9112, 6.3).
+    /// Reads a `Content-Length`. Several fields must all say the same (RFC 9112, 6.3, which allows a list of equal lengths as well,
+    /// and to refuse it).
     pub fn length(&mut self, value: &[u8]) {
-        for part in value.split(|byte| *byte == b',') {
-            match number(part.trim_ascii()) {
-                Some(length) if self.length.is_none_or(|before| before == length) => self.length = Some(length),
-                _ => self.unclear = true,
-            }
+        match number(value.trim_ascii()) {
+            Some(length) if self.length.is_none_or(|before| before == length) => self.length = Some(length),
+            _ => self.unclear = true,
         }
     }
 
@@ -117,7 +116,7 @@ mod tests {
             (&["0"], Ok(Some(Framing::Empty))),
             (&["005"], Ok(Some(Framing::Length(5)))),
             (&["5", "5"], Ok(Some(Framing::Length(5)))),
-            (&["5, 5"], Ok(Some(Framing::Length(5)))),
+            (&["5, 5"], Err(Unclear)),
             (&["9999999999999999999"], Ok(Some(Framing::Length(9_999_999_999_999_999_999)))),
             (&["5, 6"], Err(Unclear)),
             (&["5", "6"], Err(Unclear)),

@@ -45,8 +45,9 @@ const MAX_TARGET: usize = (u16::MAX - 1) as usize;
 /// [`Refusal`]: nothing that follows can be read either.
 pub fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Head>, Refusal> {
     // Old clients send a line end too many after a body (RFC 9112, 2.2).
-    let blank = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    buffer.advance(blank);
+    while let Some(blank) = [&b"\r\n"[..], b"\n"].into_iter().find(|blank| buffer.starts_with(blank)) {
+        buffer.advance(blank.len());
+    }
     let mut room: [MaybeUninit<httparse::Header<'_>>; MAX_FIELDS] = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut read = httparse::Request::new(&mut []);
     let length = match read.parse_with_uninit_headers(buffer, &mut room) {
@@ -116,6 +117,7 @@ mod tests {
     fn what_is_no_request_or_could_be_two_is_refused() {
         for (text, refusal) in [
             ("GET /\r\n\r\n", Refusal::Malformed),
+            ("\rGET / HTTP/1.1\r\nhost: x\r\n\r\n", Refusal::Malformed),
             ("GET / HTTP/1.2\r\nhost: x\r\n\r\n", Refusal::Malformed),
             ("GET / HTTP/2.0\r\nhost: x\r\n\r\n", Refusal::Malformed),
             ("GET  / HTTP/1.1\r\nhost: x\r\n\r\n", Refusal::Malformed),

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode};
-use http_body::Body;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,7 +26,7 @@ use super::activity::Activity;
 use super::arriving::{Arriving, Cut};
 use super::connection::Served;
 use super::farewell::{HEAD_TOO_LARGE, NOT_HTTP, URL_TOO_LONG};
-use super::{BoxError, Closer, Peer, Site};
+use super::{Answering, BoxError, Closer, Peer, Site};
 use crate::http1::chunks::Chunks;
 use crate::http1::framing::{Framing, Version};
 use crate::http1::request::{self, Head, Refusal};
@@ -298,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>>
     where
-        B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+        B: Answering + Unpin,
     {
         loop {
             let fed = answer.poll_feed(outbox, context);

@@ -33,7 +33,7 @@ use super::activity::{Activity, InProgress};
 use super::arriving::Arriving;
 use super::connection::Served;
 use super::frames::Frames;
-use super::{BoxError, Closer, Peer, Settings, Site};
+use super::{Answering as _, BoxError, Closer, Peer, Settings, Site};
 
 /// What a client may send of one body before it is read, and of all bodies together.
 const STREAM_WINDOW: u32 = 128 << 10;
@@ -69,7 +69,10 @@ where
         let site = site.clone();
         Box::pin(async move {
             // An answer ends its own stream, and no other.
-            let answer = site.answer(request, peer, &Closer::default()).await;
+            let mut answer = site.answer(request, peer, &Closer::default()).await;
+            if let Some(written) = answer.body_mut().take_written() {
+                written.add_to(answer.headers_mut());
+            }
             Ok::<_, Infallible>(answer.map(|body| Streamed::new(body, flow, counted)))
         })
     });

@@ -67,9 +67,23 @@ fn is_the_proxys_to_say(name: &str) -> bool {
     name == "x-should-retry" || name.starts_with("x-pointsman-") || name.starts_with("access-control-")
 }
 
-/// Removes the provider's headers that clients do not get.
-pub fn to_client(headers: &mut HeaderMap) {
-    take_out(headers, |name| is_hop_by_hop(name) || is_the_proxys_to_say(name));
+/// Calls `put` with the provider's headers that clients get.
+pub fn to_client<'a>(headers: &'a HeaderMap, mut put: impl FnMut(&'a HeaderName, &'a HeaderValue)) {
+    let named = named_by_connection(headers);
+    for (name, value) in headers {
+        let text = name.as_str();
+        let is_named = || named.iter().any(|named| named.eq_ignore_ascii_case(text));
+        if !is_hop_by_hop(text) && !is_the_proxys_to_say(text) && !is_named() {
+            put(name, value);
+        }
+    }
+}
+
+/// The headers that `Connection` names: they are about that connection. Mostly there are none.
+fn named_by_connection(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    let usual = |value: &&str| !value.eq_ignore_ascii_case("keep-alive") && !value.eq_ignore_ascii_case("close");
+    values.filter(usual).flat_map(|value| value.split(',')).map(str::trim).collect()
 }
 
 fn take_out(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
@@ -83,12 +97,20 @@ fn take_out(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
     }
 }
 
-/// Asks proxies on the way to the client to pass events on as they come, unless the provider has set the header itself:
-/// nginx would buffer them.
-pub fn let_events_pass(headers: &mut HeaderMap) {
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
-    headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
+/// What asks proxies on the way to the client to pass events on as they come, unless these headers say something about it: nginx
+/// would buffer them.
+pub fn letting_events_pass(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, &'static str)> {
+    [(CACHE_CONTROL, "no-cache"), (BUFFERING, "no")].into_iter().filter(|(name, _)| !headers.contains_key(name))
 }
+
+/// Adds that.
+pub fn let_events_pass(headers: &mut HeaderMap) {
+    let missing: Vec<_> = letting_events_pass(headers).collect();
+    headers.extend(missing.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))));
+}
+
+/// The header by which nginx is told not to buffer.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 #[cfg(test)]
 mod tests {
@@ -160,8 +182,11 @@ mod tests {
         for (name, value) in [("x-one", "2"), ("trailer", "y"), ("x-one", "3")] {
             provider.append(name, HeaderValue::from_static(value));
         }
-        to_client(&mut provider);
-        assert_eq!(provider.get_all("x-one").iter().collect::<Vec<_>>(), ["1", "2", "3"]);
-        assert_eq!(provider.len(), 4);
+        provider.insert("connection", HeaderValue::from_static("close, X-Two"));
+        provider.insert("x-two", HeaderValue::from_static("2"));
+        let mut passed = Vec::new();
+        to_client(&provider, |name, value| passed.push((name.as_str(), value.to_str().expect("text"))));
+        passed.sort_unstable();
+        assert_eq!(passed, [("content-length", "7"), ("x-one", "1"), ("x-one", "2"), ("x-one", "3")]);
     }
 }

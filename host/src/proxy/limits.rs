@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::routing::eligible::EligibleSet;
 use crate::routing::{ModelKey, Route};
 pub use exhausted::{Exhausted, Lack};
-pub use levels::{HEADERS, Levels};
+pub use levels::Levels;
 pub use refusal::Limited;
 pub use taken::{End, Taken};
 

@@ -2,17 +2,18 @@
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use tokio::time::Instant;
 
 use super::attempt::{Answered, Content, Passing};
-use super::limits::HEADERS;
+use super::limits::Levels;
 use super::reply::Reply;
 use super::stream::{Kind, Relay, Ways};
 use super::telling::Telling;
 use super::whole::Whole;
 use super::{REQUEST_ID, headers};
 use crate::limits::Nano;
+use crate::listener::{Answering as _, Written};
 use crate::routing::Outcome;
 
 /// The header that names the provider that answered.
@@ -30,37 +31,48 @@ pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-att
 /// The header with the cost of an answer, in dollars.
 const COST: HeaderName = HeaderName::from_static("x-pointsman-cost");
 
-/// The headers for which an answer is given room at once: those that nearly every one gets. Its table would otherwise grow in
-/// several steps, each of which moves all of it.
-const ADDED: usize = 4;
+/// The header with the reason of a decision.
+const DECISION: HeaderName = HeaderName::from_static("x-pointsman-decision");
+
+/// The header with the provider's name of the request.
+const THEIR_REQUEST_ID: HeaderName = HeaderName::from_static("x-pointsman-provider-request-id");
 
 /// Turns a provider's answer into the client's.
 pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes: bool) -> Response<Reply> {
-    let Answered { status, mut headers, content, outcome, usage, cost } = answered;
+    let Answered { status, headers, content, outcome, usage, cost } = answered;
+    let mut length = None;
     let (is_whole, is_stream) = match &content {
         Content::Whole(_) => (true, false),
         Content::Passing(passing) => (false, matches!(passing.kind, Kind::Events(_))),
         // Only a request for one is answered so, and goes another way.
         Content::Switched(_) => (true, false),
     };
-    headers.reserve(ADDED + if story.is_limited() { HEADERS } else { 0 });
-    headers::to_client(&mut headers);
-    headers.remove(SET_COOKIE);
-    if is_whole || is_stream {
-        headers.remove(CONTENT_LENGTH);
-    }
-    if is_stream {
-        headers::let_events_pass(&mut headers);
-    }
-    if let Some(theirs) = headers.remove(REQUEST_ID) {
-        headers.insert("x-pointsman-provider-request-id", theirs);
-    }
     let now = Instant::now();
-    finish_head(&mut headers, story.id.as_str(), closes);
-    name_attempts(&mut headers, &story, now);
+    let mut written = Written::default();
+    let levels = story.levels(now).filter(|levels| !levels.are_none());
+    headers::to_client(&headers, |name, value| {
+        if name == CONTENT_LENGTH {
+            // Of a body that is known, or framed anew, the length follows from the body.
+            length = (!is_whole && !is_stream).then(|| value.clone());
+        } else if name == REQUEST_ID {
+            written.put(&THEIR_REQUEST_ID, value);
+        } else if name != SET_COOKIE && !(levels.is_some() && Levels::are_said_by(name)) {
+            written.put(name, value);
+        }
+    });
+    if is_stream {
+        headers::letting_events_pass(&headers).for_each(|(name, value)| written.put_text(&name, value));
+    }
+    written.put_text(&REQUEST_ID, story.id.as_str());
+    describe(&story, |name, value| written.put_text(name, value));
+    if let Some(levels) = levels {
+        levels.say(|name, value| written.put_text(name, value));
+    }
     if is_whole {
         story.paid(usage, cost);
-        name_cost(&mut headers, story.explained_cost());
+        if let Some(cost) = story.explained_cost() {
+            written.put_text(&COST, &cost.to_string());
+        }
     }
     story.answered(status, None, now);
     let body = match content {
@@ -73,17 +85,32 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
                 Some(naming) => naming.answer(bytes),
                 None => bytes,
             };
-            Reply::Whole(Whole::new(bytes, story))
+            Reply::Whole(Whole::new(bytes, story).below(written))
         }
         Content::Passing(passing) => {
             let Passing { held, source, kind, deadline, permit } = *passing;
-            Reply::Relay(Box::new(Relay::new(held, source, kind, deadline, permit, story, ways)))
+            let mut relay = Relay::new(held, source, kind, deadline, permit, story, ways);
+            relay.written = Some(written);
+            Reply::Relay(Box::new(relay))
         }
-        Content::Switched(_) => Reply::Whole(Whole::new(Bytes::new(), story)),
+        Content::Switched(_) => Reply::Whole(Whole::new(Bytes::new(), story).below(written)),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = headers;
+    if let Some(length) = length {
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    if closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Puts the whole head of an answer into its map of headers, for whoever reads it there.
+pub(super) fn with_headers(mut response: Response<Reply>) -> Response<Reply> {
+    if let Some(written) = response.body_mut().take_written() {
+        written.add_to(response.headers_mut());
+    }
     response
 }
 
@@ -93,7 +120,7 @@ pub(super) fn finish_head(headers: &mut HeaderMap, id: &str, closes: bool) {
         headers.insert(REQUEST_ID, id);
     }
     if closes {
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
@@ -106,23 +133,31 @@ pub(super) fn name_cost(headers: &mut HeaderMap, cost: Option<Nano>) {
 
 /// Writes which provider answered, or failed last, and after how many attempts.
 pub(super) fn name_attempts(headers: &mut HeaderMap, story: &Telling, now: Instant) {
-    if let Some(name) = story.provider().and_then(|provider| provider.name_header.clone()) {
-        headers.insert(PROVIDER, name);
-    }
-    if let Some(Ok(decision)) = story.decision.as_deref().map(HeaderValue::try_from) {
-        headers.insert("x-pointsman-decision", decision);
-    }
+    describe(story, |name, value| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name.clone(), value);
+        }
+    });
     if let Some(levels) = story.levels(now) {
         levels.write(headers);
     }
-    let text = |text: &str| HeaderValue::try_from(text).ok();
-    if let Some(route) = story.route.as_deref().filter(|route| route.is_named()).and_then(|route| text(&route.name)) {
-        headers.insert(ROUTE, route);
+}
+
+/// Calls `put` with each header that says how a request fared.
+fn describe(story: &Telling, mut put: impl FnMut(&HeaderName, &str)) {
+    if let Some(provider) = story.provider() {
+        put(&PROVIDER, &provider.config.name);
     }
-    if let Some(model) = story.instead.as_deref().and_then(text) {
-        headers.insert(MODEL, model);
+    if let Some(decision) = &story.decision {
+        put(&DECISION, decision);
+    }
+    if let Some(route) = story.route.as_deref().filter(|route| route.is_named()) {
+        put(&ROUTE, &route.name);
+    }
+    if let Some(model) = &story.instead {
+        put(&MODEL, model);
     }
     if story.attempts.len() > 1 {
-        headers.insert(ATTEMPTS, HeaderValue::from(story.attempts.len()));
+        put(&ATTEMPTS, itoa::Buffer::new().format(story.attempts.len()));
     }
 }

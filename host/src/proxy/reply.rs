@@ -11,6 +11,7 @@ use super::approach::Running;
 use super::stream::Relay;
 use super::stream::early::Early;
 use super::whole::Whole;
+use crate::listener::{Answering, Written};
 
 /// The body of an answer.
 pub enum Reply {
@@ -26,6 +27,16 @@ pub enum Reply {
     Run(Box<Running>),
     /// An answer to operators.
     Operations(axum::body::Body),
+}
+
+impl Answering for Reply {
+    fn take_written(&mut self) -> Option<Written> {
+        match self {
+            Reply::Whole(body) => body.written.take(),
+            Reply::Relay(body) => body.written.take(),
+            Reply::Own(_) | Reply::Early(_) | Reply::Run(_) | Reply::Operations(_) => None,
+        }
+    }
 }
 
 impl Body for Reply {

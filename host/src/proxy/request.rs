@@ -86,7 +86,7 @@ impl RequestBody {
             found.refers_to.and_then(|value| Some(text::read(&bytes[text::within(&bytes, &value)?]).into()));
         let mut edits = found.cuts;
         let tag = match &found.messages {
-            Some(messages) if found.escaped_letter || tag::may_contain(&bytes[messages.clone()]) => {
+            Some(messages) if found.escaped_letter || tag::may_contain(&bytes[messages.clone()], found.escaped) => {
                 tag::take(&bytes, messages.clone(), &mut edits)?
             }
             Some(_) | None => None,

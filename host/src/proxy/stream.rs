@@ -23,7 +23,7 @@ pub mod reader;
 pub mod signs;
 pub mod surplus;
 
-use crate::listener::Closer;
+use crate::listener::{Closer, Written};
 use crate::patience;
 use crate::provider::Permit;
 use crate::provider::client::AnswerBody;
@@ -61,6 +61,8 @@ pub struct Relay {
     story: Telling,
     closer: Closer,
     naming: Option<Naming>,
+    /// The part of its head that is written out.
+    pub(super) written: Option<Written>,
 }
 
 /// The body ended too early. The server closes the connection, so the client cannot take it for complete.
@@ -126,6 +128,7 @@ impl Relay {
             story,
             closer,
             naming,
+            written: None,
         };
         if is_over {
             relay.settle();

@@ -127,8 +127,10 @@ pub async fn open(proxy: &Arc<Proxy>, opening: Opening, story: &mut Telling) -> 
     let job = proxy.admit(&generation, arrived, story).await?;
     let answered = proxy.dispatch(&generation, &job, story).await?;
     let Content::Switched(switch) = answered.content else { return Ok(Opened::Refused(Box::new(answered))) };
-    answer = answered.headers;
-    headers::to_client(&mut answer);
+    answer = HeaderMap::new();
+    headers::to_client(&answered.headers, |name, value| {
+        answer.append(name.clone(), value.clone());
+    });
     answer.remove(SET_COOKIE);
     if let Some(theirs) = answer.remove(REQUEST_ID) {
         answer.insert("x-pointsman-provider-request-id", theirs);

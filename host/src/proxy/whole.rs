@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::telling::Telling;
+use crate::listener::Written;
 
 /// The bytes of the answer.
 pub struct Whole {
     bytes: Bytes,
+    /// The part of its head that is written out.
+    pub(super) written: Option<Written>,
     /// The story, dropped with the body: then the request is over.
     _story: Telling,
 }
@@ -19,7 +22,12 @@ pub struct Whole {
 impl Whole {
     /// An answer of `bytes`.
     pub fn new(bytes: Bytes, story: Telling) -> Self {
-        Self { bytes, _story: story }
+        Self { bytes, written: None, _story: story }
+    }
+
+    /// The same, with a part of its head that is written out.
+    pub fn below(self, written: Written) -> Self {
+        Self { written: Some(written), ..self }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Proxy;
 use super::approach::answer::answer;
 use super::generation::Generation;
-use super::passing::{finish_head, name_attempts, pass_on};
+use super::passing::{finish_head, name_attempts, pass_on, with_headers};
 use super::reply::Reply;
 use super::respond::{Form, ProxyError};
 use super::serve::Arrived;
@@ -34,7 +34,7 @@ pub async fn follow(
     match proxy.dispatch(&generation, &job, &mut story).await {
         Ok(answered) => {
             let ways = Ways { closer: Closer::default(), keep_alive: None, naming: None };
-            pass_on(answered, story, ways, false)
+            with_headers(pass_on(answered, story, ways, false))
         }
         Err(error) => refused(error, &story),
     }

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::{HeaderMap, Response, StatusCode};
-use http_body::Body;
 
 use super::Asked;
 use super::outbox::Outbox;
 use crate::http1::framing::Version;
 use crate::http1::write;
-use crate::listener::BoxError;
+use crate::listener::{Answering, BoxError};
 
 /// The usual size of a head.
 const USUAL: usize = 512;
@@ -50,11 +49,12 @@ struct TooShort(u64);
 
 impl<B> Answer<B>
 where
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    B: Answering + Unpin,
 {
     /// Writes the head of an answer.
     pub fn begin(response: Response<B>, asked: Asked, outbox: &mut Outbox) -> Self {
-        let (head, body) = response.into_parts();
+        let (head, mut body) = response.into_parts();
+        let written = body.take_written();
         let (status, headers) = (head.status, &head.headers);
         let exact = body.size_hint().exact();
         let out = outbox.buffer();
@@ -70,10 +70,13 @@ where
         for (name, value) in headers {
             let is_ours = name == CONTENT_LENGTH || name == TRANSFER_ENCODING || name == CONNECTION && !switches;
             if !is_ours {
-                write::field(out, name, value);
+                write::field(out, name, value.as_bytes());
             }
         }
-        if !headers.contains_key(DATE) {
+        if let Some(written) = &written {
+            out.extend_from_slice(written.text());
+        }
+        if !written.is_some_and(|written| written.has_date()) && !headers.contains_key(DATE) {
             date(out);
         }
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

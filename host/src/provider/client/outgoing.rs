@@ -30,7 +30,7 @@ impl OwnFields {
     /// These headers.
     pub fn of(own: &HeaderMap) -> Self {
         let mut text = Vec::new();
-        own.iter().for_each(|(name, value)| write::field(&mut text, name, value));
+        own.iter().for_each(|(name, value)| write::field(&mut text, name, value.as_bytes()));
         Self { names: own.keys().cloned().collect(), text: text.into() }
     }
 
@@ -58,7 +58,7 @@ impl OwnFields {
         head.extend_from_slice(more);
         for (name, value) in *headers {
             if name != CONTENT_LENGTH && !self.names.contains(name) {
-                write::field(&mut head, name, value);
+                write::field(&mut head, name, value.as_bytes());
             }
         }
         // Some servers want the length of an empty body.

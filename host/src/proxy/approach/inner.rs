@@ -25,7 +25,7 @@ use crate::proxy::generation::Generation;
 use crate::proxy::limits::{Share, Wanted};
 use crate::proxy::models;
 use crate::proxy::naming::Naming;
-use crate::proxy::passing::{PROVIDER, pass_on};
+use crate::proxy::passing::{PROVIDER, pass_on, with_headers};
 use crate::proxy::permitted;
 use crate::proxy::reply::Reply;
 use crate::proxy::request::RequestBody;
@@ -209,7 +209,7 @@ impl Asking {
             ModelNames::Client => Naming::of(self.job.body.model()),
         };
         let ways = Ways { closer: Closer::default(), keep_alive: None, naming };
-        Ok((pass_on(answered, story, ways, false), outcome, held))
+        Ok((with_headers(pass_on(answered, story, ways, false)), outcome, held))
     }
 
     /// The request to the provider.

@@ -1,14 +1,8 @@
 //! How far limits are used up, in the headers by which OpenAI says it.
-//!
-//! They are in nearly every answer to a client under limits: the values are parts of one text, so that there is one
-//! allocation however many there are.
 
-use std::iter::zip;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::limits::{Account, Meter, Moment, Unit};
@@ -27,12 +21,8 @@ static TOKENS: Names = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
-/// The number of headers.
-pub const HEADERS: usize = 6;
-
-/// The room for the values of all headers: of two units two numbers of up to 20 digits, and a time in the longest form that
-/// nanoseconds in a word can have, `5124095h34m33s`.
-const ROOM: usize = 2 * (20 + 20 + 14);
+/// The room for a time in the longest form that nanoseconds in a word can have, `5124095h34m33s`.
+const ROOM: usize = 14;
 
 /// How far a limit is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,43 +64,45 @@ impl Levels {
         Self { requests, tokens }
     }
 
+    /// True when there is none.
+    pub fn are_none(&self) -> bool {
+        self.requests.is_none() && self.tokens.is_none()
+    }
+
+    /// True for a header by which they are said: what a provider says of its own gives way to them.
+    pub fn are_said_by(name: &HeaderName) -> bool {
+        name.as_str().starts_with("x-ratelimit-") && REQUESTS.iter().chain(&TOKENS).any(|said| said == name)
+    }
+
+    /// Calls `put` with each header and its value.
+    pub fn say(&self, mut put: impl FnMut(&HeaderName, &str)) {
+        for (names, level) in [(&REQUESTS, self.requests), (&TOKENS, self.tokens)] {
+            let Some(Level { limit, remaining, reset }) = level else { continue };
+            let [limit_name, remaining_name, reset_name] = names;
+            put(limit_name, itoa::Buffer::new().format(limit));
+            put(remaining_name, itoa::Buffer::new().format(remaining));
+            let mut text = Text::default();
+            text.time(reset);
+            put(reset_name, text.as_str());
+        }
+    }
+
     /// Writes them in the place of what a provider has said of its own.
     pub fn write(&self, headers: &mut HeaderMap) {
-        if self.requests.is_none() && self.tokens.is_none() {
+        if self.are_none() {
             return;
         }
-        let mut text = Text::default();
-        let places = [self.requests, self.tokens].map(|level| level.map(|level| level.put(&mut text)));
-        let text = Bytes::from_owner(text);
-        headers.reserve(HEADERS);
-        for (names, places) in zip([&REQUESTS, &TOKENS], places) {
-            let Some(places) = places else {
-                names.iter().for_each(|name| drop(headers.remove(name)));
-                continue;
-            };
-            for (name, place) in zip(names, places) {
-                // Digits and letters are always legal.
-                if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(place)) {
-                    headers.insert(name.clone(), value);
-                }
+        REQUESTS.iter().chain(&TOKENS).for_each(|name| drop(headers.remove(name)));
+        self.say(|name, value| {
+            // Digits and letters are always legal.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name.clone(), value);
             }
-        }
+        });
     }
 }
 
-impl Level {
-    /// Puts its values into a text, and says where they are.
-    fn put(self, text: &mut Text) -> [Range<usize>; 3] {
-        let Self { limit, remaining, reset } = self;
-        [
-            text.value(|text| text.number(limit)),
-            text.value(|text| text.number(remaining)),
-            text.value(|text| text.time(reset)),
-        ]
-    }
-}
-
-/// The values of all headers, one behind the other.
+/// A time in words.
 struct Text {
     bytes: [u8; ROOM],
     length: usize,
@@ -122,18 +114,10 @@ impl Default for Text {
     }
 }
 
-impl AsRef<[u8]> for Text {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-}
-
 impl Text {
-    /// Adds what `put` puts in, and says where it is.
-    fn value(&mut self, put: impl FnOnce(&mut Self)) -> Range<usize> {
-        let begin = self.length;
-        put(self);
-        begin..self.length
+    fn as_str(&self) -> &str {
+        // Digits and letters are put in, and nothing else.
+        self.bytes.get(..self.length).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     fn word(&mut self, word: &str) {
@@ -186,7 +170,7 @@ mod tests {
     fn in_words(time: Duration) -> String {
         let mut text = Text::default();
         text.time(time);
-        String::from_utf8_lossy(text.as_ref()).into_owned()
+        text.as_str().to_owned()
     }
 
     #[test]
@@ -215,7 +199,7 @@ mod tests {
         let level = Some(Level { limit: u64::MAX, remaining: u64::MAX, reset: Duration::from_nanos(u64::MAX) });
         let mut headers = HeaderMap::new();
         Levels { requests: level, tokens: level }.write(&mut headers);
-        assert_eq!(headers.len(), HEADERS);
+        assert_eq!(headers.len(), 6);
         for unit in ["requests", "tokens"] {
             assert_eq!(headers[format!("x-ratelimit-limit-{unit}")], u64::MAX.to_string());
             assert_eq!(headers[format!("x-ratelimit-remaining-{unit}")], u64::MAX.to_string());

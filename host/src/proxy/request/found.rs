@@ -43,6 +43,8 @@ pub(super) struct Found {
     pub(super) choices: u32,
     /// The long texts that are base64.
     pub(super) opaque: Opaque,
+    /// See [`Scanner::escaped`].
+    pub(super) escaped: bool,
     /// See [`Scanner::escaped_letter`].
     pub(super) escaped_letter: bool,
 }
@@ -55,7 +57,10 @@ impl Found {
 
     /// Reads the body and says what is wrong with it as a whole.
     pub(super) fn in_object(bytes: &[u8]) -> Result<Self, BodyError> {
-        if let Err(error) = std::str::from_utf8(bytes) {
+        // What is clean is UTF-8.
+        if !text::is_clean(bytes)
+            && let Err(error) = std::str::from_utf8(bytes)
+        {
             return Err(BodyError::Utf8 { at: error.valid_up_to() });
         }
         let mut before = Scanner::new(bytes, 0);
@@ -139,6 +144,7 @@ impl Found {
         complaint?;
         Removed { empty: found.is_empty, cuts: found.cuts } = removal.finish();
         found.cuts.append(&mut inner);
+        found.escaped = members.scanner.escaped;
         found.escaped_letter = members.scanner.escaped_letter;
         found.opaque = members.scanner.opaque;
         Ok(found)

@@ -286,7 +286,13 @@ proptest! {
             *place = byte;
         }
         let end = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(bytes.len());
-        prop_assert_eq!(text::plain_until(&bytes, 0), end);
+        prop_assert_eq!(text::plain_until(&bytes, 0, usize::MAX), end);
+        if let Some(block) = bytes.first_chunk::<64>() {
+            let bits = (0..64).filter(|place| matches!(block[*place], b'"' | b'\\' | 0..0x20));
+            prop_assert_eq!(text::specials(block), bits.fold(0, |all, place| all | 1 << place));
+        }
+        let low = |byte: &u8| !byte.is_ascii() || byte.is_ascii_control() && *byte != 0x7f;
+        prop_assert_eq!(text::is_clean(&bytes), !bytes.iter().any(low));
     }
 
     #[test]

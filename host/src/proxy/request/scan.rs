@@ -15,6 +15,9 @@ use super::tokens::{self, Opaque};
 /// The most objects and arrays that may be nested, the outermost included.
 pub(in crate::proxy) const MAX_DEPTH: usize = 256;
 
+/// The length up to which a string is read as a short one: keys, roles, names.
+const SHORT: usize = 24;
+
 /// One member of an object.
 #[derive(Clone, Debug)]
 pub(in crate::proxy) struct Member {
@@ -35,6 +38,8 @@ impl Member {
 pub(in crate::proxy) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// True when there was a `\u` escape.
+    pub(in crate::proxy) escaped: bool,
     /// True when a `\u` escape stood for one of `a`-`z` or `_`, which no serialiser writes: only then can one of the
     /// words that matter here be present without being found as plain bytes.
     pub(in crate::proxy) escaped_letter: bool,
@@ -45,7 +50,7 @@ pub(in crate::proxy) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// Begins at the offset `at`.
     pub(in crate::proxy) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Scanner { bytes, at, escaped_letter: false, opaque: Opaque::default() }
+        Scanner { bytes, at, escaped: false, escaped_letter: false, opaque: Opaque::default() }
     }
 
     /// The offset it stands at.
@@ -153,8 +158,8 @@ impl<'a> Scanner<'a> {
     pub(in crate::proxy) fn string(&mut self) -> Result<Range<usize>, BodyError> {
         self.at += 1;
         let start = self.at;
+        self.at = text::plain_until(self.bytes, start, start + SHORT);
         loop {
-            self.at = text::plain_until(self.bytes, self.at);
             match self.peek() {
                 Some(b'"') => {
                     let text = start..self.at;
@@ -164,17 +169,57 @@ impl<'a> Scanner<'a> {
                     }
                     return Ok(text);
                 }
-                Some(b'\\') => self.escape()?,
-                Some(_) => return Err(self.expected("an escape for this control character")),
+                Some(b'\\') => {
+                    self.escape()?;
+                    self.run()?;
+                }
+                Some(..0x20) => return Err(self.expected("an escape for this control character")),
+                Some(_) => self.run()?,
                 None => return Err(self.expected("`\"`, the end of a string")),
             }
         }
     }
 
+    /// Skips what may stand in a string, with its escapes, to the first byte that may not: block by block, in which only the
+    /// special bytes are looked at.
+    fn run(&mut self) -> Result<(), BodyError> {
+        while let Some(block) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<64>) {
+            let (begin, mut specials) = (self.at, text::specials(block));
+            loop {
+                if specials == 0 {
+                    self.at = begin + 64;
+                    break;
+                }
+                let place = specials.trailing_zeros() as usize;
+                let escape = match block.get(place..) {
+                    Some([b'\\', escaped, ..]) if text::is_short_escape(*escaped) => place + 2,
+                    Some([b'\\', ..]) => {
+                        self.at = begin + place;
+                        self.escape()?;
+                        self.at - begin
+                    }
+                    Some(_) | None => {
+                        self.at = begin + place;
+                        return Ok(());
+                    }
+                };
+                if escape >= 64 {
+                    // The next block begins behind the escape.
+                    self.at = begin + escape;
+                    break;
+                }
+                // What was escaped is not special.
+                specials = specials >> escape << escape;
+            }
+        }
+        self.at = text::plain_until(self.bytes, self.at, usize::MAX);
+        Ok(())
+    }
+
     /// Skips an escape, whose backslash stands here.
     fn escape(&mut self) -> Result<(), BodyError> {
         match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(short) if text::is_short_escape(*short) => self.at += 2,
             Some(b'u') => {
                 let Some(unit) = text::hex4(self.bytes, self.at + 2) else {
                     self.at += 2;
@@ -183,6 +228,7 @@ impl<'a> Scanner<'a> {
                     }
                     return Err(self.expected("four hexadecimal digits after `\\u`"));
                 };
+                self.escaped = true;
                 self.escaped_letter |= matches!(unit, 0x5f | 0x61..=0x7a);
                 self.at += 6;
             }

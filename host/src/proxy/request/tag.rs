@@ -19,10 +19,11 @@ const OPEN: &[u8] = b"<optillm_approach>";
 /// Its end.
 const CLOSE: &[u8] = b"</optillm_approach>";
 
-/// True when it is worth looking for tags: for nearly all requests it is not, and this costs them one fast search.
-pub(super) fn may_contain(json: &[u8]) -> bool {
+/// True when it is worth looking for tags: for nearly all requests it is not, and this costs them one fast search. `escaped` is
+/// true when there are escapes by number, by which some serialisers write the angle brackets of a tag.
+pub(super) fn may_contain(json: &[u8], escaped: bool) -> bool {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("optillm_approach"));
-    FINDER.find(json).is_some()
+    (escaped || memchr::memchr(b'<', json).is_some()) && FINDER.find(json).is_some()
 }
 
 /// Cuts the tags out of the system and user messages in the array at `messages`, and returns what the first one names.

@@ -11,25 +11,27 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// The highest bit in each of eight bytes.
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
+/// True when no byte is outside of ASCII, as in most bodies, or a control character. It is quicker than a check of UTF-8: as
+/// signed numbers, those bytes are the ones below the blank, and the compiler turns that into vector instructions.
+pub(super) fn is_clean(bytes: &[u8]) -> bool {
+    let is_low = |low: bool, byte: &u8| low | (byte.cast_signed() < 0x20);
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    blocks.iter().all(|block| !block.iter().fold(false, is_low)) && !rest.iter().fold(false, is_low)
+}
+
 /// The offset of the first byte from `at` on that a string cannot simply contain: a quote, a backslash or a control
-/// character; the length if there is none.
+/// character; the length if there is none. It need not look further than `limit`, and may stop there.
 ///
-/// Eight bytes at a time, since most strings are short, and after a few of these 64 at a time, which the compiler turns
-/// into vector instructions.
-pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
-    let long = at.saturating_add(32);
+/// Eight bytes at a time: for short strings, and what is left of long ones.
+pub(super) fn plain_until(bytes: &[u8], mut at: usize, limit: usize) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let hits = special(u64::from_le_bytes(*eight));
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }
         at += 8;
-        if at >= long {
-            while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<64>)
-                && block.iter().fold(0, |hit, &byte| hit | u8::from(is_special(byte))) == 0
-            {
-                at += 64;
-            }
+        if at >= limit {
+            return at;
         }
     }
     while bytes.get(at).is_some_and(|&byte| !is_special(byte)) {
@@ -38,9 +40,31 @@ pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// The bytes of a block that a string cannot simply contain, a bit for each: one instruction for each byte, as the compiler turns
+/// it into comparisons of vectors and takes the bits out of their results.
+pub(super) fn specials(block: &[u8; 64]) -> u64 {
+    block.iter().enumerate().fold(0, |all, (place, byte)| all | u64::from(is_special(*byte)) << place)
+}
+
+/// True for a byte that is an escape of two bytes together with a backslash before it.
+pub(super) fn is_short_escape(byte: u8) -> bool {
+    SHORT_ESCAPES[byte as usize]
+}
+
+const SHORT_ESCAPES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut place = 0;
+    while place < 8 {
+        table[b"\"\\/bfnrt"[place] as usize] = true;
+        place += 1;
+    }
+    table
+};
+
 /// True when a string cannot simply contain the byte.
 fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
+    // Without branches, so that many are compared at once.
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 /// The highest bit in each byte that is special. Bits above the lowest one set may be wrong, through the borrow of the
