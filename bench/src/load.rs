@@ -4,6 +4,7 @@
 //! and the replies they are divided by belong to the same moments.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -16,13 +17,16 @@ use tokio::time::Instant;
 mod asking;
 mod rate;
 
-use crate::machine::{Ticks, rss_kib};
+use crate::machine::{Ticks, rss_kib, wakes};
 use crate::stats::Quantiles;
+use crate::tls;
 use crate::wire::{self, Events, script::Script};
 use asking::Asking;
 
 /// The time limit for answers that are still awaited at the end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The number of connections for the requests between events.
+const BETWEEN: usize = 8;
 /// The pause between two measurements of memory.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -43,6 +47,14 @@ pub struct Job {
     pub events: Option<Events>,
     /// The timing of requests.
     pub pattern: Pattern,
+    /// Requests a second of another kind that are asked on connections of their own, between the events.
+    pub between: f64,
+    /// The certificate of the proxy, where TLS is spoken.
+    pub tls: Option<PathBuf>,
+    /// Further lines of the head.
+    pub fields: String,
+    /// True when answers are not compared with what the mock has sent, because the proxy writes them anew.
+    pub rewritten: bool,
     /// Seconds before anything counts.
     pub warm_up: f64,
     /// Seconds that count.
@@ -73,6 +85,8 @@ pub struct Sample {
     pub by_provider: [u64; 2],
     /// CPU time of the processes under test, µs.
     pub watched_us: f64,
+    /// The number of times that the processes under test have slept and were woken.
+    pub wakes: u64,
     /// CPU time of the mock, µs.
     pub mock_us: f64,
     /// CPU time of the load, µs.
@@ -100,6 +114,7 @@ struct Moment {
     replies: u64,
     events: u64,
     watched: Ticks,
+    wakes: u64,
     mock: Ticks,
     load: Ticks,
 }
@@ -111,6 +126,7 @@ impl Moment {
             replies: counters.replies.load(Relaxed),
             events: counters.events.load(Relaxed),
             watched: Ticks::of_all(&job.watched)?,
+            wakes: wakes(&job.watched),
             mock: Ticks::of(job.mock)?,
             load: Ticks::of(std::process::id())?,
         })
@@ -126,19 +142,38 @@ pub fn main(argument: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Clients that ask for this, and are connected unless the speed of that is what is measured.
+async fn ready(
+    job: &Job,
+    number: usize,
+    events: Option<Events>,
+    counters: &Arc<Counters>,
+) -> anyhow::Result<Vec<Asking>> {
+    let connector = job.tls.as_deref().map(tls::connector).transpose()?;
+    let script = (!job.rewritten).then(|| wire::script(events));
+    let request: Arc<[u8]> = wire::request(job.address, job.body, events, &job.fields).into();
+    let mut asking = Vec::new();
+    for _ in 0..number {
+        // One after the other, because the speed of accepting connections is measured only by `Once`.
+        let connected = match job.pattern {
+            Pattern::Once => None,
+            Pattern::Closed | Pattern::Rate(_) => Some(asking::connect(job.address, connector.as_ref()).await?),
+        };
+        asking.push(Asking { connected, request: Arc::clone(&request), script, counters: Arc::clone(counters) });
+    }
+    Ok(asking)
+}
+
 async fn run(job: &Arc<Job>) -> anyhow::Result<Sample> {
     let counters = Arc::new(Counters::default());
-    let script = wire::script(job.events);
-    let request: Arc<[u8]> = wire::request(job.address, job.body, job.events).into();
-    let mut asking = Vec::new();
-    for _ in 0..job.connections {
-        // One after the other, because the speed of accepting connections is measured only by `Once`.
-        let connected = if job.pattern == Pattern::Once { None } else { Some(asking::connect(job.address).await?) };
-        asking.push(Asking { connected, request: Arc::clone(&request), script, counters: Arc::clone(&counters) });
-    }
+    let asking = ready(job, job.connections, job.events, &counters).await?;
+    let between = if job.between > 0.0 { ready(job, BETWEEN, None, &counters).await? } else { Vec::new() };
     let start = Instant::now();
     let from = start + Duration::from_secs_f64(job.warm_up);
     let mut tasks = JoinSet::new();
+    if !between.is_empty() {
+        rate::start(&mut tasks, between, job.between, start, from, job.seconds);
+    }
     match job.pattern {
         Pattern::Rate(rate) => rate::start(&mut tasks, asking, rate, start, from, job.seconds),
         Pattern::Closed => {
@@ -163,6 +198,7 @@ async fn run(job: &Arc<Job>) -> anyhow::Result<Sample> {
         events: end.events - begin.events,
         by_provider: [0, 1].map(|provider: usize| counters.by_provider[provider].load(Relaxed)),
         watched_us: end.watched.since(begin.watched),
+        wakes: end.wakes.saturating_sub(begin.wakes),
         mock_us: end.mock.since(begin.mock),
         load_us: end.load.since(begin.load),
         rss_peak_kib,
@@ -227,7 +263,7 @@ async fn closed(mut asking: Asking, begin: Instant) -> anyhow::Result<Vec<f64>> 
 
 /// Connects and asks once, and says when the first byte came.
 async fn once(mut asking: Asking, address: SocketAddr, start: Instant) -> anyhow::Result<Vec<f64>> {
-    asking.connected = Some(asking::connect(address).await?);
+    asking.connected = Some(asking::connect(address, None).await?);
     let first = asking.ask().await?;
     Ok(vec![(first - start).as_secs_f64() * 1e6])
 }

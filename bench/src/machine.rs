@@ -96,6 +96,17 @@ pub fn rss_kib(pids: &[u32]) -> u64 {
     pids.iter().filter_map(of).sum()
 }
 
+/// The number of times that all threads of some processes have gone to sleep so far: as often they were woken.
+pub fn wakes(pids: &[u32]) -> u64 {
+    let threads = pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten());
+    let of = |thread: fs::DirEntry| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    threads.filter_map(of).sum()
+}
+
 /// KiB as MB of 2^20 bytes.
 pub fn mebibytes(kib: u64) -> f64 {
     kib as f64 / 1024.0

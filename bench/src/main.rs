@@ -1,4 +1,4 @@
-//! `pointsman-bench`: Pointsman beside nginx, haproxy and envoy, end to end.
+//! `pointsman-bench`: Pointsman beside nginx, haproxy, envoy and other gateways, end to end.
 //!
 //! One program in three roles, each a process of its own: the mock ([`mock`]), the load ([`load`]), and what starts
 //! them and the targets, in rounds ([`run`]), and prints the report ([`report`]). It measures the program
@@ -22,9 +22,12 @@ mod process;
 mod report;
 mod results;
 mod run;
+mod stage;
 mod startup;
 mod stats;
 mod targets;
+mod tls;
+mod train;
 mod wire;
 
 /// Of every listener: with fewer, some of 1,000 connections at once would try again after a second.
@@ -34,7 +37,7 @@ const BACKLOG: u32 = 4096;
 static STOP: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Parser)]
-#[command(name = "pointsman-bench", about = "Measures pointsman beside nginx, haproxy and envoy")]
+#[command(name = "pointsman-bench", about = "Measures pointsman beside nginx, haproxy, envoy and other gateways")]
 struct Arguments {
     #[command(subcommand)]
     role: Role,
@@ -44,8 +47,14 @@ struct Arguments {
 enum Role {
     /// Measure and print.
     Run(Options),
+    /// Put a program that counts where it goes under load, for packaging/profiled.
+    Train {
+        /// The program.
+        #[arg(long, value_name = "FILE")]
+        pointsman: PathBuf,
+    },
     #[command(hide = true)]
-    Mock,
+    Mock { folder: PathBuf },
     #[command(hide = true)]
     Load { job: String },
     #[command(hide = true)]
@@ -61,7 +70,8 @@ pub struct Options {
     /// The number of rounds, instead of the default.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Run only these measures: 1k, slow, 32k, paced, burst, rate500, rate2000, 1m.
+    /// Run only these measures: 1k, slow, 32k, paced, alone, mixed, burst, rate500,
+    /// rate2000, 1m.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     measures: Vec<String>,
     /// The program to measure.
@@ -75,7 +85,8 @@ pub struct Options {
 fn main() -> ExitCode {
     let done = match Arguments::parse().role {
         Role::Run(options) => watch_signals().and_then(|()| run::main(&options)),
-        Role::Mock => mock::main(),
+        Role::Train { pointsman } => watch_signals().and_then(|()| train::main(&pointsman)),
+        Role::Mock { folder } => mock::main(&folder),
         Role::Load { job } => load::main(&job),
         Role::Calibrate => machine::calibrate().map(|ms| say(&ms.to_string())),
     };

@@ -16,6 +16,8 @@ pub struct Measure {
     pub events: Option<Events>,
     /// The timing of requests.
     pub pattern: Pattern,
+    /// Requests of that size a second that are asked between the events.
+    pub between: f64,
     /// Seconds that count.
     pub seconds: f64,
     /// The number of rounds that include it, counted from the first.
@@ -46,6 +48,7 @@ const PLAIN: Measure = Measure {
     body: 1 << 10,
     events: None,
     pattern: Pattern::Closed,
+    between: 0.0,
     seconds: 3.0,
     rounds: usize::MAX,
     forms: false,
@@ -54,12 +57,17 @@ const PLAIN: Measure = Measure {
 const SLOW: Measure = Measure {
     name: "slow",
     connections: SLOW_STREAMS,
-    events: Some(Events { count: 60, gap: 50_000 }),
+    events: Some(Events { count: 60, gap: 50_000, even: false }),
     pattern: Pattern::Once,
     ..PLAIN
 };
-const PACED: Measure = Measure { name: "paced", events: Some(Events { count: 200, gap: 5000 }), ..PLAIN };
-const BURST: Measure = Measure { name: "burst", events: Some(Events { count: 50, gap: 0 }), ..PLAIN };
+/// The mock's timers being as coarse as 1 ms, some 13 of these events are written one right after the other.
+const PACED: Measure = Measure { name: "paced", events: Some(Events { count: 200, gap: 5000, even: false }), ..PLAIN };
+/// Every event by itself, some 310 µs after another stream's.
+const ALONE: Measure = Measure { name: "alone", events: Some(Events { count: 50, gap: 20_000, even: true }), ..PLAIN };
+/// The same with requests between the events.
+const MIXED: Measure = Measure { name: "mixed", between: 500.0, ..ALONE };
+const BURST: Measure = Measure { name: "burst", events: Some(Events { count: 50, gap: 0, even: false }), ..PLAIN };
 const LARGE: Measure = Measure { name: "32k", body: 32 << 10, ..PLAIN };
 /// Of few connections, as 64 such requests at once are more than the socket buffers of most machines hold.
 const HUGE: Measure = Measure { name: "1m", body: 1 << 20, connections: 8, ..PLAIN };
@@ -70,8 +78,15 @@ impl Plan {
     /// Everything, at least 3 s a sample: CPU time is counted in ticks of 10 ms.
     pub fn full() -> Self {
         // The largest bodies last: memory that they leave behind is no part of what a stream takes.
-        let measures = vec![Measure { forms: true, ..PLAIN }, SLOW, LARGE, PACED, BURST, RATE_500, RATE_2000, HUGE];
+        let first = [Measure { forms: true, ..PLAIN }, SLOW, LARGE];
+        let measures = [&first[..], &[PACED, ALONE, MIXED, BURST, RATE_500, RATE_2000, HUGE]].concat();
         Self { name: "full", rounds: 5, measures }
+    }
+
+    /// What a program is put under while it counts where it goes, to be built anew with the counts.
+    pub fn training() -> Vec<Measure> {
+        let short = |measure| Measure { seconds: 2.0, ..measure };
+        [PLAIN, LARGE, HUGE, PACED, ALONE, BURST].map(short).to_vec()
     }
 
     /// The most important measures, in about two minutes.

@@ -12,7 +12,7 @@ use crate::machine::{self, Cores, find_program};
 use crate::results::Results;
 use crate::startup::Startup;
 use crate::stats::Spread;
-use crate::targets::{self, Target};
+use crate::targets::{self, PEERS, Target};
 use crate::{Options, say};
 use table::Table;
 
@@ -100,6 +100,9 @@ fn versions(options: &Options, targets: &[Target]) -> Vec<(String, String)> {
     for (target, argument) in [(Target::Nginx, "-v"), (Target::Haproxy, "-v"), (Target::Envoy, "--version")] {
         let program = find_program(target.name()).filter(|_| targets.contains(&target));
         versions.extend(program.map(|program| (target.name().to_owned(), targets::version(&program, argument))));
+    }
+    for peer in PEERS.into_iter().filter(|peer| targets.contains(&Target::Peer(*peer))) {
+        versions.extend(peer.program().ok().map(|program| (peer.name().to_owned(), program.display().to_string())));
     }
     versions
 }

@@ -1,23 +1,23 @@
 //! A run: starts everything, takes the samples round by round, and hands them on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
+mod http2;
+
 use crate::load::{Job, Pattern, Sample};
 use crate::machine::{self, Cores, Ticks, find_program};
-use crate::mock::Addresses;
 use crate::plan::{Measure, Plan, SLOW_STREAMS, WARM_UP};
-use crate::process::{Process, output};
+use crate::process::output;
 use crate::report::{self, Report};
 use crate::results::{Record, Results};
+use crate::stage::{Stage, this_program};
 use crate::startup;
-use crate::targets::{self, Form, OTHER_FORMS, Running, Scene, Target};
+use crate::targets::{self, Form, OTHER_FORMS, PEERS, Running, Scene, Target};
 use crate::{Options, check_stop, note};
 
 /// After a start, before the memory is looked at: checks of health have had their answers.
@@ -33,21 +33,12 @@ pub fn main(options: &Options) -> anyhow::Result<()> {
     let (targets, mut notes) = present(&options.pointsman)?;
     notes.extend(limits(cores, descriptors));
 
-    let folder = tempfile::Builder::new().prefix("pointsman-bench").tempdir()?;
-    let (mock, providers) = start_mock(cores, folder.path())?;
-    let scene = Scene {
-        cache: folder.path().join("cache"),
-        folder: folder.path().to_owned(),
-        pointsman: options.pointsman.clone(),
-        cores,
-        providers,
-        mock: mock.id(),
-    };
-    std::fs::create_dir(&scene.cache)?;
-    let startup = startup::measure(&scene)?;
+    let stage = Stage::set(&options.pointsman, cores)?;
+    let scene = &stage.scene;
+    let startup = startup::measure(scene)?;
     let mut results = Results { records: Vec::new(), rounds: plan.rounds };
     for round in 0..plan.rounds {
-        Round { plan: &plan, scene: &scene, targets: &targets, round }.run(&mut results)?;
+        Round { plan: &plan, scene, targets: &targets, round }.run(&mut results)?;
     }
     let report = Report::new(plan.name, options, &targets, cores, startup, results, notes)?;
     report::print(&report);
@@ -83,6 +74,17 @@ fn present(pointsman: &Path) -> anyhow::Result<(Vec<Target>, Vec<String>)> {
             None => notes.push(format!("{program} was left out: it is not installed ({package} has it)")),
         }
     }
+    for peer in PEERS {
+        match peer.program() {
+            Ok(_) => targets.push(Target::Peer(peer)),
+            Err(note) => notes.push(note),
+        }
+    }
+    if find_program(http2::PROGRAM).is_none() {
+        notes.push(
+            "HTTP/2 to clients was left out: h2load is not installed (the Debian package nghttp2-client)".to_owned(),
+        );
+    }
     Ok((targets, notes))
 }
 
@@ -103,20 +105,6 @@ fn limits(cores: Cores, descriptors: u64) -> Vec<String> {
         ));
     }
     notes
-}
-
-fn start_mock(cores: Cores, folder: &Path) -> anyhow::Result<(Process, Addresses)> {
-    let mut command = machine::pinned(&[cores.load], &this_program()?);
-    command.arg("mock").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut mock = Process::start("the mock", command, folder)?;
-    let mut line = String::new();
-    BufReader::new(mock.stdout()?).read_line(&mut line)?;
-    let addresses = serde_json::from_str(&line).with_context(|| format!("the mock: {}", mock.log_tail()))?;
-    Ok((mock, addresses))
-}
-
-fn this_program() -> anyhow::Result<PathBuf> {
-    std::env::current_exe().context("where this program is")
 }
 
 /// One round: every measure at every target.
@@ -140,7 +128,8 @@ impl Round<'_> {
         sleep(SETTLE);
         let idle: Vec<u64> = running.iter().map(|(_, at)| machine::rss_kib(&at.pids(self.scene))).collect();
         for measure in self.plan.measures.iter().filter(|measure| self.round < measure.rounds) {
-            for ((target, at), &idle) in running.iter().zip(&idle) {
+            let taking = |target: Target| measure.name == "1k" || target.takes_all();
+            for ((target, at), &idle) in running.iter().zip(&idle).filter(|((target, _), _)| taking(*target)) {
                 let mut record = self.sample(*target, at, measure, &running)?;
                 if measure.name == "1k" {
                     record.figures.insert("rss_idle_mb", machine::mebibytes(idle));
@@ -152,7 +141,8 @@ impl Round<'_> {
                 results.records.push(record);
             }
             for form in OTHER_FORMS {
-                if measure.forms {
+                let speaks = form != Form::ClientHttp2 || find_program(http2::PROGRAM).is_some();
+                if measure.forms && speaks {
                     let target = Target::Pointsman(form);
                     let at = targets::start(target, self.scene)?;
                     sleep(SETTLE);
@@ -174,23 +164,24 @@ impl Round<'_> {
         let (name, scene) = (target.name(), self.scene);
         let calibration_ms = self.calibrate()?;
         let pids = at.pids(scene);
-        let job = job(measure, at, scene, &pids);
+        let job = job(measure, target, at, scene);
         let rss_before = machine::rss_kib(&pids);
         // The mock is among the targets, as `direct`; the one under test need not be among those that run all the time.
         let all: BTreeSet<u32> = running.iter().flat_map(|(_, other)| other.pids(scene)).chain(pids.clone()).collect();
         let all: Vec<u32> = all.into_iter().collect();
         let ours = || anyhow::Ok(Ticks::of_all(&all)?.and(Ticks::of_this()?));
         let (begun, busy_before, ours_before) = (tokio::time::Instant::now(), self.busy()?, ours()?);
-        let mut command = machine::pinned(&[scene.cores.load], &this_program()?);
-        command.arg("load").arg(serde_json::to_string(&job)?);
-        let printed = output(command).with_context(|| {
+        let sample = match target {
+            Target::Pointsman(Form::ClientHttp2) => http2::load(&job, scene),
+            _ => load(&job, scene),
+        };
+        let sample = sample.with_context(|| {
             let (round, log) = (self.round + 1, at.log_tail());
             let log = if log.is_empty() { log } else { format!("; its log:\n{log}\n") };
             format!("{name}, measure {}, round {round}{log}", measure.name)
         })?;
         let span = begun.elapsed().as_secs_f64();
         let (busy, ours) = (self.busy()?.since(busy_before), ours()?.since(ours_before));
-        let sample: Sample = serde_json::from_str(&printed).context("what the load printed")?;
         ensure!(at.pids(scene) == pids, "{name}: its processes are others than before the sample");
         let unseen = measure.pattern == Pattern::Closed && sample.watched_us == 0.0;
         ensure!(!unseen, "{name} answered without any CPU time: not all of its processes were seen");
@@ -228,10 +219,22 @@ impl Round<'_> {
     }
 }
 
-fn job(measure: &Measure, at: &Running, scene: &Scene, pids: &[u32]) -> Job {
+/// Puts a target under load, in a process of its own.
+pub fn load(job: &Job, scene: &Scene) -> anyhow::Result<Sample> {
+    let mut command = machine::pinned(&[scene.cores.load], &this_program()?);
+    command.arg("load").arg(serde_json::to_string(job)?);
+    serde_json::from_str(&output(command)?).context("what the load printed")
+}
+
+/// What the load is to do for a measure.
+pub fn job(measure: &Measure, target: Target, at: &Running, scene: &Scene) -> Job {
     Job {
         address: at.address,
-        watched: pids.to_vec(),
+        watched: at.pids(scene),
+        between: measure.between,
+        tls: target.certificate(scene),
+        fields: target.fields(scene),
+        rewritten: !target.takes_all(),
         mock: scene.mock,
         connections: measure.connections,
         body: measure.body,
@@ -264,8 +267,11 @@ fn figures(measure: &Measure, sample: &Sample, rss_before: u64) -> BTreeMap<&'st
     let mut figures = BTreeMap::new();
     match measure.pattern {
         Pattern::Closed if measure.events.is_some() => {
-            figures.insert("cpu_us", sample.watched_us / events);
+            // Requests between the events are as much work as an event or two, and so many that those that begin streams do not matter.
+            let pieces = if measure.between > 0.0 { events + replies } else { events };
+            figures.insert("cpu_us", sample.watched_us / pieces);
             figures.insert("per_second", events / sample.seconds);
+            figures.insert("wakes", count(sample.wakes) / pieces);
         }
         Pattern::Closed => {
             figures.insert("cpu_us", sample.watched_us / replies);
@@ -303,6 +309,7 @@ mod tests {
             events: 50_000,
             by_provider,
             watched_us: 500_000.0,
+            wakes: 25_000,
             mock_us: 300_000.0,
             load_us: 700_000.0,
             rss_peak_kib: 40_960,
@@ -325,7 +332,9 @@ mod tests {
         let measure = |name: &str| Plan::full().measures.into_iter().find(|measure| measure.name == name).unwrap();
         let plain = figures(&measure("1k"), &sample([667, 333]), 0);
         assert_eq!((plain["cpu_us"], plain["per_second"], plain["load_core_share"]), (500.0, 500.0, 0.5));
-        assert_eq!(figures(&measure("paced"), &sample([667, 333]), 0)["cpu_us"], 10.0);
+        let paced = figures(&measure("paced"), &sample([667, 333]), 0);
+        assert_eq!((paced["cpu_us"], paced["wakes"]), (10.0, 0.5));
+        assert_eq!(figures(&measure("mixed"), &sample([667, 333]), 0)["wakes"], 25_000.0 / 51_000.0);
         assert_eq!(figures(&measure("slow"), &sample([667, 333]), 10_240)["kb_per_stream"], 30.72);
     }
 }

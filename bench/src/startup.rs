@@ -33,22 +33,23 @@ pub fn measure(scene: &Scene) -> anyhow::Result<Startup> {
     let (mut cold, mut cold_rss, mut warm) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
         let cache = tempfile::tempdir_in(&scene.folder)?;
-        let (took, rss) = start(scene, cache.path())?;
+        let (took, rss) = start(scene, cache.path(), &[])?;
         cold.push(took);
         cold_rss.push(rss);
-        warm.push(start(scene, cache.path())?.0);
+        warm.push(start(scene, cache.path(), &[])?.0);
     }
     // So that none of the rounds has to compile.
-    start(scene, &scene.cache)?;
+    start(scene, &scene.cache, &[])?;
     let spread = |values| Spread::of(values).context("no start");
     Ok(Startup { cold: spread(cold)?, cold_rss_mb: spread(cold_rss)?, warm: spread(warm)? })
 }
 
-/// Milliseconds until it listened, and MB that it then held.
-fn start(scene: &Scene, cache: &Path) -> anyhow::Result<(f64, f64)> {
+/// Starts it once, with these variables: milliseconds until it listened, and MB that it then held.
+pub fn start(scene: &Scene, cache: &Path, environment: &[(&str, &str)]) -> anyhow::Result<(f64, f64)> {
     let folder = tempfile::tempdir_in(&scene.folder)?;
     // Two workers, and both cores.
     let mut command = targets::pointsman(scene, Form::TwoWorkers, 0, folder.path())?;
+    command.envs(environment.iter().copied());
     command.env("POINTSMAN_CACHE", cache).stdin(Stdio::null()).stdout(Stdio::null());
     let begun = Instant::now();
     let mut process = Process::start("pointsman", command, folder.path())?;

@@ -10,9 +10,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
+mod form;
+mod peers;
+
 use crate::machine::{self, Cores};
 use crate::mock::Addresses;
 use crate::process::Process;
+use crate::tls;
+pub use form::{Form, OTHER_FORMS};
+pub use peers::{PEERS, Peer};
 
 /// The variable with Pointsman's number of workers.
 const WORKERS: &str = "TOKIO_WORKER_THREADS";
@@ -30,22 +36,8 @@ pub enum Target {
     Haproxy,
     /// envoy, where there is one.
     Envoy,
-}
-
-/// The other forms of Pointsman, measured at 1 KB.
-pub const OTHER_FORMS: [Form; 3] = [Form::AccessLog, Form::ManyProviders, Form::TwoWorkers];
-
-/// The ways to run Pointsman.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As its peers do.
-    Plain,
-    /// With a line in the log for each request.
-    AccessLog,
-    /// With 1,000 providers instead of two, all at the same address.
-    ManyProviders,
-    /// With two workers on both cores.
-    TwoWorkers,
+    /// Another gateway, where there is one.
+    Peer(Peer),
 }
 
 impl Target {
@@ -53,21 +45,38 @@ impl Target {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
-            Self::Pointsman(Form::Plain) => "pointsman",
-            Self::Pointsman(Form::AccessLog) => "pointsman, access log",
-            Self::Pointsman(Form::ManyProviders) => "pointsman, 1,000 providers",
-            Self::Pointsman(Form::TwoWorkers) => "pointsman, 2 workers",
+            Self::Pointsman(form) => form.name(),
+            Self::Peer(peer) => peer.name(),
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Envoy => "envoy",
         }
     }
 
+    /// False for what is measured only at requests of 1 KB.
+    pub const fn takes_all(self) -> bool {
+        !matches!(self, Self::Peer(_))
+    }
+
+    /// Further lines in the head of a request to it.
+    pub fn fields(self, scene: &Scene) -> String {
+        match self {
+            Self::Peer(peer) => peer.fields(scene),
+            _ => String::new(),
+        }
+    }
+
+    /// The certificate of a target that speaks TLS.
+    pub fn certificate(self, scene: &Scene) -> Option<PathBuf> {
+        (self == Self::Pointsman(Form::ClientTls)).then(|| scene.certificate.certificate.clone())
+    }
+
     /// The share of requests that the first provider must have got, if that can be said.
     pub fn share_of_first(self) -> Option<f64> {
         match self {
             Self::Direct => Some(1.0),
-            Self::Pointsman(Form::ManyProviders) => None,
+            // The gateways choose in ways of their own, and most do not say who has answered.
+            Self::Pointsman(Form::ManyProviders) | Self::Peer(_) => None,
             _ => Some(2.0 / 3.0),
         }
     }
@@ -88,6 +97,8 @@ pub struct Scene {
     pub providers: Addresses,
     /// The mock's process.
     pub mock: u32,
+    /// The certificate of the mock, and of Pointsman where it speaks TLS.
+    pub certificate: tls::Files,
 }
 
 /// A target that listens.
@@ -140,6 +151,7 @@ pub fn start(target: Target, scene: &Scene) -> anyhow::Result<Running> {
             command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error", "-c"]).arg(config);
             command
         }
+        Target::Peer(peer) => peer.start(scene, port, &folder)?,
     };
     let mut command = command;
     command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -151,24 +163,8 @@ pub fn start(target: Target, scene: &Scene) -> anyhow::Result<Running> {
 
 /// The command that runs Pointsman in a form.
 pub fn pointsman(scene: &Scene, form: Form, port: u16, folder: &Path) -> anyhow::Result<Command> {
-    let Addresses { a, b } = scene.providers;
-    let provider = |name: &str, at: SocketAddr, weight: u32| {
-        format!(
-            "  - {{name: {name}, base_url: \"http://{at}/v1\", api_key: sk-of-{name}, weight: {weight}, \
-             max_concurrent: 4096}}\n"
-        )
-    };
-    let providers = match form {
-        Form::ManyProviders => (0..1000).map(|number| provider(&format!("p{number}"), a, 1)).collect(),
-        _ => provider("a", a, 2) + &provider("b", b, 1),
-    };
-    let log_level = if form == Form::AccessLog { "INFO" } else { "WARNING" };
-    let config = include_str!("../templates/pointsman.yaml")
-        .replace("{{providers}}\n", &providers)
-        .replace("{{log_level}}", log_level)
-        .replace("{{port}}", &port.to_string());
     let file = folder.join("pointsman.yaml");
-    fs::write(&file, config)?;
+    fs::write(&file, form.configuration(scene, port))?;
     let Cores { proxy, load } = scene.cores;
     let (cores, workers) = if form == Form::TwoWorkers { (vec![proxy, load], "2") } else { (vec![proxy], "1") };
     let mut command = machine::pinned(&cores, &scene.pointsman);
@@ -179,7 +175,7 @@ pub fn pointsman(scene: &Scene, form: Form, port: u16, folder: &Path) -> anyhow:
 
 /// Writes a configuration from its template.
 fn write(file: &Path, template: &str, scene: &Scene, port: u16) -> anyhow::Result<PathBuf> {
-    let Addresses { a, b } = scene.providers;
+    let Addresses { a, b, .. } = scene.providers;
     let folder = file.parent().context("a file in a folder")?.display().to_string();
     let values = [
         ("folder", folder),

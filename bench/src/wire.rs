@@ -14,8 +14,11 @@ pub mod script;
 
 use script::Script;
 
-/// The header by which the load tells the mock what to stream: `EVENTS GAP`, the gap in microseconds.
+/// The header by which the load tells the mock what to stream: `EVENTS GAP`, the gap in microseconds, and `even` behind them
+/// where the events of all streams are spread.
 pub const WISH: &str = "x-bench";
+/// The key of the client.
+pub const CLIENT_KEY: &str = "sk-of-the-client";
 /// The header by which the mock says which of its two providers has answered.
 pub const ORIGIN: &str = "x-bench-provider";
 
@@ -39,13 +42,16 @@ pub struct Events {
     pub count: u32,
     /// Microseconds between two of them; 0: as fast as they can be written, each on its own.
     pub gap: u32,
+    /// The events of all streams are spread evenly over the gap, so that each comes alone.
+    pub even: bool,
 }
 
 impl Events {
     /// Reads the value of the header [`WISH`].
     pub fn parse(value: &str) -> Option<Self> {
-        let (count, gap) = value.split_once(' ')?;
-        Some(Self { count: count.parse().ok()?, gap: gap.parse().ok()? })
+        let mut words = value.split(' ');
+        let (count, gap, even) = (words.next()?, words.next()?, words.next());
+        Some(Self { count: count.parse().ok()?, gap: gap.parse().ok()?, even: even == Some("even") })
     }
 }
 
@@ -57,20 +63,27 @@ pub fn script(events: Option<Events>) -> Script {
     }
 }
 
-/// A request with a body of `body` bytes (at least 200), head and all.
-pub fn request(host: SocketAddr, body: usize, events: Option<Events>) -> Vec<u8> {
-    let wish = events.map_or(String::new(), |Events { count, gap }| format!("{WISH}: {count} {gap}\r\n"));
-    let stream = events.is_some();
+/// A request with a body of `body` bytes (at least 200), head and all; `fields` are further lines of the head.
+pub fn request(host: SocketAddr, body: usize, events: Option<Events>, fields: &str) -> Vec<u8> {
+    let wish = events.map_or(String::new(), |Events { count, gap, even }| {
+        format!("{WISH}: {count} {gap}{}\r\n", if even { " even" } else { "" })
+    });
+    let body = self::body(body, events.is_some());
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nuser-agent: OpenAI/Python 2.0.0\r\n\
+         accept: application/json\r\ncontent-type: application/json\r\nauthorization: Bearer {CLIENT_KEY}\r\n\
+         {fields}{wish}content-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// The body of a request, of `body` bytes (at least 200).
+pub fn body(body: usize, stream: bool) -> String {
     let start = format!(r#"{{"model":"gpt-4o","stream":{stream},"messages":[{{"role":"user","content":""#);
     let end = r#""}],"temperature":0.7}"#;
     let text = prose(body.saturating_sub(start.len() + end.len()));
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nuser-agent: OpenAI/Python 2.0.0\r\n\
-         accept: application/json\r\ncontent-type: application/json\r\nauthorization: Bearer sk-of-the-client\r\n\
-         {wish}content-length: {}\r\n\r\n{start}{text}{end}",
-        start.len() + text.len() + end.len()
-    )
-    .into_bytes()
+    format!("{start}{text}{end}")
 }
 
 /// Text as prompts have it, with an escape now and then, `length` bytes as written in JSON.
@@ -88,7 +101,7 @@ mod tests {
 
     #[test]
     fn bodies_have_the_size_asked_for_and_are_json() {
-        let request = request(([127, 0, 0, 1], 80).into(), 1024, Some(Events { count: 7, gap: 5000 }));
+        let request = request(([127, 0, 0, 1], 80).into(), 1024, Some(Events { count: 7, gap: 5000, even: false }), "");
         let body = &request[memchr::memmem::find(&request, b"\r\n\r\n").unwrap() + 4..];
         assert_eq!(body.len(), 1024);
         assert_eq!(serde_json::from_slice::<serde_json::Value>(body).unwrap()["stream"], true);
@@ -98,7 +111,11 @@ mod tests {
 
     #[test]
     fn a_wish_is_read_as_it_was_written() {
-        assert_eq!(Events::parse("200 5000"), Some(Events { count: 200, gap: 5000 }));
+        assert_eq!(Events::parse("200 5000"), Some(Events { count: 200, gap: 5000, even: false }));
+        let even = Events { count: 1, gap: 20_000, even: true };
+        let request = request(([127, 0, 0, 1], 80).into(), 1024, Some(even), "");
+        assert!(memchr::memmem::find(&request, b"\r\nx-bench: 1 20000 even\r\n").is_some());
+        assert_eq!(Events::parse("1 20000 even"), Some(even));
         assert_eq!(Events::parse("many"), None);
     }
 }

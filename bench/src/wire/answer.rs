@@ -12,8 +12,8 @@ use super::script::{Reading, Script};
 pub struct Head {
     /// Its own bytes.
     pub length: usize,
-    /// Which of the mock's providers has answered: 0 or 1.
-    pub provider: usize,
+    /// Which of the mock's providers has answered: 0 or 1; `None` where a proxy does not pass on what says so.
+    pub provider: Option<usize>,
     framing: Framing,
 }
 
@@ -44,11 +44,7 @@ impl Head {
                 provider = Some(usize::from(header.value != b"a"));
             }
         }
-        Ok(Some(Self {
-            length,
-            provider: provider.with_context(|| format!("the answer has no {ORIGIN}"))?,
-            framing: framing.context("the answer has neither a length nor chunks")?,
-        }))
+        Ok(Some(Self { length, provider, framing: framing.context("the answer has neither a length nor chunks")? }))
     }
 }
 
@@ -56,28 +52,37 @@ impl Head {
 #[derive(Debug)]
 pub struct Body {
     framing: Framing,
-    reading: Reading,
+    /// `None` when it is not compared.
+    reading: Option<Reading>,
 }
 
 impl Body {
-    /// The body after `head`, which must be as `script` has it.
-    pub fn new(head: Head, script: Script) -> Self {
-        Self { framing: head.framing, reading: Reading::new(script) }
+    /// The body after `head`, which must be as `script` has it, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Nobody says who has answered, although the body is compared, and so is to be passed on as it is.
+    pub fn new(head: Head, script: Option<Script>) -> anyhow::Result<Self> {
+        ensure!(head.provider.is_some() || script.is_none(), "the answer has no {ORIGIN}");
+        Ok(Self { framing: head.framing, reading: script.map(Reading::new) })
     }
 
     /// Reads the next bytes, and says how many repeated pieces they have completed.
     pub fn feed(&mut self, bytes: &[u8]) -> anyhow::Result<u32> {
-        let reading = &mut self.reading;
+        let mut read = |data: &[u8]| match &mut self.reading {
+            Some(reading) => Ok(reading.feed(data)?),
+            None => anyhow::Ok(0),
+        };
         match &mut self.framing {
             Framing::Length(left) => {
                 ensure!(bytes.len() <= *left, "{} bytes more than the length says", bytes.len() - *left);
                 *left -= bytes.len();
-                Ok(reading.feed(bytes)?)
+                read(bytes)
             }
             Framing::Chunks(chunks) => {
                 let mut pieces = 0;
                 chunks.feed(bytes, |data| {
-                    pieces += reading.feed(data)?;
+                    pieces += read(data)?;
                     Ok(())
                 })?;
                 Ok(pieces)
@@ -91,8 +96,8 @@ impl Body {
             Framing::Length(left) => *left == 0,
             Framing::Chunks(chunks) => chunks.ended(),
         };
-        if ended {
-            self.reading.end()?;
+        if let Some(reading) = self.reading.as_ref().filter(|_| ended) {
+            reading.end()?;
         }
         Ok(ended)
     }
@@ -107,7 +112,7 @@ mod tests {
     fn read(answer: &str) -> anyhow::Result<bool> {
         let head = Head::parse(answer.as_bytes())?.context("half a head")?;
         let rest = &answer.as_bytes()[head.length..];
-        let mut body = Body::new(head, SCRIPT);
+        let mut body = Body::new(head, Some(SCRIPT))?;
         body.feed(rest)?;
         body.ended()
     }
