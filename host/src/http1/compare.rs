@@ -2,8 +2,9 @@
 //!
 //! A test and a fuzz target share it. The codec may refuse what hyper reads; what it reads must be what hyper reads.
 
+use std::cell::RefCell;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -127,14 +128,14 @@ fn drive<F: Future>(future: F) -> Option<F::Output> {
 
 /// The complete requests that hyper reads.
 pub fn requests_of_hyper(bytes: &[u8]) -> Vec<Message> {
-    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Rc::new(RefCell::new(Vec::new()));
     let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| {
-        let seen = Arc::clone(&seen);
+        let seen = Rc::clone(&seen);
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await?.to_bytes().to_vec();
             let message = Message::new(format!("{} {}", head.method, head.uri), &head.headers, body);
-            seen.lock().expect("no panic").push(message);
+            seen.borrow_mut().push(message);
             Ok::<_, hyper::Error>(http::Response::new(Full::<Bytes>::default()))
         }
     });
@@ -144,8 +145,7 @@ pub fn requests_of_hyper(bytes: &[u8]) -> Vec<Message> {
         .max_headers(pointsman::http1::MAX_FIELDS)
         .serve_connection(Lying { bytes: Bytes::copy_from_slice(bytes), waits: false }, service);
     let _ = drive(connection);
-    let seen = std::mem::take(&mut *seen.lock().expect("no panic"));
-    seen
+    seen.take()
 }
 
 /// The first answer that hyper reads, if it is complete.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
@@ -183,24 +183,18 @@ fn says_close(headers: &HeaderMap) -> bool {
 }
 
 thread_local! {
-    /// The text of the present second.
-    static NOW: RefCell<Option<(Instant, String)>> = const { RefCell::new(None) };
+    /// A second since the epoch, and its text.
+    static NOW: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 /// Writes the date.
 fn date(out: &mut Vec<u8>) {
-    NOW.with_borrow_mut(|now| {
-        let began = Instant::now();
-        let text = match now {
-            Some((until, text)) if began < *until => text,
-            stale => {
-                let time = SystemTime::now();
-                let into = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
-                let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(into.into()));
-                let text = format!("date: {}\r\n", httpdate::fmt_http_date(time));
-                &mut stale.insert((began + left, text)).1
-            }
-        };
+    let time = SystemTime::now();
+    let second = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    NOW.with_borrow_mut(|(of, text)| {
+        if *of != second || text.is_empty() {
+            (*of, *text) = (second, format!("date: {}\r\n", httpdate::fmt_http_date(time)));
+        }
         out.extend_from_slice(text.as_bytes());
     });
 }
