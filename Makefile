@@ -16,20 +16,21 @@ GUESTS := -p pointsman-guest -p pointsman-approach -p affinity -p canary -p chea
 # The worked examples of strategies/examples, which stand outside of the workspace.
 EXAMPLES := budgets night_shift office_hours tenants tokens_per_minute
 
-.PHONY: help setup wasm tools demo run dist image components components-check test test-build guard guard-build guard-record lint audit bench bench-quick bench-parts fuzz soak
+.PHONY: help setup wasm tools demo run dist release image components components-check test test-build guard guard-build guard-record lint audit bench bench-quick bench-parts fuzz soak
 
 help:
 	@echo "make demo   start the proxy with embedded providers: no account, no network"
 	@echo "make run    start the proxy with your proxy_config.yaml (or CONFIG=FILE)"
 	@echo "make test   run every test; fetches what it needs into target/ (needs python3, redis-server, docker-registry, promtool, chromium, buildah, bubblewrap, PyPI and npm)"
 	@echo "make dist   packages in target/dist: wheel, npm, archive, chart, checksums, a bill of materials (docs/install.md)"
+	@echo "make release  the same of a program that is laid out by a profile of itself: two builds and a minute of load (needs llvm-tools, taskset)"
 	@echo "make image  the container image, from what make dist has built (needs docker, podman or buildah)"
 	@echo "make components  build host/components anew, after a change of wit/, an SDK, strategies/ or approaches/"
 	@echo "make guard  instructions of fixed scenarios against tests/guard/counts.toml (needs valgrind)"
 	@echo "make guard-record  writes that file anew, after a change that is meant to cost what it costs"
 	@echo "make lint   format, clippy, docs, licences, unused dependencies"
 	@echo "make audit  known vulnerabilities of dependencies (needs the RustSec database)"
-	@echo "make bench  the proxy beside nginx, haproxy and envoy, a quarter of an hour (bench-quick: two minutes; bench-parts: Criterion)"
+	@echo "make bench  the proxy beside nginx, haproxy, envoy and other gateways, twenty minutes (bench-quick: two minutes; bench-parts: Criterion)"
 	@echo "make soak   faults, reloads and SOAK_CLIENTS (500) clients for SOAK_SECONDS (1200)"
 	@echo "make fuzz   fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each"
 
@@ -58,11 +59,16 @@ run: setup
 # The packages. On Linux the program is a static one, which is built for musl.
 DIST_TARGET ?= $(if $(filter Linux,$(shell uname -s)),$(shell uname -m)-unknown-linux-musl,$(shell rustc -vV | sed -n 's/^host: //p'))
 DIST := $(or $(CARGO_TARGET_DIR),target)/dist
-BUILT = $(or $(CARGO_TARGET_DIR),target)/$(DIST_TARGET)/release/pointsman
+# Another profile of Cargo's than what is given out, to try the steps in less time: guard, or demo.
+RELEASE_PROFILE ?= release
+export RELEASE_PROFILE
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(DIST_TARGET)/$(RELEASE_PROFILE)/pointsman
 
-dist: setup
+dist: BUILDER := packaging/build
+release: BUILDER := packaging/profiled
+dist release: setup
 	tests/tools get $(TOOLS) maturin
-	packaging/build $(DIST_TARGET)
+	$(BUILDER) $(DIST_TARGET)
 	packaging/precompile $(BUILT)
 	for what in archive wheel npm npm-launcher chart sbom; do \
 		PATH="$(TOOLS)/bin:$$PATH" packaging/pack $$what --binary $(BUILT) --target $(DIST_TARGET) --out $(DIST) || exit 1; done
