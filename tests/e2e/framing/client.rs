@@ -101,6 +101,17 @@ impl Client {
         }
     }
 
+    /// Waits until these words have come; they are read again with the answer.
+    ///
+    /// # Panics
+    ///
+    /// When the connection ends before they do.
+    pub async fn comes(&mut self, words: &str) {
+        while find(&self.read, words.as_bytes()).is_none() {
+            assert!(self.more().await, "the connection ends before {words}");
+        }
+    }
+
     /// The status of an interim answer, which must come next; `None` when the connection ends.
     pub async fn interim(&mut self) -> Option<u16> {
         self.head().await?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()

@@ -7,6 +7,7 @@ use harness::spawn;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// What the provider does after it has said the bytes of a row.
@@ -73,6 +74,9 @@ struct Shared {
     heard: Mutex<Vec<Heard>>,
     /// What is said to the next request.
     says: Mutex<Option<(Vec<u8>, Then)>>,
+    /// What follows it when the test says so.
+    later: Mutex<Option<Vec<u8>>>,
+    go_on: Notify,
     /// What is said to the next head, without hearing the body, before the connection is closed.
     says_at_once: Mutex<Option<Vec<u8>>>,
 }
@@ -102,6 +106,16 @@ impl Provider {
     /// Says `bytes` to the next request, and an echo again to those after it.
     pub fn say(&self, bytes: impl Into<Vec<u8>>, then: Then) {
         *self.shared.says.lock() = Some((bytes.into(), then));
+    }
+
+    /// After what it says to the next request, says `bytes` as soon as [`Self::go_on`] is called, and keeps the connection open.
+    pub fn say_later(&self, bytes: impl Into<Vec<u8>>) {
+        *self.shared.later.lock() = Some(bytes.into());
+    }
+
+    /// See [`Self::say_later`].
+    pub fn go_on(&self) {
+        self.shared.go_on.notify_one();
     }
 
     /// Says `bytes` to the head of the next request, and closes the connection.
@@ -138,7 +152,17 @@ async fn serve(mut stream: TcpStream, connection: usize, shared: Arc<Shared>) {
         let echo = echo(&heard);
         shared.heard.lock().push(heard);
         let (says, then) = shared.says.lock().take().unwrap_or((echo, Then::Stays));
-        if stream.write_all(&says).await.is_err() || wrong || then == Then::Closes {
+        if stream.write_all(&says).await.is_err() {
+            return;
+        }
+        let later = shared.later.lock().take();
+        if let Some(later) = later {
+            shared.go_on.notified().await;
+            if stream.write_all(&later).await.is_err() {
+                return;
+            }
+        }
+        if wrong || then == Then::Closes {
             return;
         }
     }
