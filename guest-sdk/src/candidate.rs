@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::bindings::pointsman::strategy::types as wit;
+use crate::draw::{Table, Weights};
 use crate::{Decision, Order, Price, Target, TargetIndex, draw, rendezvous};
 
 /// One target that may be chosen now.
@@ -118,7 +119,10 @@ impl<'a> Candidate<'a> {
 #[derive(Clone, Debug)]
 pub struct Candidates<'a> {
     targets: &'a [Target],
+    /// All that the host offers, if borrowed; else a part of them.
     facts: Cow<'a, [wit::Candidate]>,
+    /// The weights that are ready for draws.
+    table: Option<&'a Table>,
     /// The targets that were left out.
     excluded: Vec<TargetIndex>,
 }
@@ -126,7 +130,13 @@ pub struct Candidates<'a> {
 impl<'a> Candidates<'a> {
     /// Every `facts[i].target` must be an index into `targets`, which the contract promises.
     pub(crate) fn new(targets: &'a [Target], facts: &'a [wit::Candidate]) -> Self {
-        Self { targets, facts: Cow::Borrowed(facts), excluded: Vec::new() }
+        Self { targets, facts: Cow::Borrowed(facts), table: None, excluded: Vec::new() }
+    }
+
+    /// The same, with the weights of `targets`.
+    pub(crate) fn with_table(mut self, table: &'a Table) -> Self {
+        self.table = Some(table);
+        self
     }
 
     /// The number of candidates.
@@ -175,7 +185,7 @@ impl<'a> Candidates<'a> {
                 excluded.push(facts.target);
             }
         }
-        Self { targets: self.targets, facts: Cow::Owned(kept), excluded }
+        Self { targets: self.targets, facts: Cow::Owned(kept), table: None, excluded }
     }
 
     /// Two groups: those for which `first` returns true, and the others. Put each into an order of its own and join
@@ -192,7 +202,12 @@ impl<'a> Candidates<'a> {
     #[must_use]
     pub fn split(&self, mut first: impl FnMut(Candidate<'a>) -> bool) -> (Self, Self) {
         let (chosen, others): (Vec<_>, Vec<_>) = self.facts.iter().partition(|facts| first(of(self.targets, facts)));
-        let group = |facts| Self { targets: self.targets, facts: Cow::Owned(facts), excluded: self.excluded.clone() };
+        let group = |facts| Self {
+            targets: self.targets,
+            facts: Cow::Owned(facts),
+            table: None,
+            excluded: self.excluded.clone(),
+        };
         (group(chosen), group(others))
     }
 
@@ -200,9 +215,17 @@ impl<'a> Candidates<'a> {
         Order::new(candidates.into_iter().collect(), self.excluded.clone())
     }
 
+    /// These places first, then the others in the order of the configuration, which the host adds by itself.
+    fn first(&self, places: &[usize]) -> Option<Order<'a>> {
+        let Cow::Borrowed(offered) = self.facts else { return None };
+        let first = places.iter().map(|place| of(self.targets, &offered[*place])).collect();
+        (!places.is_empty()).then(|| Order::beginning_with(first, self.targets, offered))
+    }
+
     /// The order of the configuration.
     pub fn in_order(&self) -> Order<'a> {
-        self.order(self.iter())
+        let first: &[usize] = if self.is_empty() { &[] } else { &[0] };
+        self.first(first).unwrap_or_else(|| self.order(self.iter()))
     }
 
     /// An exact rotation: with `seq` counting up from 0, usually [`Request::seq`](crate::Request::seq), each candidate
@@ -225,7 +248,20 @@ impl<'a> Candidates<'a> {
 
     /// A draw without replacement in proportion to the configured weights: see [`weighted_by`](Self::weighted_by).
     pub fn weighted(&self, seq: u32) -> Order<'a> {
-        self.weighted_by(seq, Candidate::weight)
+        match (self.table, &self.facts) {
+            (Some(table), Cow::Borrowed(offered)) => {
+                table.of(self.targets, offered, |weights| self.drawn(weights, seq))
+            }
+            _ => self.weighted_by(seq, Candidate::weight),
+        }
+    }
+
+    fn drawn(&self, weights: &Weights, seq: u32) -> Order<'a> {
+        let point = draw::golden_ratio_point(seq);
+        let first = weights.are_all_drawable().then(|| self.first(weights.draw(point).places())).flatten();
+        first.unwrap_or_else(|| {
+            self.order(weights.order(point).into_iter().map(|place| of(self.targets, &self.facts[place])))
+        })
     }
 
     /// A draw without replacement in proportion to `weight`. With `seq` counting up, usually
@@ -239,8 +275,7 @@ impl<'a> Candidates<'a> {
     ///
     /// A weight of 0, or one that is not finite or below 0, comes last, in the order of the configuration.
     pub fn weighted_by(&self, seq: u32, weight: impl FnMut(Candidate<'a>) -> f64) -> Order<'a> {
-        let places = draw::without_replacement(self.iter().map(weight), draw::golden_ratio_point(seq));
-        self.order(places.into_iter().map(|place| of(self.targets, &self.facts[place])))
+        self.drawn(&Weights::new(self.iter().map(weight)), seq)
     }
 
     /// Affinity: the same key has the same candidate first, as long as that one is offered. When it is not, only its
@@ -291,7 +326,7 @@ impl<'a> Candidates<'a> {
     }
 }
 
-fn of<'a>(targets: &'a [Target], facts: &wit::Candidate) -> Candidate<'a> {
+pub(crate) fn of<'a>(targets: &'a [Target], facts: &wit::Candidate) -> Candidate<'a> {
     Candidate { target: &targets[facts.target as usize], facts: *facts }
 }
 

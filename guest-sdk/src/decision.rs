@@ -16,6 +16,9 @@ pub(crate) enum Reason {
 #[derive(Clone, Debug)]
 pub struct Decision {
     pub(crate) order: Result<Vec<TargetIndex>, String>,
+    /// True when all others that were offered belong to `order` too, in the order of the configuration. The host adds
+    /// them by itself.
+    pub(crate) goes_on: bool,
     pub(crate) reason: Option<Reason>,
     /// One reason for each entry of `order`, or none.
     pub(crate) reasons: Vec<&'static str>,
@@ -27,11 +30,11 @@ impl Decision {
     /// was not offered, or that is here twice, makes the decision illegal, and the host uses the order of the
     /// configuration.
     pub fn of(order: Vec<TargetIndex>) -> Self {
-        Self { order: Ok(order), reason: None, reasons: Vec::new(), excluded: Vec::new() }
+        Self { order: Ok(order), goes_on: false, reason: None, reasons: Vec::new(), excluded: Vec::new() }
     }
 
     /// Targets that must not be tried for this request, by index. Usually
-    /// [`Candidates::filter`](crate::Candidates::filter) provides them; none of them may be in the order as well.
+    /// [`Candidates::filter`](crate::Candidates::filter) provides them; none that [`of`](Self::of) names may be among them.
     #[must_use]
     pub fn excluding(mut self, targets: impl IntoIterator<Item = TargetIndex>) -> Self {
         self.excluded.extend(targets);
@@ -61,6 +64,19 @@ impl Decision {
     #[must_use]
     pub fn because_own(mut self, number: usize) -> Self {
         self.reason = Some(Reason::Own(number));
+        self
+    }
+
+    /// The same decision with all that belong to its order, of which these were offered.
+    pub(crate) fn listed(mut self, offered: &[wit::Candidate]) -> Self {
+        if let Ok(order) = &mut self.order
+            && std::mem::take(&mut self.goes_on)
+        {
+            let others = offered.iter().map(|facts| facts.target);
+            let others: Vec<_> =
+                others.filter(|index| !order.contains(index) && !self.excluded.contains(index)).collect();
+            order.extend(others);
+        }
         self
     }
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use crate::bindings::exports::pointsman::strategy::meta::Info;
 use crate::bindings::pointsman::strategy::types as wit;
 use crate::decision::Reason;
+use crate::draw::Table;
 use crate::{Candidates, Outcome, Request, Setup, Strategy, Target, config};
 
 /// The one instance that a component holds, from `init` on. A component has a single thread and the host never calls
@@ -16,6 +17,7 @@ pub struct Running<S>(RefCell<Option<Started<S>>>);
 pub(crate) struct Started<S> {
     strategy: S,
     targets: Vec<Target>,
+    table: Table,
     /// The texts of [`Strategy::reasons`].
     pub(crate) own_reasons: Vec<String>,
 }
@@ -25,11 +27,13 @@ impl<S: Strategy> Started<S> {
         let (setup, config) = Setup::new(setup);
         let strategy = S::new(&setup, config::parse(&config)?)?;
         let own_reasons = strategy.reasons();
-        Ok(Self { strategy, targets: setup.into_targets(), own_reasons })
+        let targets = setup.into_targets();
+        let table = Table::new(&targets);
+        Ok(Self { strategy, targets, table, own_reasons })
     }
 
     pub(crate) fn route(&mut self, request: &Request, facts: &[wit::Candidate]) -> crate::Decision {
-        self.strategy.route(request, &Candidates::new(&self.targets, facts))
+        self.strategy.route(request, &Candidates::new(&self.targets, facts).with_table(&self.table))
     }
 
     /// The text of a reason; an error about one that nobody has declared.

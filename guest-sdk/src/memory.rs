@@ -1,4 +1,4 @@
-//! The memory of a component: small blocks that were given back are kept by size and given out again.
+//! The memory of a component: blocks that were given back are kept by size and given out again.
 //!
 //! A decision asks for some ten small blocks and gives them back at once, and the allocator of the target, which looks for
 //! neighbours to join at each return, was half of what a decision costs. Blocks of up to [`LARGEST`] bytes are therefore kept
@@ -9,8 +9,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr;
 
-/// The largest block that is kept.
-const LARGEST: usize = 1024;
+/// The largest block that is kept: more than two thousand candidates.
+const LARGEST: usize = 64 << 10;
 
 /// The smallest, which is also what blocks are aligned to.
 const SMALLEST: usize = 16;

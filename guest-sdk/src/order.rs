@@ -1,19 +1,43 @@
 //! An order under construction: what a strategy prefers, refined step by step.
 
-use crate::{Candidate, Decision, TargetIndex};
+use crate::bindings::pointsman::strategy::types as wit;
+use crate::candidate::of;
+use crate::{Candidate, Decision, Target, TargetIndex};
 
 /// Candidates in order of preference. Made by the methods of [`Candidates`](crate::Candidates), refined by its own, and
 /// returned from [`route`](crate::Strategy::route) with [`because`](Self::because) or `into()`.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
     candidates: Vec<Candidate<'a>>,
+    /// If these are only the first: all that were offered, of which the others follow as they stand here.
+    offered: Option<(&'a [Target], &'a [wit::Candidate])>,
     /// The targets that must not be tried.
     excluded: Vec<TargetIndex>,
 }
 
 impl<'a> Order<'a> {
     pub(crate) fn new(candidates: Vec<Candidate<'a>>, excluded: Vec<TargetIndex>) -> Self {
-        Self { candidates, excluded }
+        Self { candidates, offered: None, excluded }
+    }
+
+    /// These candidates, and then all others that were offered, in their order. The host adds them by itself, so nobody has to
+    /// list them unless the order is refined further.
+    pub(crate) fn beginning_with(
+        first: Vec<Candidate<'a>>,
+        targets: &'a [Target],
+        offered: &'a [wit::Candidate],
+    ) -> Self {
+        Self { candidates: first, offered: Some((targets, offered)), excluded: Vec::new() }
+    }
+
+    /// The same order with all of its candidates listed.
+    fn listed(mut self) -> Self {
+        if let Some((targets, offered)) = self.offered.take() {
+            let first: Vec<TargetIndex> = self.candidates.iter().map(|candidate| candidate.index()).collect();
+            let others = offered.iter().filter(|facts| !first.contains(&facts.target));
+            self.candidates.extend(others.map(|facts| of(targets, facts)));
+        }
+        self
     }
 
     /// The smallest key first. Stable: equal keys keep the order they had.
@@ -26,9 +50,10 @@ impl<'a> Order<'a> {
     /// # let _ = least_busy_then_fastest;
     /// ```
     #[must_use]
-    pub fn sort_by_key<K: Ord>(mut self, mut key: impl FnMut(Candidate<'a>) -> K) -> Self {
-        self.candidates.sort_by_key(|candidate| key(*candidate));
-        self
+    pub fn sort_by_key<K: Ord>(self, mut key: impl FnMut(Candidate<'a>) -> K) -> Self {
+        let mut order = self.listed();
+        order.candidates.sort_by_key(|candidate| key(*candidate));
+        order
     }
 
     /// Those for which `first` returns true go before the others; both keep the order they had. All may be tried.
@@ -41,42 +66,44 @@ impl<'a> Order<'a> {
     /// as a last resort. To share requests evenly among those that are left, use
     /// [`Candidates::filter`](crate::Candidates::filter) before the order is made.
     #[must_use]
-    pub fn filter(mut self, mut keep: impl FnMut(Candidate<'a>) -> bool) -> Self {
-        let excluded = &mut self.excluded;
-        self.candidates.retain(|candidate| {
+    pub fn filter(self, mut keep: impl FnMut(Candidate<'a>) -> bool) -> Self {
+        let mut order = self.listed();
+        let excluded = &mut order.excluded;
+        order.candidates.retain(|candidate| {
             let kept = keep(*candidate);
             if !kept {
                 excluded.push(candidate.index());
             }
             kept
         });
-        self
+        order
     }
 
     /// Appends the candidates of `next` that this order does not contain. Those that either leaves out stay out.
     #[must_use]
-    pub fn then(mut self, next: Self) -> Self {
+    pub fn then(self, next: Self) -> Self {
+        let (mut order, next) = (self.listed(), next.listed());
         let is_new = |known: &[TargetIndex], index| !known.contains(&index);
         for index in next.excluded {
-            if is_new(&self.excluded, index) {
-                self.excluded.push(index);
+            if is_new(&order.excluded, index) {
+                order.excluded.push(index);
             }
         }
-        let mut known: Vec<TargetIndex> = self.candidates.iter().map(|candidate| candidate.index()).collect();
+        let mut known: Vec<TargetIndex> = order.candidates.iter().map(|candidate| candidate.index()).collect();
         for candidate in next.candidates {
             if is_new(&known, candidate.index()) {
                 known.push(candidate.index());
-                self.candidates.push(candidate);
+                order.candidates.push(candidate);
             }
         }
-        let excluded = &self.excluded;
-        self.candidates.retain(|candidate| is_new(excluded, candidate.index()));
-        self
+        let excluded = &order.excluded;
+        order.candidates.retain(|candidate| is_new(excluded, candidate.index()));
+        order
     }
 
     /// Iterates over the candidates by preference.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Candidate<'a>> {
-        self.candidates.iter().copied()
+        self.clone().listed().candidates.into_iter()
     }
 
     /// True when nothing is left.
@@ -92,8 +119,9 @@ impl<'a> Order<'a> {
     /// The decision for this order, with a reason for each candidate, from
     /// [`Strategy::REASONS`](crate::Strategy::REASONS). [`Decision::because`] may give one for the whole as well.
     pub fn because_each(self, reason: impl FnMut(Candidate<'a>) -> &'static str) -> Decision {
-        let reasons = self.iter().map(reason).collect();
-        Decision { reasons, ..Decision::from(self) }
+        let order = self.listed();
+        let reasons = order.candidates.iter().copied().map(reason).collect();
+        Decision { reasons, ..Decision::from(order) }
     }
 }
 
@@ -106,7 +134,8 @@ impl<'a> FromIterator<Candidate<'a>> for Order<'a> {
 
 impl From<Order<'_>> for Decision {
     fn from(order: Order<'_>) -> Self {
-        let Order { candidates, excluded } = order;
-        Decision { excluded, ..Decision::of(candidates.into_iter().map(Candidate::index).collect()) }
+        let Order { candidates, offered, excluded } = order;
+        let goes_on = offered.is_some();
+        Decision { goes_on, excluded, ..Decision::of(candidates.into_iter().map(Candidate::index).collect()) }
     }
 }

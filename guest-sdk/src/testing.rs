@@ -171,7 +171,7 @@ impl<S: Strategy> Harness<S> {
     #[track_caller]
     pub fn try_route(&mut self) -> Result<Vec<String>, String> {
         let facts: Vec<_> = self.offered.iter().map(|index| self.facts[*index as usize]).collect();
-        let decision = self.started.route(&self.request, &facts);
+        let decision = self.started.route(&self.request, &facts).listed(&facts);
         self.request.seq = self.request.seq.wrapping_add(1);
         if let Err(illegal) = check_decision(&self.started, &decision, &facts) {
             panic!("{illegal}");

@@ -151,3 +151,46 @@ fn one_candidate_needs_no_draw() {
         assert_eq!(names(&candidates.best_of_two(entropy, Candidate::in_flight)), "a");
     }
 }
+
+#[test]
+fn weights_that_are_ready_give_the_same_draws_and_the_host_adds_the_rest() {
+    for count in [1_u32, 3, 4, 32, 33, 100] {
+        let target = |index: u32| fixture(&index.to_string()).weight(f64::from(index * 7 % 5 + 1)).into_target();
+        let targets: Vec<_> = (0..count).map(target).collect();
+        let table = Table::new(&targets);
+        let all: Vec<_> = (0..count).map(crate::testing::idle).collect();
+        let indices = |order: &Order<'_>| order.iter().map(Candidate::index).collect::<Vec<_>>();
+        for offered in
+            [&all[..], &all[1..], &all[..count as usize / 2], &all[1..]].into_iter().filter(|some| !some.is_empty())
+        {
+            let candidates = Candidates::new(&targets, offered).with_table(&table);
+            for seq in 0..200 {
+                let order = candidates.weighted(seq);
+                // Of a group nothing is ready, and the host could not tell what to add.
+                let by_hand = candidates.split(|_| true).0.weighted_by(seq, Candidate::weight);
+                assert_eq!(indices(&order), indices(&by_hand));
+                let (decision, by_hand) = (Decision::from(order), Decision::from(by_hand));
+                assert_eq!(decision.order.as_ref().map(Vec::len), Ok(offered.len().min(4)));
+                assert!(decision.goes_on && !by_hand.goes_on);
+                assert_eq!(decision.listed(offered).order, by_hand.order);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_follows_by_itself_is_listed_as_soon_as_the_order_is_refined() {
+    with_candidates(|candidates| {
+        let order = Decision::from(candidates.in_order());
+        assert_eq!((order.order.clone(), order.goes_on), (Ok(vec![0]), true));
+        assert_eq!(
+            order.excluding([2]).listed(&candidates.facts).order,
+            Ok(vec![0, 3]),
+            "those left out do not follow"
+        );
+        assert!(!candidates.in_order().is_empty());
+        let each = candidates.in_order().because_each(|_| "so");
+        assert_eq!((each.order, each.reasons.len(), each.goes_on), (Ok(vec![0, 2, 3]), 3, false));
+        assert_eq!(names(&candidates.weighted(0).filter(|c| c.name() != "c").then(candidates.in_order())), "ad");
+    });
+}

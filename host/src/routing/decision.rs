@@ -99,6 +99,17 @@ impl Decision {
         if !reasons.is_empty() && reasons.len() != order.len() {
             return Err(IllegalDecision::Reasons { reasons: reasons.len(), order: order.len() });
         }
+        if named <= FEW {
+            let positions = few(&order, &excluded, candidates)?;
+            if named < offered {
+                let mut from = 0;
+                for position in positions.into_iter().take(named).chain([offered]) {
+                    order.extend(candidates[from..position].iter().map(|candidate| candidate.target));
+                    from = position + 1;
+                }
+            }
+            return Ok(Self { order, reasons, excluded, origin: Origin::Strategy { reason } });
+        }
         // Marks instead of nested searches: a thousand candidates must not cost a million comparisons.
         let mut marks = vec![Mark::LeftOut; offered];
         for (indices, mark) in [(&order, Mark::Chosen), (&excluded, Mark::Excluded)] {
@@ -117,6 +128,24 @@ impl Decision {
         }
         Ok(Self { order, reasons, excluded, origin: Origin::Strategy { reason } })
     }
+}
+
+/// So many indices are compared with each other rather than marked.
+const FEW: usize = 16;
+
+/// The positions of the candidates that a strategy has named, at most [`FEW`], in ascending order.
+fn few(order: &[u32], excluded: &[u32], candidates: &[Candidate]) -> Result<[usize; FEW], IllegalDecision> {
+    let mut positions = [usize::MAX; FEW];
+    for (place, &index) in order.iter().chain(excluded).enumerate() {
+        positions[place] = position(index, candidates).ok_or(IllegalDecision::NotOffered(index))?;
+        if positions[..place].contains(&positions[place]) {
+            let is_contradiction = place >= order.len() && !excluded[..place - order.len()].contains(&index);
+            let wrong = if is_contradiction { IllegalDecision::Contradiction } else { IllegalDecision::Twice };
+            return Err(wrong(index));
+        }
+    }
+    positions.sort_unstable();
+    Ok(positions)
 }
 
 /// The treatment of a candidate by a strategy.
@@ -185,10 +214,31 @@ mod tests {
         refused(Given { reasons: vec![1], ..Given::default() }, "1 reasons for an order of 0");
     }
 
+    /// The definition: what was named in its order, then what was left out in that of the configuration.
+    fn by_definition(answer: &Given, offered: &[u32]) -> Result<Vec<u32>, IllegalDecision> {
+        let Given { order, excluded, .. } = answer;
+        if order.len() > offered.len() || excluded.len() > offered.len() {
+            return Err(IllegalDecision::TooMany { named: order.len() + excluded.len(), offered: offered.len() });
+        }
+        for (place, index) in order.iter().chain(excluded).enumerate() {
+            let own = if place < order.len() { &order[..place] } else { &excluded[..place - order.len()] };
+            match index {
+                index if !offered.contains(index) => return Err(IllegalDecision::NotOffered(*index)),
+                index if own.contains(index) => return Err(IllegalDecision::Twice(*index)),
+                index if place >= order.len() && order.contains(index) => {
+                    return Err(IllegalDecision::Contradiction(*index));
+                }
+                _ => {}
+            }
+        }
+        let left_out = offered.iter().filter(|index| !order.contains(index) && !excluded.contains(index));
+        Ok(order.iter().chain(left_out).copied().collect())
+    }
+
     proptest! {
         #[test]
         fn a_decision_is_always_a_permutation_of_the_candidates(
-            offered in proptest::collection::btree_set(0_u32..40, 1..20),
+            offered in proptest::collection::btree_set(0_u32..40, 1..40),
             answer in proptest::collection::vec(0_u32..50, 0..25),
             excluded in proptest::collection::vec(0_u32..50, 0..5),
         ) {
@@ -199,6 +249,30 @@ mod tests {
                 all.sort_unstable();
                 prop_assert_eq!(all, offered);
             }
+        }
+
+        #[test]
+        fn a_decision_is_what_its_definition_says_however_much_is_named(
+            offered in proptest::collection::btree_set(0_u32..60, 1..60),
+            picks in proptest::collection::vec(any::<proptest::sample::Index>(), 1..40),
+            chosen in 0_usize..40,
+            stranger in proptest::option::weighted(0.1, 0_u32..60),
+        ) {
+            let offered: Vec<u32> = offered.into_iter().collect();
+            // Mostly each once, so that many are legal.
+            let mut named: Vec<u32> = Vec::new();
+            for pick in picks {
+                let index = *pick.get(&offered);
+                if !named.contains(&index) || named.len() % 11 == 7 {
+                    named.push(index);
+                }
+            }
+            named.extend(stranger);
+            let (order, excluded) = named.split_at(chosen.min(named.len()));
+            let answer = given(order, excluded);
+            let expected = by_definition(&answer, &offered);
+            let decision = Decision::from_strategy(answer, &candidates(&offered));
+            prop_assert_eq!(decision.map(|decision| decision.order), expected);
         }
     }
 }

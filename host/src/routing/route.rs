@@ -97,6 +97,8 @@ pub struct Route {
     /// The models that it is for; empty for the route of everything.
     models: Vec<String>,
     targets: Vec<Target>,
+    /// The provider of each target, for those who go through all of them.
+    providers: Vec<u32>,
     eligible: Eligible,
     /// Endpoints and models that targets have said they do not serve.
     pub unserved: Unserved,
@@ -132,6 +134,7 @@ impl Route {
             name: name.to_owned(),
             models: models.to_vec(),
             eligible: Eligible::new(&targets, providers, predecessor.map(|before| &before.eligible)),
+            providers: targets.iter().map(|target| target.provider).collect(),
             targets,
             unserved: Unserved::default(),
             strategy,
@@ -179,6 +182,11 @@ impl Route {
     /// The targets in the order of the configuration.
     pub fn targets(&self) -> &[Target] {
         &self.targets
+    }
+
+    /// The providers of the targets, in the order of these.
+    pub fn providers(&self) -> &[u32] {
+        &self.providers
     }
 
     /// The target at an index that came out of a decision.

@@ -12,6 +12,7 @@ use crate::provider::Provider;
 use crate::provider::account::{Demand, Withdrawal};
 use crate::provider::board::Seat;
 use crate::provider::ejection::{Admission, Health};
+use crate::provider::gauge::Gauge;
 use crate::provider::permit::Permit;
 use crate::provider::remainder::ALL_LEFT;
 use crate::routing::eligible::EligibleSet;
@@ -120,16 +121,19 @@ impl Fleet {
         now: Instant,
     ) -> Vec<Candidate> {
         let snapshot = self.snapshot();
-        let eligible = eligible.in_tier(tier);
+        let (eligible, providers) = (eligible.in_tier(tier), route.providers());
         let mut candidates = Vec::with_capacity(eligible.len());
         candidates.extend(eligible.iter().filter_map(|&index| {
-            let target = route.target(index);
-            let Place { seat, gauge } = &self.places[target.provider as usize];
+            let number = providers[index as usize];
+            let Place { seat, gauge } = &self.places[number as usize];
+            // Once: where the gauge lies takes longer to find than what it says to read.
+            let gauge: &Gauge = gauge;
+            let key = || route.target(index).key(model);
             let fits = snapshot.is_well(*seat) || {
-                let provider = self.provider(target.provider);
-                self.is_offered(tier, snapshot.of(&provider.seat), provider, target.key(model), now)
+                let provider = self.provider(number);
+                self.is_offered(tier, snapshot.of(&provider.seat), provider, key(), now)
             };
-            if !fits || tried.contains(&index) {
+            if !fits || !tried.is_empty() && tried.contains(&index) {
                 return None;
             }
             let mut candidate = Candidate {
@@ -140,8 +144,7 @@ impl Fleet {
                 requests_left: 1000,
                 tokens_left: 1000,
             };
-            let fits =
-                !gauge.is_limited() || self.measure(&mut candidate, tier, target.provider, target.key(model), now);
+            let fits = !gauge.is_limited() || self.measure(&mut candidate, tier, number, key(), now);
             fits.then_some(candidate)
         }));
         candidates
