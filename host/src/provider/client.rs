@@ -1,6 +1,6 @@
 //! The only HTTP client: sends one request to one provider, and says precisely what went wrong.
 //!
-//! Over connections and a pool of our own ([`connection`], [`pool`]): the cost of forwarding is decided here. Bodies are
+//! Over connections and a pool of our own (`connection`, [`pool`]): the cost of forwarding is decided here. Bodies are
 //! reference counted bytes, so an attempt costs no copy; redirects are not followed, nothing is decompressed, and
 //! HTTP/1.1 is spoken: one request per connection, so that closing the connection cancels exactly that request.
 
