@@ -83,7 +83,7 @@ impl Plan {
         Self { name: "full", rounds: 5, measures }
     }
 
-    /// What a program is put under while it counts where it goes, to be built anew with the counts.
+    /// The load under which a program counts where it goes, to be built anew with the counts.
     pub fn training() -> Vec<Measure> {
         let short = |measure| Measure { seconds: 2.0, ..measure };
         [PLAIN, LARGE, HUGE, PACED, ALONE, BURST].map(short).to_vec()

@@ -62,7 +62,7 @@ impl Peer {
         })
     }
 
-    /// What its requests must say beside what all do.
+    /// The headers that its requests must have beside those that all have.
     pub fn fields(self, scene: &Scene) -> String {
         match self {
             Self::Litellm | Self::Sglang => String::new(),

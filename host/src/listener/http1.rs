@@ -76,13 +76,13 @@ pub(super) struct Line<S> {
 /// The socket, and how far its traffic has come.
 struct Wire<S> {
     stream: S,
-    /// What was read and not looked at.
+    /// The bytes that were read and not looked at.
     buffer: BytesMut,
     /// The room for the next read.
     room: usize,
     /// The rest of the present request.
     rest: Rest,
-    /// What is left to be said to a client that waits to be told to send its body.
+    /// The rest of the interim answer to a client that waits to be told to send its body.
     interim: &'static [u8],
 }
 
@@ -325,7 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
         outbox.poll_sent(&mut self.wire.lock().stream, &self.activity, context)
     }
 
-    /// What has not been said of an interim answer that has begun.
+    /// The rest of an interim answer that has begun.
     fn rest_of_interim(&self) -> &'static [u8] {
         let rest = std::mem::take(&mut self.wire.lock().interim);
         if rest.len() < CONTINUE.len() { rest } else { b"" }

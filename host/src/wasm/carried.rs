@@ -133,14 +133,14 @@ struct Entry {
 }
 
 impl Carried {
-    /// What a program carries, if this engine has made it.
+    /// The components that a program carries, if this engine has made them.
     fn of_this_engine(program: &Path) -> Result<Option<Self>, Unfit> {
         let Some(carried) = Self::read(program)? else { return Ok(None) };
         let ours = engine::portable().map_err(Unfit::Refused)?;
         if carried.engine == *engine_digest(&ours).bytes() { Ok(Some(carried)) } else { Err(Unfit::OtherEngine) }
     }
 
-    /// What a file carries: its table alone.
+    /// The table of the components that a file carries.
     fn read(path: &Path) -> Result<Option<Self>, Unfit> {
         let file = File::open(path)?;
         let size = file.metadata()?.len();

@@ -38,7 +38,7 @@ enum Form {
     /// So many bytes are still to go.
     Length(u64),
     Chunks,
-    /// As it comes, up to the end of the connection.
+    /// The bytes as they come, up to the end of the connection.
     Raw,
 }
 

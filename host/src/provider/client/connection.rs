@@ -54,7 +54,7 @@ impl fmt::Debug for Outgoing {
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    /// What was read and not looked at.
+    /// The bytes that were read and not looked at.
     buffer: BytesMut,
     /// The part of a request that the other side has not taken.
     unsent: Option<Unsent>,
