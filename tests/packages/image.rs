@@ -128,8 +128,10 @@ async fn the_image_serves_without_rights_and_without_writing_to_its_root() {
     for line in ["CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
         assert!(status.contains(line), "{line}: {status}");
     }
-    let kept = std::fs::read_dir(format!("/proc/{first}/root/cache/compiled")).expect("compiled strategies are kept");
-    assert!(kept.count() > 0, "{}", container.stderr());
+    // What the program compiles is kept, but it carries the code of all that it has built in.
+    let kept =
+        std::fs::read_dir(format!("/proc/{first}/root/cache/compiled")).expect("there is a place for what is compiled");
+    assert_eq!(kept.count(), 0, "{}", container.stderr());
     let written = std::fs::write(format!("/proc/{first}/root/etc/written"), "");
     assert_eq!(written.expect_err("read only").kind(), std::io::ErrorKind::ReadOnlyFilesystem);
     assert!(!container.stderr().contains("cache"), "{}", container.stderr());
