@@ -35,7 +35,7 @@ impl Files {
         Ok(files)
     }
 
-    /// What takes connections with it.
+    /// The side that accepts connections.
     pub fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
         let key = PrivateKeyDer::from_pem_file(&self.key).with_context(|| self.key.display().to_string())?;
         let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;

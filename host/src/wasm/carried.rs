@@ -222,7 +222,7 @@ pub enum PrecompileError {
     /// A file cannot be read or written.
     #[error("{}", .0.display())]
     File(PathBuf, #[source] io::Error),
-    /// What was appended before is damaged, so that the end of the program itself is not known.
+    /// The part that was appended before is damaged, so that the end of the program itself is not known.
     #[error("{} carries code already, of which the end of the program cannot be told; build it anew", .0.display())]
     Carries(PathBuf, #[source] Unfit),
     /// Programs of other systems are signed, and a change would break that.

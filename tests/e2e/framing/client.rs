@@ -117,7 +117,7 @@ impl Client {
         self.head().await?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
     }
 
-    /// Whether the connection answers a request that only this client has made, and nothing before it.
+    /// The state of the connection, by its answer to a request that only this client has made.
     pub async fn next(&mut self) -> Next {
         self.send(SENTINEL).await;
         match self.answer().await {

@@ -39,7 +39,7 @@ impl Heard {
         lines.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 
-    /// What another reader could read otherwise.
+    /// The reason why another reader could read the request otherwise.
     pub fn fault(&self) -> Option<String> {
         if self.wrong.is_some() {
             return self.wrong.clone();
