@@ -20,7 +20,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("slots", &[]),
     ("queue", &["slots"]),
     ("limits", &[]),
-    ("clients", &["limits"]),
+    ("clients", &["http1", "limits"]),
     ("state", &["limits", "clients"]),
     ("telemetry", &[]),
     ("metrics", &["routing"]),
@@ -28,11 +28,12 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     ("provider", &["http1", "routing", "slots", "limits", "metrics", "patience", "certificates"]),
     ("strategy", &["routing", "images", "wasm"]),
     ("approach", &["routing", "images", "wasm"]),
-    ("observe", &["routing", "limits", "clients", "provider", "metrics", "telemetry"]),
+    ("observe", &["http1", "routing", "limits", "clients", "provider", "metrics", "telemetry"]),
     ("listener", &["http1", "certificates"]),
     (
         "proxy",
         &[
+            "http1",
             "routing",
             "approach",
             "limits",
@@ -49,8 +50,8 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     (
         "workbench",
         &[
-            "routing", "limits", "clients", "wasm", "strategy", "approach", "provider", "observe", "proxy", "listener",
-            "queue", "metrics", "html",
+            "http1", "routing", "limits", "clients", "wasm", "strategy", "approach", "provider", "observe", "proxy",
+            "listener", "queue", "metrics", "html",
         ],
     ),
     (

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use http::{Request, Response};
+use http::{Method, Request, Response, Uri, Version};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::sync::Notify;
@@ -38,6 +38,7 @@ pub mod tls;
 mod written;
 
 use crate::config;
+use crate::http1::fields::Fields;
 pub use arriving::{Arriving, Cut};
 use connection::Connection;
 use farewell::Farewells;
@@ -169,6 +170,29 @@ impl fmt::Display for Peer {
 /// An error of whatever kind.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The head of a request, in whatever version of HTTP it came.
+#[derive(Debug)]
+pub struct Head {
+    /// Its method.
+    pub method: Method,
+    /// Its target.
+    pub uri: Uri,
+    /// Its version.
+    pub version: Version,
+    /// Its headers.
+    pub headers: Fields,
+}
+
+impl Head {
+    /// The same for whoever expects a request of the library.
+    pub fn with<B>(self, body: B) -> Request<B> {
+        let mut request = Request::new(body);
+        *request.headers_mut() = self.headers.to_map();
+        (*request.method_mut(), *request.uri_mut(), *request.version_mut()) = (self.method, self.uri, self.version);
+        request
+    }
+}
+
 /// The service that answers the requests of a listener.
 pub trait Site: Clone + Send + Sync + 'static {
     /// The body of its answers.
@@ -177,7 +201,8 @@ pub trait Site: Clone + Send + Sync + 'static {
     /// Answers a request from `peer`; `closer` ends its connection.
     fn answer(
         &self,
-        request: Request<Arriving>,
+        head: Head,
+        body: Arriving,
         peer: Peer,
         closer: &Closer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
@@ -187,7 +212,8 @@ pub trait Site: Clone + Send + Sync + 'static {
 impl Site for Router {
     type Body = axum::body::Body;
 
-    async fn answer(&self, mut request: Request<Arriving>, peer: Peer, _closer: &Closer) -> Response<Self::Body> {
+    async fn answer(&self, head: Head, body: Arriving, peer: Peer, _closer: &Closer) -> Response<Self::Body> {
+        let mut request = head.with(body);
         request.extensions_mut().insert(peer);
         match self.clone().call(request).await {
             Ok(response) => response,

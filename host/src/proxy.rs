@@ -8,8 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE};
-use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,8 +47,9 @@ pub mod within;
 
 use crate::clients::Keys;
 use crate::config::ModelNames;
+use crate::http1::fields::Fields;
 use crate::limits::{Moment, Spend};
-use crate::listener::{Arriving, Closer, Peer};
+use crate::listener::{Arriving, Closer, Head, Peer};
 use crate::metrics::Metrics;
 use crate::observe::Ledger;
 use crate::queue::Queue;
@@ -158,19 +158,18 @@ impl Proxy {
 /// Handles a request for any endpoint of the OpenAI API.
 pub async fn handle(
     proxy: &Arc<Proxy>,
-    request: Request<Arriving>,
+    (head, body): (Head, Arriving),
     (peer, bound): (Peer, &Bound),
     closer: &Closer,
 ) -> Response<Reply> {
-    let id = proxy.request_id(request.headers());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let id = proxy.request_id(&head.headers);
+    let (method, path) = (head.method.clone(), head.uri.path().to_owned());
     let story = Telling::new(id, method, path, Arc::clone(&proxy.metrics), proxy.requests.token());
     let mut story = story.kept_in(&proxy.ledger);
     if let Some(address) = peer.0 {
         story.came_from(address.ip());
     }
     let mut closes = false;
-    let (head, body) = request.into_parts();
     let mut body = Some(body);
     let form = Form::of(&head.uri);
     let answer = match proxy.serve(head, &mut body, bound, &mut story).await {
@@ -281,7 +280,7 @@ impl Proxy {
     /// Takes `body` when it reads it.
     async fn serve(
         &self,
-        mut head: Parts,
+        mut head: Head,
         body: &mut Option<Arriving>,
         bound: &Bound,
         story: &mut Telling,
@@ -355,8 +354,8 @@ impl Proxy {
 
 /// True when the client wants to change to another protocol, such as WebSocket. The request would mean something else
 /// if it were passed on without that header.
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers.get(UPGRADE).is_some_and(|wanted| wanted.as_bytes().to_ascii_lowercase().starts_with(b"websocket"))
+fn is_upgrade(headers: &Fields) -> bool {
+    headers.get(UPGRADE).is_some_and(|wanted| wanted.to_ascii_lowercase().starts_with(b"websocket"))
 }
 
 /// The answer at the root, for anybody who checks that the server is there; it needs no key.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use http::header::ORIGIN;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Response};
 
 use crate::admin;
-use crate::listener::{Arriving, Closer, Peer, Site};
+use crate::listener::{Arriving, Closer, Head, Peer, Site};
 use crate::proxy::{self, Proxy, reply::Reply, visitors::Bound};
 
 /// The site that clients reach: the proxy, and beside it the routes for operators.
@@ -21,17 +21,17 @@ pub(super) struct Front {
 impl Site for Front {
     type Body = Reply;
 
-    async fn answer(&self, request: Request<Arriving>, peer: Peer, closer: &Closer) -> Response<Reply> {
+    async fn answer(&self, head: Head, body: Arriving, peer: Peer, closer: &Closer) -> Response<Reply> {
         // For pages of other origins that are allowed; nearly no request comes from one.
-        let origin = request.headers().get(ORIGIN).cloned();
-        let of_operators = admin::path(request.uri().path()).filter(|_| request.method() != Method::OPTIONS);
+        let origin = head.headers.get(ORIGIN).and_then(|origin| HeaderValue::from_bytes(origin).ok());
+        let of_operators = admin::path(head.uri.path()).filter(|_| head.method != Method::OPTIONS);
         let mut response = match of_operators {
             Some(path) => {
                 let keys = self.proxy.clients().refuse_unknown();
                 let may = (keys, !path.is_open);
-                operate(&self.proxy, &self.operations, &self.bound, may, request, peer, closer).await
+                operate(&self.proxy, &self.operations, &self.bound, may, (head, body), peer, closer).await
             }
-            None => proxy::handle(&self.proxy, request, (peer, &self.bound), closer).await,
+            None => proxy::handle(&self.proxy, (head, body), (peer, &self.bound), closer).await,
         };
         if let Some(origin) = origin {
             self.proxy.generation().visitors.mark(&origin, response.headers_mut());
@@ -51,9 +51,9 @@ pub(super) struct Back {
 impl Site for Back {
     type Body = Reply;
 
-    async fn answer(&self, request: Request<Arriving>, peer: Peer, closer: &Closer) -> Response<Reply> {
+    async fn answer(&self, head: Head, body: Arriving, peer: Peer, closer: &Closer) -> Response<Reply> {
         let keys = self.proxy.generation().operators.have_key();
-        operate(&self.proxy, &self.operations, &self.bound, (keys, true), request, peer, closer).await
+        operate(&self.proxy, &self.operations, &self.bound, (keys, true), (head, body), peer, closer).await
     }
 }
 
@@ -64,14 +64,14 @@ async fn operate(
     operations: &Router,
     bound: &Bound,
     (keys, own_pages): (bool, bool),
-    request: Request<Arriving>,
+    (head, body): (Head, Arriving),
     peer: Peer,
     closer: &Closer,
 ) -> Response<Reply> {
-    let asked = (request.version(), request.uri(), request.headers());
+    let asked = (head.version, &head.uri, &head.headers);
     match proxy.generation().visitors.admit(asked, bound, keys, own_pages) {
-        Ok(()) => operations.answer(request, peer, closer).await,
-        Err(error) => admin::named(admin::own(error), proxy.request_id(request.headers())),
+        Ok(()) => operations.answer(head, body, peer, closer).await,
+        Err(error) => admin::named(admin::own(error), proxy.request_id(&head.headers)),
     }
     .map(Reply::Operations)
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
 use parking_lot::Mutex;
 
 use super::store::{Store, StoreError};
 use super::table::{Entry, Table, Terms};
 use super::{Client, Grant, Known, Origin, Record};
 use crate::config::{ClientGroup, ClientKey, Config, Digest, Expiry, Limits, digest_of, key_terms};
+use crate::http1::fields::Lookup;
 use crate::limits::{Account, Book, Owner};
 
 /// All keys, those of the configuration and those made at run time.
@@ -88,7 +88,7 @@ impl Keys {
     }
 
     /// The client, by the keys that a request shows.
-    pub fn identify(&self, headers: &HeaderMap) -> Known {
+    pub fn identify(&self, headers: &impl Lookup) -> Known {
         let known = self.table.load().identify(headers);
         match known {
             Known::Stranger if self.is_behind.load(Relaxed) => Known::Unsure,

@@ -1,19 +1,18 @@
 //! The headers in which clients show their keys.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName};
+
+use crate::http1::fields::Lookup;
 
 /// The headers of Anthropic's and Azure's SDKs.
 static OTHERS: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), HeaderName::from_static("api-key")];
 
 /// The keys that a request shows: in `Authorization: Bearer`, in the headers of Anthropic's and Azure's SDKs, and in
 /// `header`, with or without `Bearer` before it. Most clients show one, and none of the texts is empty.
-pub fn shown<'h>(headers: &'h HeaderMap, header: Option<&HeaderName>) -> impl Iterator<Item = &'h [u8]> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    let others = OTHERS.iter().filter_map(|name| headers.get(name)).map(HeaderValue::as_bytes);
-    let own = header.and_then(|name| headers.get(name)).map(|value| {
-        let value = value.as_bytes().trim_ascii();
-        bearer_or(value)
-    });
+pub fn shown<'h>(headers: &'h impl Lookup, header: Option<&HeaderName>) -> impl Iterator<Item = &'h [u8]> {
+    let bearer = headers.first(&AUTHORIZATION).and_then(bearer);
+    let others = OTHERS.iter().filter_map(|name| headers.first(name));
+    let own = header.and_then(|name| headers.first(name)).map(|value| bearer_or(value.trim_ascii()));
     bearer.into_iter().chain(others).chain(own).map(<[u8]>::trim_ascii).filter(|key| !key.is_empty())
 }
 
@@ -28,6 +27,8 @@ fn bearer_or(value: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
 
     fn keys(pairs: &[(&'static str, &'static str)], header: Option<&'static str>) -> Vec<String> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use subtle::ConstantTimeEq as _;
 
 use super::{Client, Origin, shown};
 use crate::config::{Digest, Expiry, KeyForm, digest_of, form_of};
+use crate::http1::fields::Lookup;
 
 /// What a request's keys say about who asks.
 #[derive(Clone, Debug)]
@@ -122,7 +123,7 @@ impl Table {
     }
 
     /// The client, by the keys that a request shows. Of several, the first that is accepted counts.
-    pub fn identify(&self, headers: &HeaderMap) -> Known {
+    pub fn identify(&self, headers: &impl Lookup) -> Known {
         let mut known = Known::Nobody;
         if self.entries.is_empty() && !self.terms.refuses_unknown {
             // Whatever is shown, nobody is known by it, and nobody need be.
@@ -167,7 +168,7 @@ fn words(digest: &Digest) -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
 

@@ -57,9 +57,9 @@ pub fn requests(bytes: &[u8]) -> Vec<Message> {
     let (mut buffer, mut seen) = (BytesMut::from(bytes), Vec::new());
     while let Ok(Some(head)) = request::take(&mut buffer, 1 << 16) {
         let Some(body) = body(&mut buffer, head.framing) else { break };
-        let first = format!("{} {}", head.parts.method, head.parts.uri);
-        let is_tunnel = head.parts.method == http::Method::CONNECT;
-        seen.push(Message::new(first, &head.parts.headers, body));
+        let first = format!("{} {}", head.method, head.uri);
+        let is_tunnel = head.method == http::Method::CONNECT;
+        seen.push(Message::new(first, &head.headers.to_map(), body));
         if !head.keeps_alive || is_tunnel {
             break;
         }
@@ -76,7 +76,7 @@ pub fn answer(bytes: &[u8], to_head: bool) -> Option<Message> {
             continue;
         }
         let body = body(&mut buffer, head.framing)?;
-        return Some(Message::new(head.status.as_str().to_owned(), &head.headers, body));
+        return Some(Message::new(head.status.as_str().to_owned(), &head.headers.to_map(), body));
     }
 }
 

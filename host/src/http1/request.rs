@@ -3,17 +3,21 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Buf as _, BytesMut};
-use http::request::Parts;
 use http::{Method, Uri};
 
+use super::MAX_FIELDS;
+use super::fields::{Fields, Found, place};
 use super::framing::{Framing, Version};
-use super::{Fields, MAX_FIELDS, fields, place, places};
 
 /// The head of a request.
 #[derive(Debug)]
 pub struct Head {
-    /// Its method, target and headers.
-    pub parts: Parts,
+    /// Its method.
+    pub method: Method,
+    /// Its target.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: Fields,
     /// The end of its body.
     pub framing: Framing,
     /// Its version.
@@ -61,24 +65,23 @@ pub fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Head>, Refusal> 
     };
     let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| Refusal::Malformed)?;
     let version = if minor == 1 { Version::Http11 } else { Version::Http10 };
-    let (target, spans) = (place(buffer, target.as_bytes()), places(buffer, read.headers));
-    let head = buffer.split_to(length).freeze();
-    if target.1 - target.0 > MAX_TARGET {
+    let too_long = target.len() > MAX_TARGET;
+    let (target, found) = (place(buffer, target.as_bytes()), Found::of(buffer, read.headers));
+    let judge = found.judge;
+    let headers = found.within(buffer.split_to(length));
+    if too_long {
         return Err(Refusal::UrlTooLong);
     }
-    let uri = Uri::from_maybe_shared(head.slice(target.0..target.1)).map_err(|_invalid| Refusal::Malformed)?;
-    let Some(Fields { headers, judge }) = fields(&head, &spans) else { return Err(Refusal::Malformed) };
+    let uri = Uri::from_maybe_shared(headers.share(target)).map_err(|_invalid| Refusal::Malformed)?;
     if !is_target(&uri, &method) {
         return Err(Refusal::Malformed);
     }
     let framing = judge.framing(version).map_err(|_unclear| Refusal::Malformed)?.unwrap_or(Framing::Empty);
-    let expects = headers.get(http::header::EXPECT).map(http::HeaderValue::as_bytes);
+    let expects = headers.get(http::header::EXPECT);
     let expects_continue =
         version == Version::Http11 && expects.is_some_and(|wanted| wanted.eq_ignore_ascii_case(b"100-continue"));
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.version = if version == Version::Http11 { http::Version::HTTP_11 } else { http::Version::HTTP_10 };
-    (parts.method, parts.uri, parts.headers) = (method, uri, headers);
-    Ok(Some(Head { parts, framing, version, keeps_alive: judge.keeps_alive(version), expects_continue }))
+    let keeps_alive = judge.keeps_alive(version);
+    Ok(Some(Head { method, uri, headers, framing, version, keeps_alive, expects_continue }))
 }
 
 /// True for a target of one of the four forms (RFC 9112, 3.2): a path, a URL, the authority of a CONNECT, an asterisk.
@@ -109,8 +112,8 @@ mod tests {
         let taken = take(&mut buffer, 1 << 16).expect("well-formed").expect("complete");
         assert_eq!(&buffer[..], b"abcGET");
         assert_eq!((taken.framing, taken.keeps_alive, taken.expects_continue), (Framing::Length(3), true, false));
-        assert_eq!((taken.parts.method, taken.parts.uri.query()), (Method::POST, Some("a=b")));
-        assert_eq!(taken.parts.headers["x-a"], "b");
+        assert_eq!((taken.method, taken.uri.query()), (Method::POST, Some("a=b")));
+        assert_eq!(taken.headers.text("x-a"), Some("b"));
     }
 
     #[test]

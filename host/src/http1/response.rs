@@ -3,10 +3,11 @@
 use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
+use super::MAX_FIELDS;
+use super::fields::{Fields, Found};
 use super::framing::{Framing, Version};
-use super::{Fields, MAX_FIELDS, fields, places};
 
 /// The largest head of an answer.
 pub const MAX_HEAD: usize = 256 << 10;
@@ -17,7 +18,7 @@ pub struct Head {
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The end of its body.
     pub framing: Framing,
     /// True when the connection can carry another request after it.
@@ -45,9 +46,9 @@ pub fn take(buffer: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Malfor
     let (Some(code), Some(minor)) = (read.code, read.version) else { return Err(Malformed) };
     let status = StatusCode::from_u16(code).map_err(|_invalid| Malformed)?;
     let version = if minor == 1 { Version::Http11 } else { Version::Http10 };
-    let spans = places(buffer, read.headers);
-    let head = buffer.split_to(length).freeze();
-    let Fields { headers, judge } = fields(&head, &spans).ok_or(Malformed)?;
+    let found = Found::of(buffer, read.headers);
+    let judge = found.judge;
+    let headers = found.within(buffer.split_to(length));
     let said = judge.framing(version).map_err(|_unclear| Malformed)?;
     // Neither has a body, whatever its fields say (RFC 9112, 6.3).
     let bodiless = to_head || status.is_informational() || matches!(code, 204 | 304);

@@ -1,13 +1,11 @@
 //! Heads and chunks, written out.
 
-use http::HeaderName;
-
 /// The end of a body of chunks.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Writes one field.
-pub fn field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    let name = name.as_str().as_bytes();
+pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let name = name.as_bytes();
     // Room for all of it at once.
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, StatusCode};
+use http::StatusCode;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,10 +26,10 @@ use super::activity::Activity;
 use super::arriving::{Arriving, Cut};
 use super::connection::Served;
 use super::farewell::{HEAD_TOO_LARGE, NOT_HTTP, URL_TOO_LONG};
-use super::{Answering, BoxError, Closer, Peer, Site};
-use crate::http1::chunks::Chunks;
+use super::{Answering, BoxError, Closer, Head, Peer, Site};
 use crate::http1::framing::{Framing, Version};
-use crate::http1::request::{self, Head, Refusal};
+use crate::http1::request::{self, Refusal};
+use crate::http1::rest::Rest;
 use answer::Answer;
 use outbox::Outbox;
 
@@ -84,13 +84,6 @@ struct Wire<S> {
     rest: Rest,
     /// The rest of the interim answer to a client that waits to be told to send its body.
     interim: &'static [u8],
-}
-
-/// What is still to come of a request's body.
-enum Rest {
-    Nothing,
-    Length(u64),
-    Chunks(Chunks),
 }
 
 /// The interim answer to a client that waits for it (RFC 9110, 15.2.1).
@@ -171,12 +164,15 @@ where
             Err(fault) => return Err(fault),
         };
         let in_progress = line.activity.begin();
-        let Head { parts, framing, version, keeps_alive, expects_continue } = head;
-        let is_head = parts.method == http::Method::HEAD;
+        let request::Head { method, uri, headers, framing, version, keeps_alive, expects_continue } = head;
+        let is_head = method == http::Method::HEAD;
         let body = line.body(framing, expects_continue);
         let response = {
+            let is_11 = version == Version::Http11;
+            let version = if is_11 { http::Version::HTTP_11 } else { http::Version::HTTP_10 };
+            let head = Head { method, uri, version, headers };
             // Boxed, or the connection would have room for it for its whole life, even while a stream runs.
-            let mut answering = Box::pin(site.answer(Request::from_parts(parts, body), peer, &closer));
+            let mut answering = Box::pin(site.answer(head, body, peer, &closer));
             let answered = poll_fn(|context| match answering.as_mut().poll(context) {
                 Poll::Ready(response) => Poll::Ready(Ok(response)),
                 Poll::Pending => line.poll_left(context).map(Err),
@@ -211,7 +207,7 @@ struct Asked {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     /// The head of the next request; `None` when there is none, or none is wanted any more.
-    fn poll_head(&self, context: &mut Context<'_>) -> Poll<Result<Option<Head>, Fault>> {
+    fn poll_head(&self, context: &mut Context<'_>) -> Poll<Result<Option<request::Head>, Fault>> {
         let wire = &mut *self.wire.lock();
         if !wire.buffer.is_empty() {
             self.activity.received();
@@ -245,36 +241,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     /// The body of the request whose head has just been taken.
     fn body(self: &Arc<Self>, framing: Framing, expects: bool) -> Arriving {
         let wire = &mut *self.wire.lock();
-        wire.rest = match framing {
-            // A request does not end with its connection.
-            Framing::Empty | Framing::Close => Rest::Nothing,
-            Framing::Length(length) => match usize::try_from(length) {
-                Ok(length) if length <= wire.buffer.len() => {
-                    return Arriving::whole(wire.buffer.split_to(length).freeze());
-                }
-                _ => Rest::Length(length),
-            },
-            Framing::Chunked => Rest::Chunks(Chunks::default()),
-        };
+        if let Framing::Length(length) = framing
+            && let Some(length) = usize::try_from(length).ok().filter(|length| *length <= wire.buffer.len())
+        {
+            wire.rest = Rest::Nothing;
+            return Arriving::whole(wire.buffer.split_to(length).freeze());
+        }
+        // A request does not end with its connection.
+        wire.rest = Rest::of(if framing == Framing::Close { Framing::Empty } else { framing });
         wire.interim = if expects { CONTINUE } else { b"" };
         match wire.rest {
             Rest::Nothing => Arriving::whole(Bytes::new()),
-            Rest::Length(_) | Rest::Chunks(_) => Arriving::by(Arc::clone(self) as Arc<dyn Reading>),
+            Rest::Length(_) | Rest::Chunks(_) | Rest::All => Arriving::by(Arc::clone(self) as Arc<dyn Reading>),
         }
     }
 
     /// True when all of the present request has been read. What has come of it and was not wanted is thrown away.
     fn is_read(&self) -> bool {
         let wire = &mut *self.wire.lock();
-        while matches!(wire.take_piece(), Ok(Some(_))) {}
-        matches!(wire.rest, Rest::Nothing)
+        while matches!(wire.rest.take(&mut wire.buffer), Ok(Some(_))) {}
+        wire.rest.is_over()
     }
 
     /// Ready when the client has left while its answer is being prepared or sent. A client that sends its next request early cannot
     /// be seen to leave.
     fn poll_left(&self, context: &mut Context<'_>) -> Poll<Fault> {
         let wire = &mut *self.wire.lock();
-        if !matches!(wire.rest, Rest::Nothing) || !wire.buffer.is_empty() {
+        if !wire.rest.is_over() || !wire.buffer.is_empty() {
             return Poll::Pending;
         }
         let mut room = [0; 512];
@@ -346,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line<S> {
     /// True when nothing is left of what the client has sent.
     fn is_quiet(&self) -> bool {
         let wire = self.wire.lock();
-        matches!(wire.rest, Rest::Nothing) && wire.buffer.is_empty()
+        wire.rest.is_over() && wire.buffer.is_empty()
     }
 
     /// Ends the connection: says so, and if the client has more to say, reads that for a while.

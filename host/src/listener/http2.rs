@@ -30,10 +30,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::activity::{Activity, InProgress};
-use super::arriving::Arriving;
 use super::connection::Served;
 use super::frames::Frames;
-use super::{Answering as _, BoxError, Closer, Peer, Settings, Site};
+use super::{Answering as _, BoxError, Closer, Head, Peer, Settings, Site};
 
 /// What a client may send of one body before it is read, and of all bodies together.
 const STREAM_WINDOW: u32 = 128 << 10;
@@ -62,14 +61,16 @@ where
     let streams = Streams { tasks, idle: settings.idle_timeout, latest: Arc::clone(&latest) };
     let (news, counted, busy) = (Arc::clone(&abuse.news), Arc::clone(&abuse), Arc::clone(activity));
     let service = service_fn(move |request: Request<Incoming>| {
-        let request = as_in_http1(request).map(Arriving::from);
+        let (parts, body) = as_in_http1(request).into_parts();
+        let (method, uri, version) = (parts.method, parts.uri, parts.version);
+        let head = Head { method, uri, version, headers: parts.headers.into() };
         let flow = Arc::new(Flow::new());
         *latest.lock() = Some(Arc::clone(&flow));
         let counted = Counted { abuse: Arc::clone(&counted), is_whole: false, request: Some(busy.begin()) };
         let site = site.clone();
         Box::pin(async move {
             // An answer ends its own stream, and no other.
-            let mut answer = site.answer(request, peer, &Closer::default()).await;
+            let mut answer = site.answer(head, body.into(), peer, &Closer::default()).await;
             if let Some(written) = answer.body_mut().take_written() {
                 written.add_to(answer.headers_mut());
             }

@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config;
+use crate::http1::fields::Fields;
 
 /// The header that names a span as the parent of what is asked for.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -124,10 +125,10 @@ impl Traceparent {
     }
 
     /// That of a request, unless it has none, several, or one that is malformed.
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(TRACEPARENT).iter();
+    fn of(headers: &Fields) -> Option<Self> {
+        let mut values = headers.all(TRACEPARENT);
         let value = values.next().filter(|_| values.next().is_none())?;
-        Self::parse(value.as_bytes())
+        Self::parse(value)
     }
 
     /// The header's value.
@@ -221,7 +222,7 @@ impl Tracing {
 
     /// The place of a request with these headers. Where it begins a trace, what they note about another one is taken out,
     /// unless they are to pass as they came.
-    pub fn begin(&self, headers: &mut HeaderMap, random: impl Fn() -> u64) -> Traced {
+    pub fn begin(&self, headers: &mut Fields, random: impl Fn() -> u64) -> Traced {
         let parent = Traceparent::of(headers);
         if parent.is_none() && self.propagates {
             headers.remove(TRACESTATE);
@@ -259,12 +260,8 @@ mod tests {
         Tracing { below, follows_parent, propagates }
     }
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        headers
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().copied().collect()
     }
 
     fn dice() -> impl Fn() -> u64 {
@@ -310,7 +307,7 @@ mod tests {
         let traced = tracing(0.0, true, true).begin(&mut sent, dice());
         assert_eq!(traced.trace, TraceId(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c));
         assert_eq!((traced.parent, traced.is_sampled), (Some(SpanId(0xb7ad_6b71_6920_3331)), true));
-        assert_eq!(sent["tracestate"], "a=b");
+        assert_eq!(sent.text("tracestate"), Some("a=b"));
         assert!(!tracing(0.0, false, true).begin(&mut sent, dice()).is_sampled);
         let mut sent = headers(&[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")]);
         assert!(!tracing(1.0, true, true).begin(&mut sent, dice()).is_sampled);
@@ -326,7 +323,7 @@ mod tests {
         ] {
             let mut sent = headers(&pairs);
             let traced = tracing(1.0, true, true).begin(&mut sent, dice());
-            assert_eq!((traced.parent, sent.contains_key("tracestate")), (None, false));
+            assert_eq!((traced.parent, sent.has("tracestate")), (None, false));
             let mut sent = headers(&pairs);
             let traced = tracing(1.0, true, false).begin(&mut sent, dice());
             assert_eq!(sent, headers(&pairs));
@@ -338,13 +335,13 @@ mod tests {
     fn the_share_of_traces_is_that_of_the_ratio() {
         let random = dice();
         let tracing = tracing(0.25, true, true);
-        let chosen = (0..10_000).filter(|_| tracing.begin(&mut HeaderMap::new(), &random).is_sampled).count();
+        let chosen = (0..10_000).filter(|_| tracing.begin(&mut Fields::default(), &random).is_sampled).count();
         assert!((2_300..2_700).contains(&chosen), "{chosen}");
     }
 
     #[test]
     fn every_attempt_and_question_has_an_id_of_its_own() {
-        let traced = tracing(1.0, true, true).begin(&mut HeaderMap::new(), dice());
+        let traced = tracing(1.0, true, true).begin(&mut Fields::default(), dice());
         let mut ids: Vec<u64> = (0..100).map(|number| traced.attempt(number).0).collect();
         ids.extend((0..100).map(|number| traced.question(number).span.0));
         ids.push(traced.span.0);

@@ -29,6 +29,7 @@ mod upgrade;
 
 use super::dialect::Dialect;
 use crate::config;
+use crate::http1::fields::Fields;
 use crate::http1::framing::Framing;
 use crate::http1::response::Head;
 use crate::metrics::ConnectionMetrics;
@@ -92,7 +93,7 @@ pub struct Call<'a> {
     /// The provider's name of the model, or empty.
     pub model: &'a str,
     /// The client's headers, as far as they are forwarded.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Fields,
     /// The body, as this provider gets it.
     pub body: Bytes,
     /// The limit of the time to connect; `None` is the provider's own.
@@ -107,7 +108,7 @@ pub struct Answer {
     /// Its status.
     pub status: StatusCode,
     /// Its headers as they came.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// True when only the end of the connection ends the body, so that a cut cannot be told from an end.
     pub ends_with_connection: bool,
     /// Its body.
@@ -295,7 +296,7 @@ impl Client {
     ///
     /// The errors of [`Client::send`].
     pub async fn check(&self, path: Option<&str>) -> Result<Answer, AttemptError> {
-        let headers = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))]);
+        let headers = Fields::from_iter([("user-agent", USER_AGENT)]);
         let call = Call {
             method: Method::GET,
             endpoint: path.unwrap_or(MODELS),
@@ -351,7 +352,7 @@ impl Http {
         let mut request = http::Request::new(Full::new(call.body.clone()));
         *request.uri_mut() = self.target(call);
         let headers = request.headers_mut();
-        headers.clone_from(call.headers);
+        *headers = call.headers.to_map();
         for (name, value) in &self.own {
             headers.insert(name.clone(), value.clone());
         }
@@ -367,8 +368,7 @@ impl Http {
         let target = self.dialect.target(call.endpoint, call.query, call.model);
         let Some(authority) = &self.absolute else { return target };
         let mut parts = target.into_parts();
-        parts.scheme = Some(http::uri::Scheme::HTTP);
-        parts.authority = Some(authority.clone());
+        (parts.scheme, parts.authority) = (Some(http::uri::Scheme::HTTP), Some(authority.clone()));
         // A path, an authority and a scheme are a URI.
         http::Uri::from_parts(parts).unwrap_or_default()
     }

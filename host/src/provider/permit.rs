@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::account::Withdrawal;
@@ -18,6 +17,7 @@ use super::ejection::Attempt;
 use super::gauge::InFlight;
 use super::words::Words;
 use super::{Fleet, Provider};
+use crate::http1::fields::Fields;
 use crate::limits::{Nano, Usage};
 use crate::routing::{Evidence, ModelKey, Observer, Outcome, Report};
 use crate::slots::Slot;
@@ -184,7 +184,7 @@ impl Permit {
     }
 
     /// Takes in what the head of the answer says is left of the provider's limits.
-    pub fn told(&self, headers: &HeaderMap) {
+    pub fn told(&self, headers: &Fields) {
         if let Some(said) = remaining::read(headers, SystemTime::now) {
             let Seat { remainders, gauge, .. } = self.provider.seat();
             remainders.note(self.model, &said, Instant::now());

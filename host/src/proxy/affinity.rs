@@ -1,18 +1,18 @@
 //! The affinity of a request, as one number: strategies learn that two requests belong together, but not by what value.
 
-use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 use super::request::RequestBody;
 use crate::config::Affinity;
+use crate::http1::fields::Fields;
 
 /// A number that is the same for requests that belong together, on every machine and after every start; 0 when nothing
 /// is known.
 ///
 /// The first eight bytes of the SHA-256 of the header's value, of that of the first key of the body that is there, or of
 /// the beginning of the conversation.
-pub fn key(affinity: &Affinity, headers: &HeaderMap, body: &RequestBody) -> u64 {
-    let header = affinity.header.as_ref().and_then(|name| headers.get(name)).map(|value| value.as_bytes());
+pub fn key(affinity: &Affinity, headers: &Fields, body: &RequestBody) -> u64 {
+    let header = affinity.header.as_ref().and_then(|name| headers.get(name));
     let in_body = || affinity.body.iter().find_map(|key| body.member(key).filter(|value| is_telling(value)));
     let known = header.filter(|value| !value.is_empty()).or_else(in_body).or_else(|| {
         let beginning = body.beginning(affinity.prompt_prefix?);
@@ -41,8 +41,8 @@ mod tests {
         RequestBody::json(json.into(), None, &Menu::default()).expect("valid")
     }
 
-    fn headers(session: &'static str) -> HeaderMap {
-        [(http::HeaderName::from_static("x-session"), http::HeaderValue::from_static(session))].into_iter().collect()
+    fn headers(session: &str) -> Fields {
+        Fields::from_iter([("x-session", session)])
     }
 
     #[test]
@@ -54,7 +54,7 @@ mod tests {
         };
         let hello = body(r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#);
         let other = body(r#"{"model":"m","messages":[{"role":"user","content":"other"}]}"#);
-        let (none, one, two) = (HeaderMap::new(), headers("1"), headers("2"));
+        let (none, one, two) = (Fields::default(), headers("1"), headers("2"));
         assert_eq!(key(&both, &one, &hello), key(&both, &one, &other));
         assert_ne!(key(&both, &one, &hello), key(&both, &two, &hello));
         assert_ne!(key(&both, &none, &hello), key(&both, &none, &other));
@@ -67,7 +67,7 @@ mod tests {
     fn keys_of_the_body_tell_before_the_conversation_does() {
         let body_keys = vec!["prompt_cache_key".to_owned(), "metadata.user_id".to_owned()];
         let affinity = Affinity { body: body_keys, prompt_prefix: Some(1000), header: None };
-        let of = |json| key(&affinity, &HeaderMap::new(), &body(json));
+        let of = |json| key(&affinity, &Fields::default(), &body(json));
         let first = of(r#"{"prompt_cache_key":"k","messages":[{"role":"user","content":"a"}]}"#);
         assert_eq!(first, of(r#"{"messages":[{"role":"user","content":"b"}], "prompt_cache_key" : "k"}"#));
         assert_ne!(first, of(r#"{"prompt_cache_key":"l"}"#));
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn what_is_cut_out_or_asked_of_another_model_does_not_matter() {
         let affinity = Affinity { prompt_prefix: Some(1000), ..Affinity::default() };
-        let of = |json| key(&affinity, &HeaderMap::new(), &body(json));
+        let of = |json| key(&affinity, &Fields::default(), &body(json));
         let plain = of(r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#);
         assert_eq!(
             plain,

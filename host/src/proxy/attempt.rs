@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 pub mod asking;
@@ -27,6 +27,7 @@ use super::stream::signs::Signs;
 use super::stream::surplus::Surplus;
 use super::stream::{Flow, Kind, Raw};
 use super::usage::{self, Usage};
+use crate::http1::fields::Fields;
 use crate::limits::{Nano, Prices};
 use crate::patience;
 use crate::provider::Permit;
@@ -113,7 +114,7 @@ pub struct Answered {
     /// The provider's status.
     pub status: StatusCode,
     /// The provider's headers, as they came.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The body.
     pub content: Content,
     /// The end of the attempt, as it is or is about to be.
@@ -256,7 +257,7 @@ async fn pass(answer: Answer, permit: &mut Permit, deadline: Instant) -> Result<
 /// A success whose body has begun, or is whole.
 struct Opened {
     status: StatusCode,
-    headers: HeaderMap,
+    headers: Fields,
     held: VecDeque<Bytes>,
     /// `None` when `held` is all of it.
     rest: Option<(AnswerBody, Kind, Instant)>,
@@ -318,8 +319,8 @@ fn join(mut pieces: VecDeque<Bytes>) -> Bytes {
     whole.freeze()
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().trim_start()
+fn content_type(headers: &Fields) -> &str {
+    headers.text(CONTENT_TYPE).unwrap_or_default().trim_start()
 }
 
 fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {

@@ -1,10 +1,9 @@
 //! The attributes of a request, which `routing.attributes` lets strategies know: values of its headers and its body, by
 //! name.
 
-use http::HeaderMap;
-
 use super::request::RequestBody;
 use crate::config::{Attribute, AttributeSource};
+use crate::http1::fields::Fields;
 
 /// The most bytes of a value that strategies are told, as the contract has it.
 const VALUE_BYTES: usize = 256;
@@ -13,10 +12,10 @@ const VALUE_BYTES: usize = 256;
 pub type Attributes = Vec<(String, String)>;
 
 /// The attributes of a request. A header that comes more than once counts as its first value.
-pub fn of(named: &[Attribute], headers: &HeaderMap, body: &RequestBody) -> Attributes {
+pub fn of(named: &[Attribute], headers: &Fields, body: &RequestBody) -> Attributes {
     let value = |source: &AttributeSource| match source {
         AttributeSource::Header(name) => {
-            let value = headers.get(name)?.as_bytes();
+            let value = headers.get(name)?;
             Some(cut(&String::from_utf8_lossy(&value[..value.len().min(2 * VALUE_BYTES)])))
         }
         AttributeSource::Body(path) => Some(cut(&body.said(path)?)),
@@ -31,22 +30,17 @@ fn cut(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
     use crate::proxy::request::Menu;
 
-    fn told(headers: &[(&'static str, &str)], json: &str) -> Vec<String> {
+    fn told(headers: &[(&str, &str)], json: &str) -> Vec<String> {
         let named = [
             ("tenant", AttributeSource::Header(http::HeaderName::from_static("x-tenant"))),
             ("user", AttributeSource::Body("metadata.user_id".to_owned())),
         ];
         let named = named.map(|(name, source)| Attribute { name: name.to_owned(), source });
         let body = RequestBody::json(json.to_owned().into(), None, &Menu::default()).expect("valid");
-        let header = |(name, value): &(&'static str, &str)| {
-            (http::HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).expect("legal"))
-        };
-        let all = of(&named, &headers.iter().map(header).collect(), &body);
+        let all = of(&named, &headers.iter().copied().collect(), &body);
         all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 

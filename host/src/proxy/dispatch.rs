@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::time::{Instant, sleep};
 
 mod course;
@@ -33,6 +33,7 @@ use super::stream::protocol::Protocol;
 use super::stream::signs::Signs;
 use super::telling::Telling;
 use super::websocket::query::with_model;
+use crate::http1::fields::Fields;
 use crate::observe::trace::{TRACEPARENT, Traceparent};
 use crate::provider::Permit;
 use crate::provider::client::Call;
@@ -54,7 +55,7 @@ pub struct Job {
     /// The client's query.
     pub query: Option<String>,
     /// The client's headers, as far as they are forwarded.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The client's body.
     pub body: RequestBody,
     /// The memory that it was given.
@@ -249,7 +250,10 @@ impl Dispatcher<'_> {
                 story.slots += began - now;
                 now = began;
                 let Some((index, mut permit)) = permit? else { break };
-                pending.retain(|&other| other != index);
+                // It stands there once, and mostly first.
+                if let Some(place) = pending.iter().position(|&other| other == index) {
+                    pending.remove(place);
+                }
                 course.tried.push(index);
                 permit.observed_by(Arc::clone(&course.route) as Arc<dyn Observer>, index);
                 if let Some(timeouts) = &course.route.timeouts {
@@ -307,7 +311,7 @@ impl Dispatcher<'_> {
         let Job { method, endpoint, query, headers, body, signs, .. } = course.job;
         let telling = told.map(|told| {
             let mut headers = headers.clone();
-            headers.insert(TRACEPARENT, told.to_header());
+            headers.insert(TRACEPARENT, &told.to_header());
             headers
         });
         let headers = telling.as_ref().unwrap_or(headers);

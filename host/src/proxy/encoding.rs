@@ -8,11 +8,11 @@ use std::io::Read;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use ruzstd::decoding::StreamingDecoder;
 
 use super::respond::ProxyError;
+use crate::http1::fields::{Fields, text};
 
 /// The encodings that are decoded, as a client is told.
 pub const DECODED: &str = "gzip, zstd, identity";
@@ -39,10 +39,10 @@ impl Encoding {
     /// # Errors
     ///
     /// [`ProxyError::Encoded`] for a compression that is not supported.
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, ProxyError> {
+    pub fn of(headers: &Fields) -> Result<Option<Self>, ProxyError> {
         let mut found = None;
-        for value in headers.get_all(CONTENT_ENCODING) {
-            for name in value.to_str().map_err(|_no_text| ProxyError::Encoded)?.split(',') {
+        for value in headers.all(CONTENT_ENCODING) {
+            for name in text(value).ok_or(ProxyError::Encoded)?.split(',') {
                 let encoding = match name.trim().to_ascii_lowercase().as_str() {
                     "" | "identity" => continue,
                     "gzip" | "x-gzip" => Self::Gzip,
@@ -194,10 +194,7 @@ mod tests {
 
     #[test]
     fn the_header_names_one_encoding_that_is_read_or_none() {
-        let of = |value: &'static str| {
-            let headers = HeaderMap::from_iter([(CONTENT_ENCODING, http::HeaderValue::from_static(value))]);
-            Encoding::of(&headers).map_err(|_| "refused")
-        };
+        let of = |value| Encoding::of(&Fields::from_iter([("content-encoding", value)])).map_err(|_| "refused");
         assert_eq!(of("identity"), Ok(None));
         assert_eq!(of("GZIP"), Ok(Some(Encoding::Gzip)));
         assert_eq!(of("identity, zstd"), Ok(Some(Encoding::Zstd)));

@@ -2,6 +2,8 @@
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 
+use crate::http1::fields::{Fields, text};
+
 /// Headers about one connection (RFC 9110, 7.6.1), beside those that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
@@ -48,17 +50,16 @@ fn is_about_the_client(name: &str) -> bool {
 }
 
 /// Removes the client's headers that providers do not get; `forwarded` are those that the operator wants them to get.
-pub fn to_provider(headers: &mut HeaderMap, forwarded: &[HeaderName]) {
+pub fn to_provider(headers: &mut Fields, forwarded: &[HeaderName]) {
     // Whether an empty body is announced is the client's choice: some servers want that of a DELETE.
-    let empty = headers.remove(CONTENT_LENGTH).filter(|length| length == "0");
-    take_out(headers, |name| {
-        is_hop_by_hop(name)
-            || is_for_the_proxy(name)
-            || is_about_the_client(name) && !forwarded.iter().any(|kept| kept == name)
+    let is_empty = headers.get(CONTENT_LENGTH) == Some(b"0");
+    let named: Vec<String> = named_by_connection(headers).into_iter().map(str::to_ascii_lowercase).collect();
+    headers.retain(|name| {
+        !(is_hop_by_hop(name)
+            || is_for_the_proxy(name) && !(is_empty && name == CONTENT_LENGTH.as_str())
+            || is_about_the_client(name) && !forwarded.iter().any(|kept| kept.as_str() == name)
+            || named.iter().any(|named| named == name))
     });
-    if let Some(length) = empty {
-        headers.insert(CONTENT_LENGTH, length);
-    }
 }
 
 /// True for a header that a provider must not send to our clients: only the proxy says who answered, whether to try
@@ -68,44 +69,32 @@ fn is_the_proxys_to_say(name: &str) -> bool {
 }
 
 /// Calls `put` with the provider's headers that clients get.
-pub fn to_client<'a>(headers: &'a HeaderMap, mut put: impl FnMut(&'a HeaderName, &'a HeaderValue)) {
+pub fn to_client<'a>(headers: &'a Fields, mut put: impl FnMut(&'a str, &'a [u8])) {
     let named = named_by_connection(headers);
-    for (name, value) in headers {
-        let text = name.as_str();
-        let is_named = || named.iter().any(|named| named.eq_ignore_ascii_case(text));
-        if !is_hop_by_hop(text) && !is_the_proxys_to_say(text) && !is_named() {
+    for (name, value) in headers.iter() {
+        let is_named = || named.iter().any(|named| named.eq_ignore_ascii_case(name));
+        if !is_hop_by_hop(name) && !is_the_proxys_to_say(name) && !is_named() {
             put(name, value);
         }
     }
 }
 
 /// The headers that `Connection` names: they are about that connection. Mostly there are none.
-fn named_by_connection(headers: &HeaderMap) -> Vec<&str> {
-    let values = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+fn named_by_connection(headers: &Fields) -> Vec<&str> {
+    let values = headers.all(CONNECTION).filter_map(text);
     let usual = |value: &&str| !value.eq_ignore_ascii_case("keep-alive") && !value.eq_ignore_ascii_case("close");
     values.filter(usual).flat_map(|value| value.split(',')).map(str::trim).collect()
 }
 
-fn take_out(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
-    let mut dropped: Vec<HeaderName> = headers.keys().filter(|name| is_dropped(name.as_str())).cloned().collect();
-    for value in headers.get_all(CONNECTION) {
-        let named = value.to_str().unwrap_or_default().split(',');
-        dropped.extend(named.filter_map(|name| name.trim().parse().ok()));
-    }
-    for name in dropped {
-        headers.remove(name);
-    }
-}
-
-/// What asks proxies on the way to the client to pass events on as they come, unless these headers say something about it: nginx
+/// What asks proxies on the way to the client to pass events on as they come, unless the headers have something of the kind: nginx
 /// would buffer them.
-pub fn letting_events_pass(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, &'static str)> {
-    [(CACHE_CONTROL, "no-cache"), (BUFFERING, "no")].into_iter().filter(|(name, _)| !headers.contains_key(name))
+pub fn letting_events_pass(has: impl Fn(&HeaderName) -> bool) -> impl Iterator<Item = (HeaderName, &'static str)> {
+    [(CACHE_CONTROL, "no-cache"), (BUFFERING, "no")].into_iter().filter(move |(name, _)| !has(name))
 }
 
 /// Adds that.
 pub fn let_events_pass(headers: &mut HeaderMap) {
-    let missing: Vec<_> = letting_events_pass(headers).collect();
+    let missing: Vec<_> = letting_events_pass(|name| headers.contains_key(name)).collect();
     headers.extend(missing.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))));
 }
 
@@ -115,10 +104,9 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
-    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    fn map(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().copied().collect()
     }
 
     #[test]
@@ -160,7 +148,7 @@ mod tests {
         ]);
         let mut client = about.clone();
         to_provider(&mut client, &[]);
-        assert_eq!(client, HeaderMap::new());
+        assert_eq!(client, map(&[]));
         let mut client = about;
         to_provider(&mut client, &[HeaderName::from_static("openai-project")]);
         assert_eq!(client, map(&[("openai-project", "p")]));
@@ -180,12 +168,12 @@ mod tests {
     fn every_value_of_a_header_is_passed_on_in_order_or_none() {
         let mut provider = map(&[("x-one", "1"), ("trailer", "x"), ("content-length", "7")]);
         for (name, value) in [("x-one", "2"), ("trailer", "y"), ("x-one", "3")] {
-            provider.append(name, HeaderValue::from_static(value));
+            provider.append(name, value.as_bytes());
         }
-        provider.insert("connection", HeaderValue::from_static("close, X-Two"));
-        provider.insert("x-two", HeaderValue::from_static("2"));
+        provider.append("connection", b"close, X-Two");
+        provider.append("x-two", b"2");
         let mut passed = Vec::new();
-        to_client(&provider, |name, value| passed.push((name.as_str(), value.to_str().expect("text"))));
+        to_client(&provider, |name, value| passed.push((name, text(value).expect("text"))));
         passed.sort_unstable();
         assert_eq!(passed, [("content-length", "7"), ("x-one", "1"), ("x-one", "2"), ("x-one", "3")]);
     }

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -14,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 pub mod budget;
 
 use super::respond::ProxyError;
+use crate::http1::fields::Fields;
 use crate::listener::{Arriving, Cut};
 use budget::{Budget, Reserved};
 
@@ -61,7 +61,7 @@ impl Readable for Arriving {
 /// [`ProxyError::TooLarge`], [`ProxyError::CutOff`], [`ProxyError::TooSlow`] or [`ProxyError::Crowded`].
 pub async fn read(
     mut body: impl Readable,
-    headers: &HeaderMap,
+    headers: &Fields,
     limit: usize,
     budget: &Budget,
 ) -> Result<(Bytes, Option<Reserved>), ProxyError> {
@@ -109,8 +109,8 @@ pub async fn read(
     Ok((whole.freeze(), Some(reserved)))
 }
 
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+fn announced(headers: &Fields) -> Option<u64> {
+    headers.text(CONTENT_LENGTH)?.parse().ok()
 }
 
 /// The pace that a body must keep: each KiB buys a second, and no more than [`MAX_CREDIT`] can be saved up.
@@ -223,7 +223,7 @@ mod tests {
             Some((Ok::<_, std::convert::Infallible>(vec![b'x'; size]), sent + 1))
         });
         let budget = Budget::new(1 << 20);
-        let read = read(axum::body::Body::from_stream(drip), &HeaderMap::new(), 1 << 20, &budget).await;
+        let read = read(axum::body::Body::from_stream(drip), &Fields::default(), 1 << 20, &budget).await;
         let outcome = match read {
             Ok((body, _)) => Ok(body.len()),
             Err(ProxyError::TooSlow) => Err("slow_body"),
@@ -253,7 +253,7 @@ mod tests {
         });
         let budget = Budget::new(1 << 20);
         let body = axum::body::Body::from_stream(pieces);
-        let read = read(body, &HeaderMap::new(), 1 << 20, &budget).await;
+        let read = read(body, &Fields::default(), 1 << 20, &budget).await;
         assert!(matches!(read, Err(ProxyError::TooSlow)));
         assert_eq!(began.elapsed().as_secs(), 60);
     }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use super::generation::Generation;
 use super::limits::Means;
 use super::{Proxy, REQUEST_ID};
 use crate::clients::Keys;
+use crate::http1::fields::{Lookup, text};
 use crate::limits::Spend;
 use crate::metrics::Metrics;
 use crate::observe::Ledger;
@@ -55,12 +54,12 @@ impl Proxy {
     }
 
     /// The id of a request: the client's if it is sane, else a new one.
-    pub fn request_id(&self, headers: &HeaderMap) -> String {
+    pub fn request_id(&self, headers: &impl Lookup) -> String {
         let sane = |id: &&str| {
             (1..=128).contains(&id.len())
                 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
         };
-        let client = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
+        let client = headers.first(&REQUEST_ID).and_then(text).filter(sane);
         client.map_or_else(|| self.entropy.request_id(), str::to_owned)
     }
 

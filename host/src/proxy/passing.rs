@@ -51,17 +51,17 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     let mut written = Written::default();
     let levels = story.levels(now).filter(|levels| !levels.are_none());
     headers::to_client(&headers, |name, value| {
-        if name == CONTENT_LENGTH {
+        if name == CONTENT_LENGTH.as_str() {
             // Of a body that is known, or framed anew, the length follows from the body.
-            length = (!is_whole && !is_stream).then(|| value.clone());
-        } else if name == REQUEST_ID {
-            written.put(&THEIR_REQUEST_ID, value);
-        } else if name != SET_COOKIE && !(levels.is_some() && Levels::are_said_by(name)) {
+            length = if is_whole || is_stream { None } else { HeaderValue::from_bytes(value).ok() };
+        } else if name == REQUEST_ID.as_str() {
+            written.put(THEIR_REQUEST_ID.as_str(), value);
+        } else if name != SET_COOKIE.as_str() && !(levels.is_some() && Levels::are_said_by(name)) {
             written.put(name, value);
         }
     });
     if is_stream {
-        headers::letting_events_pass(&headers).for_each(|(name, value)| written.put_text(&name, value));
+        headers::letting_events_pass(|name| headers.has(name)).for_each(|(name, value)| written.put_text(&name, value));
     }
     written.put_text(&REQUEST_ID, story.id.as_str());
     describe(&story, |name, value| written.put_text(name, value));

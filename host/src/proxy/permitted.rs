@@ -1,12 +1,13 @@
 //! Who asks, and whether the client may ask for this model.
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::endpoint::{Class, Endpoint};
 use super::models;
 use super::respond::ProxyError;
 use super::telling::Telling;
 use crate::clients::{Client, Keys, Known};
+use crate::http1::fields::Lookup;
 
 /// Things whose making runs models that are named elsewhere than in `model`: in a file, or deep inside.
 const UNSEEN: [&str; 3] = ["batches", "messages/batches", "evals"];
@@ -16,7 +17,7 @@ const UNSEEN: [&str; 3] = ["batches", "messages/batches", "evals"];
 /// # Errors
 ///
 /// When it must show a key and shows none that is accepted.
-pub fn identify(keys: &Keys, headers: &HeaderMap, story: &mut Telling) -> Result<(), ProxyError> {
+pub fn identify(keys: &Keys, headers: &impl Lookup, story: &mut Telling) -> Result<(), ProxyError> {
     let (client, refused) = match keys.identify(headers) {
         Known::Client(client) => (client, None),
         Known::Expired(client) => (client, Some(ProxyError::ExpiredKey)),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method};
 
 use super::endpoint::Endpoint;
 use super::request::{BodyError, Menu, RequestBody};
 use super::respond::ProxyError;
+use crate::http1::fields::Fields;
 
 /// A larger body is scanned on a thread of its own: even a hostile one of this size takes no more than a few ms.
 const SCANNED_IN_PLACE: usize = 1 << 20;
@@ -17,15 +18,15 @@ const SCANNED_IN_PLACE: usize = 1 << 20;
 pub(super) async fn understand(
     endpoint: &Endpoint,
     method: &Method,
-    headers: &mut HeaderMap,
+    headers: &mut Fields,
     bytes: Bytes,
     menu: &Arc<Menu>,
 ) -> Result<RequestBody, ProxyError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = headers.text(CONTENT_TYPE).unwrap_or_default();
     let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
     let sends = method == Method::POST || method == Method::PUT || method == Method::PATCH;
     let named = endpoint.model.as_deref();
-    let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+    let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != b"identity");
     if is("multipart/") {
         if is_encoded {
             return Err(ProxyError::Encoded);
@@ -41,7 +42,7 @@ pub(super) async fn understand(
     }
     // `curl -d` labels JSON as a form, and a provider would believe it.
     if !is("application/json") {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, &HeaderValue::from_static("application/json"));
     }
     json(bytes, named, menu).await.map_err(ProxyError::Body)
 }

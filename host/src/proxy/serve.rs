@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::time::Instant;
 
 use super::approach::plan::plan;
@@ -21,6 +21,7 @@ use super::stream::signs::Signs;
 use super::telling::{Reckoning, Telling};
 use super::{Proxy, affinity, attributes, headers, models, permitted};
 use crate::clients::Client;
+use crate::http1::fields::Fields;
 use crate::queue::{NoSlot, QueuePermit};
 use crate::routing::Route;
 use crate::routing::eligible::EligibleSet;
@@ -34,7 +35,7 @@ pub struct Arrived {
     /// The client's query.
     pub query: Option<String>,
     /// The client's headers, all of them.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The client's body.
     pub body: RequestBody,
     /// The memory that it was given.

@@ -17,6 +17,7 @@ use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 
 use super::respond::ProxyError;
+use crate::http1::fields::{Fields, Lookup, text};
 
 /// Headers of an answer that a page may read beside those it always may.
 const EXPOSED: &str = "x-request-id, x-pointsman-provider, x-pointsman-attempts, x-pointsman-decision, \
@@ -67,7 +68,7 @@ impl Visitors {
     /// [`ProxyError::BadHost`], [`ProxyError::ForeignHost`] or [`ProxyError::ForeignOrigin`].
     pub fn admit(
         &self,
-        (version, uri, headers): (Version, &Uri, &HeaderMap),
+        (version, uri, headers): (Version, &Uri, &impl Lookup),
         bound: &Bound,
         keys: bool,
         own_pages: bool,
@@ -84,7 +85,7 @@ impl Visitors {
                 }
             }
         }
-        for origin in headers.get_all(ORIGIN) {
+        for origin in headers.every(&ORIGIN) {
             let listed = !own_pages && self.lists(origin);
             if !listed && !is_own(origin, host, bound) {
                 return Err(ProxyError::ForeignOrigin);
@@ -98,8 +99,8 @@ impl Visitors {
         is_local_name(host) || ip(host).is_some() || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
     }
 
-    fn lists(&self, origin: &HeaderValue) -> bool {
-        let listed = |known: &String| known == "*" || origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+    fn lists(&self, origin: &[u8]) -> bool {
+        let listed = |known: &String| known == "*" || origin.eq_ignore_ascii_case(known.as_bytes());
         self.origins.iter().any(listed)
     }
 
@@ -108,8 +109,8 @@ impl Visitors {
     /// # Errors
     ///
     /// [`ProxyError::ForeignOrigin`]: the page may not.
-    pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Result<Response<Full<Bytes>>, ProxyError>> {
-        if method != Method::OPTIONS || !headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+    pub fn preflight(&self, method: &Method, headers: &Fields) -> Option<Result<Response<Full<Bytes>>, ProxyError>> {
+        if method != Method::OPTIONS || !headers.has(ACCESS_CONTROL_REQUEST_METHOD) {
             return None;
         }
         let origin = headers.get(ORIGIN)?;
@@ -121,10 +122,10 @@ impl Visitors {
         let answer = response.headers_mut();
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE"));
         // `*` would not stand for `Authorization`.
-        if let Some(asked) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-            answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        if let Some(Ok(asked)) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).map(HeaderValue::from_bytes) {
+            answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked);
         }
-        if headers.contains_key("access-control-request-private-network") {
+        if headers.has("access-control-request-private-network") {
             answer.insert("access-control-allow-private-network", HeaderValue::from_static("true"));
         }
         answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE));
@@ -133,7 +134,7 @@ impl Visitors {
 
     /// Lets the page of `origin` read an answer, if it is listed.
     pub fn mark(&self, origin: &HeaderValue, answer: &mut HeaderMap) {
-        if !self.lists(origin) {
+        if !self.lists(origin.as_bytes()) {
             return;
         }
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -143,10 +144,10 @@ impl Visitors {
 }
 
 /// The host that the request is for; empty where HTTP/1.0 need not say it (RFC 9112, 3.2).
-fn host(version: Version, headers: &HeaderMap) -> Result<&str, ProxyError> {
-    let mut hosts = headers.get_all(HOST).iter();
+fn host(version: Version, headers: &impl Lookup) -> Result<&str, ProxyError> {
+    let mut hosts = headers.every(&HOST);
     let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().map_err(|_no_text| ProxyError::BadHost)?,
+        (Some(host), None) => text(host).ok_or(ProxyError::BadHost)?,
         (None, _) if version < Version::HTTP_11 => "",
         (None | Some(_), _) => return Err(ProxyError::BadHost),
     };
@@ -183,8 +184,8 @@ fn is_local_name(host: &str) -> bool {
 
 /// True when a page of this very listener asks: its origin is the host that it asks, or on this machine another of its
 /// names with the listener's port.
-fn is_own(origin: &HeaderValue, host: &str, bound: &Bound) -> bool {
-    let Some((scheme, authority)) = origin.to_str().ok().and_then(|origin| origin.split_once("://")) else {
+fn is_own(origin: &[u8], host: &str, bound: &Bound) -> bool {
+    let Some((scheme, authority)) = text(origin).and_then(|origin| origin.split_once("://")) else {
         return false;
     };
     let usual = match scheme {
@@ -204,15 +205,9 @@ fn is_own(origin: &HeaderValue, host: &str, bound: &Bound) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let pairs = pairs.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let mut headers = HeaderMap::new();
-        pairs.for_each(|(name, value)| {
-            headers.append(name, value);
-        });
-        headers
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().copied().collect()
     }
 
     fn admitted(listener: &str, keys: bool, pairs: &[(&'static str, &'static str)]) -> &'static str {
@@ -239,7 +234,7 @@ mod tests {
             assert_eq!(admitted(listener, true, &[("host", "a@b/c")]), "bad host");
         }
         let visitors = Visitors::default();
-        let head = (Version::HTTP_10, &Uri::from_static("/"), &HeaderMap::new());
+        let head = (Version::HTTP_10, &Uri::from_static("/"), &Fields::default());
         assert!(visitors.admit(head, &Bound::new(HERE.parse().unwrap()), false, false).is_ok());
     }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE};
-use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::Instant;
@@ -34,8 +33,9 @@ use super::respond::ProxyError;
 use super::serve::Arrived;
 use super::telling::Telling;
 use super::{Proxy, REQUEST_ID, headers};
-use crate::listener::Closer;
+use crate::http1::fields::Fields;
 use crate::listener::takeover::Takeover;
+use crate::listener::{Closer, Head};
 use handshake::Offer;
 use session::Ready;
 use wanted::Wanting;
@@ -44,7 +44,7 @@ use wanted::Wanting;
 pub struct Opening {
     endpoint: Endpoint,
     query: Option<String>,
-    headers: HeaderMap,
+    headers: Fields,
     offer: Offer,
     generation: Arc<Generation>,
 }
@@ -56,7 +56,7 @@ impl Opening {
     ///
     /// [`ProxyError`]: it opens none, or not here.
     pub(super) fn of(
-        head: Parts,
+        head: Head,
         offer: Offer,
         generation: Arc<Generation>,
         story: &mut Telling,
@@ -112,7 +112,7 @@ pub async fn open(proxy: &Arc<Proxy>, opening: Opening, story: &mut Telling) -> 
         // What the provider would choose among does not matter, as it comes too late.
         headers.remove(SEC_WEBSOCKET_PROTOCOL);
         if let Some(key) = handshake::key(u128::from(proxy.entropy.next()) << 64 | u128::from(proxy.entropy.next())) {
-            headers.insert(SEC_WEBSOCKET_KEY, key);
+            headers.insert(SEC_WEBSOCKET_KEY, &key);
         }
         let way = Way::Wanting(Wanting { endpoint, query, headers });
         let (proxy, headers) = (Arc::clone(proxy), answer);
@@ -127,10 +127,9 @@ pub async fn open(proxy: &Arc<Proxy>, opening: Opening, story: &mut Telling) -> 
     let job = proxy.admit(&generation, arrived, story).await?;
     let answered = proxy.dispatch(&generation, &job, story).await?;
     let Content::Switched(switch) = answered.content else { return Ok(Opened::Refused(Box::new(answered))) };
-    answer = HeaderMap::new();
-    headers::to_client(&answered.headers, |name, value| {
-        answer.append(name.clone(), value.clone());
-    });
+    let mut theirs = Fields::default();
+    headers::to_client(&answered.headers, |name, value| theirs.append(name, value));
+    answer = theirs.to_map();
     answer.remove(SET_COOKIE);
     if let Some(theirs) = answer.remove(REQUEST_ID) {
         answer.insert("x-pointsman-provider-request-id", theirs);

@@ -3,7 +3,7 @@
 use std::mem::size_of;
 use std::path::Path;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::*;
 use crate::config::parse;

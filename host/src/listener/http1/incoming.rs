@@ -4,11 +4,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::{Cut, LEAST_READ, Line, MOST_DISCARDED, MOST_READ, Reading, Rest, Wire};
+use super::{Cut, LEAST_READ, Line, MOST_DISCARDED, MOST_READ, Reading, Wire};
+use crate::http1::chunks::Malformed;
+use crate::http1::rest::Rest;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Reads what has come into the buffer.
@@ -20,35 +22,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.room = (self.room * 2).min(MOST_READ);
         }
         Poll::Ready(read)
-    }
-
-    /// The piece of the body that has come, never an empty one.
-    pub(super) fn take_piece(&mut self) -> Result<Option<Bytes>, Cut> {
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        let piece = match &mut self.rest {
-            Rest::Nothing => return Ok(None),
-            Rest::Length(left) => {
-                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.buffer.len());
-                *left -= here as u64;
-                if *left == 0 {
-                    self.rest = Rest::Nothing;
-                }
-                self.buffer.split_to(here)
-            }
-            Rest::Chunks(chunks) => {
-                let decoded = chunks.decode(&mut self.buffer).map_err(|_malformed| Cut::Malformed)?;
-                if chunks.are_over() {
-                    self.rest = Rest::Nothing;
-                }
-                let mut piece = self.buffer.split_to(decoded.used);
-                piece.truncate(decoded.data.end);
-                piece.advance(decoded.data.start);
-                piece
-            }
-        };
-        Ok((!piece.is_empty()).then(|| piece.freeze()))
     }
 
     /// Tells a client that waits for it to send its body.
@@ -94,11 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reading for Line<S> {
     fn poll_piece(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         let wire = &mut *self.wire.lock();
         loop {
-            match wire.take_piece() {
+            match wire.rest.take(&mut wire.buffer) {
                 Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
-                Ok(None) if matches!(wire.rest, Rest::Nothing) => return Poll::Ready(None),
+                Ok(None) if wire.rest.is_over() => return Poll::Ready(None),
                 Ok(None) => {}
-                Err(cut) => return Poll::Ready(Some(Err(cut))),
+                Err(Malformed) => return Poll::Ready(Some(Err(Cut::Malformed))),
             }
             if let Err(cut) = ready!(wire.poll_more(context)) {
                 return Poll::Ready(Some(Err(cut)));
@@ -110,14 +83,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reading for Line<S> {
         {
             let wire = &mut *self.wire.lock();
             if let (Rest::Length(left), true, true) = (&wire.rest, wire.buffer.is_empty(), wire.interim.is_empty()) {
-                let left = *left;
-                let limit = usize::try_from(left).unwrap_or(usize::MAX);
+                let limit = usize::try_from(*left).unwrap_or(usize::MAX);
                 let mut room = (&mut *whole).limit(limit);
                 return match ready!(poll_read_buf(Pin::new(&mut wire.stream), context, &mut room)) {
                     Ok(0) => Poll::Ready(Some(Err(Cut::Ended))),
                     Ok(read) => {
-                        let left = left - read as u64;
-                        wire.rest = if left == 0 { Rest::Nothing } else { Rest::Length(left) };
+                        wire.rest.took(read as u64);
                         Poll::Ready(Some(Ok(read)))
                     }
                     Err(error) => Poll::Ready(Some(Err(Cut::Io(error)))),
@@ -137,11 +108,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reading for Line<S> {
         match self.wire.lock().rest {
             Rest::Nothing => Some(0),
             Rest::Length(left) => Some(left),
-            Rest::Chunks(_) => None,
+            Rest::Chunks(_) | Rest::All => None,
         }
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.wire.lock().rest, Rest::Nothing)
+        self.wire.lock().rest.is_over()
     }
 }

@@ -10,16 +10,16 @@ use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::stream::Stream;
-use crate::http1::chunks::Chunks;
-use crate::http1::framing::Framing;
+use crate::http1::chunks::Malformed;
 use crate::http1::response::{self, Head};
+use crate::http1::rest::Rest;
 
 /// Interim answers (RFC 9110, 15.2) before the one that counts; a provider that sends more is broken.
 const MOST_INTERIM: u8 = 16;
@@ -89,16 +89,6 @@ struct Exchange {
     interim: u8,
     /// The fault that keeps the request from being sent.
     cut: Option<io::Error>,
-}
-
-/// What is still to come of an answer.
-#[derive(Debug)]
-enum Rest {
-    Nothing,
-    Length(u64),
-    Chunks(Chunks),
-    /// Everything up to the end of the connection.
-    All,
 }
 
 /// The reason why an exchange or a body came to no good end.
@@ -218,12 +208,7 @@ impl Connection {
                 continue;
             }
             self.keeps_alive &= head.keeps_alive;
-            self.rest = match head.framing {
-                Framing::Empty => Rest::Nothing,
-                Framing::Length(length) => Rest::Length(length),
-                Framing::Chunked => Rest::Chunks(Chunks::default()),
-                Framing::Close => Rest::All,
-            };
+            self.rest = Rest::of(head.framing);
             return Ok(Some(head));
         }
         Ok(None)
@@ -232,11 +217,11 @@ impl Connection {
     /// The next piece of the answer's body, `None` at its end.
     pub fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         loop {
-            match self.take_piece() {
+            match self.rest.take(&mut self.buffer) {
                 Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
-                Ok(None) if matches!(self.rest, Rest::Nothing) => return Poll::Ready(None),
+                Ok(None) if self.rest.is_over() => return Poll::Ready(None),
                 Ok(None) => {}
-                Err(fault) => return Poll::Ready(Some(Err(fault))),
+                Err(Malformed) => return Poll::Ready(Some(Err(Fault::Malformed))),
             }
             if self.unsent.is_some() && matches!(self.poll_send(context), Poll::Ready(Err(_))) {
                 // The answer may be complete all the same.
@@ -249,36 +234,6 @@ impl Connection {
                 Err(error) => return Poll::Ready(Some(Err(Fault::Io(error)))),
             }
         }
-    }
-
-    /// The piece of the body that has come, never an empty one.
-    fn take_piece(&mut self) -> Result<Option<Bytes>, Fault> {
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        let piece = match &mut self.rest {
-            Rest::Nothing => return Ok(None),
-            Rest::Length(left) => {
-                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.buffer.len());
-                *left -= here as u64;
-                if *left == 0 {
-                    self.rest = Rest::Nothing;
-                }
-                self.buffer.split_to(here)
-            }
-            Rest::Chunks(chunks) => {
-                let decoded = chunks.decode(&mut self.buffer).map_err(|_malformed| Fault::Malformed)?;
-                if chunks.are_over() {
-                    self.rest = Rest::Nothing;
-                }
-                let mut piece = self.buffer.split_to(decoded.used);
-                piece.truncate(decoded.data.end);
-                piece.advance(decoded.data.start);
-                piece
-            }
-            Rest::All => self.buffer.split(),
-        };
-        Ok((!piece.is_empty()).then(|| piece.freeze()))
     }
 
     /// Reads what has come into the buffer.
@@ -330,7 +285,7 @@ impl Connection {
 
     /// True when more came than the answer.
     pub fn has_surplus(&self) -> bool {
-        matches!(self.rest, Rest::Nothing) && !self.buffer.is_empty()
+        self.rest.is_over() && !self.buffer.is_empty()
     }
 
     /// Tells whether the next request can be sent on it, as far as anybody can know.
@@ -367,7 +322,7 @@ impl Connection {
 
     /// True when request and answer have gone to their ends by the rules of HTTP.
     fn is_at_rest(&mut self) -> bool {
-        self.keeps_alive && self.settle() && self.unsent.is_none() && matches!(self.rest, Rest::Nothing)
+        self.keeps_alive && self.settle() && self.unsent.is_none() && self.rest.is_over()
     }
 
     /// Reads what lies there between two answers: under TLS it may be something that is no part of HTTP, as a session ticket, or

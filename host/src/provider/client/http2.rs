@@ -79,7 +79,7 @@ impl Http {
                     let (head, incoming) = response.into_parts();
                     let source = Source::Shared { incoming, lease: Some(lease) };
                     let body = AnswerBody { unread: Bytes::new(), source };
-                    let (status, headers) = (head.status, head.headers);
+                    let (status, headers) = (head.status, head.headers.into());
                     return Ok(Answer { status, headers, ends_with_connection: false, body });
                 }
                 Err(Broken { progress: Progress::Unsent, .. }) if tries < MOST_TRIES => self.metrics.stale.inc(),

@@ -30,7 +30,7 @@ impl OwnFields {
     /// These headers.
     pub fn of(own: &HeaderMap) -> Self {
         let mut text = Vec::new();
-        own.iter().for_each(|(name, value)| write::field(&mut text, name, value.as_bytes()));
+        own.iter().for_each(|(name, value)| write::field(&mut text, name.as_str(), value.as_bytes()));
         Self { names: own.keys().cloned().collect(), text: text.into() }
     }
 
@@ -56,13 +56,13 @@ impl OwnFields {
         head.extend_from_slice(b" HTTP/1.1\r\n");
         head.extend_from_slice(&self.text);
         head.extend_from_slice(more);
-        for (name, value) in *headers {
-            if name != CONTENT_LENGTH && !self.names.contains(name) {
-                write::field(&mut head, name, value.as_bytes());
+        for (name, value) in headers.iter() {
+            if name != CONTENT_LENGTH.as_str() && !self.names.iter().any(|own| own.as_str() == name) {
+                write::field(&mut head, name, value);
             }
         }
         // Some servers want the length of an empty body.
-        if !body.is_empty() || method == Method::POST || headers.contains_key(CONTENT_LENGTH) {
+        if !body.is_empty() || method == Method::POST || headers.has(CONTENT_LENGTH) {
             write::content_length(&mut head, body.len() as u64);
         }
         head.extend_from_slice(b"\r\n");

@@ -106,7 +106,7 @@ async fn what_may_be_done_once_is_not_sent_again_and_a_new_connection_that_ends_
     let (listener, client) = provider().await;
     let (first, mut kept) = tokio::join!(get(&client), answer_one(&listener, ANSWER));
     assert_eq!(first.expect("whole"), "ok");
-    let headers = HeaderMap::new();
+    let headers = Fields::default();
     let (endpoint, body) = ("files/1", Bytes::new());
     let stored = Call {
         method: Method::GET,

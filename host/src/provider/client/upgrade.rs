@@ -4,10 +4,11 @@
 //! such a request may not be sent twice.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::stream::Stream;
 use super::{Answer, AttemptError, Call, Client, Http, Way};
+use crate::http1::fields::Fields;
 
 /// The answer to a request that asks for another protocol.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub enum Switching {
 #[derive(Debug)]
 pub struct Switched {
     /// The headers of the answer.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The connection.
     pub stream: Stream,
     /// Bytes of the new protocol that came along with the answer.

@@ -6,10 +6,9 @@
 
 use std::time::SystemTime;
 
-use http::HeaderMap;
-
 use super::said::Said;
 use super::waits;
+use crate::http1::fields::Fields;
 use crate::routing::{FailureKind, Outcome};
 
 /// One status, or several, that do not mean what they say.
@@ -185,7 +184,7 @@ impl Says {
 }
 
 /// The outcome of an attempt that was answered with `status`, which is no success, and with a body that says `said`.
-pub fn outcome(status: u16, headers: &HeaderMap, said: &Said, now: SystemTime) -> Outcome {
+pub fn outcome(status: u16, headers: &Fields, said: &Said, now: SystemTime) -> Outcome {
     let by_status = Outcome::of_status(status, waits::retry_after(headers, now));
     let outcome = match by_status {
         Outcome::Rejected(_) | Outcome::Declined(_) => in_truth(status, said).unwrap_or(by_status),
@@ -229,7 +228,7 @@ mod tests {
     use crate::routing::OutcomeKind;
 
     fn kind(status: u16, body: &str) -> OutcomeKind {
-        outcome(status, &HeaderMap::new(), &Said::read(body.as_bytes()), SystemTime::now()).kind()
+        outcome(status, &Fields::default(), &Said::read(body.as_bytes()), SystemTime::now()).kind()
     }
 
     #[test]

@@ -15,9 +15,8 @@
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-
 use super::waits::until;
+use crate::http1::fields::{Fields, text};
 
 /// The longest time for which a figure holds, as for waits.
 const MOST: Duration = Duration::from_secs(600);
@@ -65,18 +64,17 @@ pub fn permille(part: u64, whole: u64) -> u32 {
 }
 
 /// Reads the headers of an answer; `None` when they say nothing of the kind.
-pub fn read(headers: &HeaderMap, now: impl Fn() -> SystemTime) -> Option<Remaining> {
+pub fn read(headers: &Fields, now: impl Fn() -> SystemTime) -> Option<Remaining> {
     let mut said = AllSeries::default();
     let mut structured = false;
-    for (name, value) in headers {
-        let name = name.as_str();
+    for (name, value) in headers.iter() {
         let Some((rest, unit)) = known(name) else { continue };
         if rest.is_empty() {
             structured = true;
             continue;
         }
         let Some((part, scope)) = Scope::read(rest, unit) else { continue };
-        let Some(text) = value.to_str().ok().map(str::trim) else { continue };
+        let Some(text) = text(value).map(str::trim) else { continue };
         let Some(series) = said.of(scope) else { continue };
         match part {
             Part::Limit => series.limit = number(text),
@@ -247,8 +245,8 @@ fn left(limit: Option<u64>, remaining: u64, lasts: Option<Duration>) -> Left {
 
 /// Reads `ratelimit` and `ratelimit-policy` of the IETF's drafts, version 7 (`limit=100, remaining=50, reset=5`) and
 /// later (`"name";r=50;t=5` beside `"name";q=100;w=60`).
-fn structured_fields(headers: &HeaderMap, remaining: &mut Remaining) {
-    let texts = |name| headers.get_all(name).iter().filter_map(|value: &http::HeaderValue| value.to_str().ok());
+fn structured_fields(headers: &Fields, remaining: &mut Remaining) {
+    let texts = |name| headers.all(name).filter_map(text);
     for text in texts("ratelimit") {
         if !text.contains(";") {
             let (limit, rest, reset) = (item(text, "limit"), item(text, "remaining"), item(text, "reset"));
@@ -315,11 +313,7 @@ mod tests {
     const NOW: u64 = 1_735_689_600;
 
     fn said(pairs: &[(&str, &str)]) -> Option<Remaining> {
-        let pair = |&(name, value): &(&str, &str)| {
-            let name = http::HeaderName::try_from(name).expect("a legal name");
-            (name, http::HeaderValue::try_from(value).expect("a legal value"))
-        };
-        read(&pairs.iter().map(pair).collect(), || UNIX_EPOCH + Duration::from_secs(NOW))
+        read(&pairs.iter().copied().collect(), || UNIX_EPOCH + Duration::from_secs(NOW))
     }
 
     fn left(limit: u64, remaining: u64, seconds: f64) -> Option<Left> {

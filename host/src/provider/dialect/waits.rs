@@ -4,10 +4,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 use super::said::Said;
+use crate::http1::fields::{Fields, text};
 
 /// A number of at least this is a time of day in seconds since 1970 rather than a wait in seconds,
 const UNIX_SECONDS: f64 = 1e9;
@@ -15,8 +15,8 @@ const UNIX_SECONDS: f64 = 1e9;
 const UNIX_MILLIS: f64 = 1e12;
 
 /// The value of `Retry-After` or `retry-after-ms`, zero included, so that one can tell whether there was any.
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+pub fn retry_after(headers: &Fields, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.text(name).map(str::trim);
     // The SDKs of OpenAI look at the milliseconds first.
     if let Some(millis) = text("retry-after-ms").and_then(|value| value.parse::<f64>().ok())
         && let Ok(wait) = Duration::try_from_secs_f64(millis / 1000.0)
@@ -34,7 +34,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 /// The time for which the provider asks to be left alone: from `Retry-After`, else until an exhausted limit is reset,
 /// else from the body. Never zero.
-pub fn asked(headers: &HeaderMap, said: &Said, now: SystemTime) -> Option<Duration> {
+pub fn asked(headers: &Fields, said: &Said, now: SystemTime) -> Option<Duration> {
     let figure = |wait: &Duration| !wait.is_zero();
     let of_body = || said.wait.as_deref().and_then(duration).filter(figure);
     retry_after(headers, now).filter(figure).or_else(|| reset(headers, now)).or_else(of_body)
@@ -44,16 +44,15 @@ pub fn asked(headers: &HeaderMap, said: &Said, now: SystemTime) -> Option<Durati
 /// without such a header. `x-ratelimit-reset-requests` (OpenAI, Groq, Azure), `anthropic-ratelimit-tokens-reset`
 /// (Anthropic), `x-ratelimit-reset` (OpenRouter, Together), `ratelimit-reset` (IETF,
 /// draft-ietf-httpapi-ratelimit-headers-07).
-fn reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+fn reset(headers: &Fields, now: SystemTime) -> Option<Duration> {
     let (mut used_up, mut unknown) = (None, None);
-    for (name, value) in headers {
-        let name = name.as_str();
+    for (name, value) in headers.iter() {
         if !(name.contains("ratelimit") && name.contains("reset")) {
             continue;
         }
-        let Some(wait) = value.to_str().ok().and_then(|value| until(value.trim(), now)) else { continue };
-        let remaining = headers.get(name.replacen("reset", "remaining", 1));
-        match remaining.and_then(|left| left.to_str().ok()?.trim().parse::<f64>().ok()) {
+        let Some(wait) = text(value).and_then(|value| until(value.trim(), now)) else { continue };
+        let remaining = headers.text(name.replacen("reset", "remaining", 1));
+        match remaining.and_then(|left| left.trim().parse::<f64>().ok()) {
             // Azure says -1 where it does not count.
             Some(left) if left != 0.0 => {}
             Some(_) => used_up = used_up.max(Some(wait)),
@@ -155,9 +154,8 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(NOW)
     }
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let value = |value: &str| http::HeaderValue::try_from(value).expect("a legal value");
-        pairs.iter().map(|&(name, text)| (http::HeaderName::from_static(name), value(text))).collect()
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().copied().collect()
     }
 
     fn wait(pairs: &[(&'static str, &str)]) -> Option<f64> {
@@ -226,7 +224,7 @@ mod tests {
     #[test]
     fn what_the_body_says_comes_last() {
         let said = Said { wait: Some("39s".to_owned()), ..Said::default() };
-        assert_eq!(asked(&HeaderMap::new(), &said, now()), Some(Duration::from_secs(39)));
+        assert_eq!(asked(&Fields::default(), &said, now()), Some(Duration::from_secs(39)));
         assert_eq!(asked(&headers(&[("retry-after", "7")]), &said, now()), Some(Duration::from_secs(7)));
         assert_eq!(asked(&headers(&[("retry-after", "0")]), &said, now()), Some(Duration::from_secs(39)));
     }
@@ -237,7 +235,7 @@ mod tests {
             for text in [&text, &figure] {
                 let _ = (until(text, now()), duration(text), rfc3339(text));
                 let said = Said { wait: Some(text.clone()), ..Said::default() };
-                prop_assert!(asked(&HeaderMap::new(), &said, now()).is_none_or(|wait| !wait.is_zero()));
+                prop_assert!(asked(&Fields::default(), &said, now()).is_none_or(|wait| !wait.is_zero()));
             }
         }
 

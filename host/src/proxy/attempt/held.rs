@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use tokio::time::Instant;
 
 use super::judged::judge;
 use super::{Expected, MAX_HELD, Opened, content_type, join, next_chunk, starts_with_ignoring_case};
+use crate::http1::fields::Fields;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
 use crate::provider::dialect::said::Said;
@@ -41,7 +41,7 @@ pub(super) async fn hold(
         return Err(AttemptError::failed(FailureKind::Empty));
     }
     // An answer that is encoded although identity was asked for is passed on unchanged, since it cannot be read here.
-    let readable = !headers.contains_key(CONTENT_ENCODING);
+    let readable = !headers.has(CONTENT_ENCODING);
     if expected.is_json() && readable {
         let whole = join(held);
         judge(&whole, expected == Expected::Choices, status.as_u16()).map_err(|kind| {
@@ -66,17 +66,17 @@ pub(super) async fn hold(
     Ok(Opened { status, headers, held, rest: None })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_json(headers: &Fields) -> bool {
     starts_with_ignoring_case(content_type(headers), "application/json")
 }
 
 /// True for audio and the like, which clients play or save while it comes.
-pub(super) fn is_media(headers: &HeaderMap) -> bool {
+pub(super) fn is_media(headers: &Fields) -> bool {
     let (media, kind) =
         (["audio/", "image/", "video/", "application/octet-stream", "text/event-stream"], content_type(headers));
     media.iter().any(|media| starts_with_ignoring_case(kind, media))
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+fn content_length(headers: &Fields) -> Option<u64> {
+    headers.text(CONTENT_LENGTH)?.parse().ok()
 }

@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use tokio::time::Instant;
 
 use super::{Opened, content_type, join, next_chunk, starts_with_ignoring_case};
+use crate::http1::fields::Fields;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
 use crate::provider::dialect::said::Said;
@@ -96,6 +96,6 @@ fn without_comments(held: VecDeque<Bytes>) -> VecDeque<Bytes> {
 }
 
 /// The reader of a stream. A stream that is encoded has none and is passed on as bytes.
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    starts_with_ignoring_case(content_type(headers), "text/event-stream") && !headers.contains_key(CONTENT_ENCODING)
+pub(super) fn is_event_stream(headers: &Fields) -> bool {
+    starts_with_ignoring_case(content_type(headers), "text/event-stream") && !headers.has(CONTENT_ENCODING)
 }

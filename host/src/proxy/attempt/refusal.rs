@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
 use super::{Answered, Attempted, Content, Failure, MAX_HELD, fail, join, next_chunk};
+use crate::http1::fields::Fields;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AnswerBody, AttemptError};
 use crate::provider::dialect::peculiarities;
@@ -77,7 +78,7 @@ pub(super) async fn refused(answer: Answer, mut permit: Permit, deadline: Instan
     let content = match text {
         Some(text) if !encoded => provider.masks.mask_text(text),
         replaced => {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, &HeaderValue::from_static("application/json"));
             headers.remove(CONTENT_ENCODING);
             let why = if replaced.is_some() { "that is encoded" } else { "too large to pass on" };
             respond::unreadable_error(&provider.config.name, status.as_u16(), why)
@@ -127,6 +128,6 @@ async fn beginning(body: &mut AnswerBody, deadline: Instant) -> Bytes {
 }
 
 /// True when the text is encoded although identity was asked for, so that it cannot be searched for the key.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+fn is_encoded(headers: &Fields) -> bool {
+    headers.all(CONTENT_ENCODING).any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
+use http::header::{HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
 
 use super::refusal::{Asked, refused};
 use super::{Answered, Attempted, Content, fail};
@@ -38,7 +38,7 @@ pub(in crate::proxy) async fn attempt(mut permit: Permit, call: Call<'_>) -> Att
         Switching::Switched(Switched { mut headers, stream, early }) => {
             permit.told(&headers);
             provider.masks.mask_headers(&mut headers);
-            if headers.get(SEC_WEBSOCKET_ACCEPT) != expected.as_ref() {
+            if headers.get(SEC_WEBSOCKET_ACCEPT) != expected.as_ref().map(HeaderValue::as_bytes) {
                 return fail(permit, AttemptError::failed(FailureKind::Malformed));
             }
             permit.first_byte();

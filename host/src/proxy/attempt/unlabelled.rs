@@ -5,11 +5,11 @@
 //! everything else is passed on as it comes, or its client would see nothing of it for as long as it lasts.
 
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use tokio::time::Instant;
 
 use super::{MAX_HELD, content_type, next_chunk, starts_with_ignoring_case};
+use crate::http1::fields::Fields;
 use crate::provider::Permit;
 use crate::provider::client::{Answer, AttemptError};
 use crate::routing::Phase;
@@ -31,7 +31,7 @@ pub(super) async fn look_into(
     permit: &mut Permit,
     deadline: Instant,
 ) -> Result<Nature, AttemptError> {
-    if answer.headers.contains_key(CONTENT_ENCODING) {
+    if answer.headers.has(CONTENT_ENCODING) {
         return Ok(Nature::Bytes);
     }
     let is_lines = is_lines(&answer.headers);
@@ -54,7 +54,7 @@ pub(super) async fn look_into(
 }
 
 /// True for the labels of lines of JSON.
-fn is_lines(headers: &HeaderMap) -> bool {
+fn is_lines(headers: &Fields) -> bool {
     let labels = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json"];
     labels.iter().any(|label| starts_with_ignoring_case(content_type(headers), label))
 }

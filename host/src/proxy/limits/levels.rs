@@ -70,8 +70,8 @@ impl Levels {
     }
 
     /// True for a header by which they are said: what a provider says of its own gives way to them.
-    pub fn are_said_by(name: &HeaderName) -> bool {
-        name.as_str().starts_with("x-ratelimit-") && REQUESTS.iter().chain(&TOKENS).any(|said| said == name)
+    pub fn are_said_by(name: &str) -> bool {
+        name.starts_with("x-ratelimit-") && REQUESTS.iter().chain(&TOKENS).any(|said| said.as_str() == name)
     }
 
     /// Calls `put` with each header and its value.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
 
 use super::reader::Reader;
 use super::surplus::Surplus;
+use crate::http1::fields::Fields;
 use crate::proxy::naming::Naming;
 
 /// The type of JSON, as it begins.
@@ -57,11 +57,11 @@ pub struct Raw {
 
 impl Raw {
     /// The body of an answer with these headers.
-    pub fn new(headers: &HeaderMap, idle: Duration) -> Self {
-        let left = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    pub fn new(headers: &Fields, idle: Duration) -> Self {
+        let left = headers.text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let kind = headers.get(CONTENT_TYPE).unwrap_or_default();
         let is_json = kind.get(..JSON.len()).is_some_and(|start| start.eq_ignore_ascii_case(JSON))
-            && !headers.contains_key(CONTENT_ENCODING);
+            && !headers.has(CONTENT_ENCODING);
         Self { left, idle, is_json }
     }
 

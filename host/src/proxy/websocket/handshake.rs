@@ -6,10 +6,11 @@ use http::header::{
     AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::request::Parts;
 use http::{Method, Version};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
+use crate::http1::fields::{Fields, text};
+use crate::listener::Head;
 use crate::proxy::respond::ProxyError;
 
 /// The beginning of a subprotocol in which web pages show a key, as they can set no header
@@ -34,10 +35,10 @@ pub struct Offer {
 impl Offer {
     /// Reads what `headers` offer, and takes out of them what is not for providers: a key, which becomes `Authorization`
     /// unless there is one, accounts, and extensions. With an extension that compresses, frames could not be read.
-    pub fn take(headers: &mut HeaderMap) -> Self {
+    pub fn take(headers: &mut Fields) -> Self {
         let mut offer = Self::default();
         let mut key = None;
-        let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        let offered = headers.all(SEC_WEBSOCKET_PROTOCOL).filter_map(text);
         for protocol in offered.flat_map(|value| value.split(',')).map(str::trim) {
             if let Some(shown) = protocol.strip_prefix(KEY) {
                 key = key.or_else(|| HeaderValue::try_from(format!("Bearer {shown}")).ok());
@@ -51,11 +52,10 @@ impl Offer {
         if let Ok(rest) = HeaderValue::try_from(offer.protocols.join(", "))
             && !rest.is_empty()
         {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, rest);
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, &rest);
         }
-        if let Some(mut key) = key.filter(|_| !headers.contains_key(AUTHORIZATION)) {
-            key.set_sensitive(true);
-            headers.insert(AUTHORIZATION, key);
+        if let Some(key) = key.filter(|_| !headers.has(AUTHORIZATION)) {
+            headers.insert(AUTHORIZATION, &key);
         }
         offer
     }
@@ -91,7 +91,7 @@ impl Offer {
 /// # Errors
 ///
 /// [`ProxyError::Handshake`], [`ProxyError::WebSocketVersion`], and [`ProxyError::WrongMethod`].
-pub fn check(head: &Parts) -> Result<(), ProxyError> {
+pub fn check(head: &Head) -> Result<(), ProxyError> {
     if head.method != Method::GET {
         return Err(ProxyError::WrongMethod("GET"));
     }
@@ -101,11 +101,11 @@ pub fn check(head: &Parts) -> Result<(), ProxyError> {
     if !names(&head.headers, "upgrade") {
         return Err(ProxyError::Handshake("the header Connection must name Upgrade"));
     }
-    if head.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if head.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != b"13") {
         return Err(ProxyError::WebSocketVersion);
     }
-    let mut keys = head.headers.get_all(SEC_WEBSOCKET_KEY).iter();
-    let is_key = |key: &HeaderValue| STANDARD.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16);
+    let mut keys = head.headers.all(SEC_WEBSOCKET_KEY);
+    let is_key = |key: &[u8]| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
     match (keys.next().is_some_and(is_key), keys.next()) {
         (true, None) => Ok(()),
         _ => Err(ProxyError::Handshake("the header Sec-WebSocket-Key must have 16 bytes in base64")),
@@ -113,14 +113,14 @@ pub fn check(head: &Parts) -> Result<(), ProxyError> {
 }
 
 /// True when `Connection` names this option.
-fn names(headers: &HeaderMap, option: &str) -> bool {
-    let mut values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+fn names(headers: &Fields, option: &str) -> bool {
+    let mut values = headers.all(CONNECTION).filter_map(text);
     values.any(|value| value.split(',').any(|named| named.trim().eq_ignore_ascii_case(option)))
 }
 
 /// The answer to the key of a handshake.
-pub fn accept(key: &HeaderValue) -> Option<HeaderValue> {
-    let answered = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID.as_bytes()].concat());
+pub fn accept(key: &[u8]) -> Option<HeaderValue> {
+    let answered = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID.as_bytes()].concat());
     HeaderValue::try_from(STANDARD.encode(answered)).ok()
 }
 
@@ -133,12 +133,8 @@ pub fn key(random: u128) -> Option<HeaderValue> {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().copied().collect()
     }
 
     #[test]
@@ -154,7 +150,7 @@ mod tests {
             [("sec-websocket-protocol", "realtime, openai-beta.realtime-v1"), ("authorization", "Bearer pm-1")];
         assert_eq!(head, headers(&expected));
         let answered = |chosen: Option<&'static str>| {
-            let mut answer = headers(&[("sec-websocket-extensions", "x")]);
+            let mut answer = headers(&[("sec-websocket-extensions", "x")]).to_map();
             if let Some(chosen) = chosen {
                 answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(chosen));
             }
@@ -183,14 +179,14 @@ mod tests {
         let mut head = headers(&[("sec-websocket-protocol", "realtime")]);
         let offer = Offer::take(&mut head);
         let mut answer = HeaderMap::new();
-        offer.answer(&mut answer, accept(&HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==")));
+        offer.answer(&mut answer, accept(b"dGhlIHNhbXBsZSBub25jZQ=="));
         // The answer of RFC 6455, 1.3.
         let expected = [
             ("connection", "Upgrade"),
             ("upgrade", "websocket"),
             ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
         ];
-        assert_eq!(answer, headers(&expected));
+        assert_eq!(answer, headers(&expected).to_map());
     }
 
     #[test]
@@ -202,9 +198,9 @@ mod tests {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         let checked = |pairs: &[(&'static str, &'static str)]| {
-            let mut head = http::Request::new(()).into_parts().0;
-            head.headers = headers(pairs);
-            check(&head).map_err(|error| error.status().as_u16())
+            let (uri, version) = (http::Uri::from_static("/v1/realtime"), Version::HTTP_11);
+            check(&Head { method: Method::GET, uri, version, headers: headers(pairs) })
+                .map_err(|error| error.status().as_u16())
         };
         assert_eq!(checked(&good), Ok(()));
         for (left_out, status) in [(0, 400), (2, 426), (3, 400)] {

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
 use super::events::{ClientEvent, Wish};
@@ -14,6 +14,7 @@ use super::frame::{self, CLOSE, PONG, TEXT};
 use super::message::{Event, Messages};
 use super::pump::Side;
 use super::session::{FOR_ROOM, Session, farewell};
+use crate::http1::fields::Fields;
 use crate::listener::takeover::Taken;
 use crate::observe::WebSocket;
 use crate::observe::websocket::{Ended, Flow};
@@ -41,7 +42,7 @@ pub struct Wanting {
     /// The client's query.
     pub query: Option<String>,
     /// The client's headers, with the key of the handshake with the provider.
-    pub headers: HeaderMap,
+    pub headers: Fields,
 }
 
 /// The client's connection, and how far its messages have come.

@@ -319,7 +319,7 @@ impl World<'_> {
         let id = self.proxy.request_id(&headers);
         let (path, metrics) = ("/v1/chat/completions".to_owned(), Arc::clone(self.proxy.metrics()));
         let story = Telling::new(id, Method::POST, path, metrics, self.requests.token());
-        let arrived = Arrived { method, endpoint, query: None, headers, body, reserved: None, at };
+        let arrived = Arrived { method, endpoint, query: None, headers: headers.into(), body, reserved: None, at };
         let response = within::follow(&self.proxy, generation, arrived, story).await;
         let (head, body) = response.into_parts();
         let said = head.headers.get("x-pointsman-approach").and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use super::data::Item;
 use super::profile::Profile;
+use crate::http1::fields::Fields;
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call, Player};
 use crate::workbench::asked::Asked;
 use crate::workbench::simulate::dice::Dice;
@@ -54,8 +55,8 @@ impl Pupil {
     }
 
     /// The body of its answer; `None` for a request that is none of an evaluation.
-    fn says(&self, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
-        let run = headers.get(ASKED)?.to_str().ok()?;
+    fn says(&self, headers: &Fields, body: &[u8]) -> Option<Value> {
+        let run = headers.text(ASKED)?;
         let item = self.items.get(run.split(' ').nth(1)?.parse::<usize>().ok()?)?;
         let body: Value = serde_json::from_slice(body).ok()?;
         let messages: Vec<(&str, String)> = body["messages"].as_array()?.iter().map(read).collect();
@@ -189,7 +190,7 @@ impl Player for Pupil {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             let body = AnswerBody::played(Box::pin(stream::iter([Ok(Bytes::from(said.to_string()))])));
-            Ok(Answer { status: StatusCode::OK, headers, ends_with_connection: false, body })
+            Ok(Answer { status: StatusCode::OK, headers: headers.into(), ends_with_connection: false, body })
         }
         .boxed()
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::dice::Dice;
 use super::scenario::{Behaviour, Event};
+use crate::http1::fields::Fields;
 use crate::provider::client::{Answer, AnswerBody, AttemptError, Call, Pieces, Player};
 use crate::routing::FailureKind;
 
@@ -45,8 +46,8 @@ impl Drawn {
         HeaderValue::try_from(format!("{output_tokens} {session} {}", u8::from(streaming))).ok()
     }
 
-    fn read(headers: &HeaderMap) -> Option<Self> {
-        let mut parts = headers.get(DRAWN)?.to_str().ok()?.split(' ').map(str::parse::<u32>);
+    fn read(headers: &Fields) -> Option<Self> {
+        let mut parts = headers.text(DRAWN)?.split(' ').map(str::parse::<u32>);
         let mut next = || parts.next()?.ok();
         Some(Self { output_tokens: next()?, session: next()?, streaming: next()? == 1 })
     }
@@ -218,7 +219,12 @@ impl Player for Actor {
             } else {
                 whole(first + rest, slot, choices, tokens)
             };
-            Ok(Answer { status: StatusCode::OK, headers, ends_with_connection: false, body: AnswerBody::played(body) })
+            Ok(Answer {
+                status: StatusCode::OK,
+                headers: headers.into(),
+                ends_with_connection: false,
+                body: AnswerBody::played(body),
+            })
         }
         .boxed()
     }
@@ -234,7 +240,7 @@ fn after(takes: Duration, status: StatusCode, headers: HeaderMap) -> BoxFuture<'
     async move {
         sleep(takes).await;
         let body = AnswerBody::played(Box::pin(stream::iter([Ok(Bytes::from_static(b"{}"))])));
-        Ok(Answer { status, headers, ends_with_connection: false, body })
+        Ok(Answer { status, headers: headers.into(), ends_with_connection: false, body })
     }
     .boxed()
 }

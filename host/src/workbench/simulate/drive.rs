@@ -317,7 +317,7 @@ impl World {
             headers.insert(name.clone(), HeaderValue::from(session));
         }
         let (method, at) = (Method::POST, arrived);
-        let arrived = Arrived { method, endpoint, query: None, headers, body, reserved: None, at };
+        let arrived = Arrived { method, endpoint, query: None, headers: headers.into(), body, reserved: None, at };
         let mut order = match self.proxy.admit(generation, arrived, story).await {
             Ok(order) => order,
             Err(error @ ProxyError::QueueTimeout(_)) => return failed(error, at.elapsed()),
