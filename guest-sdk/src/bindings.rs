@@ -4,7 +4,7 @@
 //! `wit` is a link to the repository's `wit/`, which `cargo package` follows: a published crate carries its contract.
 
 wit_bindgen::generate!({
-    world: "strategy-full",
+    world: "strategy-full-state",
     path: "wit",
     pub_export_macro: true,
     export_macro_name: "export_component",

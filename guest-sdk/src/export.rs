@@ -146,6 +146,12 @@ macro_rules! export {
                 }
             }
 
+            impl $crate::bindings::exports::pointsman::strategy::state::Guest for PointsmanComponent {
+                fn is_stateless() -> bool {
+                    <$strategy as $crate::Strategy>::STATELESS
+                }
+            }
+
             $crate::bindings::export_component!(PointsmanComponent with_types_in $crate::bindings);
         };
     };

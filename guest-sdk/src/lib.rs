@@ -54,7 +54,8 @@
 //! belong together. A decision that follows from its inputs alone can be tested
 //! and replayed. It is allowed a few milliseconds and should take a few microseconds. If it panics or takes too long,
 //! the request goes out in the order of the configuration and the strategy starts afresh: what it remembers is a
-//! cache, never the truth.
+//! cache, never the truth. One that remembers nothing says so ([`Strategy::STATELESS`]), and then no request waits for the
+//! decision of another.
 
 #[doc(hidden)]
 pub mod bindings;

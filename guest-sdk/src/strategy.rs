@@ -20,6 +20,12 @@ pub trait Strategy: Sized + 'static {
     /// then.
     const OBSERVES: bool = false;
 
+    /// True when no decision depends on an earlier call: what is not in `self` after [`new`](Self::new), in the request or in
+    /// the candidates has no part in it. A cache that changes no decision does not matter. The host then makes an instance
+    /// for each of its workers, as soon as requests would have to wait for each other's decisions; else there is one, which is
+    /// asked about one request after the other. Without effect where [`OBSERVES`](Self::OBSERVES) is true.
+    const STATELESS: bool = false;
+
     /// Called once, before anything else; may take its time (seconds).
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! answer, whatever the guest does. What strategies share with other guests is in [`wasm`](crate::wasm).
 //!
 //! A component goes from `blueprint` (checked, compiled and linked) over `instance` (one living guest, and the limits
-//! of each call) and `call` (the lock, and what is done about faults) to `succession` (one component after the other,
+//! of each call) and `call` (the locks, and what is done about faults) to `succession` (one component after the other,
 //! from reload to reload). `contract` is the contract in Rust, and `builtin` holds the components in the binary.
 //! `probe` tries a new strategy before it is used, `recovery` replaces a broken instance, `influence` and `pace` find
 //! out what decisions depend on and how long they take, `shadow` shows them to other strategies, and `record` writes
@@ -19,6 +19,9 @@
 //! | is replaced for the third time in a row | the default order | none is made for 0.5 s, then 1 s, up to 30 s |
 //! | has its third fault in its first 10,000 calls after a reload | the default order | the previous one is back |
 //! | has used three quarters of its memory | its order | it is renewed: another one is made, then takes its place |
+//!
+//! A guest that keeps no state may have an instance for each worker. When one of several is lost the others answer, and the pause
+//! after the third fault is for all of them.
 
 use std::sync::Arc;
 

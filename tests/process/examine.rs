@@ -129,7 +129,7 @@ fn inspect_says_what_a_strategy_does() {
         (Some(0), &"least_latency".into(), &true.into()),
         "{report}"
     );
-    assert_eq!(inspection["calls"][3]["candidates"], 1000);
+    assert_eq!((&inspection["calls"][3]["candidates"], &inspection["stateless"]), (&1000.into(), &false.into()));
     assert!(
         inspection["memory"].as_u64().is_some_and(|bytes| bytes > 100_000)
             && inspection["compile_ms"].as_f64() > Some(0.0)
@@ -161,7 +161,9 @@ fn all_built_in_strategies_keep_the_contract() {
         let given = ["--config", config, "--fixtures", fixtures.to_str().expect("text")];
         let (code, report) = report("test", Path::new(name), &given);
         assert_eq!((code, &report["holds"]), (Some(0), &true.into()), "{name}: {report:#}");
-        assert_eq!(report["claims"].as_array().map(Vec::len), Some(8), "{name}: {report}");
+        // One that learns does not say that it keeps no state.
+        let claims = if name == "least_latency" { 8 } else { 9 };
+        assert_eq!(report["claims"].as_array().map(Vec::len), Some(claims), "{name}: {report}");
         let played = report["fixtures"].as_array().expect("a list");
         assert!(!played.is_empty() && played.iter().all(|fixture| fixture["holds"] == true), "{name}: {report}");
     }
@@ -170,20 +172,20 @@ fn all_built_in_strategies_keep_the_contract() {
 #[test]
 fn the_worked_examples_do_what_their_fixtures_say() {
     let examples = [
-        ("budgets", "a_day.json: 4 decisions"),
-        ("night_shift", "shift.json: 105 decisions"),
-        ("office_hours", "a_day.json: 4 decisions"),
-        ("tenants", "gold.json: 103 decisions"),
-        ("tokens_per_minute", "minute.json: 202 decisions"),
+        ("budgets", 8, "a_day.json: 4 decisions"),
+        ("night_shift", 9, "shift.json: 105 decisions"),
+        ("office_hours", 8, "a_day.json: 4 decisions"),
+        ("tenants", 9, "gold.json: 103 decisions"),
+        ("tokens_per_minute", 9, "minute.json: 202 decisions"),
     ];
-    for (name, played) in examples {
+    for (name, claims, played) in examples {
         let example = workspace().join("strategies/examples").join(name);
         let fixtures = example.join("fixtures");
         let given = ["--fixtures", fixtures.to_str().expect("text")];
         let (code, stdout, stderr) = strategy("test", &build_component(&example, "examples"), &given);
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         // The config and the targets of the fixture that starts served for the claims as well.
-        assert!(stdout.contains("it keeps the contract: 8 claims hold"), "{stdout}");
+        assert!(stdout.contains(&format!("it keeps the contract: {claims} claims hold")), "{stdout}");
         assert!(stdout.contains(played) && stdout.contains("it does what 2 fixtures say"), "{stdout}");
     }
 }

@@ -103,7 +103,8 @@ fn check_exports(component: &Component) -> Result<(Version, Hooks), LoadError> {
         component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
     let has = |interface, version| exports.iter().any(|name| version_of(name, interface) == Some(version));
     if let Some(version) = Version::ALL.into_iter().find(|version| has("router", *version)) {
-        return Ok((version, Hooks { meta: has("meta", version), feedback: has("feedback", version) }));
+        let state = version == Version::V0_3 && has("state", version);
+        return Ok((version, Hooks { meta: has("meta", version), feedback: has("feedback", version), state }));
     }
     Err(not_a_strategy(&exports))
 }

@@ -1,8 +1,9 @@
 //! A strategy as the rest of the host sees it: always there, always with an answer.
 //!
-//! One instance behind a short lock, so that a guest counts exactly. The call happens on the caller's thread, within a
+//! One instance behind a short lock, so that a guest counts exactly; of a strategy that keeps no state as many as there
+//! are workers (`slots`), so that none waits for another. The call happens on the caller's thread, within a
 //! Tokio worker: at a microsecond each, handing it to another thread would cost more than it does. When the instance
-//! breaks it is dropped, requests get the default order, and another thread makes a new one.
+//! breaks it is dropped, requests get the default order, and another thread makes a new one (`replacing`).
 
 use std::mem;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 mod replacing;
+mod slots;
 
 use super::blueprint::Blueprint;
 use super::contract::guest::Info;
@@ -25,6 +27,7 @@ use crate::wasm::engine::Engine;
 use crate::wasm::fault::{Counters, Fault, FaultLog, Stats};
 use crate::wasm::load_error::LoadError;
 use crate::wasm::output::{Journal, Rate, Said};
+use slots::{Slots, Turn};
 
 /// The time that a decision waits for its turn: longer than one guest that runs until its deadline, even on a busy
 /// machine. Beyond that the default order is better than more waiting.
@@ -46,8 +49,8 @@ struct Inner {
     setup: Setup,
     info: Info,
     observes: bool,
-    /// Empty while there is no usable instance.
-    slot: Mutex<Option<Instance>>,
+    /// The instances.
+    slots: Slots,
     /// Locked only where an instance breaks, is missing or comes back.
     recovery: Mutex<Recovery>,
     /// Reports for the next decision to hand over, oldest first.
@@ -89,6 +92,13 @@ impl ComponentStrategy {
         let started = Instance::start(&engine, &blueprint, &setup, &mut said);
         journal.write(said);
         let instance = started?;
+        if instance.claims_stateless() && instance.observes() {
+            tracing::warn!(
+                strategy = name,
+                "strategy {name} says that it keeps no state, and is told how attempts end: it has one instance, as any that learns"
+            );
+        }
+        let workers = if instance.is_stateless() { slots::workers() } else { 1 };
         let inner = Inner {
             name: name.to_owned(),
             info: instance.info().clone(),
@@ -96,7 +106,7 @@ impl ComponentStrategy {
             engine,
             blueprint,
             setup,
-            slot: Mutex::new(Some(instance)),
+            slots: Slots::new(instance, workers),
             recovery: Mutex::default(),
             pending: Mutex::default(),
             counters,
@@ -198,24 +208,36 @@ impl Strategy for ComponentStrategy {
         let number = inner.counters.calls.fetch_add(1, Ordering::Relaxed);
         let is_timed = number.is_multiple_of(pace::EVERY) || inner.timed.load(Ordering::Relaxed);
 
-        let lock = inner.slot.try_lock().or_else(|| {
+        let mut turn = inner.slots.take();
+        if matches!(turn, Turn::Busy) {
             Counters::count(&inner.counters.lock_waits);
-            inner.slot.try_lock_for(LOCK_WAIT)
-        });
-        let Some(mut slot) = lock else {
-            Counters::count(&inner.counters.lock_timeouts);
-            inner.remark(|name| tracing::warn!(strategy = name, "strategy {name} is busy for too long: default order"));
-            return default_order(Origin::Faulted);
+            Inner::add_if_there_is_room(inner);
+            turn = inner.slots.wait(LOCK_WAIT);
+        }
+        let mut held = match turn {
+            Turn::Taken(held) => held,
+            Turn::Vacant => {
+                Inner::rebuild_if_due(inner);
+                return default_order(Origin::Faulted);
+            }
+            Turn::Busy => {
+                Counters::count(&inner.counters.lock_timeouts);
+                inner.remark(|name| {
+                    tracing::warn!(strategy = name, "strategy {name} is busy for too long: default order")
+                });
+                return default_order(Origin::Faulted);
+            }
         };
-        let Some(instance) = slot.as_mut() else {
-            drop(slot);
+        let place = held.place;
+        let Some(instance) = held.slot.as_mut() else {
+            drop(held);
             Inner::rebuild_if_due(inner);
             return default_order(Origin::Faulted);
         };
 
         let begun = is_timed.then(Instant::now);
         let mut said = Said::default();
-        let entry = inner.recorder.is_on().then(|| inner.entry(instance));
+        let entry = inner.recorder.is_on().then(|| inner.entry(place, instance));
         let told = if inner.observes { inner.tell(instance, entry.as_ref()) } else { Ok(()) };
         let answer = told.and_then(|()| instance.route(&inner.engine, facts, candidates, &mut said));
         if let Some(entry) = &entry {
@@ -223,17 +245,17 @@ impl Strategy for ComponentStrategy {
         }
         let full = instance.begins_renewal();
         let lost = match &answer {
-            Err(Broken { usable: false, .. }) => slot.take(),
+            Err(Broken { usable: false, .. }) => inner.slots.vacate(&mut held),
             _ => None,
         };
         // Nothing below may hold up other requests.
-        drop(slot);
+        drop(held);
         if let Some(begun) = begun {
             inner.took(begun.elapsed());
         }
         inner.journal.write(said);
         if full && lost.is_none() {
-            Inner::renew(inner);
+            Inner::renew(inner, place);
         }
         match answer {
             Ok(Answer::Decided(decision)) => {
@@ -252,7 +274,7 @@ impl Strategy for ComponentStrategy {
             Err(Broken { fault, .. }) => {
                 inner.note(&fault);
                 match lost {
-                    Some(instance) => Inner::replace(inner, &fault, instance.good_calls),
+                    Some(instance) => Inner::replace(inner, place, &fault, instance.good_calls),
                     None => {
                         inner.remark(|name| tracing::warn!(strategy = name, "strategy {name} {fault}: default order"))
                     }
@@ -286,14 +308,14 @@ impl Strategy for ComponentStrategy {
 impl Inner {
     /// The instance's place in the record, which names an instance before its first line. Its lock is held, so that the
     /// record is in the order of events.
-    fn entry(&self, instance: &mut Instance) -> Entry<'_> {
+    fn entry(&self, place: usize, instance: &mut Instance) -> Entry<'_> {
         let recorder = &*self.recorder;
         let session = recorder.session();
         let (number, known) = instance.recorded.unwrap_or_else(|| (recorder.next_instance(), session.wrapping_sub(1)));
         if known != session {
             instance.recorded = Some((number, session));
             let digest = self.blueprint.digest.to_string();
-            let start = Start::new(number, !instance.fresh, &self.name, &self.info, digest, &self.setup);
+            let start = Start::new((number, place), !instance.fresh, &self.name, &self.info, digest, &self.setup);
             recorder.take(Line::Start(start));
         }
         Entry::new(recorder, number)
@@ -324,11 +346,14 @@ impl Inner {
             let mut pace = self.pace.lock();
             (pace.took(time), pace.wants_all())
         };
-        self.timed.store(all, Ordering::Relaxed);
+        // Not written for nothing: what lies beside it is read by every decision of every core.
+        if self.timed.load(Ordering::Relaxed) != all {
+            self.timed.store(all, Ordering::Relaxed);
+        }
         match change {
             None => {}
             Some(Change::Slow(mean)) => {
-                let (name, millis, most) = (&self.name, mean * 1e3, 1.0 / mean);
+                let (name, millis, most) = (&self.name, mean * 1e3, self.slots.most() as f64 / mean);
                 tracing::warn!(
                     strategy = name,
                     "strategy {name} is slow: a call takes {millis:.1} ms on average, and calls wait for each other, so at most {most:.0} \
@@ -366,18 +391,38 @@ impl Inner {
 impl ComponentStrategy {
     /// True while a successor of the instance is being made.
     pub(super) fn is_being_renewed(&self) -> bool {
-        self.inner.slot.lock().as_ref().is_some_and(Instance::is_being_renewed)
+        self.inner.slots.lock_all().iter().flat_map(|slot| slot.as_ref()).any(Instance::is_being_renewed)
     }
 
-    /// Keeps the instance busy.
-    pub(super) fn hold(&self) -> impl Drop {
-        self.inner.slot.lock()
+    /// Gives a strategy that has just been started room for as many instances as if there were so many workers, if it keeps
+    /// no state.
+    pub(super) fn with_workers(mut self, workers: usize) -> Self {
+        let inner = Arc::get_mut(&mut self.inner).expect("nobody else has it");
+        let first = inner.slots.lock(0).take().expect("an instance");
+        let workers = if first.is_stateless() { workers } else { 1 };
+        inner.slots = Slots::new(first, workers);
+        self
+    }
+
+    /// The number of instances that are asked.
+    pub(super) fn instances(&self) -> usize {
+        self.inner.slots.count()
+    }
+
+    /// Keeps all instances busy that there are now.
+    pub(super) fn hold(&self) -> impl Sized {
+        self.inner.slots.lock_all()
+    }
+
+    /// Keeps the instance in this place busy.
+    pub(super) fn hold_one(&self, place: usize) -> impl Sized {
+        self.inner.slots.lock(place)
     }
 
     /// Asks the instance directly, without anything around it.
     pub(super) fn ask_instance(&self, facts: &Facts<'_>, candidates: &[Candidate]) -> (Result<Answer, Broken>, Said) {
         let mut said = Said::default();
-        let mut slot = self.inner.slot.lock();
+        let mut slot = self.inner.slots.lock(0);
         let instance = slot.as_mut().expect("an instance");
         let answer = instance.route(&self.inner.engine, facts, candidates, &mut said);
         (answer, said)
@@ -386,7 +431,7 @@ impl ComponentStrategy {
     /// Tells the instance directly, likewise.
     pub(super) fn tell_instance(&self, reports: &[Report]) -> (Result<(), Broken>, Said) {
         let mut said = Said::default();
-        let mut slot = self.inner.slot.lock();
+        let mut slot = self.inner.slots.lock(0);
         let told = slot.as_mut().expect("an instance").observe(&self.inner.engine, reports, &mut said);
         (told, said)
     }

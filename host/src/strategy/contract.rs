@@ -14,14 +14,14 @@ use crate::wasm::sandbox::Sandbox;
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "strategy-full",
+    world: "strategy-full-state",
     // Parameters are borrowed: a call copies the model's name into the guest, not into a `String` first.
     ownership: Borrowing { duplicate_if_necessary: false },
     with: { "pointsman:strategy/types": types },
 });
 
 pub use self::pointsman::strategy::host_log;
-pub use exports::pointsman::strategy::{feedback, meta, router};
+pub use exports::pointsman::strategy::{feedback, meta, router, state};
 
 impl host_log::Host for Sandbox {
     fn log(&mut self, level: host_log::Level, message: String) {

@@ -60,6 +60,7 @@ pub struct Instance {
     store: Store<Sandbox>,
     guest: Guest,
     info: Info,
+    claims_stateless: bool,
     /// Calls that went well.
     pub good_calls: u64,
     /// Its place in the record of decisions, once it has one: its number, and which record that was.
@@ -102,7 +103,7 @@ impl Instance {
         let started = Self::start_in(&mut store, engine, blueprint, setup);
         *said = store.data_mut().output.take();
         match started {
-            Ok((guest, info)) => {
+            Ok(Started { guest, info, claims_stateless }) => {
                 let used = store.data().limits.used();
                 // Counted from what it needed to start: otherwise one that is large from the start would be renewed for
                 // ever.
@@ -112,6 +113,7 @@ impl Instance {
                     store,
                     guest,
                     info,
+                    claims_stateless,
                     good_calls: 0,
                     recorded: None,
                     fresh: true,
@@ -135,7 +137,7 @@ impl Instance {
         engine: &Engine,
         blueprint: &Blueprint,
         setup: &Setup,
-    ) -> Result<(Guest, Info), Unstarted> {
+    ) -> Result<Started, Unstarted> {
         store.limiter(|sandbox| &mut sandbox.limits);
         store.set_max_component_handles(HANDLES);
         store.set_hostcall_fuel(LIFTED_BYTES);
@@ -156,7 +158,10 @@ impl Instance {
 
         store.set_epoch_deadline(Deadline::DESCRIBE.ticks());
         let info = guest.describe(store).map_err(broke("describe"))?;
-        Ok((guest, info.map(on_one_line).unwrap_or_default()))
+
+        store.set_epoch_deadline(Deadline::DESCRIBE.ticks());
+        let claims_stateless = guest.is_stateless(store).map_err(broke("is-stateless"))?;
+        Ok(Started { guest, info: info.map(on_one_line).unwrap_or_default(), claims_stateless })
     }
 
     /// Lets each later call take up to a second.
@@ -172,6 +177,16 @@ impl Instance {
     /// True when it is to be told the outcomes of attempts.
     pub fn observes(&self) -> bool {
         self.info.observes && self.guest.has_feedback()
+    }
+
+    /// True when it says that no decision depends on an earlier call. One that observes depends on what it was told.
+    pub fn claims_stateless(&self) -> bool {
+        self.claims_stateless
+    }
+
+    /// True when other instances may be asked in its place.
+    pub fn is_stateless(&self) -> bool {
+        self.claims_stateless && !self.observes()
     }
 
     /// Asks for an order of `candidates`. `said` receives what the guest said meanwhile.
@@ -273,6 +288,13 @@ pub struct Broken {
     pub fault: Fault,
     /// True when the instance may be called again.
     pub usable: bool,
+}
+
+/// A guest that has been started, and what it says of itself.
+struct Started {
+    guest: Guest,
+    info: Info,
+    claims_stateless: bool,
 }
 
 enum Unstarted {

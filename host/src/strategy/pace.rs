@@ -1,7 +1,7 @@
 //! The average time of a strategy's calls, and the limit at which it is too long.
 //!
 //! A deadline ends a call that never returns. A strategy that takes some milliseconds for each call keeps every
-//! deadline, and yet limits how many requests the proxy can serve, since calls wait for each other. Without this nobody
+//! deadline, and yet limits how many requests the proxy can serve, since calls of one instance wait for each other. Without this nobody
 //! would see why.
 //!
 //! Plain functions over time as data. Most calls are not timed, because reading a clock is not free beside a call of a

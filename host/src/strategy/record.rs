@@ -81,6 +81,9 @@ pub struct Start {
     pub format: u32,
     /// Counts the instances of a process.
     pub instance: u64,
+    /// Its place among those of its strategy that are used at the same time. Not in the record.
+    #[serde(skip)]
+    pub place: usize,
     /// True when it had decided before its record begins: its memory of that time is not known.
     pub resumed: bool,
     /// The name in the configuration.
@@ -267,11 +270,19 @@ impl Recorded {
 }
 
 impl Start {
-    /// The beginning of an instance's record.
-    pub fn new(instance: u64, resumed: bool, strategy: &str, info: &Info, digest: String, setup: &Setup) -> Self {
+    /// The beginning of the record of an instance, whose number and place among those of its strategy come first.
+    pub fn new(
+        (instance, place): (u64, usize),
+        resumed: bool,
+        strategy: &str,
+        info: &Info,
+        digest: String,
+        setup: &Setup,
+    ) -> Self {
         Self {
             format: FORMAT,
             instance,
+            place,
             resumed,
             strategy: strategy.to_owned(),
             component: info.name.clone(),

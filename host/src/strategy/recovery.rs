@@ -50,6 +50,8 @@ pub enum Next {
     Rebuild,
     /// Make one at the first request after this pause.
     Pause(Duration),
+    /// Nothing: others answer, or a pause has begun.
+    Nothing,
 }
 
 /// The memory of faults.
@@ -71,16 +73,23 @@ enum Phase {
 }
 
 impl Recovery {
-    /// The instance broke, after `good_calls` calls that went well.
-    pub fn broke(&mut self, now: Instant, good_calls: u64) -> Next {
+    /// An instance broke, after `good_calls` calls that went well; `others` answer still.
+    pub fn broke(&mut self, now: Instant, good_calls: u64, others: usize) -> Next {
+        if matches!(self.phase, Phase::BackingOff { .. }) {
+            // Of several that broke at the same time, the last ones: they are one reason for a pause.
+            return Next::Nothing;
+        }
         let forgiven = good_calls >= GOOD_CALLS || self.last.is_none_or(|last| now.duration_since(last) >= GOOD_TIME);
         self.strikes = if forgiven { 1 } else { self.strikes.saturating_add(1) };
         self.last = Some(now);
-        if self.strikes < PATIENCE {
-            self.phase = Phase::Rebuilding;
-            return Next::Rebuild;
+        if self.strikes >= PATIENCE {
+            return Next::Pause(self.pause(now));
         }
-        Next::Pause(self.pause(now))
+        if others > 0 {
+            return Next::Nothing;
+        }
+        self.phase = Phase::Rebuilding;
+        Next::Rebuild
     }
 
     /// No instance could be made: pauses, since trying again at once would fail the same way.
@@ -106,9 +115,14 @@ impl Recovery {
         due
     }
 
-    /// An instance is in place. Its predecessors' faults are remembered.
-    pub fn rebuilt(&mut self) {
-        self.phase = Phase::Healthy;
+    /// True when an instance that has been made may take its place; its predecessors' faults are remembered. False when a
+    /// pause has begun meanwhile.
+    pub fn admits(&mut self) -> bool {
+        let pauses = matches!(self.phase, Phase::BackingOff { .. });
+        if !pauses {
+            self.phase = Phase::Healthy;
+        }
+        !pauses
     }
 
     /// The state of the strategy.
@@ -128,13 +142,13 @@ mod tests {
     #[test]
     fn the_third_fault_in_a_row_begins_a_pause_that_doubles() {
         let (mut recovery, mut now) = (Recovery::default(), Instant::now());
-        assert_eq!(recovery.broke(now, 5), Next::Rebuild);
-        recovery.rebuilt();
-        assert_eq!(recovery.broke(now, 5), Next::Rebuild);
+        assert_eq!(recovery.broke(now, 5, 0), Next::Rebuild);
+        assert!(recovery.admits());
+        assert_eq!(recovery.broke(now, 5, 0), Next::Rebuild);
         for millis in [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
-            recovery.rebuilt();
+            assert!(recovery.admits());
             let pause = Duration::from_millis(millis);
-            assert_eq!(recovery.broke(now, 0), Next::Pause(pause));
+            assert_eq!(recovery.broke(now, 0, 0), Next::Pause(pause));
             assert!(!recovery.is_due(now + pause - Duration::from_millis(1)));
             now += pause;
             assert!(recovery.is_due(now));
@@ -146,10 +160,25 @@ mod tests {
     fn good_calls_and_time_are_forgiving() {
         let (mut recovery, now) = (Recovery::default(), Instant::now());
         for _ in 0..10 {
-            assert_eq!(recovery.broke(now, 10_000), Next::Rebuild);
+            assert_eq!(recovery.broke(now, 10_000, 0), Next::Rebuild);
         }
         for minutes in 1..10 {
-            assert_eq!(recovery.broke(now + minutes * Duration::from_secs(60), 0), Next::Rebuild);
+            assert_eq!(recovery.broke(now + minutes * Duration::from_secs(60), 0, 0), Next::Rebuild);
         }
+    }
+
+    #[test]
+    fn while_others_answer_nothing_is_made_and_of_many_faults_at_once_there_is_one_pause() {
+        let (mut recovery, now) = (Recovery::default(), Instant::now());
+        assert_eq!(recovery.broke(now, 5, 2), Next::Nothing);
+        assert_eq!(recovery.state(), State::Healthy);
+        assert_eq!(recovery.broke(now, 5, 0), Next::Rebuild);
+        assert_eq!(recovery.broke(now, 5, 1), Next::Pause(FIRST_PAUSE));
+        for _ in 0..10 {
+            assert_eq!(recovery.broke(now, 5, 0), Next::Nothing);
+        }
+        assert!(!recovery.admits(), "one that was made for the fault before");
+        assert!(recovery.is_due(now + FIRST_PAUSE) && recovery.admits());
+        assert_eq!(recovery.broke(now, 0, 0), Next::Pause(2 * FIRST_PAUSE));
     }
 }

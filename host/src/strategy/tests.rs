@@ -2,6 +2,7 @@
 
 mod learning;
 mod previous;
+mod several;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -68,6 +68,7 @@ pub fn run(subject: &Subject<'_>) -> Result<Vec<Claim>, LoadError> {
         claims.push(claim("extreme values do not break it", bench.bears_extremes()));
         claims.push(claim("it bears reports of every outcome", bench.bears_reports()));
         claims.push(claim("the same inputs give the same answers", bench.is_repeatable()));
+        claims.extend(bench.is_stateless().map(|tried| claim("it keeps no state, as it says", tried)));
         claims.push(bench.is_quick());
         claims.push(bench.keeps_its_memory());
     }
@@ -252,6 +253,32 @@ impl Bench<'_> {
             }
         }
         Ok("500 decisions of two instances".to_owned())
+    }
+
+    /// Two instances that have been asked different things before give the same answers, if it says that they do.
+    fn is_stateless(&self) -> Option<Result<String, String>> {
+        const COUNT: u32 = 10;
+        let mut pair = [self.begin(COUNT), self.begin(COUNT)];
+        let [Ok(one), Ok(other)] = &mut pair else { return None };
+        one.is_stateless().then(|| {
+            for seq in 0..500 {
+                let offered = self.offer(COUNT, |n| usual(n.wrapping_add(seq)));
+                let facts = facts(seq);
+                let asked = |instance: &mut Instance| self.ask(instance, &facts, &offered).map_err(Broken::words);
+                // One of them misses two questions of three.
+                let answer = asked(&mut *one)?;
+                if seq % 3 == 0 {
+                    let of_other = asked(&mut *other)?;
+                    if answer != of_other {
+                        let question = in_full(&facts, &offered);
+                        return Err(format!(
+                            "{question}: {answer:?}, and {of_other:?} of one that was asked less before"
+                        ));
+                    }
+                }
+            }
+            Ok("500 decisions of one instance, and a third of them of another".to_owned())
+        })
     }
 
     fn keeps_its_memory(&self) -> Claim {

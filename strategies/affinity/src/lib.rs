@@ -38,6 +38,7 @@ impl Strategy for Affinity {
     type Config = Config;
 
     const REASONS: &'static [&'static str] = &[HOME, BUSY, FREE];
+    const STATELESS: bool = true;
 
     fn new(_: &Setup, Config { balance }: Config) -> Result<Self, String> {
         if balance > 1.0 && balance <= 1000.0 {

@@ -33,6 +33,7 @@ impl Strategy for Canary {
     type Config = Config;
 
     const REASONS: &'static [&'static str] = &[CANARY, OTHERS, ABSENT];
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, Config { provider, percent }: Config) -> Result<Self, String> {
         if !(0.0..=100.0).contains(&percent) {

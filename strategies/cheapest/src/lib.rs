@@ -35,6 +35,7 @@ impl Strategy for Cheapest {
     type Config = Config;
 
     const REASONS: &'static [&'static str] = &[CHEAPEST, NEXT, ALL_FULL];
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, Config { output_share }: Config) -> Result<Self, String> {
         if !(0.0..=1.0).contains(&output_share) {

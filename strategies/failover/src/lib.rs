@@ -9,6 +9,8 @@ pub struct Failover;
 impl Strategy for Failover {
     type Config = NoConfig;
 
+    const STATELESS: bool = true;
+
     fn new(_: &Setup, _: NoConfig) -> Result<Self, String> {
         Ok(Self)
     }

@@ -17,6 +17,7 @@ impl Strategy for LeastBusy {
     type Config = NoConfig;
 
     const REASONS: &'static [&'static str] = &[DRAWN];
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, _: NoConfig) -> Result<Self, String> {
         let limits = setup.targets().iter().filter(|provider| provider.max_concurrent > 0);

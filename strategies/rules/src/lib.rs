@@ -56,6 +56,7 @@ impl Strategy for Rules {
     type Config = document::Value;
 
     const REASONS: &'static [&'static str] = &[OTHERWISE];
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, config: document::Value) -> Result<Self, String> {
         config::read(setup, &config)

@@ -10,6 +10,8 @@ pub struct Weighted;
 impl Strategy for Weighted {
     type Config = NoConfig;
 
+    const STATELESS: bool = true;
+
     fn new(_: &Setup, _: NoConfig) -> Result<Self, String> {
         Ok(Self)
     }

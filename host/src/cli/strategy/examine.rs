@@ -270,7 +270,7 @@ fn remedy(error: &LoadError) -> String {
 }
 
 fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -> String {
-    let Inspection { name, version, description, reasons, observes, compile_ms, memory, calls } = inspection;
+    let Inspection { name, version, description, reasons, observes, stateless, compile_ms, memory, calls } = inspection;
     let mut text = String::new();
     let mut line = |name: &str, words: &str| {
         let _ = write!(text, "\n  {name:8}  {words}");
@@ -286,6 +286,12 @@ fn inspected(inspection: &Inspection, examined: &Result<Examined, &LoadError>) -
         (false, false, _) => "none",
     };
     line("hooks", hooks);
+    let state = match (stateless, has("state")) {
+        (true, _) => "none: an instance for each worker, where they are needed",
+        (false, true) => "kept: one instance for each route",
+        (false, false) => "not said: one instance for each route",
+    };
+    line("state", state);
     for (number, reason) in reasons.iter().enumerate() {
         line(if number == 0 { "reasons" } else { "" }, &format!("{number}  {reason}"));
     }

@@ -9,7 +9,7 @@ use wasmtime::{Result, Store};
 use super::previous::v0_1::types as v0_1_types;
 use super::previous::v0_2::types as v0_2_types;
 use super::types::Decision;
-use super::{previous, types};
+use super::{previous, state, types};
 use crate::routing::{Candidate, Facts, Report, TargetFacts};
 use crate::strategy::instance::Setup;
 use crate::wasm::sandbox::Sandbox;
@@ -51,6 +51,8 @@ pub struct Hooks {
     pub meta: bool,
     /// `feedback`
     pub feedback: bool,
+    /// `state`, which came with 0.3
+    pub state: bool,
 }
 
 /// A strategy's information about itself; empty for one without `meta`.
@@ -148,6 +150,15 @@ impl Guest {
         }
     }
 
+    /// `state.is-stateless`; false if it is not exported.
+    pub fn is_stateless(&self, store: &mut Store<Sandbox>) -> Result<bool> {
+        match self {
+            Guest::V0_1(guest) => guest.is_stateless(store),
+            Guest::V0_2(guest) => guest.is_stateless(store),
+            Guest::V0_3(guest) => guest.is_stateless(store),
+        }
+    }
+
     /// True when `feedback` is exported.
     pub fn has_feedback(&self) -> bool {
         match self {
@@ -176,7 +187,7 @@ macro_rules! speak {
             use wasmtime::component::{Instance, InstancePre};
             use wasmtime::{Result, Store};
 
-            use super::{Candidate, Decision, Facts, Hooks, Info, Report, Sandbox, Setup};
+            use super::{Candidate, Decision, Facts, Hooks, Info, Report, Sandbox, Setup, state};
             use $bindings as bindings;
 
             /// The indices of the functions in a component.
@@ -184,6 +195,7 @@ macro_rules! speak {
                 router: bindings::router::GuestIndices,
                 meta: Option<bindings::meta::GuestIndices>,
                 feedback: Option<bindings::feedback::GuestIndices>,
+                state: Option<state::GuestIndices>,
             }
 
             /// The functions of one instance.
@@ -191,6 +203,7 @@ macro_rules! speak {
                 router: bindings::router::Guest,
                 meta: Option<bindings::meta::Guest>,
                 pub(super) feedback: Option<bindings::feedback::Guest>,
+                state: Option<state::Guest>,
             }
 
             impl Indices {
@@ -199,6 +212,7 @@ macro_rules! speak {
                         router: bindings::router::GuestIndices::new(pre)?,
                         meta: hooks.meta.then(|| bindings::meta::GuestIndices::new(pre)).transpose()?,
                         feedback: hooks.feedback.then(|| bindings::feedback::GuestIndices::new(pre)).transpose()?,
+                        state: hooks.state.then(|| state::GuestIndices::new(pre)).transpose()?,
                     })
                 }
 
@@ -207,6 +221,7 @@ macro_rules! speak {
                         router: self.router.load(&mut *store, instance)?,
                         meta: self.meta.as_ref().map(|meta| meta.load(&mut *store, instance)).transpose()?,
                         feedback: self.feedback.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
+                        state: self.state.as_ref().map(|hook| hook.load(&mut *store, instance)).transpose()?,
                     })
                 }
             }
@@ -231,6 +246,10 @@ macro_rules! speak {
                     let bindings::meta::Info { name, version, description, reasons, observes } =
                         meta.call_describe(store)?;
                     Ok(Some(Info { name, version, description, reasons, observes }))
+                }
+
+                pub(super) fn is_stateless(&self, store: &mut Store<Sandbox>) -> Result<bool> {
+                    self.state.as_ref().map_or(Ok(false), |state| state.call_is_stateless(store))
                 }
 
                 pub(super) fn observe(&self, store: &mut Store<Sandbox>, reports: &[Report]) -> Result<()> {

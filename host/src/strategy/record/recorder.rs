@@ -114,9 +114,12 @@ impl Recorder {
     pub fn take(&self, line: Line) {
         let queue = self.queue.load();
         let Some(queue) = queue.as_ref() else { return };
-        let missing = queue.missing.load(Ordering::Relaxed);
-        if missing > 0 && queue.put(Line::Gap { lines: missing }) {
-            queue.missing.fetch_sub(missing, Ordering::Relaxed);
+        if queue.missing.load(Ordering::Relaxed) > 0 {
+            // Taken away first: instances that decide at the same time must not both tell of it.
+            let missing = queue.missing.swap(0, Ordering::Relaxed);
+            if missing > 0 && !queue.put(Line::Gap { lines: missing }) {
+                queue.missing.fetch_add(missing, Ordering::Relaxed);
+            }
         }
         if !queue.put(line) {
             queue.missing.fetch_add(1, Ordering::Relaxed);
@@ -285,8 +288,8 @@ impl Writing {
 
     fn line(&mut self, line: &Line) -> io::Result<()> {
         if let Line::Start(start) = line {
-            // No earlier instance of this name writes any more.
-            self.starts.retain(|known| known.strategy != start.strategy);
+            // No earlier instance of this name writes any more in this place.
+            self.starts.retain(|known| known.strategy != start.strategy || known.place != start.place);
             self.starts.push(start.clone());
         }
         match &mut self.output {
@@ -389,6 +392,7 @@ mod tests {
         Line::Start(Start {
             format: super::super::FORMAT,
             instance,
+            place: 0,
             resumed: false,
             strategy: "s".to_owned(),
             component: String::new(),
@@ -442,6 +446,22 @@ mod tests {
         let Line::Start(first) = &now[0] else { panic!("who speaks: {:?}", now[0]) };
         assert_eq!((first.instance, first.resumed), (2, true));
         assert!(now[1..].iter().all(|line| *line == told(2)));
+    }
+
+    #[test]
+    fn all_that_are_in_use_are_named_again() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let target = Target { path: folder.path().join("record"), max_bytes: 1000 };
+        let recorder = Recorder::default();
+        recorder.record_to(Some(&target)).expect("opens");
+        for (instance, place) in [(0, 0), (1, 1), (2, 0)] {
+            let Line::Start(start) = start(instance) else { panic!("a start") };
+            recorder.take(Line::Start(Start { place, ..start }));
+        }
+        (0..20).for_each(|_| recorder.take(told(1)));
+        recorder.record_to(None).expect("closes");
+        let [Line::Start(one), Line::Start(two), ..] = &lines(&target.path)[..] else { panic!("who speaks") };
+        assert_eq!((one.instance, two.instance), (1, 2), "0 has been replaced by 2");
     }
 
     #[test]

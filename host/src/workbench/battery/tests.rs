@@ -13,7 +13,7 @@ fn tried(name: &str, config: &str, providers: &[TargetFacts]) -> Vec<Claim> {
 #[test]
 fn a_strategy_that_keeps_the_contract_holds_every_claim() {
     let claims = tried("weighted", "{}", &[]);
-    assert_eq!(claims.len(), 8);
+    assert_eq!(claims.len(), 9);
     for claim in claims {
         assert!(claim.holds && claim.warning.is_none(), "{claim:?}");
     }

@@ -37,6 +37,8 @@ pub struct Inspection {
     pub reasons: Vec<String>,
     /// True when it wants reports of attempts.
     pub observes: bool,
+    /// True when each worker may have an instance of it.
+    pub stateless: bool,
     /// Milliseconds to compile it.
     pub compile_ms: f64,
     /// Bytes of memory after its start with three providers.
@@ -68,7 +70,7 @@ pub fn inspect(subject: &Subject<'_>) -> Result<Inspection, LoadError> {
     let bench = Bench { engine: &engine, blueprint: &blueprint, subject };
     probe(&engine, &blueprint, &bench.setup(Tier::Primary, 3), &Journal::new("it"))?;
     let instance = bench.begin(3)?;
-    let memory = instance.memory();
+    let (memory, stateless) = (instance.memory(), instance.is_stateless());
     let Info { name, version, description, reasons, observes } = instance.info().clone();
     let mut calls = Vec::new();
     for candidates in [2, 10, 100, 1000] {
@@ -78,7 +80,7 @@ pub fn inspect(subject: &Subject<'_>) -> Result<Inspection, LoadError> {
                 .map_err(|broken| LoadError::Unfit { request: broken.asked, fault: broken.fault })?,
         );
     }
-    Ok(Inspection { name, version, description, reasons, observes, compile_ms, memory, calls })
+    Ok(Inspection { name, version, description, reasons, observes, stateless, compile_ms, memory, calls })
 }
 
 fn micros(time: Duration) -> f64 {

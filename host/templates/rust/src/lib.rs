@@ -24,6 +24,8 @@ impl Strategy for RegionFirst {
     type Config = Config;
 
     const REASONS: &'static [&'static str] = &[IN_REGION, NOBODY];
+    // Nothing that it is asked changes what it answers later; no longer true once `route` writes to `self`.
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, Config { region }: Config) -> Result<Self, String> {
         let is_here = |(key, value): &(String, String)| key == "region" && *value == region;

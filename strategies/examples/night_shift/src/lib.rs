@@ -38,6 +38,7 @@ impl Strategy for NightShift {
     type Config = Config;
 
     const REASONS: &'static [&'static str] = &[ON_SHIFT, OFF_SHIFT, ABSENT];
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, Config { provider, from, until }: Config) -> Result<Self, String> {
         if from == until {

@@ -34,6 +34,7 @@ impl Strategy for Tenants {
     type Config = Config;
 
     const REASONS: &'static [&'static str] = &[OWN, SHARED];
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, Config { attribute, tenants }: Config) -> Result<Self, String> {
         setup.wants_attribute(&attribute).map_err(|error| format!("config.attribute: {error}"))?;

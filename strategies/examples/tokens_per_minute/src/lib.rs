@@ -39,6 +39,7 @@ impl Strategy for TokensPerMinute {
     type Config = NoConfig;
 
     const REASONS: &'static [&'static str] = &[ROOM, SCARCE];
+    const STATELESS: bool = true;
 
     fn new(setup: &Setup, _: NoConfig) -> Result<Self, String> {
         let granted = |target: &pointsman_guest::Target| {
