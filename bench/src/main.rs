@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod contention;
 mod goals;
 mod load;
 mod machine;
@@ -53,6 +54,8 @@ enum Role {
         #[arg(long, value_name = "FILE")]
         pointsman: PathBuf,
     },
+    /// What workers cost each other, by simulation: no machine with more cores is needed.
+    Contention(contention::Figures),
     #[command(hide = true)]
     Mock { folder: PathBuf },
     #[command(hide = true)]
@@ -86,6 +89,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().role {
         Role::Run(options) => watch_signals().and_then(|()| run::main(&options)),
         Role::Train { pointsman } => watch_signals().and_then(|()| train::main(&pointsman)),
+        Role::Contention(figures) => {
+            contention::main(&figures);
+            Ok(())
+        }
         Role::Mock { folder } => mock::main(&folder),
         Role::Load { job } => load::main(&job),
         Role::Calibrate => machine::calibrate().map(|ms| say(&ms.to_string())),
