@@ -4,8 +4,7 @@
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Writes one field.
-pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let name = name.as_bytes();
+pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     // Room for all of it at once.
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);

@@ -1,6 +1,9 @@
 //! The endpoints: the meaning of each path, and the rules for requests to it, in one table.
 
+use std::sync::LazyLock;
+
 use http::Method;
+use memchr::memmem::Finder;
 
 mod path;
 
@@ -240,10 +243,13 @@ pub struct Endpoint {
     label: usize,
 }
 
+/// The word that Anthropic's paths have.
+static MESSAGES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("messages"));
+
 /// True when a path is one of Anthropic's, whatever else is wrong with the request.
 pub fn is_messages(path: &str) -> bool {
     // Nearly no path is.
-    path.contains("messages")
+    MESSAGES.find(path.as_bytes()).is_some()
         && path::plain(path).is_some_and(|plain| plain.endpoint.split('/').next() == Some("messages"))
 }
 

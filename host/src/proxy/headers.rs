@@ -5,48 +5,51 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderN
 use crate::http1::fields::{Fields, text};
 
 /// Headers about one connection (RFC 9110, 7.6.1), beside those that `Connection` names.
-fn is_hop_by_hop(name: &str) -> bool {
+fn is_hop_by_hop(name: &[u8]) -> bool {
     matches!(
         name,
-        "connection"
-            | "expect"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
+        b"connection"
+            | b"expect"
+            | b"keep-alive"
+            | b"proxy-authenticate"
+            | b"proxy-connection"
+            | b"te"
+            | b"trailer"
+            | b"transfer-encoding"
+            | b"upgrade"
     )
 }
 
 /// The headers that the client sends to the proxy alone. `Accept-Encoding` is one of them: the proxy reads answers (the
 /// first event of a stream, keys echoed in errors), so it asks for them as they are. The length follows from the body,
 /// which may have been spliced.
-fn is_for_the_proxy(name: &str) -> bool {
-    is_credential(name) || matches!(name, "accept-encoding" | "content-length" | "host")
+fn is_for_the_proxy(name: &[u8]) -> bool {
+    is_credential(name) || matches!(name, b"accept-encoding" | b"content-length" | b"host")
 }
 
 /// True for a header that may hold a client's key or who it is: no configuration can have it forwarded.
-fn is_credential(name: &str) -> bool {
-    matches!(name, "api-key" | "authorization" | "cookie" | "proxy-authorization" | "x-api-key" | "x-goog-api-key")
+fn is_credential(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"api-key" | b"authorization" | b"cookie" | b"proxy-authorization" | b"x-api-key" | b"x-goog-api-key"
+    )
 }
 
 /// True for a header that tells a provider about the client, its account elsewhere, its browser or the proxies before
 /// this one. `server.forward_headers` can have any of them forwarded.
-fn is_about_the_client(name: &str) -> bool {
+fn is_about_the_client(name: &[u8]) -> bool {
     matches!(
         name,
-        "cdn-loop"
-            | "forwarded"
-            | "openai-organization"
-            | "openai-project"
-            | "origin"
-            | "referer"
-            | "true-client-ip"
-            | "via"
-            | "x-real-ip"
-    ) || ["x-forwarded-", "cf-", "sec-fetch-"].iter().any(|prefix| name.starts_with(prefix))
+        b"cdn-loop"
+            | b"forwarded"
+            | b"openai-organization"
+            | b"openai-project"
+            | b"origin"
+            | b"referer"
+            | b"true-client-ip"
+            | b"via"
+            | b"x-real-ip"
+    ) || [&b"x-forwarded-"[..], b"cf-", b"sec-fetch-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Removes the client's headers that providers do not get; `forwarded` are those that the operator wants them to get.
@@ -56,23 +59,23 @@ pub fn to_provider(headers: &mut Fields, forwarded: &[HeaderName]) {
     let named: Vec<String> = named_by_connection(headers).into_iter().map(str::to_ascii_lowercase).collect();
     headers.retain(|name| {
         !(is_hop_by_hop(name)
-            || is_for_the_proxy(name) && !(is_empty && name == CONTENT_LENGTH.as_str())
-            || is_about_the_client(name) && !forwarded.iter().any(|kept| kept.as_str() == name)
-            || named.iter().any(|named| named == name))
+            || is_for_the_proxy(name) && !(is_empty && name == CONTENT_LENGTH.as_str().as_bytes())
+            || is_about_the_client(name) && !forwarded.iter().any(|kept| kept.as_str().as_bytes() == name)
+            || named.iter().any(|named| named.as_bytes() == name))
     });
 }
 
 /// True for a header that a provider must not send to our clients: only the proxy says who answered, whether to try
 /// again, and which web pages may read the answer.
-fn is_the_proxys_to_say(name: &str) -> bool {
-    name == "x-should-retry" || name.starts_with("x-pointsman-") || name.starts_with("access-control-")
+fn is_the_proxys_to_say(name: &[u8]) -> bool {
+    name == b"x-should-retry" || name.starts_with(b"x-pointsman-") || name.starts_with(b"access-control-")
 }
 
 /// Calls `put` with the provider's headers that clients get.
-pub fn to_client<'a>(headers: &'a Fields, mut put: impl FnMut(&'a str, &'a [u8])) {
+pub fn to_client<'a>(headers: &'a Fields, mut put: impl FnMut(&'a [u8], &'a [u8])) {
     let named = named_by_connection(headers);
     for (name, value) in headers.iter() {
-        let is_named = || named.iter().any(|named| named.eq_ignore_ascii_case(name));
+        let is_named = || named.iter().any(|named| named.as_bytes().eq_ignore_ascii_case(name));
         if !is_hop_by_hop(name) && !is_the_proxys_to_say(name) && !is_named() {
             put(name, value);
         }
@@ -168,12 +171,12 @@ mod tests {
     fn every_value_of_a_header_is_passed_on_in_order_or_none() {
         let mut provider = map(&[("x-one", "1"), ("trailer", "x"), ("content-length", "7")]);
         for (name, value) in [("x-one", "2"), ("trailer", "y"), ("x-one", "3")] {
-            provider.append(name, value.as_bytes());
+            provider.append(name.as_bytes(), value.as_bytes());
         }
-        provider.append("connection", b"close, X-Two");
-        provider.append("x-two", b"2");
+        provider.append(b"connection", b"close, X-Two");
+        provider.append(b"x-two", b"2");
         let mut passed = Vec::new();
-        to_client(&provider, |name, value| passed.push((name, text(value).expect("text"))));
+        to_client(&provider, |name, value| passed.push((text(name).expect("text"), text(value).expect("text"))));
         passed.sort_unstable();
         assert_eq!(passed, [("content-length", "7"), ("x-one", "1"), ("x-one", "2"), ("x-one", "3")]);
     }

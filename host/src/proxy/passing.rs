@@ -51,12 +51,12 @@ pub(super) fn pass_on(answered: Answered, mut story: Telling, ways: Ways, closes
     let mut written = Written::default();
     let levels = story.levels(now).filter(|levels| !levels.are_none());
     headers::to_client(&headers, |name, value| {
-        if name == CONTENT_LENGTH.as_str() {
+        if name == CONTENT_LENGTH.as_str().as_bytes() {
             // Of a body that is known, or framed anew, the length follows from the body.
             length = if is_whole || is_stream { None } else { HeaderValue::from_bytes(value).ok() };
-        } else if name == REQUEST_ID.as_str() {
-            written.put(THEIR_REQUEST_ID.as_str(), value);
-        } else if name != SET_COOKIE.as_str() && !(levels.is_some() && Levels::are_said_by(name)) {
+        } else if name == REQUEST_ID.as_str().as_bytes() {
+            written.put(THEIR_REQUEST_ID.as_str().as_bytes(), value);
+        } else if name != SET_COOKIE.as_str().as_bytes() && !(levels.is_some() && Levels::are_said_by(name)) {
             written.put(name, value);
         }
     });

@@ -70,7 +70,7 @@ where
         for (name, value) in headers {
             let is_ours = name == CONTENT_LENGTH || name == TRANSFER_ENCODING || name == CONNECTION && !switches;
             if !is_ours {
-                write::field(out, name.as_str(), value.as_bytes());
+                write::field(out, name.as_str().as_bytes(), value.as_bytes());
             }
         }
         if let Some(written) = &written {

@@ -30,8 +30,12 @@ impl OwnFields {
     /// These headers.
     pub fn of(own: &HeaderMap) -> Self {
         let mut text = Vec::new();
-        own.iter().for_each(|(name, value)| write::field(&mut text, name.as_str(), value.as_bytes()));
+        own.iter().for_each(|(name, value)| write::field(&mut text, name.as_str().as_bytes(), value.as_bytes()));
         Self { names: own.keys().cloned().collect(), text: text.into() }
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|own| own.as_str().as_bytes() == name)
     }
 
     /// The request that `call` makes to `target`, with these headers in the place of the client's of the same name, and `more`.
@@ -57,7 +61,7 @@ impl OwnFields {
         head.extend_from_slice(&self.text);
         head.extend_from_slice(more);
         for (name, value) in headers.iter() {
-            if name != CONTENT_LENGTH.as_str() && !self.names.iter().any(|own| own.as_str() == name) {
+            if name != CONTENT_LENGTH.as_str().as_bytes() && !self.has(name) {
                 write::field(&mut head, name, value);
             }
         }

@@ -68,7 +68,7 @@ pub fn read(headers: &Fields, now: impl Fn() -> SystemTime) -> Option<Remaining>
     let mut said = AllSeries::default();
     let mut structured = false;
     for (name, value) in headers.iter() {
-        let Some((rest, unit)) = known(name) else { continue };
+        let Some((rest, unit)) = known(name).and_then(|(rest, unit)| Some((text(rest)?, unit))) else { continue };
         if rest.is_empty() {
             structured = true;
             continue;
@@ -92,19 +92,19 @@ pub fn read(headers: &Fields, now: impl Fn() -> SystemTime) -> Option<Remaining>
 
 /// The rest of a header's name behind the beginning that such headers have, and the unit that it implies; empty for the
 /// structured field.
-fn known(name: &str) -> Option<(&str, u16)> {
+fn known(name: &[u8]) -> Option<(&[u8], u16)> {
     // Most names are ruled out by their first byte.
-    match name.as_bytes().first()? {
-        b'x' => match name.strip_prefix("x-ratelimit-") {
+    match name.first()? {
+        b'x' => match name.strip_prefix(b"x-ratelimit-") {
             Some(rest) => Some((rest, 0)),
-            None => Some((name.strip_prefix("x-tokenlimit-")?, Scope::TOKENS)),
+            None => Some((name.strip_prefix(b"x-tokenlimit-")?, Scope::TOKENS)),
         },
-        b'a' => Some((name.strip_prefix("anthropic-ratelimit-")?, 0)),
-        b'r' => match name.strip_prefix("ratelimit")? {
-            "" => Some(("", 0)),
-            rest => match rest.strip_prefix('-') {
+        b'a' => Some((name.strip_prefix(b"anthropic-ratelimit-")?, 0)),
+        b'r' => match name.strip_prefix(b"ratelimit")? {
+            b"" => Some((b"", 0)),
+            rest => match rest.strip_prefix(b"-") {
                 Some(rest) => Some((rest, 0)),
-                None => Some((rest.strip_prefix("bysize-")?, Scope::TOKENS)),
+                None => Some((rest.strip_prefix(b"bysize-")?, Scope::TOKENS)),
             },
         },
         _ => None,

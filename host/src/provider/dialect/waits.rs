@@ -47,6 +47,7 @@ pub fn asked(headers: &Fields, said: &Said, now: SystemTime) -> Option<Duration>
 fn reset(headers: &Fields, now: SystemTime) -> Option<Duration> {
     let (mut used_up, mut unknown) = (None, None);
     for (name, value) in headers.iter() {
+        let Some(name) = text(name) else { continue };
         if !(name.contains("ratelimit") && name.contains("reset")) {
             continue;
         }

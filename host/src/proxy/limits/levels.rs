@@ -70,8 +70,8 @@ impl Levels {
     }
 
     /// True for a header by which they are said: what a provider says of its own gives way to them.
-    pub fn are_said_by(name: &str) -> bool {
-        name.starts_with("x-ratelimit-") && REQUESTS.iter().chain(&TOKENS).any(|said| said.as_str() == name)
+    pub fn are_said_by(name: &[u8]) -> bool {
+        name.starts_with(b"x-ratelimit-") && REQUESTS.iter().chain(&TOKENS).any(|said| said.as_str().as_bytes() == name)
     }
 
     /// Calls `put` with each header and its value.
