@@ -108,7 +108,7 @@ async fn play(writer: &mut WriteHalf<'_>, reply: &Reply, asked: &HeaderMap) -> i
 /// The head that opens a WebSocket, with what comes along.
 fn switching(reply: &Reply, asked: &HeaderMap) -> Vec<u8> {
     let key = asked.get("sec-websocket-key").expect("the proxy opens a WebSocket");
-    let accept = accept(key).expect("a value");
+    let accept = accept(key.as_bytes()).expect("a value");
     let mut head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n".to_owned();
     if reply.headers.iter().all(|(name, _)| name != "sec-websocket-accept") {
         head.push_str(&format!("sec-websocket-accept: {}\r\n", accept.to_str().expect("ASCII")));
