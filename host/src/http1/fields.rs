@@ -45,7 +45,7 @@ fn lower(name: &mut [u8]) {
         // The highest bit of a byte tells whether it is at least the letter; no byte has it before, so that none carries over.
         let from_a = bytes + ONES * u64::from(0x80 - b'A');
         let beyond_z = bytes + ONES * u64::from(0x7f - b'Z');
-        let upper = from_a & !beyond_z & ONES * 0x80;
+        let upper = from_a & !beyond_z & (ONES * 0x80);
         *word = (bytes | upper >> 2).to_ne_bytes();
     }
     rest.make_ascii_lowercase();
