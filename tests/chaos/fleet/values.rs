@@ -27,9 +27,9 @@ pub fn read(text: &str) -> Values {
     text.lines().filter_map(line).collect()
 }
 
-/// The money that was counted, by owner.
+/// The money that was counted, by owner; of one who has spent nothing the engine may know or not.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole nano-dollars below 9e15")]
 pub fn money(values: &Values) -> BTreeMap<String, u64> {
-    let spent = values.iter().filter(|((_, name), _)| name == "usd:total:total/spent");
+    let spent = values.iter().filter(|((_, name), value)| name == "usd:total:total/spent" && **value > 0.0);
     spent.map(|((owner, _), value)| (owner.clone(), *value as u64)).collect()
 }
