@@ -75,7 +75,7 @@ fn the_first_approach_takes_ten_minutes() {
 #[test]
 fn the_first_strategy_takes_ten_minutes() {
     let printed = follow("first-strategy.md", "eu-first");
-    assert!(printed.contains("it keeps the contract: 8 claims hold"));
+    assert!(printed.contains("it keeps the contract: 9 claims hold"));
     assert!(printed.contains("x-pointsman-decision: ") && printed.contains("in the region"));
     let place = |who: &str| printed.find(&format!("Hello from {who}"));
     assert!(place("frankfurt").is_some() && place("frankfurt") < place("virginia"), "the region was changed");
