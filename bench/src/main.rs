@@ -54,7 +54,7 @@ enum Role {
         #[arg(long, value_name = "FILE")]
         pointsman: PathBuf,
     },
-    /// What workers cost each other, by simulation: no machine with more cores is needed.
+    /// Simulate what workers cost each other; no machine with more cores is needed.
     Contention(contention::Figures),
     #[command(hide = true)]
     Mock { folder: PathBuf },

@@ -20,7 +20,7 @@ pub struct Machine {
     parts: u64,
     line_ns: u64,
     workers: Vec<Worker>,
-    /// Who goes on next: the time, and the worker.
+    /// The times at which workers go on, each with its worker; the earliest is next.
     next: BinaryHeap<Reverse<(u64, usize)>>,
     lines: BTreeMap<Shared, Line>,
     locks: BTreeMap<Shared, Lock>,

@@ -54,7 +54,7 @@ fn lower(name: &mut [u8]) {
 /// The fields of a head that was parsed, before it is taken from the buffer in which it lies.
 pub(super) struct Found {
     places: Vec<Place>,
-    /// What they say about framing and the connection.
+    /// The statements of all fields about framing and the connection.
     pub judge: Judge,
 }
 
