@@ -45,6 +45,7 @@ pub use load::{check_descriptors, load_tls};
 pub use reload::Source;
 use reload::{Reloader, keeps_out};
 use sites::{Back, Front};
+use watch::Look;
 
 /// The most requests for a reload that may wait while one is under way; the next reload answers them all.
 const RELOADS: usize = 16;
@@ -97,6 +98,8 @@ impl App {
     ///
     /// As [`App::bind`].
     pub async fn bind_with(config: Config, options: Options) -> anyhow::Result<Self> {
+        // What changes from here on, while components compile or an engine is waited for, is a cause of a reload.
+        let looked = Look::before(config.begun, &watch::files(&config));
         // Compiling a component would block other tasks of the runtime for too long.
         let assembled = tokio::task::spawn_blocking(move || assemble(config, None)).await;
         let mut assembly = assembled.context("loading the strategies panicked")??;
@@ -164,6 +167,7 @@ impl App {
             source,
             config,
             contents,
+            looked,
             wanted: Vec::new(),
             exposed,
             status: operations.status(),

@@ -43,7 +43,7 @@ mod yaml;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderName;
 use url::{Host, Url};
@@ -91,6 +91,7 @@ pub fn load(file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, Loa
         findings.problem(&Place { line, ..Place::file() }, message, help.map(str::to_owned));
         findings.conclude(|_| None)
     };
+    let begun = SystemTime::now();
     let bytes = match file::read_bounded(file, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => return fail(0, format!("cannot be read: {error}"), None),
@@ -99,7 +100,7 @@ pub fn load(file: &Path, env: &Env<'_>, builtins: &[&str]) -> Result<Config, Loa
         return fail(0, "is larger than 32 MiB, too large for a configuration".to_owned(), None);
     }
     match str::from_utf8(&bytes) {
-        Ok(text) => parse(text, file, env, builtins),
+        Ok(text) => parse(text, file, env, builtins).map(|config| Config { begun, ..config }),
         Err(error) => {
             let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
             fail(line, "is not UTF-8".to_owned(), Some("save the file in the encoding UTF-8"))
@@ -195,6 +196,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Every file that the configuration refers to.
     pub names: Vec<PathBuf>,
+    /// The moment before the first of its files was read.
+    pub begun: SystemTime,
     /// The keys and values exactly as they appear in the file.
     pub written: Written,
 }

@@ -1,5 +1,7 @@
 //! Reloads: the next configuration without a lost request, or none at all.
 
+use std::path::Path;
+
 use harness::{Call, Gate, Mock, Proxy, Reply, eventually, misbehave, provider};
 use http::Method;
 use serde_json::{Value, json};
@@ -269,6 +271,18 @@ async fn a_changed_file_is_followed_by_itself() {
     eventually("the error is seen", async || proxy.get("/health").await.json()["config"]["reloads"]["failed"] == 1)
         .await;
     assert_eq!(proxy.chat().await.provider(), "b");
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_the_server_starts_is_followed() {
+    let (a, b) = (Mock::start("a", Reply::chat("a")).await, Mock::start("b", Reply::chat("b")).await);
+    let builder = Proxy::builder().provider(&a, json!({})).set(json!({"server": {"watch": true}}));
+    let change = |path: &Path| {
+        let text = std::fs::read_to_string(path).expect("text");
+        std::fs::write(path, text.replace(&a.base_url(), &b.base_url())).expect("writable");
+    };
+    let proxy = builder.start_while(change).await;
+    eventually("b answers", async || proxy.chat().await.content() == "b").await;
 }
 
 #[tokio::test]

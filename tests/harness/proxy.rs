@@ -94,8 +94,17 @@ impl ProxyBuilder {
     ///
     /// When it does not start.
     pub async fn start(self) -> Proxy {
+        self.start_while(|_| ()).await
+    }
+
+    /// Starts the app, with `change` made to its configuration's file after that was read.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start_while(self, change: impl FnOnce(&Path)) -> Proxy {
         let path = self.write();
-        self.start_from(&path).await
+        self.start_from(&path, change).await
     }
 
     /// Starts the app with `yaml` as its configuration, in place of all that was added and set.
@@ -106,15 +115,16 @@ impl ProxyBuilder {
     pub async fn start_yaml(self, yaml: &str) -> Proxy {
         let path = self.folder.path().join("proxy_config.yaml");
         std::fs::write(&path, yaml).expect("a temporary folder is writable");
-        self.start_from(&path).await
+        self.start_from(&path, |_| ()).await
     }
 
-    async fn start_from(self, path: &Path) -> Proxy {
+    async fn start_from(self, path: &Path, change: impl FnOnce(&Path)) -> Proxy {
         // Boxed, as it holds a whole configuration.
         let bound = Box::pin(self.bind(path)).await;
         let error = bound.as_ref().err().map(|error| format!("{error:#}"));
         assert_eq!(error, None, "the app starts");
         let app = bound.expect("just checked");
+        change(path);
         // One at a socket in the file system has none, and is reached by its path.
         let address = app.local_addr().unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let (operators, reloads) = (app.operators_addr(), app.reloads());

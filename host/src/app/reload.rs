@@ -45,6 +45,8 @@ pub struct Reloader {
     pub config: Config,
     /// The contents of the files that this configuration names, as they were read.
     pub contents: Contents,
+    /// The look of the watched files when they were read.
+    pub looked: Look,
     /// Files that a refused configuration names: it may be right when one of them arrives.
     pub wanted: Vec<PathBuf>,
     /// The listeners, for a warning when they become open to everybody.
@@ -68,8 +70,8 @@ impl Reloader {
     pub async fn run(mut self, requests: mpsc::Receiver<ReloadRequest>) {
         let draining = self.draining.clone();
         let reloads = async {
-            let mut causes = Causes::new(requests, watch::files(&self.config));
-            let mut seen = causes.look();
+            let mut seen = self.looked.clone();
+            let mut causes = Causes::new(requests, watch::files(&self.config), seen.clone());
             while let Some(cause) = causes.next(|look| *look != seen).await {
                 seen = self.reload(cause, &mut causes).await;
                 causes.watch(self.watched());

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -17,6 +17,9 @@ use crate::config::{Config, StrategySource};
 /// The interval at which the files are looked at. A change counts when it has not gone on for as long, so a file that
 /// is still being written is left alone.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The time that the clock of a file system may be behind: it moves with the ticks of the kernel.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Files and their look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +38,21 @@ impl Look {
     /// The present look of these files. Waits for the file system.
     pub fn at(files: &[PathBuf]) -> Self {
         Self(files.iter().map(|file| (file.clone(), print(file))).collect())
+    }
+
+    /// The look of these files as they were before `begun`, when the first of them was about to be read. A file that
+    /// has changed since may have been read before that, so it counts as one that was never seen.
+    pub fn before(begun: SystemTime, files: &[PathBuf]) -> Self {
+        let begun = begun.checked_sub(TICK).and_then(|begun| begun.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let is_older = |(seconds, nanoseconds): (i64, i64)| {
+            let begun = (i64::try_from(begun.as_secs()).unwrap_or(i64::MAX), i64::from(begun.subsec_nanos()));
+            (seconds, nanoseconds) < begun
+        };
+        let Self(mut look) = Self::at(files);
+        for (_, print) in &mut look {
+            *print = print.filter(|print| is_older(print.changed));
+        }
+        Self(look)
     }
 
     /// The look `later`, except that files in this look keep what it says of them.
@@ -81,14 +99,15 @@ pub fn with(mut files: Vec<PathBuf>, others: &[PathBuf]) -> Vec<PathBuf> {
     files
 }
 
-/// Starts to look at `files`, which may change meanwhile. The receiver gets each look that differs from the one before
-/// and has been the same twice in a row; the thread ends soon after the receiver is dropped.
+/// Starts to look at `files`, which may change meanwhile. The receiver gets each look that differs from the one before,
+/// first from the one they had when they were `read`, and has been the same twice in a row; the thread ends soon after
+/// the receiver is dropped.
 ///
 /// # Errors
 ///
 /// When no thread can be started.
-pub fn start(files: Arc<ArcSwap<Vec<PathBuf>>>) -> std::io::Result<watch::Receiver<Look>> {
-    let (looks, receiver) = watch::channel(Look::at(&files.load()));
+pub fn start(files: Arc<ArcSwap<Vec<PathBuf>>>, read: Look) -> std::io::Result<watch::Receiver<Look>> {
+    let (looks, receiver) = watch::channel(read);
     thread::Builder::new().name("file-watch".to_owned()).spawn(move || {
         let mut latest = looks.borrow().clone();
         while !looks.is_closed() {
@@ -136,6 +155,19 @@ mod tests {
         std::fs::write(&other, "two").unwrap();
         std::fs::rename(&other, &file).unwrap();
         assert_ne!(written, look());
+    }
+
+    #[test]
+    fn a_file_that_was_written_after_the_reading_began_was_never_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        std::fs::write(&file, "one").unwrap();
+        let files = [file];
+        let now = Look::at(&files);
+        let began = SystemTime::now();
+        assert_eq!(Look::before(began + Duration::from_secs(1), &files), now);
+        let before = Look::before(began - Duration::from_secs(1), &files);
+        assert!(before != now && before.is_outdated_by(&now));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::address::listening_host;
 use super::approach::approaches;
@@ -142,6 +142,7 @@ pub(super) fn check(
         clients,
         warnings: Vec::new(),
         names: Vec::new(),
+        begun: SystemTime::now(),
         written: Written::default(),
     })
 }

@@ -24,19 +24,15 @@ pub struct Causes {
 }
 
 impl Causes {
-    /// The causes of reloads: these requests, and changes of these files.
-    pub fn new(requests: mpsc::Receiver<ReloadRequest>, watched: Vec<PathBuf>) -> Self {
+    /// The causes of reloads: these requests, and changes of these files since they had the look with which they were
+    /// `read`.
+    pub fn new(requests: mpsc::Receiver<ReloadRequest>, watched: Vec<PathBuf>, read: Look) -> Self {
         let watched = Arc::new(ArcSwap::from_pointee(watched));
-        let looks = files::start(Arc::clone(&watched));
+        let looks = files::start(Arc::clone(&watched), read);
         if let Err(error) = &looks {
             tracing::warn!(%error, "changes of files are not followed: {error}");
         }
         Self { requests, looks: looks.ok(), watched }
-    }
-
-    /// The state of the files, as far as it is known by now.
-    pub fn look(&mut self) -> Look {
-        self.looks.as_mut().map(|looks| looks.borrow_and_update().clone()).unwrap_or_default()
     }
 
     /// From now on changes of these files cause a reload.

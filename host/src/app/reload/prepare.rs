@@ -45,12 +45,19 @@ pub async fn read(source: Source, mut known: Vec<PathBuf>) -> Reading {
             looked = Look::at(&known);
             read = source();
         }
-        let files = match &read {
-            Ok(config) => watch::with(known.clone(), &watch::files(config)),
-            Err(error) => watch::with(known.clone(), &error.names),
+        let (files, now) = match &read {
+            Ok(config) => {
+                let files = watch::with(known.clone(), &watch::files(config));
+                let before = Look::before(config.begun, &files);
+                (files, before)
+            }
+            Err(error) => {
+                let files = watch::with(known.clone(), &error.names);
+                let now = Look::at(&files);
+                (files, now)
+            }
         };
-        // The files of strategies are read later.
-        let looked = looked.over(Look::at(&files));
+        let looked = looked.over(now);
         Reading { known, files, looked, config: read.map_err(anyhow::Error::from) }
     };
     let nothing = |error| Reading { known: Vec::new(), files: Vec::new(), looked: Look::default(), config: Err(error) };
