@@ -151,7 +151,8 @@ impl ProxyBuilder {
         let config = source()?;
         let options =
             pointsman::app::Options { source: Some(source), key_store: self.key_store.clone(), ..Default::default() };
-        within("binding the app", pointsman::app::App::bind_with(config, options)).await
+        // Boxed, as it holds a whole configuration.
+        Box::pin(within("binding the app", pointsman::app::App::bind_with(config, options))).await
     }
 }
 
