@@ -173,7 +173,8 @@ fuzz: setup
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz"; exit 1; }
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/found/$$target && cp fuzz/corpus/$$target/* fuzz/found/$$target/ || exit 1; \
-		case $$target in config) cp tests/config/*.yaml tests/config/valid/*.yaml fuzz/found/config/ || exit 1;; esac; \
+		case $$target in config) for file in tests/config/*.yaml tests/config/valid/*.yaml; do \
+			cp $$file fuzz/found/config/$$(echo $$file | tr / -) || exit 1; done;; esac; \
 		dictionary=fuzz/dictionaries/$$target.dict; \
 		$(FUZZ) run -s none $$target fuzz/found/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
 			-print_final_stats=1 $$(test ! -f $$dictionary || echo -dict=$$dictionary) || exit 1; \

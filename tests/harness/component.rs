@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 /// The root of the repository.
 pub fn workspace() -> PathBuf {
@@ -61,6 +61,12 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// Keeps what the servers in this process compile: all of them would compile the same few components each for itself.
+pub(crate) fn keep_compiled_code() {
+    static CHOSEN: Once = Once::new();
+    CHOSEN.call_once(|| pointsman::wasm::use_cache(&profile_folder().join("code-cache")));
+}
+
 /// The strategy that says whether it was told what a request claims.
 pub fn clerk() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -72,7 +78,8 @@ pub fn asker() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let path = build_component(&workspace().join("tests/fixtures/components/asker"), "fixtures");
-        // Compiled once here, and from then on taken from the cache: all tests at once would compile it each for itself.
+        // Compiled once here, and from then on taken from the cache.
+        keep_compiled_code();
         let bytes = std::fs::read(&path).expect("just built");
         drop(pointsman::approach::Approach::load(&pointsman::approach::Source::new("asker", &bytes)));
         path

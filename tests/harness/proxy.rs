@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::component::keep_compiled_code;
 use crate::{
     Answer, Call, Knock, Mock, Raw, Session, Streaming, chat_request, eventually, panics, secrets, stream_request,
     within,
@@ -141,6 +142,7 @@ impl ProxyBuilder {
     ///
     /// The app's own.
     pub async fn bind(&self, path: &Path) -> anyhow::Result<pointsman::app::App> {
+        keep_compiled_code();
         panics::watch();
         secrets::watch_logs();
         let (path, environment) = (path.to_owned(), self.environment.clone());

@@ -80,13 +80,26 @@ pub fn use_cache(folder: &Path) {
     }
 }
 
+/// The cache that was chosen for this process.
+#[cfg(not(test))]
+fn shared() -> Option<&'static Cache> {
+    SHARED.get()
+}
+
+/// Unit tests load the same few components a thousand times.
+#[cfg(test)]
+fn shared() -> Option<&'static Cache> {
+    let folder = || Path::new(env!("STRATEGIES_TARGET_DIR")).join("unit-cache");
+    Some(SHARED.get_or_init(|| Cache::open(&folder()).expect("target/ is ours")))
+}
+
 /// Compiles a component, or loads it from this program or from the cache.
 ///
 /// # Errors
 ///
 /// The reason why it cannot be compiled.
 pub fn compiled(engine: &Engine, input: &Input<'_>) -> Result<Component, LoadError> {
-    let (wasm, cache) = (engine.wasm(), SHARED.get());
+    let (wasm, cache) = (engine.wasm(), shared());
     if input.trusted
         && let Some(component) = carried::component(engine, input.digest)
     {

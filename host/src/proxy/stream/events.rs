@@ -98,11 +98,21 @@ impl EventCutter {
     /// # Errors
     ///
     /// [`Oversized`]: the event that is not whole is too large to be held.
-    pub fn feed(&mut self, piece: Bytes, each: impl FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Bytes, Oversized> {
+    pub fn feed(
+        &mut self,
+        piece: Bytes,
+        mut each: impl FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Bytes, Oversized> {
+        let mut is_over = false;
+        let each = |event: &Event<'_>| {
+            let said = each(event);
+            is_over = said.is_break();
+            said
+        };
         if self.pending.is_empty() {
             let end = self.scan(&piece, each);
             if end == piece.len() {
-                return Ok(piece);
+                return Ok(if is_over { self.completed(piece) } else { piece });
             }
             if piece.len() - end > MAX_EVENT {
                 return Err(Oversized);
@@ -118,7 +128,17 @@ impl EventCutter {
             return Err(Oversized);
         }
         self.pending = pending;
-        Ok(whole)
+        Ok(if is_over && self.pending.is_empty() { self.completed(whole) } else { whole })
+    }
+
+    /// The end of a stream that is over, with the LF that is still on its way: nothing is read behind it, and some clients
+    /// wait for a blank line that ends as the others do.
+    fn completed(&mut self, whole: Bytes) -> Bytes {
+        if !whole.ends_with(b"\r\n\r") {
+            return whole;
+        }
+        self.open.after_cr = false;
+        [&whole, &b"\n"[..]].concat().into()
     }
 
     /// Takes the end of the stream for the blank line that the last event lacks.
@@ -305,6 +325,26 @@ mod tests {
         };
         let given = cutter.feed(Bytes::from_static(b"data: 1\r\n\r\ndata: stop\r\n\r\ndata: 2\r\n\r\n"), stop);
         assert_eq!(given.expect("within bounds"), "data: 1\r\n\r\ndata: stop\r\n\r\n");
+    }
+
+    #[test]
+    fn the_event_that_ends_the_stream_is_given_whole_wherever_it_is_cut() {
+        let stop = |_: &Event<'_>| ControlFlow::Break(());
+        for whole in ["data: x\n\n", "data: x\r\n\r\n", "event: y\r\ndata: x\r\n\r\n", "data: x\r\r"] {
+            for at in 0..whole.len() {
+                let mut cutter = EventCutter::default();
+                let mut given = Vec::new();
+                for piece in [&whole[..at], &whole[at..]] {
+                    given.extend_from_slice(
+                        &cutter.feed(Bytes::from_static(piece.as_bytes()), stop).expect("within bounds"),
+                    );
+                    if !given.is_empty() {
+                        break;
+                    }
+                }
+                assert_eq!(String::from_utf8_lossy(&given), whole, "cut at {at}");
+            }
+        }
     }
 
     #[test]
