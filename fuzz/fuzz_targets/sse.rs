@@ -50,8 +50,9 @@ fn read(protocol: Protocol, stream: &[u8], lengths: &mut dyn Iterator<Item = usi
         passed.extend_from_slice(&fed.whole);
         rest = behind;
     }
-    // The event that ends a stream is given the LF that may be on its way behind its CR, whatever comes in its place.
-    if passed.ends_with(b"\r\n\r\n") && (reader.progress().ended || reader.progress().failed) {
+    // Behind the CR of the event that ends a stream an LF may be on its way. It is given where lines end in CR LF, whatever comes
+    // in its place; where they end in several ways, it may be missing, which changes no event.
+    if passed.ends_with(b"\r\n") && (reader.progress().ended || reader.progress().failed) {
         passed.pop();
     }
     let (progress, events) = (reader.progress(), reader.events());
