@@ -241,6 +241,32 @@ mod tests {
         assert_eq!(read(WORD).0.close(), None);
     }
 
+    /// What is passed on of a stream that comes in pieces of a size, and how far it has come.
+    fn passed(stream: &[u8], size: usize) -> (String, Progress, u64) {
+        let (mut reader, mut passed) = (Reader::new(Protocol::Chat), Vec::new());
+        for piece in stream.chunks(size) {
+            passed.extend_from_slice(&reader.feed(Bytes::copy_from_slice(piece)).expect("within bounds").whole);
+        }
+        (String::from_utf8_lossy(&passed).into_owned(), reader.progress(), reader.events())
+    }
+
+    #[test]
+    fn what_is_passed_on_does_not_depend_on_where_a_stream_is_cut() {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/sse");
+        let seeds = std::fs::read_dir(seeds).expect("there are seeds").map(|file| file.expect("a file").path());
+        // The first byte of a seed is none of the stream's.
+        let seeds: Vec<_> = seeds.map(|file| std::fs::read(file).expect("readable")[1..].to_vec()).collect();
+        assert!(seeds.len() >= 3, "the seeds are gone");
+        let own = [[ROLE, WORD, STOP, DONE].concat(), [ROLE, ERROR].concat(), [WORD, ERROR, DONE].concat()];
+        let ended = own.iter().flat_map(|text| ["\n", "\r\n", "\r"].map(|end| text.replace('\n', end).into_bytes()));
+        for stream in seeds.into_iter().chain(ended) {
+            let whole = passed(&stream, stream.len());
+            for size in 1..stream.len() {
+                assert_eq!(passed(&stream, size), whole, "pieces of {size}: {}", String::from_utf8_lossy(&stream));
+            }
+        }
+    }
+
     #[test]
     fn comments_can_be_told_from_the_rest() {
         let text = [": one\n\n", ROLE, ": two\r\n\r\n", WORD].concat();
