@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(read(WORD).0.close(), None);
     }
 
-    /// What is passed on of a stream that comes in pieces of a size, and how far it has come.
+    /// The output for a stream that comes in pieces of a size, its progress, and the number of its events.
     fn passed(stream: &[u8], size: usize) -> (String, Progress, u64) {
         let (mut reader, mut passed) = (Reader::new(Protocol::Chat), Vec::new());
         for piece in stream.chunks(size) {

@@ -24,7 +24,7 @@ impl Replica {
         self.clock.moment(Instant::now())
     }
 
-    /// As the proxy does it.
+    /// Lets a request in, or refuses it, as the proxy does.
     pub async fn admit(&self, cost: Cost) -> Result<Reservation, Until> {
         let accounts = [Some(&self.account), None, None, None];
         let began = Instant::now();
